@@ -1,0 +1,36 @@
+"""What every floor shares: array aliases and the errors.
+
+Errors are part of the interface: one line that says what is wrong, where, and
+what to do.  The command line prints exactly that line and exits with 2.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Real = NDArray[np.floating[Any]]
+Complex = NDArray[np.complexfloating[Any, Any]]
+AnyArray = NDArray[Any]
+
+
+class DftlrpError(Exception):
+    """Base of everything that dftlrp refuses."""
+
+
+class ModelError(DftlrpError):
+    """The model file is missing, broken, hostile or not ONNX."""
+
+
+class UnsupportedModelError(ModelError):
+    """The model is valid, but some of its nodes cannot be explained."""
+
+
+class InputError(DftlrpError, ValueError):
+    """A signal, a target, a label, a preset or another argument is wrong."""
+
+
+class NonFiniteError(DftlrpError, ArithmeticError):
+    """A NaN or an Inf appeared; the message names the layer and the first index."""
