@@ -1,0 +1,46 @@
+"""Why this output?  Relevance of ONNX models for sound and other signals, to see and to hear.
+
+Names are imported when they are first used, so that ``import dftlrp`` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dftlrp.attribution import Attribution, attribute
+    from dftlrp.model import Model, load
+
+_HOME = {
+    "Attribution": "attribution",
+    "attribute": "attribution",
+    "Composite": "composites",
+    "Explanation": "explanation",
+    "Ledger": "ledger",
+    "Model": "model",
+    "load": "model",
+    "embedded": "shipped",
+    "explain": "api",
+    "dft_lrp": "spectral",
+    "stft_lrp": "spectral",
+    "inverse_dft_lrp": "spectral",
+    "inverse_stft_lrp": "spectral",
+    "DftlrpError": "types",
+    "InputError": "types",
+    "ModelError": "types",
+    "NonFiniteError": "types",
+    "UnsupportedModelError": "types",
+}
+
+__version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'dftlrp' has no attribute {name!r}")
+    return getattr(import_module(f"dftlrp.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOME])

@@ -1,0 +1,172 @@
+"""`attribute`: relevance of plain arrays in batches."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from dftlrp.backend import get_backend
+from dftlrp.composites import Composite, LayerTable, layer_table
+from dftlrp.graph.evaluate import check_finite, evaluate
+from dftlrp.graph.graph import Value
+from dftlrp.graph.plan import Plan
+from dftlrp.ledger import Ledger
+from dftlrp.model import Model
+from dftlrp.propagate import propagate
+from dftlrp.rules import Rule
+from dftlrp.seeds import Target, make_seed
+from dftlrp.types import AnyArray, InputError, Real
+
+Inputs = AnyArray | Mapping[str, AnyArray]
+
+
+@dataclass(frozen=True)
+class Attribution:
+    """Relevance of a batch.
+
+    Attributes
+    ----------
+    relevance : array, or dict of str to array
+        In the shape of the input; a dict by input name where a dict was given.
+    multiplier : array, dict or None
+        m with relevance = input * m; None where a rule has none (flat, wsquare, zbox, pass).
+    output : array
+        The model's own output.
+    explained : array
+        The value that the seed stands at: the output, or what a final Softmax reads.
+    seed : array
+        Relevance at ``explained``.
+    ledger : Ledger
+        Where the relevance of every node went; empty with ``ledger=False``.
+    table : LayerTable
+        The rule of every layer.
+    notes : tuple of str
+        What was taken and what was stripped.
+    """
+
+    relevance: Real | dict[str, Real]
+    multiplier: Real | dict[str, Real | None] | None
+    output: Real
+    explained: Real
+    seed: Real
+    ledger: Ledger
+    table: LayerTable
+    notes: tuple[str, ...]
+
+
+def attribute(
+    model: Model,
+    inputs: Inputs,
+    *,
+    target: Target = "argmax",
+    output: str | None = None,
+    bind: Mapping[str, Any] | None = None,
+    seed: str = "logit",
+    composite: str | Composite = "auto",
+    overrides: Mapping[str, str | Rule] | None = None,
+    backend: str | None = None,
+    dtype: Any = None,
+    ledger: bool = True,
+) -> Attribution:
+    """Relevance of the inputs for a target.
+
+    Parameters
+    ----------
+    model : Model
+        From `dftlrp.load`.
+    inputs : array, or dict of str to array
+        In the shapes the model declares, batch first.
+    target : int, list of int, tuple of int, str, callable, or "argmax"
+        Class index for all samples; one for each; an index into an output of higher rank; a label;
+        a function from the explained output to the array of seeds; each sample's largest entry.
+    output : str, optional
+        Which output; the first if not given.
+    bind : dict, optional
+        Values of inputs that are settings, not signals.
+    seed : str
+        ``"logit"``, ``"contrast"``, ``"contrast:CLASS"`` or ``"one"``; see `dftlrp.seeds`.
+    composite : str or Composite
+        A preset; ``"auto"``: EpsilonAlpha2Beta1 for signed inputs, EpsilonPlus for inputs >= 0.
+    overrides : dict, optional
+        Rules by layer; see `dftlrp.composites.layer_table`.
+    backend : str, optional
+        ``"numpy"`` if not given.
+    dtype : dtype, optional
+        What is computed in; float64 if not given.
+    ledger : bool
+        Whether to keep the accounts.
+
+    Raises
+    ------
+    InputError
+        Wrong names, shapes, targets, presets or rules.
+    NonFiniteError
+        NaN or Inf in the input or in a layer; names it.
+    """
+    bk, floats = get_backend(backend), np.dtype(dtype or np.float64)
+    plan = model.plan(output, bind)
+    arrays = _arrays(plan, inputs, floats)
+    taken = auto_composite(arrays) if composite == "auto" else composite
+    table = layer_table(plan, taken, overrides)
+    values = evaluate(plan, model.constants(bk, floats) | arrays, bk, floats)
+    z = values[plan.explained]
+    start = make_seed(target, seed, z, model.labels)
+    flows, accounts = propagate(plan, values, start, table.rules(), bk, ledger)
+    named = isinstance(inputs, Mapping)
+    only = next(iter(flows.values()))
+    return Attribution(
+        relevance={k: f.relevance for k, f in flows.items()} if named else only.relevance,
+        multiplier={k: f.multiplier for k, f in flows.items()} if named else only.multiplier,
+        output=values[plan.output],
+        explained=z,
+        seed=start.relevance,
+        ledger=accounts,
+        table=table,
+        notes=_notes(plan, table, seed, composite == "auto"),
+    )
+
+
+def auto_composite(arrays: Mapping[str, AnyArray]) -> str:
+    """The preset measured to be the better default: by whether the model reads a signed signal."""
+    features = all(a.min(initial=0) >= 0 and a.any() for a in arrays.values())
+    return "EpsilonPlus" if features else "EpsilonAlpha2Beta1"
+
+
+def _arrays(plan: Plan, inputs: Inputs, dtype: np.dtype[Any]) -> dict[str, AnyArray]:
+    """The signals by name, checked against the model's declared shapes."""
+    if not isinstance(inputs, Mapping):
+        if len(plan.signals) != 1:
+            raise InputError(f"the model reads {list(plan.signals)}: give a dict by input name")
+        inputs = {next(iter(plan.signals)): inputs}
+    if set(inputs) != set(plan.signals):
+        raise InputError(f"inputs {sorted(inputs)} given, but the model reads {sorted(plan.signals)}")
+    return {name: _array(name, inputs[name], value, dtype) for name, value in plan.signals.items()}
+
+
+def _array(name: str, array: Any, value: Value, dtype: np.dtype[Any]) -> AnyArray:
+    given = np.asarray(array)
+    if given.dtype.kind not in "fiub":
+        raise InputError(f"input {name!r} is of type {given.dtype}: real numbers are needed")
+    fits = value.dims is None or (
+        len(value.dims) == given.ndim
+        and all(d in (None, n) for d, n in zip(value.dims, given.shape, strict=True))
+    )
+    if not fits:
+        dims = ", ".join("any" if d is None else str(d) for d in value.dims or ())
+        raise InputError(f"input {name!r} has shape {given.shape}, the model reads ({dims})")
+    if given.size == 0:
+        raise InputError(f"input {name!r} is empty (shape {given.shape})")
+    result = given.astype(dtype)
+    check_finite(result, f"input {name!r}")
+    return result
+
+
+def _notes(plan: Plan, table: LayerTable, seed: str, auto: bool) -> tuple[str, ...]:
+    notes = [f"composite {table.composite}" + (" (chosen for this kind of input)" if auto else "")]
+    notes.append(f"seed {seed} at {plan.explained!r}")
+    if plan.stripped:
+        notes.append(f"the final {plan.stripped} is left out: what it reads is explained")
+    return tuple(notes)

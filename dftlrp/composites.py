@@ -1,0 +1,182 @@
+"""Composites: which rule stands at which layer, by op type, by name and by position.
+
+The presets carry the names that zennit's users know, with zennit's maps (LGPL; facts only):
+convolutions get the preset's rule, all other affine maps (dense layers, sums, average
+pools, normalisation) epsilon, and where the name says Flat or Box the first layer its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+
+from dftlrp.graph.plan import Plan
+from dftlrp.ops import OPS
+from dftlrp.rules import Rule, rule
+from dftlrp.types import InputError
+
+CONVOLUTION = ("Conv", "ConvTranspose")
+DENSE = ("Gemm", "MatMul")
+
+
+@dataclass(frozen=True)
+class Composite:
+    """A rule for each kind of layer.
+
+    Attributes
+    ----------
+    name : str
+        As shown in results.
+    default : Rule
+        For every affine map that nothing else names.
+    by_op : dict of str to Rule
+        By ONNX op type.
+    first : Rule, optional
+        For the first layer among ``first_of``, in the order of execution.
+    first_of : tuple of str
+        Op types that count as a layer for ``first``.
+    """
+
+    name: str
+    default: Rule = field(default_factory=lambda: rule("epsilon"))
+    by_op: Mapping[str, Rule] = field(default_factory=dict)
+    first: Rule | None = None
+    first_of: tuple[str, ...] = CONVOLUTION + DENSE
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One row of the table; ``rule`` is None where relevance is only carried."""
+
+    key: str
+    op: str
+    kind: str
+    rule: Rule | None
+    alias: str = ""
+
+    @property
+    def rule_name(self) -> str:
+        """The rule as text; what a route does otherwise."""
+        return str(self.rule) if self.rule else "carried"
+
+
+@dataclass(frozen=True)
+class LayerTable:
+    """The rule of every layer, from input to output."""
+
+    composite: str
+    layers: tuple[Layer, ...]
+
+    def __str__(self) -> str:
+        wide = max([5, *(len(layer.key) for layer in self.layers)])
+        rows = [f"{la.key:{wide}}  {la.op:20}  {la.rule_name}" for la in self.layers]
+        return "\n".join([f"{'layer':{wide}}  {'op':20}  rule ({self.composite})", *rows])
+
+    def rules(self) -> dict[str, Rule | None]:
+        """Rule by layer key."""
+        return {layer.key: layer.rule for layer in self.layers}
+
+
+def _convolutional(name: str, conv: str, first: str | None = None, box: bool = False) -> Composite:
+    return Composite(
+        name,
+        by_op=dict.fromkeys(CONVOLUTION, rule(conv)),
+        first=rule(first) if first else None,
+        first_of=CONVOLUTION if box else CONVOLUTION + DENSE,
+    )
+
+
+def epsilon_gamma_box(low: float = -1.0, high: float = 1.0, gamma: float = 0.25) -> Composite:
+    """EpsilonGammaBox for inputs in the box [low, high]."""
+    box = f"zbox({low}, {high})"
+    return _convolutional("EpsilonGammaBox", f"gamma({gamma})", box, box=True)
+
+
+PRESETS: dict[str, Callable[[], Composite]] = {
+    "EpsilonPlus": lambda: _convolutional("EpsilonPlus", "zplus"),
+    "EpsilonPlusFlat": lambda: _convolutional("EpsilonPlusFlat", "zplus", "flat"),
+    "EpsilonAlpha2Beta1": lambda: _convolutional("EpsilonAlpha2Beta1", "alpha_beta(2, 1)"),
+    "EpsilonAlpha2Beta1Flat": lambda: _convolutional(
+        "EpsilonAlpha2Beta1Flat", "alpha_beta(2, 1)", "flat"
+    ),
+    "EpsilonGammaBox": epsilon_gamma_box,
+    "AttnLRP": lambda: Composite("AttnLRP"),
+    "CPLRP": lambda: Composite("CPLRP"),
+    "Epsilon": lambda: Composite("Epsilon"),
+    "Gradient": lambda: Composite("Gradient", rule("gradient")),
+}
+
+
+def composite_named(name: str | Composite) -> Composite:
+    """A preset by its name.
+
+    Raises
+    ------
+    InputError
+        Unknown name; names the presets there are.
+    """
+    if isinstance(name, Composite):
+        return name
+    if name not in PRESETS:
+        raise InputError(f"unknown composite {name!r}: choose one of {', '.join(PRESETS)}")
+    return PRESETS[name]()
+
+
+def layer_table(
+    plan: Plan, composite: str | Composite, overrides: Mapping[str, str | Rule] | None = None
+) -> LayerTable:
+    """The rule of every layer between the signals and the explained value.
+
+    Parameters
+    ----------
+    overrides : dict, optional
+        From ``"first"``, ``"last"``, an op type, a layer's name or a pattern of names
+        (``"conv*"``) to a rule.  A name beats a pattern, a pattern a position, a position a type.
+
+    Raises
+    ------
+    InputError
+        Unknown composite or rule; a key that matches no layer with a rule.
+    """
+    chosen = composite_named(composite)
+    nodes = plan.path
+    affine = [n for n in nodes if OPS[n.op].kind == "Affine"]
+    names = {n.key: {n.key, n.alias} for n in affine}
+    if chosen.default.on_tangent:
+        if overrides:
+            raise InputError("Gradient is one rule for all layers: it takes no overrides")
+        return _table(plan, chosen.name, {n.key: chosen.default for n in nodes})
+    rules = {n.key: chosen.by_op.get(n.op, chosen.default) for n in affine}
+    first = next((n.key for n in affine if n.op in chosen.first_of), None)
+    if chosen.first and first:
+        rules[first] = chosen.first
+    steps = sorted((_targets(key, affine, names), key, to) for key, to in (overrides or {}).items())
+    for (_, keys), _key, to in steps:
+        rules.update(dict.fromkeys(keys, rule(to)))
+    return _table(plan, chosen.name, rules)
+
+
+def _targets(key: str, affine: list, names: dict[str, set[str]]) -> tuple[int, list[str]]:  # type: ignore[type-arg]
+    """How specific an override's key is, and the layers it means."""
+    layers = [n.key for n in affine if n.op in CONVOLUTION + DENSE] or [n.key for n in affine]
+    exact = [k for k, known in names.items() if key in known]
+    ends = {"first": layers[:1], "last": layers[-1:]}
+    options = [
+        (3, exact),
+        (1, ends.get(key, [])),
+        (0, [n.key for n in affine if n.op == key]),
+        (2, [k for k, known in names.items() if any(fnmatchcase(name, key) for name in known)]),
+    ]
+    for rank, keys in options:
+        if keys:
+            return rank, keys
+    raise InputError(
+        f"override {key!r} matches no layer with a rule: use 'first', 'last', an op type or one of "
+        f"{', '.join(list(names)[:20])}"
+    )
+
+
+def _table(plan: Plan, name: str, rules: Mapping[str, Rule]) -> LayerTable:
+    rows = (Layer(n.key, n.op, OPS[n.op].kind, rules.get(n.key), n.alias) for n in plan.path)
+    return LayerTable(name, tuple(rows))

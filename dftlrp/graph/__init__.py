@@ -1,0 +1,1 @@
+"""From an ONNX file to a plan that can be evaluated and explained."""

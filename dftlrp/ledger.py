@@ -1,0 +1,104 @@
+"""The ledger: where the relevance of every node went.
+
+For each node, and each sample of the batch,
+
+    relevance = to_inputs + bias + stabiliser + stopped
+
+where every term is computed on its own, never by subtraction, so that the sum
+is a check and not a definition.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from dftlrp.types import AnyArray, Real
+
+TERMS = ("relevance", "to_inputs", "bias", "stabiliser", "stopped")
+
+
+@dataclass(frozen=True)
+class LedgerRow:
+    """One node's account; each amount has shape (batch,), or (1,) without a batch axis.
+
+    Attributes
+    ----------
+    node, op, rule : str
+        Key of the node (its first output's name), ONNX op type, rule applied.
+    relevance : array
+        What arrived at the node's outputs.
+    to_inputs : array
+        What went on to its inputs.
+    bias, stabiliser : array
+        What the bias and the stabiliser (or a dropped sign) absorbed.
+    stopped : array
+        What reached a value that carries no relevance.
+    magnitude : float
+        Sum of |R| over the elements of the node's outputs, all samples.
+    """
+
+    node: str
+    op: str
+    rule: str
+    relevance: Real
+    to_inputs: Real
+    bias: Real
+    stabiliser: Real
+    stopped: Real
+    magnitude: float
+
+    @property
+    def gap(self) -> float:
+        """Largest |in - (sum of the four)| over the samples, relative to the sum of |R|."""
+        left = self.relevance - (self.to_inputs + self.bias + self.stabiliser + self.stopped)
+        worst = float(np.max(np.abs(left), initial=0.0))
+        return worst / self.magnitude if self.magnitude > 0 else worst
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """The accounts of all nodes, from the output to the input."""
+
+    rows: tuple[LedgerRow, ...]
+
+    @property
+    def gap(self) -> float:
+        """Largest non-closure of any node, relative to its sum of absolute relevance."""
+        return max((row.gap for row in self.rows), default=0.0)
+
+    def absorbed(self, term: str) -> Real:
+        """Sum of one term (``"bias"``, ``"stabiliser"`` or ``"stopped"``) over all nodes."""
+        return sum((getattr(row, term) for row in self.rows), start=np.zeros(1))
+
+    def __str__(self) -> str:
+        head = f"{'node':40} {'op':18} {'rule':16}" + "".join(f"{t:>13}" for t in TERMS)
+        lines = [
+            f"{row.node[:40]:40} {row.op[:18]:18} {row.rule[:16]:16}"
+            + "".join(f"{float(getattr(row, t).sum()):13.5g}" for t in TERMS)
+            for row in self.rows
+        ]
+        return "\n".join([head, *lines, f"gap {self.gap:.1e}"])
+
+    def to_arrays(self) -> dict[str, AnyArray]:
+        """Plain arrays, one per column (no pickles), for `Ledger.from_arrays`."""
+        text = {k: np.array([getattr(r, k) for r in self.rows], str) for k in ("node", "op", "rule")}
+        amounts = {k: np.array([np.atleast_1d(getattr(r, k)) for r in self.rows]) for k in TERMS}
+        return {**text, **amounts, "magnitude": np.array([r.magnitude for r in self.rows])}
+
+    @classmethod
+    def from_arrays(cls, columns: Mapping[str, AnyArray]) -> Ledger:
+        """Inverse of `to_arrays`."""
+        count = len(columns["node"])
+        return cls(
+            tuple(
+                LedgerRow(
+                    *(str(columns[k][i]) for k in ("node", "op", "rule")),
+                    *(columns[k][i] for k in TERMS),
+                    magnitude=float(columns["magnitude"][i]),
+                )
+                for i in range(count)
+            )
+        )

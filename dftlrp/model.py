@@ -1,0 +1,114 @@
+"""A loaded model: what `dftlrp.load` gives."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dftlrp.backend import Backend
+from dftlrp.composites import Composite, LayerTable, layer_table
+from dftlrp.graph.evaluate import Values, constants
+from dftlrp.graph.graph import Graph
+from dftlrp.graph.load import load_graph
+from dftlrp.graph.plan import Plan, is_setting, make_plan
+from dftlrp.rules import Rule
+from dftlrp.types import InputError
+
+
+@dataclass(frozen=True)
+class Model:
+    """A validated ONNX model that can be explained.
+
+    Attributes
+    ----------
+    path : Path
+        Where it came from.
+    graph : Graph
+        Nodes, inputs, outputs, weights.
+    rate : float or None
+        Sampling rate in hertz that it reads, where known.
+    """
+
+    path: Path
+    graph: Graph
+    rate: float | None = None
+    _constants: dict[tuple[str, str], Values] = field(default_factory=dict, repr=False)
+
+    @cached_property
+    def labels(self) -> tuple[str, ...]:
+        """Names of the outputs' classes, from the file's metadata (key ``labels``, JSON)."""
+        text = self.graph.metadata.get("labels", "")
+        try:
+            return tuple(map(str, json.loads(text))) if text else ()
+        except (ValueError, TypeError):
+            return ()
+
+    def plan(self, output: str | None = None, bind: Mapping[str, Any] | None = None) -> Plan:
+        """The graph with an output and settings chosen; see `dftlrp.graph.plan.make_plan`.
+
+        Raises
+        ------
+        InputError
+            Also where an input that is a setting has no value.
+        """
+        missing = {n: v for n, v in self.graph.inputs.items() if is_setting(v)}.keys() - (bind or {})
+        if missing:
+            name = sorted(missing)[0]
+            value = self.graph.inputs[name]
+            raise InputError(
+                f"{self.path}: input {name!r} ({value.dtype}, shape {value.dims}) is a setting: "
+                f"give its value with bind={{{name!r}: ...}} or --bind {name}=VALUE"
+            )
+        return make_plan(self.graph, output, bind)
+
+    def constants(self, bk: Backend, dtype: np.dtype[Any]) -> Values:
+        """The weights in a dtype, cast once."""
+        key = (bk.name, dtype.name)
+        if key not in self._constants:
+            self._constants[key] = constants(self.graph, bk, dtype)
+        return self._constants[key]
+
+    def table(
+        self,
+        composite: str | Composite = "EpsilonAlpha2Beta1",
+        overrides: Mapping[str, str | Rule] | None = None,
+        *,
+        output: str | None = None,
+    ) -> LayerTable:
+        """Which rule stands at which layer; ``print`` it."""
+        return layer_table(make_plan(self.graph, output), composite, overrides)
+
+
+def load(path: str | os.PathLike[str], *, rate: float | None = None) -> Model:
+    """Read, validate and check an ONNX model.
+
+    Parameters
+    ----------
+    path : path
+        An ONNX file, opset 9 to the newest.
+    rate : float, optional
+        Sampling rate in hertz that the model reads; the file's metadata entry ``sample_rate``
+        if not given.
+
+    Raises
+    ------
+    ModelError
+        Missing, broken or not ONNX.
+    UnsupportedModelError
+        Some node on the way to the first output has no rule; all of them are named.
+    """
+    graph = load_graph(path)
+    make_plan(graph)
+    declared = graph.metadata.get("sample_rate", "")
+    try:
+        rate = rate or (float(declared) if declared else None)
+    except ValueError:
+        rate = None
+    return Model(Path(path), graph, rate)

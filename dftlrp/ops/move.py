@@ -1,0 +1,341 @@
+"""Data movement: every output element is one input element, or a constant.
+
+Most need no adjoint of their own: the op runs on the *indices* of its input, and the
+adjoint adds up at these (`_by_index`).  The common ones are stated directly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from dftlrp.linear import Array, Route, move
+from dftlrp.ops.registry import At, route, stop
+from dftlrp.types import AnyArray, UnsupportedModelError
+
+# -- the same elements in another shape
+
+
+def _reshape(at: At) -> tuple[int, ...]:
+    wanted = at.setting(1, "shape")
+    shape = [
+        at.x.shape[i] if n == 0 and not at.attr("allowzero", 0) else n for i, n in enumerate(wanted)
+    ]
+    return tuple(shape)
+
+
+def _flatten(at: At) -> tuple[int, ...]:
+    axis = at.attr("axis", 1)
+    shape = at.x.shape
+    return int(np.prod(shape[:axis])), int(np.prod(shape[axis:]))
+
+
+def _squeeze(at: At) -> tuple[int, ...]:
+    axes = at.setting(1, "axes")
+    gone = at.axes(axes) if axes is not None else [i for i, n in enumerate(at.x.shape) if n == 1]
+    return tuple(n for i, n in enumerate(at.x.shape) if i not in gone)
+
+
+def _unsqueeze(at: At) -> tuple[int, ...]:
+    axes = at.setting(1, "axes")
+    new = at.axes(axes, at.x.ndim + len(np.atleast_1d(axes)))
+    rest = iter(at.x.shape)
+    return tuple(1 if i in new else next(rest) for i in range(at.x.ndim + len(new)))
+
+
+def _reshaping(op: str, shape: Callable[[At], tuple[int, ...]]) -> None:
+    @route(op, evaluate=lambda at: at.x.reshape(shape(at)))
+    def build(at: At) -> Route:
+        bk, old, new = at.bk, at.x.shape, shape(at)
+        return move(lambda v: bk.reshape(v, new), lambda r: (bk.reshape(r, old),))
+
+
+_reshaping("Reshape", _reshape)
+_reshaping("Flatten", _flatten)
+_reshaping("Squeeze", _squeeze)
+_reshaping("Unsqueeze", _unsqueeze)
+_reshaping("Identity", lambda at: at.x.shape)
+_reshaping("Dropout", lambda at: at.x.shape)
+
+
+def _dtype(at: At) -> np.dtype[Any]:
+    """Dtype that a Cast asks for; floats stay in the dtype that is computed in."""
+    import onnx
+
+    target = onnx.helper.tensor_dtype_to_np_dtype(at.attr("to"))
+    floats = target.kind == "f" and at.x.dtype.kind == "f"
+    return at.x.dtype if floats else np.dtype(np.float64) if target.kind == "f" else target
+
+
+@route("Cast", evaluate=lambda at: at.x.astype(_dtype(at)))
+def cast(at: At) -> Route:
+    """Between floats: the identity.  To integers: nothing is carried."""
+    if _dtype(at).kind != "f":
+        return move(lambda v: 0 * v, lambda r: (0 * r,), covered=0 * at.x)
+    return move(lambda v: v, lambda r: (r,))
+
+
+# -- transposed, sliced, padded, joined, repeated
+
+
+def _perm(at: At) -> tuple[int, ...]:
+    return tuple(at.attr("perm", range(at.x.ndim)[::-1]))
+
+
+@route("Transpose", evaluate=lambda at: at.x.transpose(_perm(at)))
+def transpose(at: At) -> Route:
+    """Axes in another order."""
+    bk, perm = at.bk, _perm(at)
+    back = tuple(int(i) for i in np.argsort(perm))
+    return move(lambda v: bk.transpose(v, perm), lambda r: (bk.transpose(r, back),))
+
+
+def _slice(start: int, end: int, step: int, size: int) -> slice:
+    """ONNX's clamped slice as a Python one (whose end -1 means the last element)."""
+    begin, stop_, step = slice(start, end, step).indices(size)
+    return slice(begin, None if stop_ < 0 else stop_, step)
+
+
+def _key(at: At) -> tuple[slice, ...]:
+    starts, ends = at.setting(1, "starts"), at.setting(2, "ends")
+    axes = at.axes(at.setting(3, "axes", list(range(len(starts)))))
+    steps = at.setting(4, "steps", [1] * len(starts))
+    key = [slice(None)] * at.x.ndim
+    for axis, start, end, step in zip(axes, starts, ends, steps, strict=True):
+        key[axis] = _slice(start, end, step, at.x.shape[axis])
+    return tuple(key)
+
+
+def _parts(at: At) -> tuple[slice, ...]:
+    """The part of the input that this output of a Split is."""
+    axis = at.axes(at.attr("axis", 0))[0]
+    size, count = at.x.shape[axis], at.attr("num_outputs")
+    sizes = at.setting(1, "split")
+    if sizes is None and count:
+        step = -(-size // count)
+        sizes = [step] * (count - 1) + [size - step * (count - 1)]
+    if sizes is None:
+        raise UnsupportedModelError(f"node {at.node.key!r} (Split): needs sizes or num_outputs")
+    begin = int(sum(sizes[: at.node.index]))
+    key = [slice(None)] * at.x.ndim
+    key[axis] = slice(begin, begin + int(sizes[at.node.index]))
+    return tuple(key)
+
+
+def _slicing(op: str, key_of: Callable[[At], tuple[slice, ...]]) -> None:
+    @route(op, evaluate=lambda at: at.x[key_of(at)])
+    def build(at: At) -> Route:
+        bk, x, key = at.bk, at.x, key_of(at)
+        return move(lambda v: bk.slice(v, key), lambda r: (bk.slice_T(r, key, x),))
+
+
+_slicing("Slice", _key)
+_slicing("Split", _parts)
+
+
+def _pads(at: At) -> tuple[tuple[int, int], ...]:
+    flat = at.setting(1, "pads")
+    axes = at.axes(at.setting(3, "axes"))
+    pads = [(0, 0)] * at.x.ndim
+    for axis, begin, end in zip(axes, flat[: len(axes)], flat[len(axes) :], strict=True):
+        pads[axis] = (begin, end)
+    return tuple(pads)
+
+
+def _pad(x: AnyArray, at: At, value: float) -> AnyArray:
+    """ONNX's Pad; negative pads crop."""
+    pads = _pads(at)
+    crop = tuple(slice(max(-b, 0), n - max(-e, 0)) for (b, e), n in zip(pads, x.shape, strict=True))
+    grow = [(max(b, 0), max(e, 0)) for b, e in pads]
+    at.grant([n + b + e for n, (b, e) in zip(x.shape, pads, strict=True)])
+    mode = at.attr("mode", "constant")
+    if mode == "constant":
+        return np.pad(x[crop], grow, constant_values=value)
+    return np.pad(x[crop], grow, mode=mode)
+
+
+def _pad_value(at: At) -> float:
+    value = at.setting(2, "value", 0.0)
+    return float(np.ravel(value)[0]) if np.size(value) else 0.0
+
+
+@route("Pad", evaluate=lambda at: _pad(at.x, at, _pad_value(at)))
+def pad(at: At) -> Route:
+    """Any mode: reflected samples add up, constants carry nothing."""
+    return _by_index(at, lambda index: _pad(index, at, -1))
+
+
+def _joined(at: At) -> int:
+    return at.axes(at.attr("axis", 1))[0]
+
+
+@route(
+    "Concat",
+    evaluate=lambda at: np.concatenate(at.args, _joined(at)),  # type: ignore[arg-type]
+    carries=None,
+    together=True,
+)
+def concat(at: At) -> Route:
+    """Inputs one after the other; what lands on constant ones is stopped."""
+    bk, axis = at.bk, _joined(at)
+    ends = np.cumsum([0, *(a.shape[axis] for a in at.args if a is not None)])
+
+    def part(i: int) -> tuple[slice, ...]:
+        return (slice(None),) * axis + (slice(int(ends[i]), int(ends[i + 1])),)
+
+    def linear(*live: Array) -> Array:
+        given = dict(zip(at.live, live, strict=True))
+        return bk.concat(tuple(given.get(i, 0 * a) for i, a in enumerate(at.args)), axis)  # type: ignore[operator]
+
+    covered = None
+    if len(at.live) < len(at.args):
+        covered = linear(*(bk.ones_like(x) for x in at.inputs))
+    return move(linear, lambda r: tuple(bk.slice(r, part(i)) for i in at.live), covered)
+
+
+def _expanded(at: At) -> tuple[int, ...]:
+    wanted = at.setting(1, "shape")
+    return at.grant(np.broadcast_shapes(at.x.shape, tuple(wanted)))
+
+
+@route("Expand", evaluate=lambda at: np.broadcast_to(at.x, _expanded(at)))
+def expand(at: At) -> Route:
+    """Broadcast: copies add up."""
+    bk, x, shape = at.bk, at.x, _expanded(at)
+    return move(lambda v: bk.expand(v, shape), lambda r: (bk.sum_to(r, x),))
+
+
+# -- anything else, on indices
+
+
+def _by_index(at: At, f: Callable[[AnyArray], AnyArray]) -> Route:
+    """The route of a movement f that takes any array of x's shape; -1 marks constants."""
+    bk, x = at.bk, at.x
+    index = f(np.arange(x.size).reshape(x.shape))
+    covered = (index >= 0).astype(x.dtype) if (index < 0).any() else None
+    return move(lambda v: bk.take(v, index), lambda r: (bk.take_T(r, index, x),), covered)
+
+
+def _tile(x: AnyArray, at: At) -> AnyArray:
+    repeats = at.setting(1, "repeats")
+    at.grant([n * r for n, r in zip(x.shape, repeats, strict=True)])
+    return np.tile(x, repeats)
+
+
+def _gather(x: AnyArray, at: At) -> AnyArray:
+    axis, index = at.axes(at.attr("axis", 0))[0], np.asarray(at.args[1])
+    return np.take(x, index, axis=axis)
+
+
+def _depth_to_space(x: AnyArray, at: At) -> AnyArray:
+    batch, channels, height, width = x.shape
+    b = at.attr("blocksize")
+    if at.attr("mode", "DCR") == "DCR":
+        tall = x.reshape(batch, b, b, channels // b**2, height, width).transpose(0, 3, 4, 1, 5, 2)
+    else:
+        tall = x.reshape(batch, channels // b**2, b, b, height, width).transpose(0, 1, 4, 2, 5, 3)
+    return tall.reshape(batch, channels // b**2, height * b, width * b)
+
+
+def _space_to_depth(x: AnyArray, at: At) -> AnyArray:
+    batch, channels, height, width = x.shape
+    b = at.attr("blocksize")
+    cut = x.reshape(batch, channels, height // b, b, width // b, b).transpose(0, 3, 5, 1, 2, 4)
+    return cut.reshape(batch, channels * b**2, height // b, width // b)
+
+
+def _indexed(op: str, f: Callable[[AnyArray, At], AnyArray]) -> None:
+    @route(op, evaluate=lambda at: f(at.x, at))
+    def build(at: At) -> Route:
+        return _by_index(at, lambda index: f(index, at))
+
+
+_indexed("Tile", _tile)
+_indexed("Gather", _gather)
+_indexed("DepthToSpace", _depth_to_space)
+_indexed("SpaceToDepth", _space_to_depth)
+
+
+def _where(at: At) -> Array:
+    return np.where(at.args[0], at.args[1], at.args[2])  # type: ignore[arg-type]
+
+
+@route("Where", evaluate=_where, carries=(1, 2), together=True)
+def where(at: At) -> Route:
+    """Each element from one of two inputs; the condition is fixed."""
+    bk, xs = at.bk, at.inputs
+    chosen = np.asarray(at.args[0]).astype(xs[0].dtype)
+    masks = tuple(chosen if i == 1 else 1 - chosen for i in at.live)
+    shape = np.broadcast_shapes(*(a.shape for a in at.args if a is not None))
+
+    def linear(*live: Array) -> Array:
+        return bk.expand(sum(m * v for m, v in zip(masks, live, strict=True)), shape)
+
+    def back(r: Array) -> tuple[Array, ...]:
+        return tuple(bk.sum_to(m * r, x) for m, x in zip(masks, xs, strict=True))
+
+    covered = linear(*(bk.ones_like(x) for x in xs)) if len(xs) == 1 else None
+    return move(linear, back, covered)
+
+
+# -- what carries none: shapes and indices
+
+
+def _constant(at: At) -> AnyArray:
+    for key in ("value", "value_float", "value_int", "value_floats", "value_ints"):
+        if key in at.node.attrs:
+            return np.asarray(at.node.attrs[key])
+    raise UnsupportedModelError(f"node {at.node.key!r} (Constant): only numbers are supported")
+
+
+def _constant_of_shape(at: At) -> AnyArray:
+    value = np.asarray(at.attr("value", np.zeros(1, np.float32)))
+    return np.full(at.grant(np.asarray(at.x).tolist(), value.itemsize), value.ravel()[0])
+
+
+def _range(at: At) -> AnyArray:
+    start, limit, delta = (np.asarray(a).item() for a in at.args)
+    at.grant([max(0, int(np.ceil((limit - start) / delta)))])
+    return np.arange(start, limit, delta, dtype=np.asarray(at.x).dtype)
+
+
+def _shape(at: At) -> AnyArray:
+    part = slice(at.attr("start", 0), at.attr("end"))
+    return np.asarray(at.x.shape, np.int64)[part]
+
+
+def _argmax(f: Callable[..., AnyArray]) -> Callable[[At], AnyArray]:
+    return lambda at: f(at.x, axis=at.attr("axis", 0), keepdims=bool(at.attr("keepdims", 1)))
+
+
+def _each(f: Callable[..., Any]) -> Callable[[At], AnyArray]:
+    return lambda at: np.asarray(f(*at.args))
+
+
+stop("Constant", evaluate=_constant)
+stop("ConstantOfShape", evaluate=_constant_of_shape)
+stop("Range", evaluate=_range)
+stop("Shape", evaluate=_shape)
+stop("Size", evaluate=lambda at: np.asarray(at.x.size, np.int64))
+stop("ArgMax", evaluate=_argmax(np.argmax))
+stop("ArgMin", evaluate=_argmax(np.argmin))
+for _name, _f in {
+    "Equal": np.equal,
+    "Greater": np.greater,
+    "GreaterOrEqual": np.greater_equal,
+    "Less": np.less,
+    "LessOrEqual": np.less_equal,
+    "And": np.logical_and,
+    "Or": np.logical_or,
+    "Xor": np.logical_xor,
+    "Not": np.logical_not,
+    "Floor": np.floor,
+    "Ceil": np.ceil,
+    "Round": np.round,
+    "Sign": np.sign,
+    "Mod": np.mod,
+    "IsNaN": np.isnan,
+}.items():
+    stop(_name, evaluate=_each(_f))

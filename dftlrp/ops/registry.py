@@ -1,0 +1,177 @@
+"""The table from op type to op, and what an op's functions see."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from dftlrp.backend import Backend
+from dftlrp.graph.graph import Node
+from dftlrp.linear import Affine, Array, Map
+from dftlrp.types import UnsupportedModelError
+
+MAX_BYTES = 2**32  # of one tensor that a shape operand asks for
+
+
+@dataclass(frozen=True)
+class At:
+    """A node at its current activations.
+
+    Attributes
+    ----------
+    node : Node
+        The op's name, attributes and opset.
+    bk : Backend
+        What the maps compute with.
+    args : tuple of arrays or None
+        The node's inputs; None where an optional one is left out.
+    live : tuple of int
+        Positions of the inputs that carry relevance.
+    y : array or None
+        The output, where it is known already.
+    """
+
+    node: Node
+    bk: Backend
+    args: tuple[Array | None, ...]
+    live: tuple[int, ...]
+    y: Array | None = None
+
+    @property
+    def x(self) -> Array:
+        """The first input."""
+        return self.args[0]
+
+    @property
+    def inputs(self) -> tuple[Array, ...]:
+        """The inputs that carry relevance."""
+        return tuple(self.args[i] for i in self.live)
+
+    def attr(self, name: str, default: Any = None) -> Any:
+        """An attribute, or its default."""
+        return self.node.attrs.get(name, default)
+
+    def arg(self, position: int) -> Array | None:
+        """An optional input; None where left out."""
+        return self.args[position] if position < len(self.args) else None
+
+    def setting(self, position: int, name: str, default: Any = None) -> Any:
+        """A parameter that is an attribute in old opsets and an input in new ones."""
+        value = self.arg(position)
+        return self.attr(name, default) if value is None else np.asarray(value).tolist()
+
+    def axes(self, axes: int | Sequence[int] | None, rank: int | None = None) -> tuple[int, ...]:
+        """Axes as non-negative numbers; None: all."""
+        rank = self.x.ndim if rank is None else rank
+        if axes is None:
+            return tuple(range(rank))
+        return tuple(int(a) % rank for a in np.atleast_1d(axes))
+
+    def grant(self, shape: Sequence[int], itemsize: int = 8) -> tuple[int, ...]:
+        """The shape, if a tensor of it may be allocated."""
+        dims = tuple(int(n) for n in shape)
+        if len(dims) > 8 or int(np.prod(dims, dtype=object)) * itemsize > MAX_BYTES:
+            raise UnsupportedModelError(
+                f"node {self.node.key!r} ({self.node.op}): a tensor of shape {dims[:9]} is too large"
+            )
+        return dims
+
+
+Evaluate = Callable[[At], Array]
+Linearise = Callable[[At], Map]
+
+
+@dataclass(frozen=True)
+class Op:
+    """What dftlrp knows of an op type.
+
+    Attributes
+    ----------
+    evaluate : callable
+        The output at given inputs.
+    linearise : callable or None
+        Its map at current activations; None for a Stop.
+    carries : tuple of int, or None
+        Positions of the inputs that may carry relevance; None: any.
+    together : bool
+        Whether several inputs may carry relevance at once.
+    kind : str
+        "Affine", "Route" or "Stop", for the tables.
+    """
+
+    evaluate: Evaluate
+    linearise: Linearise | None
+    carries: tuple[int, ...] | None
+    together: bool
+    kind: str
+
+    def refusal(self, live: tuple[int, ...]) -> str | None:
+        """Why relevance cannot go to these inputs, or None if it can."""
+        if self.linearise is None:
+            return None
+        if self.carries is not None and (wrong := [i for i in live if i not in self.carries]):
+            return f"its input {wrong[0]} depends on the signal, and no rule carries relevance there"
+        if len(live) > 1 and not self.together:
+            return "two of its inputs depend on the signal, and no rule shares between them"
+        return None
+
+
+OPS: dict[str, Op] = {}
+
+
+def _default_live(at: At, carries: tuple[int, ...] | None, together: bool) -> tuple[int, ...]:
+    given = [i for i, a in enumerate(at.args) if a is not None]
+    usable = [i for i in given if carries is None or i in carries]
+    return tuple(usable if together else usable[:1])
+
+
+def affine(
+    *names: str,
+    carries: tuple[int, ...] | None = (0,),
+    together: bool = False,
+    evaluate: Evaluate | None = None,
+) -> Callable[[Callable[[At], Affine]], Callable[[At], Affine]]:
+    """Register a function that gives an op's `Affine`; its forward is the evaluation."""
+
+    def register(build: Callable[[At], Affine]) -> Callable[[At], Affine]:
+        def forward(at: At) -> Array:
+            at = At(at.node, at.bk, at.args, _default_live(at, carries, together))
+            return build(at).forward(*at.inputs)
+
+        for name in names:
+            OPS[name] = Op(evaluate or forward, build, carries, together, "Affine")
+        return build
+
+    return register
+
+
+def route(
+    *names: str, evaluate: Evaluate, carries: tuple[int, ...] | None = (0,), together: bool = False
+) -> Callable[[Linearise], Linearise]:
+    """Register a function that gives an op's `Route`."""
+
+    def register(build: Linearise) -> Linearise:
+        for name in names:
+            OPS[name] = Op(evaluate, build, carries, together, "Route")
+        return build
+
+    return register
+
+
+def stop(*names: str, evaluate: Evaluate) -> None:
+    """Register an op that carries no relevance."""
+    for name in names:
+        OPS[name] = Op(evaluate, None, None, True, "Stop")
+
+
+def final(*names: str, evaluate: Evaluate) -> None:
+    """Register an op that can be evaluated, but through which no relevance goes yet."""
+    for name in names:
+        OPS[name] = Op(evaluate, lambda at: _never(at), (), False, "-")
+
+
+def _never(at: At) -> Map:
+    raise UnsupportedModelError(f"node {at.node.key!r} ({at.node.op}) carries no relevance")

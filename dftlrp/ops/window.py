@@ -1,0 +1,50 @@
+"""The geometry that convolutions and pools share: strides, dilations, pads, auto_pad, ceil_mode."""
+
+from __future__ import annotations
+
+from dftlrp.backend import Window
+from dftlrp.ops.registry import At
+from dftlrp.types import UnsupportedModelError
+
+
+def _auto_pads(auto: str, total: list[int]) -> tuple[tuple[int, int], ...]:
+    """SAME_UPPER puts the odd sample at the end, SAME_LOWER at the begin."""
+    return tuple((t - t // 2, t // 2) if auto == "SAME_LOWER" else (t // 2, t - t // 2) for t in total)
+
+
+def window(at: At, kernel: tuple[int, ...], size: tuple[int, ...]) -> Window:
+    """ONNX's window attributes at an input of that spatial size."""
+    rank = len(kernel)
+    if len(size) != rank:
+        raise UnsupportedModelError(
+            f"node {at.node.key!r} ({at.node.op}): kernel {kernel} does not fit an input with "
+            f"{len(size)} spatial axes: the recording has another rank than the model reads"
+        )
+    strides = tuple(at.attr("strides", [1] * rank))
+    dilations = tuple(at.attr("dilations", [1] * rank))
+    span = [d * (k - 1) + 1 for d, k in zip(dilations, kernel, strict=True)]
+    auto = at.attr("auto_pad", "NOTSET")
+    if auto.startswith("SAME"):
+        need = [
+            max((-(-n // s) - 1) * s + w - n, 0)
+            for n, s, w in zip(size, strides, span, strict=True)
+        ]
+        pads = _auto_pads(auto, need)
+    else:
+        flat = [0] * 2 * rank if auto == "VALID" else at.attr("pads", [0] * 2 * rank)
+        pads = tuple(zip(flat[:rank], flat[rank:], strict=True))
+    return Window(kernel, strides, dilations, pads, at.attr("group", 1))
+
+
+def ceiled(g: Window, size: tuple[int, ...]) -> Window:
+    """The window with end pads grown so that a last, partial window counts (ceil_mode).
+
+    A window that would start in the end pads does not count (ONNX and torch agree on this).
+    """
+    pads = []
+    for n, k, s, d, (begin, end) in zip(size, g.kernel, g.strides, g.dilations, g.pads, strict=True):
+        span = d * (k - 1) + 1
+        count = -(-(n + begin + end - span) // s) + 1
+        count -= (count - 1) * s >= n + begin
+        pads.append((begin, max(end, (count - 1) * s + span - n - begin)))
+    return g._replace(pads=tuple(pads))

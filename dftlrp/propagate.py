@@ -1,0 +1,118 @@
+"""The engine: a transposed interpreter of the graph, and its ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from dftlrp.backend import Backend
+from dftlrp.graph.evaluate import Values, at, check_finite
+from dftlrp.graph.graph import Node
+from dftlrp.graph.plan import Plan
+from dftlrp.ledger import Ledger, LedgerRow
+from dftlrp.linear import Affine, Array, Map, Route
+from dftlrp.ops import OPS
+from dftlrp.rules import Call, Rule, Share
+from dftlrp.types import Real
+
+
+class Flow(NamedTuple):
+    """Relevance of a value, and its multiplier m with R = value * m (None where unknown)."""
+
+    relevance: Array
+    multiplier: Array | None
+
+    def __add__(self, other: Flow) -> Flow:  # type: ignore[override]
+        both = self.multiplier is not None and other.multiplier is not None
+        m = self.multiplier + other.multiplier if both else None
+        return Flow(self.relevance + other.relevance, m)
+
+
+def propagate(
+    plan: Plan,
+    values: Values,
+    seed: Flow,
+    rules: Mapping[str, Rule | None],
+    bk: Backend,
+    ledger: bool = True,
+) -> tuple[dict[str, Flow], Ledger]:
+    """Carry the seed from the explained value to the signals.
+
+    Take a node's relevance, get its map, apply the rule, add to the inputs' relevance.
+
+    Parameters
+    ----------
+    values : dict
+        Every value of the forward pass.
+    seed : Flow
+        Relevance at ``plan.explained``.
+    rules : dict
+        Rule by layer key; None where relevance is only carried.
+    ledger : bool
+        Whether to keep the accounts.
+
+    Returns
+    -------
+    flows : dict of str to Flow
+        By signal.
+    ledger : Ledger
+        One row per node, from the output to the input.
+    """
+    flows, rows = {plan.explained: seed}, []
+    for node in reversed(plan.path):
+        if node.output not in flows:
+            continue
+        arrived = flows.pop(node.output)
+        here = at(plan, node, values, bk)
+        layer, rule = OPS[node.op].linearise(here), rules[node.key]  # type: ignore[misc]
+        share, stopped = send(layer, rule, bk, here.inputs, here.y, arrived)
+        multipliers = share.multiplier or (None,) * len(here.live)
+        for position, r, m in zip(here.live, share.relevance, multipliers, strict=True):
+            name = node.inputs[position]
+            check_finite(r, f"the relevance of {name!r}, behind node {node.key!r} ({node.op}),")
+            flows[name] = flows[name] + Flow(r, m) if name in flows else Flow(r, m)
+        if ledger:
+            batch = values[next(iter(plan.signals))].shape[:1]
+            rows.append(_row(node, rule, batch, arrived.relevance, share, stopped))
+    silent = {n: Flow(0 * values[n], 0 * values[n]) for n in plan.signals if n not in flows}
+    return {n: flows.get(n) or silent[n] for n in plan.signals}, Ledger(tuple(rows))
+
+
+def send(
+    layer: Map, rule: Rule | None, bk: Backend, inputs: tuple[Array, ...], y: Array, arrived: Flow
+) -> tuple[Share, Array | None]:
+    """What one layer gives its inputs, and what lands on constants."""
+    R, m = arrived
+    if isinstance(layer, Route) and rule is not None and rule.on_tangent:
+        layer = layer.tangent()
+    if isinstance(layer, Affine):
+        assert rule is not None
+        return rule(Call(bk, layer, inputs, y, R, m)), None
+    assert isinstance(layer, Route)
+    onward = layer.tangent().adjoint(m) if m is not None and layer.homogeneous else None
+    stopped = layer.stopped(R) if layer.stopped else None
+    return Share(layer.carry(R), onward, lambda: 0 * R, lambda: 0 * R), stopped
+
+
+def _row(
+    node: Node, rule: Rule | None, batch: tuple[int, ...], R: Array, share: Share, stopped: Array | None
+) -> LedgerRow:
+    everything = [R, *share.relevance]
+    per_sample = all(a.ndim and a.shape[:1] == batch for a in everything)
+
+    def sums(a: Array) -> Real:
+        return a.reshape(batch[0], -1).sum(axis=1) if per_sample else a.sum().reshape(1)
+
+    return LedgerRow(
+        node.key,
+        node.op,
+        str(rule) if rule else "carried",
+        sums(R),
+        sum((sums(r) for r in share.relevance), start=np.zeros(1)),
+        sums(share.bias()),
+        sums(share.stabiliser()),
+        np.zeros_like(sums(R)) if stopped is None else sums(stopped),
+        float(np.abs(R).sum()),
+    )

@@ -1,0 +1,281 @@
+r"""The rules: how an affine map shares the relevance of its output among its inputs.
+
+Every rule but `passing` and `gradient` is a sum of *shares*, each with one denominator:
+
+.. math::
+    z = \sum_t A_t x_t + b, \qquad s = R / \mathrm{stab}(z), \qquad
+    R_i = \sum_t x_t \odot A_t^T s
+
+where the terms :math:`(A_t, x_t)` are the map with modified weights on modified inputs,
+and :math:`\mathrm{stab}(z) = z + \epsilon\,\mathrm{sgn}(z)` with :math:`\mathrm{sgn}(0) = +1`
+(zennit's convention).  Where :math:`x_t = d_t \odot x` with a 0/1 mask :math:`d_t`, the
+*multiplier* :math:`m = \sum_t d_t \odot A_t^T s` comes for free and R = x m, also where x = 0.
+
+Of the relevance that arrives, :math:`\sum b s` is absorbed by the bias and
+:math:`\sum (\mathrm{stab}(z) - z) s` by the stabiliser.
+
+Sources: Bach et al. 2015 (epsilon, alpha-beta), Montavon et al. 2017 (z+, z-box, w^2),
+Montavon et al. 2019 (gamma), Andeol et al. 2021 (generalised gamma), Lapuschkin et al. 2019
+(flat).  Numerical conventions are zennit's.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import reduce
+from typing import Any, NamedTuple
+
+from dftlrp.backend import Backend
+from dftlrp.linear import Affine, Array, Arrays
+from dftlrp.types import InputError
+
+Terms = Callable[[], Array]
+EPSILON = 1e-6
+
+
+class Call(NamedTuple):
+    """What a rule sees: never an op, only a map and arrays.
+
+    ``y`` is the map's output at ``inputs``, computed by the same backend in the same dtype;
+    ``relevance`` and ``multiplier`` (R = y m; None where unknown) are those of the output.
+    """
+
+    bk: Backend
+    op: Affine
+    inputs: Arrays
+    y: Array
+    relevance: Array
+    multiplier: Array | None
+
+
+@dataclass(frozen=True)
+class Share:
+    """What a rule gives back; ``bias`` and ``stabiliser`` are computed only when called."""
+
+    relevance: Arrays
+    multiplier: Arrays | None
+    bias: Terms
+    stabiliser: Terms
+
+    def __add__(self, other: Share) -> Share:
+        both = self.multiplier is not None and other.multiplier is not None
+        return Share(
+            _add(self.relevance, other.relevance),
+            _add(self.multiplier, other.multiplier) if both else None,  # type: ignore[arg-type]
+            lambda: self.bias() + other.bias(),
+            lambda: self.stabiliser() + other.stabiliser(),
+        )
+
+
+class Term(NamedTuple):
+    """A map on inputs x_t; ``masks`` d_t says x_t = d_t x (() for all ones, None: not of that form)."""
+
+    op: Affine
+    inputs: Arrays
+    masks: Arrays | None = ()
+
+
+def _add(a: Arrays, b: Arrays) -> Arrays:
+    return tuple(p + q for p, q in zip(a, b, strict=True))
+
+
+def _mul(a: Arrays, b: Arrays) -> Arrays:
+    return tuple(p * q for p, q in zip(a, b, strict=True))
+
+
+def sign(bk: Backend, z: Array) -> Array:
+    """+1 where z >= 0, -1 elsewhere."""
+    return 2 * bk.step(z, strict=False) - 1
+
+
+def share(
+    bk: Backend, terms: list[Term], bias: Array | None, R: Array, eps: float, z: Array | None = None
+) -> Share:
+    """Share R over the terms of one denominator; ``z`` where it is known already."""
+    if z is None:
+        z = reduce(lambda a, b: a + b, (t.op.apply(*t.inputs) for t in terms))
+        z = z if bias is None else z + bias
+    guard = eps * sign(bk, z)
+    s = R / (z + guard)
+    shares = [t.op.adjoint(s) for t in terms]
+    relevance = reduce(_add, (_mul(t.inputs, g) for t, g in zip(terms, shares, strict=True)))
+    multiplier = None
+    if all(t.masks is not None for t in terms):
+        masked = (_mul(t.masks, g) if t.masks else g for t, g in zip(terms, shares, strict=True))
+        multiplier = reduce(_add, masked)
+    return Share(relevance, multiplier, lambda: 0 * s if bias is None else bias * s, lambda: guard * s)
+
+
+def _signed(bk: Backend, on_pos: Affine, on_neg: Affine, xs: Arrays) -> list[Term]:
+    """``A_p x+ + A_n x-``; where x >= 0 is known the second term is nothing and left out."""
+    up = tuple(bk.step(x, strict=True) for x in xs)
+    if all(map(bk.nonneg, xs)):
+        return [Term(on_pos, xs, up)]
+    down = tuple(bk.step(-x, strict=True) for x in xs)
+    return [Term(on_pos, _mul(up, xs), up), Term(on_neg, _mul(down, xs), down)]
+
+
+def _mapped(f: Callable[[Array], Array], bias: Array | None) -> Array | None:
+    return None if bias is None else f(bias)
+
+
+def epsilon(c: Call, epsilon: float = EPSILON) -> Share:
+    """A x + b; the bias absorbs its part.  ``epsilon=0`` is LRP-0."""
+    return share(c.bk, [Term(c.op, c.inputs)], c.op.bias, c.relevance, epsilon, z=c.y)
+
+
+def _half(c: Call, R: Array, f: Any, g: Any, eps: float) -> Share:
+    """``f(A) x+ + g(A) x- + f(b)`` for f, g the positive and negative part in either order."""
+    terms = _signed(c.bk, c.op.map(f), c.op.map(g), c.inputs)
+    return share(c.bk, terms, _mapped(f, c.op.bias), R, eps)
+
+
+def zplus(c: Call, epsilon: float = EPSILON) -> Share:
+    """A+ x+ + A- x- + b+: only what speaks for the output."""
+    return _half(c, c.relevance, c.bk.pos, c.bk.neg, epsilon)
+
+
+def alpha_beta(c: Call, alpha: float = 2.0, beta: float = 1.0, epsilon: float = EPSILON) -> Share:
+    """``alpha`` of what speaks for the output minus ``beta`` of what speaks against it."""
+    if min(alpha, beta) < 0 or abs(alpha - beta - 1) > 1e-9:
+        raise InputError(f"alpha_beta needs alpha - beta = 1, both >= 0, not {alpha:g}, {beta:g}")
+    up = _half(c, alpha * c.relevance, c.bk.pos, c.bk.neg, epsilon)
+    return up + _half(c, -beta * c.relevance, c.bk.neg, c.bk.pos, epsilon) if beta else up
+
+
+def gamma(c: Call, gamma: float = 0.25, epsilon: float = EPSILON) -> Share:
+    """Generalised gamma: what agrees in sign with y counts 1 + gamma; y = 0 drops its relevance.
+
+    For y > 0: (A + g A+) x+ + (A + g A-) x- + b + g b+; for y < 0 with A+, A- and b+, b- swapped.
+    """
+    bk = c.bk
+
+    def plus(w: Array) -> Array:
+        return w + gamma * bk.pos(w)
+
+    def minus(w: Array) -> Array:
+        return w + gamma * bk.neg(w)
+
+    def part(f: Callable[[Array], Array], g: Callable[[Array], Array], gate: Array) -> Share:
+        terms = _signed(bk, c.op.map(f), c.op.map(g), c.inputs)
+        return share(bk, terms, _mapped(f, c.op.bias), gate * c.relevance, epsilon)
+
+    above, below = bk.step(c.y, strict=True), bk.step(-c.y, strict=True)
+    both = part(plus, minus, above) + part(minus, plus, below)
+    dropped = Share(
+        tuple(0 * x for x in c.inputs),
+        both.multiplier and tuple(0 * x for x in c.inputs),
+        lambda: 0 * c.y,
+        lambda: (1 - above - below) * c.relevance,
+    )
+    return both + dropped
+
+
+def _weights_only(c: Call, f: Callable[[Array], Array], bias: Array | None, eps: float) -> Share:
+    ones = tuple(c.bk.ones_like(x) for x in c.inputs)
+    return share(c.bk, [Term(c.op.map(f), ones, None)], bias, c.relevance, eps)
+
+
+def flat(c: Call, epsilon: float = EPSILON) -> Share:
+    """Ones for weights and inputs, no bias: an equal share for every input of the window."""
+    return _weights_only(c, c.bk.ones_like, None, epsilon)
+
+
+def wsquare(c: Call, epsilon: float = EPSILON) -> Share:
+    """Squared weights on ones; the bias counts b^2."""
+    return _weights_only(c, lambda w: w * w, _mapped(lambda b: b * b, c.op.bias), epsilon)
+
+
+def zbox(c: Call, low: float = -1.0, high: float = 1.0, epsilon: float = EPSILON) -> Share:
+    """A x - A+ low - A- high, for inputs in the box [low, high]; the bias cancels."""
+    bk = c.bk
+    lows = tuple(low * bk.ones_like(x) for x in c.inputs)
+    highs = tuple(high * bk.ones_like(x) for x in c.inputs)
+    terms = [
+        Term(c.op, c.inputs),
+        Term(c.op.map(lambda w: -bk.pos(w)), lows, None),
+        Term(c.op.map(lambda w: -bk.neg(w)), highs, None),
+    ]
+    return share(bk, terms, None, c.relevance, epsilon)
+
+
+def passing(c: Call) -> Share:
+    """R unchanged to the one input, which must have the output's shape."""
+    if len(c.inputs) != 1 or c.inputs[0].shape != c.relevance.shape:
+        raise InputError("rule 'pass' needs one input of the output's shape: choose another rule")
+    return Share((c.relevance,), None, lambda: 0 * c.relevance, lambda: 0 * c.relevance)
+
+
+def gradient(c: Call) -> Share:
+    """Gradient x input: m = A^T m_y on the tangent map.
+
+    The tangent's bias y - A x takes the rest.
+    """
+    m_y = c.multiplier
+    if m_y is None:
+        raise InputError("rule 'gradient' needs the multiplier of its output: use it for all layers")
+    m = c.op.adjoint(m_y)
+    bias = c.op.bias
+    return Share(_mul(c.inputs, m), m, lambda: 0 * m_y if bias is None else bias * m_y, lambda: 0 * m_y)
+
+
+FUNCTIONS: dict[str, Callable[..., Share]] = {
+    "epsilon": epsilon,
+    "zplus": zplus,
+    "alpha_beta": alpha_beta,
+    "gamma": gamma,
+    "flat": flat,
+    "wsquare": wsquare,
+    "zbox": zbox,
+    "pass": passing,
+    "gradient": gradient,
+}
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A rule is data: a name and its numbers."""
+
+    name: str
+    params: tuple[tuple[str, float], ...] = field(default=())
+
+    def __call__(self, call: Call) -> Share:
+        return FUNCTIONS[self.name](call, **dict(self.params))
+
+    @property
+    def on_tangent(self) -> bool:
+        """Whether it asks for the true tangent of every layer, not the map relevance uses."""
+        return self.name == "gradient"
+
+    def __str__(self) -> str:
+        inner = ", ".join(f"{k}={v:g}" for k, v in self.params)
+        return f"{self.name}({inner})" if inner else self.name
+
+
+def rule(text: str | Rule, /, **params: float) -> Rule:
+    """A rule from its text, as ``"zplus"``, ``"gamma(0.1)"`` or ``"zbox(low=-3, high=3)"``.
+
+    Raises
+    ------
+    InputError
+        Unknown name or parameter; names the ones there are.
+    """
+    if isinstance(text, Rule):
+        return text
+    match = re.fullmatch(r"\s*(\w+)\s*(?:\((.*)\))?\s*", text)
+    if not match or match[1] not in FUNCTIONS:
+        raise InputError(f"unknown rule {text!r}: choose one of {', '.join(FUNCTIONS)}")
+    name, inner = match[1], match[2] or ""
+    known = FUNCTIONS[name].__code__.co_varnames[1 : FUNCTIONS[name].__code__.co_argcount]
+    given = dict(params)
+    for position, piece in enumerate(filter(None, (p.strip() for p in inner.split(",")))):
+        key, _, value = piece.rpartition("=")
+        try:
+            given[key.strip() or known[position]] = float(value)
+        except (ValueError, IndexError):
+            raise InputError(f"bad parameter {piece!r} in rule {text!r}: {name} takes {known}") from None
+    if unknown := set(given) - set(known):
+        raise InputError(f"rule {name} has no parameter {sorted(unknown)}: it takes {list(known)}")
+    return Rule(name, tuple(given.items()))

@@ -1,0 +1,130 @@
+"""Where relevance starts: the target and the seed.
+
+With the explained output z (logits), the seed is R = z c with multiplier c:
+
+* ``logit``: c is one at the target, R the logit itself;
+* ``contrast``: c = e_target - mean of the others (softmax ignores a common offset of the logits);
+* ``contrast:NAME``: c = e_target - e_NAME, why this rather than that;
+* ``one``: R = e_target, c = R / z.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from dftlrp.propagate import Flow
+from dftlrp.types import AnyArray, InputError, Real
+
+Target = int | str | Sequence[int] | tuple[int, ...] | Callable[[Real], Real]
+SEEDS = ("logit", "contrast", "one")
+
+
+def label_index(label: str, labels: Sequence[str], count: int) -> int:
+    """Index of a class given as a label or as digits.
+
+    Raises
+    ------
+    InputError
+        Neither a known label nor a number in range.
+    """
+    if label in labels:
+        return labels.index(label)
+    if label.isdecimal() and int(label) < count:
+        return int(label)
+    known = ", ".join(labels) if labels else "no labels (give --labels FILE)"
+    raise InputError(f"unknown target {label!r}: use an index from 0 to {count - 1}; labels: {known}")
+
+
+def target_indices(target: Any, z: Real, labels: Sequence[str] = ()) -> list[tuple[int, ...]]:
+    """For each sample, the index of the target in that sample's output.
+
+    Parameters
+    ----------
+    target : int, str, list of int, tuple of int, or "argmax"
+        One class for all; a label; a class for each sample; an index into an output of higher
+        rank; each sample's largest entry.
+    z : array (batch, ...)
+        The explained output.
+
+    Raises
+    ------
+    InputError
+        Out of range, of the wrong rank, or unknown.
+    """
+    shape = z.shape[1:]
+    if isinstance(target, str) and target != "argmax":
+        target = label_index(target, labels, shape[-1] if shape else 1)
+    if isinstance(target, str):
+        flat = z.reshape(z.shape[0], -1).argmax(axis=1)
+        return [tuple(int(i) for i in np.unravel_index(k, shape)) for k in flat]
+    if isinstance(target, list | np.ndarray) and len(target) != z.shape[0]:
+        raise InputError(f"{len(target)} targets for {z.shape[0]} samples")
+    each = target if isinstance(target, list | np.ndarray) else [target] * z.shape[0]
+    return [_index(t, shape) for t in each]
+
+
+def _index(target: Any, shape: tuple[int, ...]) -> tuple[int, ...]:
+    wide = [i for i, n in enumerate(shape) if n > 1]
+    try:
+        index = tuple(int(i) for i in target) if isinstance(target, tuple) else (int(target),)
+    except (TypeError, ValueError):
+        raise InputError(f"target {target!r} is not an index, a label or 'argmax'") from None
+    if len(index) == 1 and len(shape) != 1 and len(wide) <= 1:  # one class axis among ones
+        index = tuple(index[0] if i in wide or (not wide and i == 0) else 0 for i in range(len(shape)))
+    if len(index) != len(shape):
+        raise InputError(f"target {target!r}: the output has shape {shape} per sample: give a tuple")
+    if any(not 0 <= i < n for i, n in zip(index, shape, strict=True)):
+        raise InputError(f"target {target!r} is out of range for an output of shape {shape}")
+    return index
+
+
+def coefficients(
+    kind: str, indices: list[tuple[int, ...]], z: Real, labels: Sequence[str] = ()
+) -> Real:
+    """The array c of the module's docstring, in the shape of z (for ``one`` that of ``logit``).
+
+    Raises
+    ------
+    InputError
+        Unknown kind; a contrast of an output with one class.
+    """
+    name, _, versus = kind.partition(":")
+    if name not in SEEDS:
+        raise InputError(f"unknown seed {kind!r}: choose one of {', '.join(SEEDS)}, contrast:CLASS")
+    c = np.zeros_like(z)
+    for sample, index in enumerate(indices):
+        others = (sample, *index[:-1])
+        if name == "contrast" and z.shape[-1] < 2:
+            raise InputError("seed 'contrast' needs at least two classes: use 'logit'")
+        if name == "contrast" and versus:
+            c[(*others, label_index(versus, labels, z.shape[-1]))] -= 1
+        elif name == "contrast":
+            c[others] = -1 / (z.shape[-1] - 1)
+            c[(sample, *index)] = 0
+        c[(sample, *index)] += 1
+    return c
+
+
+def make_seed(target: Any, kind: str, z: Real, labels: Sequence[str] = ()) -> Flow:
+    """Relevance and multiplier at the explained output z.
+
+    Parameters
+    ----------
+    target
+        As in `target_indices`, or a callable from z to the array R.
+    """
+    if callable(target):
+        R = np.asarray(target(z), z.dtype)
+        if R.shape != z.shape:
+            raise InputError(f"the target's array has shape {R.shape}, the output {z.shape}")
+        return Flow(R, _quotient(R, z))
+    c = coefficients(kind, target_indices(target, z, labels), z, labels)
+    return Flow(c, _quotient(c, z)) if kind == "one" else Flow(c * z, c)
+
+
+def _quotient(R: AnyArray, z: AnyArray) -> AnyArray:
+    """R / z with 0 where z = 0."""
+    return np.divide(R, z, out=np.zeros_like(z), where=z != 0)
