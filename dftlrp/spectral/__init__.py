@@ -1,0 +1,39 @@
+"""DFT-LRP: relevance moved between time, frequency and time-frequency, exactly and in O(N log N).
+
+An inspection layer is a pair of linear maps, analysis T and synthesis S, with S T x = x: put in
+front of a model it changes nothing, but LRP can be read off between the two.  With the real inner
+product <y, z> = Re sum y conj(z) and the multiplier m of a signal (its relevance is R = x m):
+
+* the model reads x:  y = T x, c = S^T m, and R'_k = Re(y_k conj(c_k));
+* the model reads y:  R' = Re(y conj(g)) there, m = T^T g, and R = x m in time.
+
+That is the LRP-0 rule of "Explainable AI for Time Series via Virtual Inspection Layers"
+(arXiv 2303.06365) without its matrices.  `domains` holds the pairs, `lrp` the four functions.
+"""
+
+from dftlrp.spectral.domains import Dft, Domain, inner
+from dftlrp.spectral.lrp import (
+    DftRelevance,
+    SignalRelevance,
+    StftRelevance,
+    dft_lrp,
+    inverse_dft_lrp,
+    inverse_stft_lrp,
+    stft_lrp,
+)
+from dftlrp.spectral.stft import Stft, stft_for
+
+__all__ = [
+    "Dft",
+    "DftRelevance",
+    "Domain",
+    "SignalRelevance",
+    "Stft",
+    "StftRelevance",
+    "dft_lrp",
+    "inner",
+    "inverse_dft_lrp",
+    "inverse_stft_lrp",
+    "stft_for",
+    "stft_lrp",
+]

@@ -1,0 +1,85 @@
+"""What the spectral functions refuse, in one line that says what, where and what to do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from dftlrp.types import AnyArray, Complex, InputError, Real
+
+
+def real(values: ArrayLike, name: str) -> Real:
+    """`values` as float32 if they are float32, else as float64 (integers too).
+
+    Raises
+    ------
+    InputError
+        Complex, not numeric, without an axis or empty.
+    """
+    array = np.asarray(values)
+    if array.dtype.kind == "c":
+        raise InputError(f"{name} is complex ({array.dtype}), but must be real; pass its real part")
+    _numeric(array, name, "iuf")
+    return array if array.dtype == np.float32 else array.astype(np.float64, copy=False)
+
+
+def complexes(values: ArrayLike, name: str) -> Complex:
+    """`values` as complex64 if they have single precision, else as complex128."""
+    array = np.asarray(values)
+    _numeric(array, name, "iufc")
+    single = array.dtype in (np.float32, np.complex64)
+    return array.astype(np.complex64 if single else np.complex128, copy=False)
+
+
+def _numeric(array: AnyArray, name: str, kinds: str) -> None:
+    if array.dtype.kind not in kinds:
+        raise InputError(f"{name} has dtype {array.dtype}, but must be numbers")
+    if array.ndim == 0 or array.size == 0:
+        raise InputError(f"{name} has shape {array.shape}, but needs at least one sample")
+
+
+def finite(array: AnyArray, name: str) -> None:
+    """Refuse NaN and Inf, naming the first position.
+
+    One sum decides: it is a third of the cost of `isfinite`, and a finite sum has finite terms.
+    """
+    with np.errstate(all="ignore"):
+        suspicious = not np.isfinite(array.sum())
+    if suspicious and not (good := np.isfinite(array)).all():
+        first = tuple(int(i) for i in np.unravel_index(int(np.argmin(good)), array.shape))
+        where = first[0] if array.ndim == 1 else first
+        raise InputError(f"{name} is {array[first]} at index {where}; remove NaN and Inf first")
+
+
+def same_shape(array: AnyArray, other: AnyArray, name: str, other_name: str) -> None:
+    """Refuse two shapes that differ."""
+    if array.shape != other.shape:
+        raise InputError(
+            f"{name} has shape {array.shape}, but {other_name} has {other.shape}; they must agree"
+        )
+
+
+def length(array: AnyArray, axis: int, expected: int, name: str) -> None:
+    """Refuse an axis of another length than the domain was made for."""
+    if array.ndim < -axis or array.shape[axis] != expected:
+        raise InputError(
+            f"{name} has shape {array.shape}, but axis {axis} must have length {expected}"
+        )
+
+
+def exactly_one(relevance: Any, multiplier: Any) -> None:
+    """Refuse both and neither."""
+    if (relevance is None) == (multiplier is None):
+        how_many = "neither" if relevance is None else "both"
+        raise InputError(f"pass exactly one of relevance and multiplier; got {how_many}")
+
+
+def whole(value: Any, name: str, least: int = 1) -> int:
+    """`value` as an int of at least `least`."""
+    if isinstance(value, bool | np.bool_) or not isinstance(value, int | np.integer):
+        raise InputError(f"{name} is {value!r}, but must be a whole number")
+    if value < least:
+        raise InputError(f"{name} is {value}, but must be at least {least}")
+    return int(value)

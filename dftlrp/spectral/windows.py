@@ -1,0 +1,101 @@
+"""Windows, their overlapping sums, and the hops with which a pair of them can reconstruct."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from dftlrp.types import AnyArray, InputError, Real
+
+# Samples where the summed windows reach less than this part of their maximum are not divided by:
+# an unpadded Blackman window would inflate them 1e13-fold.
+THRESHOLD = 1e-4
+
+Window = str | tuple[Any, ...] | ArrayLike
+
+
+def window_array(window: Window, n_fft: int, name: str) -> tuple[Real, int]:
+    """Return the samples of a window, (n_fft,) float64, and its length before padding.
+
+    Parameters
+    ----------
+    window : str, tuple or array
+        A name (or name and parameters) for `scipy.signal.get_window`, made periodic and `n_fft`
+        long; or real samples, at most `n_fft`, which are zero-padded on both sides.
+
+    Raises
+    ------
+    InputError
+        Unknown name; samples not real, finite, one-dimensional, or all zero; too many of them.
+    """
+    if isinstance(window, str) or (isinstance(window, tuple) and str in map(type, window)):
+        return _named(window, n_fft, name), n_fft
+    samples = np.asarray(window)
+    _check_samples(samples, n_fft, name)
+    left = (n_fft - len(samples)) // 2
+    right = n_fft - len(samples) - left
+    return np.pad(samples.astype(np.float64), (left, right)), len(samples)
+
+
+def _named(window: Any, n_fft: int, name: str) -> Real:
+    if window == "hann":
+        # Written out because importing scipy.signal costs 0.7 s.
+        return 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(n_fft) / n_fft) if n_fft > 1 else np.ones(1)
+    from scipy.signal import get_window
+
+    try:
+        return np.asarray(get_window(window, n_fft), np.float64)
+    except (ValueError, TypeError) as error:
+        raise InputError(
+            f"{name} {window!r} is not one that scipy.signal.get_window knows: {error}"
+        ) from error
+
+
+def _check_samples(samples: AnyArray, n_fft: int, name: str) -> None:
+    if samples.ndim != 1 or samples.dtype.kind not in "iuf":
+        raise InputError(
+            f"{name} has shape {samples.shape} and dtype {samples.dtype}, but must be a name or "
+            "real samples on one axis"
+        )
+    if len(samples) > n_fft:
+        raise InputError(f"{name} has {len(samples)} samples, but n_fft is {n_fft}; raise n_fft")
+    if not np.isfinite(samples).all():
+        raise InputError(f"{name} is not finite at index {int(np.argmin(np.isfinite(samples)))}")
+    if not samples.any():
+        raise InputError(f"{name} is all zero; it would show nothing of the signal")
+
+
+def folded(window: Real, hop: int) -> Real:
+    """Sum of the endless shifts of `window` by `hop`, one period of it, (hop,)."""
+    pad = -len(window) % hop
+    return np.asarray(np.pad(window, (0, pad)).reshape(-1, hop).sum(axis=0))
+
+
+def reconstructs(window: Real, hop: int) -> bool:
+    """Whether the endless shifts of `window` nowhere sum to (almost) zero."""
+    W = np.abs(folded(window, hop))
+    return bool(W.min() > THRESHOLD * W.max())
+
+
+def overlap_add(frames: Real, hop: int) -> Real:
+    """Sum of frames (..., T, L), frame t moved by t hop: (..., (T - 1) hop + L).
+
+    Each frame is cut into pieces of one hop; piece j of all frames is added at once.
+    """
+    *batch, count, size = frames.shape
+    pieces = -(-size // hop)
+    total = np.zeros((*batch, count + pieces - 1, hop), frames.dtype)
+    for j in range(pieces):
+        piece = frames[..., j * hop : (j + 1) * hop]
+        total[..., j : j + count, : piece.shape[-1]] += piece
+    return total.reshape(*batch, -1)[..., : (count - 1) * hop + size]
+
+
+def refuse_hop(window: Real, hop: int, reason: str) -> InputError:
+    """Make the error for windows that cannot reconstruct; it names the nearest hop that can."""
+    hops = sorted(range(1, len(window) + 1), key=lambda h: (abs(h - hop), h))
+    near = next((h for h in hops if reconstructs(window, h)), None)
+    advice = f"the nearest hop that works is {near}" if near else "no hop works with these windows"
+    return InputError(f"hop {hop} cannot reconstruct: {reason}; {advice}")

@@ -1,0 +1,31 @@
+"""The project's chores: ``nox`` runs the tests and the linters."""
+
+import nox
+
+nox.options.sessions = ["tests", "lint"]
+TORCH = "torch==2.13.0"  # a CPU build; zennit imports torchvision, which the tests stand in for
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """The quick tests, as the README's command runs them."""
+    session.install("-e", ".[test]")
+    session.run("pytest", "-q", *session.posargs)
+
+
+@nox.session
+def oracles(session: nox.Session) -> None:
+    """All tests, with the peers that they compare with."""
+    session.install("-e", ".[test,browser]", TORCH)
+    session.install("--no-deps", "zennit==0.5.1", "torchvision")
+    session.run("pytest", "-q", "-m", "", *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Style, types and import layers."""
+    session.install("-e", ".[lint]")
+    session.run("ruff", "check")
+    session.run("ruff", "format", "--check")
+    session.run("mypy")
+    session.run("lint-imports")

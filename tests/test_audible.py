@@ -1,0 +1,217 @@
+"""Laws of the sounds."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+import soundfile
+from explanations import explanation, two_tones
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dftlrp.audible import GROUPS, KINDS, PEAK_DB, Sound, soft_mask, sounds
+from dftlrp.types import InputError, NonFiniteError
+
+TOP = 10 ** (PEAK_DB / 20)
+
+
+def peak(sound: Sound) -> float:
+    return float(np.max(np.abs(sound.samples), initial=0.0))
+
+
+def noisy(count: int, rate: float, offset: float = 0.0, seed: int = 0) -> object:
+    x = offset + np.random.default_rng(seed).normal(size=count)
+    return explanation(x, rate=rate)
+
+
+anything = st.builds(
+    noisy,
+    count=st.one_of(st.integers(1, 40), st.integers(41, 3000)),
+    rate=st.sampled_from([1.0, 100.0, 360.0, 8000.0, 44100.0]),
+    offset=st.sampled_from([0.0, 0.5, -3.0]),
+    seed=st.integers(0, 5),
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(anything)
+def test_peak_edges_and_mean_of_any_signal(e):
+    made = sounds([e])[0]
+    assert tuple(made) == KINDS
+    for kind, sound in made.items():
+        assert sound.kind == kind
+        assert len(sound) == len(e.signal["time"])
+        assert peak(sound) <= TOP * (1 + 1e-12)
+        assert sound.samples[0] == 0 == sound.samples[-1]
+        assert abs(sound.samples.mean()) <= 1e-3 * peak(sound)
+
+
+def test_the_loudest_of_each_unit_peaks_at_minus_one_dbfs():
+    pair = sounds([explanation(), explanation(label="three", total=2.0, against=-3.0)])
+    for group in GROUPS:
+        assert max(peak(one[k]) for one in pair for k in group) == pytest.approx(TOP, rel=1e-12)
+
+
+def test_a_common_gain_makes_sounds_compare():
+    first, second = sounds([explanation(), explanation(label="three", total=7.9 / 4)])
+    for group in GROUPS:
+        assert len({one[k].gain_db for one in (first, second) for k in group}) == 1
+    np.testing.assert_allclose(second["heatmap"].samples, first["heatmap"].samples / 4, atol=1e-15)
+    np.testing.assert_array_equal(second["original"].samples, first["original"].samples)
+
+
+def test_the_gain_does_not_depend_on_the_kinds_asked_for():
+    e = explanation()
+    together = sounds([e])[0]
+    for kind in KINDS:
+        np.testing.assert_array_equal(e.audible(kind).samples, together[kind].samples)
+
+
+def test_the_gain_in_db_is_what_was_applied():
+    x = two_tones()
+    sound = sounds([explanation(x)])[0]["original"]
+    middle = slice(600, 3400)  # away from the fades; the tones are far above the high-pass
+    np.testing.assert_allclose(
+        np.asarray(sound)[middle], 10 ** (sound.gain_db / 20) * x[middle], atol=1e-3
+    )
+
+
+def test_formulas_of_the_products():
+    e = explanation()
+    x, R = e.signal["time"], e.relevance["time"]
+    made = sounds([e])[0]
+    expected = {
+        "heatmap": x * np.maximum(R, 0),
+        "rectified": np.maximum(x, 0) * R,
+        "negative": x * np.maximum(-R, 0),
+    }
+    for kind, raw in expected.items():
+        got = np.abs(np.fft.rfft(made[kind].samples)) / 10 ** (made[kind].gain_db / 20)
+        want = np.abs(np.fft.rfft(raw))
+        above = np.fft.rfftfreq(len(x), 1 / e.rate) > 200  # the high-pass has let go
+        np.testing.assert_allclose(got[above], want[above], atol=2e-3 * want.max())
+
+
+def test_resynthesis_keeps_what_spoke_for_the_target_and_its_phase():
+    e = explanation()
+    sound = sounds([e])[0]["resynthesis"]
+    x = 10 ** (sound.gain_db / 20) * two_tones()
+    half = len(x) // 2
+    for_it, against = sound.samples[400 : half - 400], sound.samples[half + 400 :]
+    assert np.corrcoef(for_it, x[400 : half - 400])[0, 1] > 0.98
+    assert np.std(against) < 1e-3 * np.std(for_it)
+
+
+def test_negative_holds_what_spoke_against():
+    made = sounds([explanation()])[0]
+    half = len(made["negative"]) // 2
+    early, late = made["negative"].samples[:half], made["negative"].samples[half:]
+    assert np.std(late) > 3 * np.std(early)
+    assert np.std(made["heatmap"].samples[:half]) > 3 * np.std(made["heatmap"].samples[half:])
+
+
+def test_soft_mask_against_its_formula():
+    rng = np.random.default_rng(1)
+    relevance, spectrum = rng.normal(size=(9, 20)), rng.normal(size=(9, 20)) + 1j
+    spectrum[3] = 0
+    relevance[3] = 1e6
+    q = np.percentile([r for r, y in zip(relevance.flat, spectrum.flat, strict=True)
+                       if r > 0 and y != 0], 99)  # fmt: skip
+    want = np.clip(np.where(spectrum != 0, relevance, 0) / q, 0, 1)
+    np.testing.assert_allclose(soft_mask(relevance, spectrum), want, atol=1e-15)
+    assert not soft_mask(-np.abs(relevance), spectrum).any()
+
+
+def test_a_constant_offset_leaves_no_trace():
+    x = two_tones()
+    plain, shifted = (sounds([explanation(s)])[0]["original"] for s in (x, x + 0.6))
+    np.testing.assert_allclose(shifted.samples, plain.samples, atol=1e-9)
+
+
+def test_the_round_off_of_a_constant_is_not_played():
+    assert not explanation(np.full(800, 0.5)).audible("original").samples.any()
+
+
+@pytest.mark.parametrize("x", [np.zeros(800), np.ones(1), np.zeros(1)])
+def test_silence_is_silent_at_zero_gain(x):
+    for sound in sounds([explanation(x)])[0].values():
+        assert not sound.samples.any()
+        assert sound.gain_db == 0
+
+
+@pytest.mark.parametrize(("subtype", "error"), [("PCM_16", 1 / 32767), ("FLOAT", 1e-7)])
+def test_wav_round_trip(tmp_path, subtype, error):
+    for kind, sound in sounds([explanation()])[0].items():
+        path = tmp_path / f"{kind}.wav"
+        sound.save(path, subtype)
+        back, rate = soundfile.read(path)
+        assert rate == 8000
+        assert soundfile.info(path).subtype == subtype
+        np.testing.assert_allclose(back, sound.samples, atol=error)
+        assert np.max(np.abs(back)) < 1
+    assert sorted(p.suffix for p in tmp_path.iterdir()) == [".wav"] * len(KINDS)
+
+
+def test_the_mean_of_what_pcm_16_holds_is_below_a_thousandth_of_its_peak():
+    for sound in sounds([noisy(5000, 8000.0, 0.6)])[0].values():
+        back, _ = soundfile.read(io.BytesIO(sound.wav()))
+        assert abs(back.mean()) < 1e-3 * np.max(np.abs(back))
+        assert back[0] == 0 == back[-1]
+
+
+def test_what_pcm_16_cannot_hold_is_refused():
+    with pytest.raises(NonFiniteError, match="sample 2"):
+        Sound(np.array([0.0, 0.1, np.nan]), 8000.0, 0.0, "original").wav()
+    with pytest.raises(InputError, match="clip"):
+        Sound(np.array([0.0, 1.5]), 8000.0, 0.0, "original").wav()
+    with pytest.raises(InputError, match="whole number of hertz"):
+        Sound(np.zeros(3), 62.5, 0.0, "original").wav()
+    with pytest.raises(InputError, match="PCM_16 or FLOAT"):
+        Sound(np.zeros(3), 8000.0, 0.0, "original").wav("PCM_24")  # type: ignore[arg-type]
+
+
+def test_a_failed_save_leaves_the_old_file_and_no_other(tmp_path):
+    good, bad = tmp_path / "a.wav", Sound(np.array([np.inf]), 8000.0, 0.0, "original")
+    good.write_bytes(b"old")
+    with pytest.raises(NonFiniteError):
+        bad.save(good)
+    with pytest.raises(InputError, match="cannot write"):
+        Sound(np.zeros(3), 8000.0, 0.0, "original").save(tmp_path / "none" / "a.wav")
+    assert [p.name for p in tmp_path.iterdir()] == ["a.wav"]
+    assert good.read_bytes() == b"old"
+
+
+def test_errors_say_what_to_do():
+    e = explanation()
+    with pytest.raises(InputError, match="choose from original"):
+        sounds([e], ["loud"])
+    with pytest.raises(InputError, match="'time' domain"):
+        explanation(signal={}).audible("heatmap")
+    with pytest.raises(NonFiniteError, match="relevance is not finite at sample 0"):
+        explanation(relevance={"time": np.full(4000, np.nan)}).audible("heatmap")
+    with pytest.raises(InputError, match="shape"):
+        explanation(relevance={**e.relevance, "time-frequency": np.ones((2, 3))}).audible(
+            "resynthesis"
+        )
+
+
+def test_without_the_time_frequency_domain_its_relevance_comes_from_that_over_time():
+    e = explanation()
+    whole = e.audible("resynthesis")
+    for settings_ in (e.stft, {}):
+        bare = explanation(relevance={"time": e.relevance["time"]}, stft=settings_)
+        # R / x is not known where a sample is exactly 0, hence not exactly the same.
+        np.testing.assert_allclose(bare.audible("resynthesis").samples, whole.samples, atol=1e-3)
+
+
+def test_no_explanation_makes_no_sound():
+    assert sounds([]) == []
+
+
+def test_array_protocol():
+    sound = Sound(np.array([0.0, 0.5, 0.0]), 8000.0, 0.0, "original")
+    assert np.asarray(sound) is sound.samples
+    assert np.array(sound, copy=True) is not sound.samples
+    assert np.asarray(sound, np.float32).dtype == np.float32

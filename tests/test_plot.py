@@ -1,0 +1,171 @@
+"""Laws of the figures."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from explanations import explanation, two_tones
+from matplotlib.colors import to_rgb
+
+from dftlrp.plot import (
+    NEGATIVE,
+    PALE_NEGATIVE,
+    PALE_POSITIVE,
+    POSITIVE,
+    add_up,
+    add_up_cells,
+    diverging,
+    figure,
+    image,
+    save_figure,
+)
+from dftlrp.types import InputError
+
+
+def panels(fig, rows, columns=3):
+    return np.array(fig.axes[: rows * columns]).reshape(rows, columns)
+
+
+def test_two_rows_three_columns_in_seconds_and_hertz():
+    axes = panels(figure([explanation()]), 2)
+    for row in axes:
+        assert [a.get_xlabel() for a in row] == ["time (s)", "frequency (Hz)", "time (s)"]
+    assert [a.get_ylabel() for a in axes[0]] == ["amplitude", "magnitude", "frequency (Hz)"]
+    assert axes[1, 0].get_ylabel() == "relevance per 3.12 ms"
+    assert [a.get_xlim()[1] for a in axes[0]] == pytest.approx([0.5, 4001, 0.5])
+    assert axes[1, 2].get_ylim() == (0, pytest.approx(4015.6, abs=0.1))
+    assert "“seven”: sum 7.9 (96 % of the score)" in axes[1, 0].get_title(loc="left")
+
+
+def test_the_title_says_what_was_explained_and_its_score():
+    assert figure([explanation()]).get_suptitle() == "Why “seven”?  score 8.26"
+
+
+def test_red_is_positive_and_blue_negative():
+    low, middle, high = (np.array(diverging()(v)) for v in (0.15, 0.5, 0.85))
+    assert high[0] > 2 * high[2]
+    assert low[2] > 1.5 * low[0]
+    assert middle[:3].min() > 0.95
+    mesh = panels(figure([explanation()]), 2)[1, 2].collections[0]
+    low_limit, high_limit = mesh.get_clim()
+    assert low_limit == -high_limit < 0
+    bars = panels(figure([explanation()]), 2)[1, 0].patches
+    colours = {tuple(p.get_facecolor()[:3]): p for p in bars}
+    above, below = (colours[to_rgb(c)].get_data().values for c in (POSITIVE, NEGATIVE))
+    assert above.min() == 0 < above.max()
+    assert below.max() == 0 > below.min()
+    assert np.argmax(above) < len(above) / 2 < np.argmin(below)  # the tones' order
+
+
+def test_a_power_of_ten_is_in_the_label():
+    axes = panels(figure([explanation(total=7.9e-6)]), 2)
+    assert axes[1, 0].get_ylabel() == "relevance per 3.12 ms (×10⁻⁷)"
+    assert axes[1, 2].figure.axes[-1].get_ylabel() == "relevance per cell (×10⁻⁷)"
+
+
+def test_bars_add_up_to_the_relevance():
+    e = explanation()
+    for column, domain in enumerate(("time", "frequency")):
+        patches = panels(figure([e]), 2)[1, column].patches
+        net = sum(p.get_data().values.sum() for p in patches[2:])
+        parts = sum(p.get_data().values.sum() for p in patches[:2])
+        assert net == pytest.approx(e.relevance[domain].sum())
+        assert parts == pytest.approx(e.relevance[domain].sum())
+
+
+def test_two_explanations_share_every_scale():
+    pair = [explanation(), explanation(label="three", total=2.0, against=-3.0)]
+    axes = panels(figure(pair), 3)
+    for column in range(3):
+        assert axes[1, column].get_ylim() == axes[2, column].get_ylim()
+        assert (
+            axes[1, column].get_xlim() == axes[2, column].get_xlim() == axes[0, column].get_xlim()
+        )
+    assert axes[1, 2].collections[0].get_clim() == axes[2, 2].collections[0].get_clim()
+    assert "“three”" in axes[2, 0].get_title(loc="left")
+
+
+@pytest.mark.parametrize(("count", "loud"), [(1, 1), (1, 0), (2, 1), (17, 0), (30_000, 1)])
+def test_any_length_and_silence(count, loud):
+    e = explanation(loud * two_tones(count))
+    assert image(figure([e]), dpi=40).startswith(b"\x89PNG")
+
+
+def test_one_column_per_domain_present():
+    e = explanation()
+    some = explanation(relevance={"frequency": e.relevance["frequency"]})
+    assert len(figure([some]).axes) == 2
+    assert len(figure([e], ["time"]).axes) == 2
+
+
+def test_what_cannot_share_a_figure_is_refused():
+    with pytest.raises(InputError, match="no explanation"):
+        figure([])
+    with pytest.raises(InputError, match="one recording"):
+        figure([explanation(), explanation(two_tones() / 2)])
+    with pytest.raises(InputError, match="'mel'"):
+        figure([explanation()], ["mel"])
+
+
+@pytest.mark.parametrize("label", ["$x^{", "日本", "a\nb\x00", "\u202erev", "x" * 300, ""])
+def test_any_label_can_be_drawn(label):
+    image(figure([explanation(two_tones(100), label)], ["time"]), "svg", dpi=40)
+
+
+@pytest.mark.parametrize("suffix", ["png", "svg"])
+def test_the_same_figure_gives_the_same_file(tmp_path, suffix):
+    first, second = (tmp_path / f"{k}.{suffix}" for k in "ab")
+    for path in (first, second):
+        save_figure(figure([explanation(two_tones(1000))], ["time", "time-frequency"]), path)
+    assert first.read_bytes() == second.read_bytes()
+    assert sorted(p.name for p in tmp_path.iterdir()) == [first.name, second.name]
+
+
+def test_other_suffixes_are_refused(tmp_path):
+    with pytest.raises(InputError, match="PNG from SVG"):
+        save_figure(figure([explanation()]), tmp_path / "a.pdf")
+
+
+def test_sums_keep_the_total():
+    values = np.random.default_rng(0).normal(size=(37, 101))
+    assert add_up(values[0], 8).sum() == pytest.approx(values[0].sum())
+    assert add_up_cells(values, (5, 7)).shape == (8, 15)
+    assert add_up_cells(values, (5, 7)).sum() == pytest.approx(values.sum())
+
+
+# Machado, Oliveira and Fernandes (2009), severity 1, linear RGB.
+BLINDNESS = {
+    "none": np.eye(3),
+    "protan": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216],
+               [-0.003882, -0.048116, 1.051998]],
+    "deutan": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413],
+               [-0.011820, 0.042940, 0.968881]],
+    "tritan": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602],
+               [0.004733, 0.691367, 0.303900]],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", BLINDNESS)
+def test_signs_can_be_told_apart_by_the_colour_blind(kind):
+    pairs = [(diverging()(0.5 + d), diverging()(0.5 - d)) for d in (0.125, 0.25, 0.375, 0.5)]
+    for red, blue in [*pairs, (POSITIVE, NEGATIVE)]:
+        assert np.linalg.norm(lab(red, kind) - lab(blue, kind)) > 25
+    pale = lab(PALE_POSITIVE, kind) - lab(PALE_NEGATIVE, kind)
+    assert np.linalg.norm(pale) > 15
+
+
+def lab(colour, kind):
+    """CIE Lab of what someone sees (difference 1 is just noticeable)."""
+    rgb = np.array(to_rgb(colour))
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    seen = np.clip(np.asarray(BLINDNESS[kind]) @ linear, 0, 1)
+    to_xyz = [[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]
+    ratio = np.array(to_xyz) @ seen / [0.9505, 1.0, 1.089]
+    f = np.where(ratio > 0.008856, np.cbrt(ratio), 7.787 * ratio + 16 / 116)
+    return np.array([116 * f[1] - 16, 500 * (f[0] - f[1]), 200 * (f[1] - f[2])])
+
+
+def test_the_figure_has_the_size_it_is_shown_at():
+    width, height = figure([explanation()]).get_size_inches()
+    assert 1000 < 100 * width < 1200
+    assert height < width

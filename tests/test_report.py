@@ -1,0 +1,221 @@
+"""Laws of the HTML page."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from explanations import explanation, two_tones
+
+from dftlrp.ledger import Ledger
+from dftlrp.report import render
+from dftlrp.types import InputError
+
+HOSTILE = "</script><img src=x onerror=alert(1)>"
+CHROMIUM = Path("/usr/bin/chromium")
+CHROMIUM_FLAGS = (
+    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
+    *("--disable-background-networking", "--disable-component-update"),
+)
+
+
+class Tags(HTMLParser):
+    """Start tags with their attributes, and the visible text."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.found, self.text, self.skipped = [], "", False
+        self.feed(page)
+
+    def handle_starttag(self, tag, attrs):
+        self.found.append((tag, dict(attrs)))
+        self.skipped = tag in ("style", "script")
+
+    def handle_data(self, data):
+        self.text += "" if self.skipped else data
+
+    def all(self, tag):
+        return [attrs for name, attrs in self.found if name == tag]
+
+    @property
+    def words(self):
+        return " ".join(self.text.split())
+
+
+@pytest.fixture(scope="module")
+def page():
+    return render([explanation()])
+
+
+@pytest.fixture
+def fast(monkeypatch):
+    """Leave out the pictures, where only words are looked at."""
+    monkeypatch.setattr("dftlrp.report.image", lambda fig: b"")
+
+
+def test_the_page_says_why(page):
+    words = Tags(page).words
+    assert "Why “seven”?" in words
+    assert "The model chose “seven”, with a score of 8.26 (99.6 %)." in words
+    assert "Shared out over the recording is this score itself." in words
+    assert re.search(r"Half of what speaks for “seven” lies between 0\.\d\d and 0\.\d\d s", words)
+    assert "Of 8.26 put in at the output, 7.9 (96 %) reached the recording" in words
+    assert "biases absorbed 0.35 (4 %)" in words
+    assert "resampled from 44100 Hz to 8000 Hz" in words
+
+
+@pytest.mark.parametrize(
+    ("seed", "said"),
+    [
+        ("contrast", "is the lead of “seven” over the average of the others: 8.26"),
+        ("contrast:6", "is the lead of “seven” over “six”: 8.26"),
+        ("one", "is one unit of this score"),
+    ],
+)
+def test_the_seed_is_said_in_words(fast, seed, said):
+    assert said in Tags(render([explanation(provenance={"seed": seed})])).words
+
+
+def test_nothing_outside_the_file_is_named(page):
+    assert not re.search(r"https?:|//[a-z]+\.|@import|url\(", page)
+    tags = Tags(page)
+    sources = [a[k] for _, a in tags.found for k in ("src", "href") if k in a]
+    assert sources
+    assert all(s.startswith("data:") for s in sources)
+    assert not tags.all("script")
+    assert not [k for _, a in tags.found for k in a if k.startswith("on") or k == "style"]
+
+
+def test_the_policy_lets_through_this_style_and_data_only(page):
+    policy = next(a["content"] for a in Tags(page).all("meta") if "http-equiv" in a)
+    style = re.search(r"<style>(.*?)</style>", page, re.S).group(1)
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    assert policy.startswith("default-src 'none'; img-src data:; media-src data:; style-src ")
+    assert f"'sha256-{digest}'" in policy
+    assert "unsafe" not in policy
+
+
+def test_a_hostile_label_stays_text(fast):
+    hostile = explanation(label=HOSTILE, notes=(HOSTILE,), provenance={HOSTILE: HOSTILE})
+    page = render([hostile, explanation(label="six")])
+    assert HOSTILE not in page
+    tags = Tags(page)
+    assert not tags.all("script")
+    assert all(a["src"].startswith("data:image/png") for a in tags.all("img"))
+    assert f"Why “{HOSTILE}”?" in tags.words
+
+
+@pytest.mark.parametrize("label", ["\udc80", "\u202erev", "\x00", "x" * 5000, "", "{{ 7*7 }}"])
+def test_odd_labels_make_a_page_that_can_be_written(fast, label):
+    page = render([explanation(label=label)])
+    assert page.encode("utf-8")
+    assert "49" not in Tags(page).words.split()
+
+
+def test_players_hold_wav_files_of_common_gain(page):
+    clips = [a["src"] for a in Tags(page).all("audio")]
+    assert len(clips) == 5
+    for clip in clips:
+        head, data = clip.split(",")
+        assert head == "data:audio/wav;base64"
+        samples, rate = soundfile.read(io.BytesIO(base64.b64decode(data)))
+        assert rate == 8000
+        assert 0 < np.max(np.abs(samples)) <= 10 ** (-1 / 20) + 1e-4
+    gains = re.findall(r"Gain ([+−][\d.]+)", Tags(page).words)
+    assert len(gains) == 5
+    assert gains[0] == gains[1]
+    assert gains[2] == gains[3] == gains[4]
+
+
+def test_two_explanations_side_by_side():
+    tags = Tags(render([explanation(), explanation(label="six", total=2.0)]))
+    assert "Why “seven”? And why “six”?" in tags.words
+    assert len(tags.all("audio")) == 1 + 2 * 4
+    assert len(tags.all("img")) == 3
+    assert all("“seven”" in a["alt"] and "“six”" in a["alt"] for a in tags.all("img"))
+
+
+def test_every_picture_player_and_table_can_be_named_by_a_screen_reader(page):
+    tags = Tags(page)
+    assert all(a["alt"] for a in tags.all("img"))
+    assert all(a["aria-label"] for a in tags.all("audio"))
+    ids = {a["id"] for _, a in tags.found if "id" in a}
+    assert {a["aria-labelledby"] for a in tags.all("section")} == ids
+    assert tags.all("html")[0]["lang"] == "en"
+    assert len(tags.all("h1")) == 1
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"explained": np.arange(10.0), "output": np.arange(10.0)}, "did not choose “seven”"),
+        ({"x": np.zeros(4000)}, "The recording is silent"),
+        ({"x": np.zeros(4000)}, "Silent: there is nothing of this kind"),
+        ({"rate": 360.0}, "360 samples per second cannot be played"),
+        ({"label": "three", "target": -1, "label_": "callable"}, "Why “callable”?"),
+        ({"explained": np.array(0.7), "output": np.array(0.7), "target": ()}, "output is 0.7"),
+        ({"ledger": Ledger(())}, "Every layer"),
+        ({"rest": {"time-frequency": 0.25}}, "0.25 cannot be shown over time and frequency"),
+    ],
+)
+def test_what_a_reader_should_know(fast, changed, said):
+    x, name = changed.pop("x", None), changed.pop("label_", None)
+    e = explanation(x, **({**changed, "label": name} if name else changed))
+    words = Tags(render([e])).words
+    assert (said in words) != ("ledger" in changed)
+
+
+def test_probabilities_are_shown_where_the_model_gives_them(fast):
+    output = np.full(10, 0.02)
+    output[7] = 0.82
+    words = Tags(render([explanation(output=output)])).words
+    assert "model's output" in words
+    assert "seven (explained) 8.26 82 %" in words
+
+
+def test_of_many_classes_the_explained_stays_in_sight(fast):
+    values, labels = np.linspace(5, 0, 50), tuple(f"class {i}" for i in range(50))
+    e = explanation(label="x", target=40, explained=values, output=values, labels=labels)
+    words = Tags(render([e])).words
+    assert words.index("class 40 (explained)") < words.index("39 more") < words.index("class 41")
+
+
+def test_no_explanation_is_refused():
+    with pytest.raises(InputError, match="no explanation"):
+        render([])
+
+
+@pytest.mark.slow
+def test_in_a_browser_nothing_runs_nothing_loads_everything_plays(tmp_path):
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    if not CHROMIUM.exists():
+        pytest.skip(f"no browser at {CHROMIUM}")
+    path = tmp_path / "page.html"
+    path.write_text(render([explanation(two_tones(8000), label=HOSTILE)]), "utf-8")
+    asked, said = [], []
+    with playwright.sync_playwright() as p:
+        browser = p.chromium.launch(executable_path=str(CHROMIUM), args=CHROMIUM_FLAGS)
+        for width, scheme in ((1280, "light"), (360, "dark")):
+            tab = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
+            tab.on("request", lambda r: asked.append(r.url))
+            tab.on("console", lambda m: said.append(m.text))
+            tab.on("dialog", lambda d: said.append(d.message))
+            tab.goto(path.as_uri())
+            tab.wait_for_function(
+                "() => [...document.querySelectorAll('audio')].every(a => a.readyState > 0)"
+            )
+            lengths = tab.evaluate("[...document.querySelectorAll('audio')].map(a => a.duration)")
+            assert lengths == [1.0] * 5
+            assert tab.evaluate("[...document.images].every(i => i.naturalWidth > 500)")
+            assert tab.evaluate("document.documentElement.scrollWidth") == width
+            assert HOSTILE in tab.inner_text("h1")
+        browser.close()
+    assert [u for u in asked if not u.startswith(("data:", "file:"))] == []
+    assert said == []
