@@ -9,8 +9,42 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from dftlrp.api import explain
     from dftlrp.attribution import Attribution, attribute
+    from dftlrp.composites import Composite
+    from dftlrp.explanation import Explanation
+    from dftlrp.ledger import Ledger
     from dftlrp.model import Model, load
+    from dftlrp.shipped import embedded
+    from dftlrp.spectral import dft_lrp, inverse_dft_lrp, inverse_stft_lrp, stft_lrp
+    from dftlrp.types import (
+        DftlrpError,
+        InputError,
+        ModelError,
+        NonFiniteError,
+        UnsupportedModelError,
+    )
+
+__all__ = [
+    "Attribution",
+    "Composite",
+    "DftlrpError",
+    "Explanation",
+    "InputError",
+    "Ledger",
+    "Model",
+    "ModelError",
+    "NonFiniteError",
+    "UnsupportedModelError",
+    "attribute",
+    "dft_lrp",
+    "embedded",
+    "explain",
+    "inverse_dft_lrp",
+    "inverse_stft_lrp",
+    "load",
+    "stft_lrp",
+]
 
 _HOME = {
     "Attribution": "attribution",

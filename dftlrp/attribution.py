@@ -15,9 +15,9 @@ from dftlrp.graph.graph import Value
 from dftlrp.graph.plan import Plan
 from dftlrp.ledger import Ledger
 from dftlrp.model import Model
-from dftlrp.propagate import propagate
+from dftlrp.propagate import Flow, propagate
 from dftlrp.rules import Rule
-from dftlrp.seeds import Target, make_seed
+from dftlrp.seeds import Target, make_seed, target_indices
 from dftlrp.types import AnyArray, InputError, Real
 
 Inputs = AnyArray | Mapping[str, AnyArray]
@@ -39,6 +39,10 @@ class Attribution:
         The value that the seed stands at: the output, or what a final Softmax reads.
     seed : array
         Relevance at ``explained``.
+    seed_kind : str
+        How it was made, as given.
+    target : tuple of tuple of int, or None
+        For each sample, the target's index in its output; None where a function was given.
     ledger : Ledger
         Where the relevance of every node went; empty with ``ledger=False``.
     table : LayerTable
@@ -52,11 +56,14 @@ class Attribution:
     output: Real
     explained: Real
     seed: Real
+    seed_kind: str
+    target: tuple[tuple[int, ...], ...] | None
     ledger: Ledger
     table: LayerTable
     notes: tuple[str, ...]
 
 
+@np.errstate(all="ignore")  # what is not finite is reported below, by its layer's name
 def attribute(
     model: Model,
     inputs: Inputs,
@@ -106,14 +113,17 @@ def attribute(
     NonFiniteError
         NaN or Inf in the input or in a layer; names it.
     """
-    bk, floats = get_backend(backend), np.dtype(dtype or np.float64)
+    bk, floats = get_backend(backend), _floating(dtype)
     plan = model.plan(output, bind)
     arrays = _arrays(plan, inputs, floats)
     taken = auto_composite(arrays) if composite == "auto" else composite
     table = layer_table(plan, taken, overrides)
     values = evaluate(plan, model.constants(bk, floats) | arrays, bk, floats)
     z = values[plan.explained]
-    start = make_seed(target, seed, z, model.labels)
+    rows = z if callable(target) else _batch(z, plan)
+    indices = None if callable(target) else target_indices(target, rows, model.labels)
+    start = make_seed(indices or target, seed, rows, model.labels)
+    start = Flow(*(a.reshape(z.shape) for a in start))
     flows, accounts = propagate(plan, values, start, table.rules(), bk, ledger)
     named = isinstance(inputs, Mapping)
     only = next(iter(flows.values()))
@@ -123,10 +133,28 @@ def attribute(
         output=values[plan.output],
         explained=z,
         seed=start.relevance,
+        seed_kind=seed,
+        target=indices and tuple(indices),
         ledger=accounts,
         table=table,
         notes=_notes(plan, table, seed, composite == "auto"),
     )
+
+
+def _floating(dtype: Any) -> np.dtype[Any]:
+    """The dtype to compute in."""
+    try:
+        taken = np.dtype(dtype or np.float64)
+    except TypeError:
+        taken = np.dtype(object)
+    if taken.kind != "f":
+        raise InputError(f"dtype {dtype!r}: it must be a floating one, as 'float64' or 'float32'")
+    return taken
+
+
+def _batch(z: Real, plan: Plan) -> Real:
+    """z with a batch axis: a model whose signals are vectors has none."""
+    return z[None] if all(len(v.dims or (0, 0)) == 1 for v in plan.signals.values()) else z
 
 
 def auto_composite(arrays: Mapping[str, AnyArray]) -> str:
@@ -142,7 +170,9 @@ def _arrays(plan: Plan, inputs: Inputs, dtype: np.dtype[Any]) -> dict[str, AnyAr
             raise InputError(f"the model reads {list(plan.signals)}: give a dict by input name")
         inputs = {next(iter(plan.signals)): inputs}
     if set(inputs) != set(plan.signals):
-        raise InputError(f"inputs {sorted(inputs)} given, but the model reads {sorted(plan.signals)}")
+        raise InputError(
+            f"inputs {sorted(inputs)} given, but the model reads {sorted(plan.signals)}"
+        )
     return {name: _array(name, inputs[name], value, dtype) for name, value in plan.signals.items()}
 
 

@@ -1,7 +1,7 @@
 """The backend contract: a closed set of array primitives, and how to get a backend.
 
 Rules and layers are written once over these.  An array of a backend supports
-``+ - * /`` with NumPy's broadcasting, unary minus and ``.shape``.  There is no
+``+ - * /`` with NumPy's broadcasting, unary minus, ``.shape``, ``.ndim`` and ``.dtype``.  There is no
 ``where`` and there are no comparisons: ``step`` gives a 0/1 array to multiply with, and
 a rule never asks an array for its truth.  So the same rule computes in NumPy,
 and can be traced into a graph.

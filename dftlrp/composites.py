@@ -132,7 +132,8 @@ def layer_table(
     ----------
     overrides : dict, optional
         From ``"first"``, ``"last"``, an op type, a layer's name or a pattern of names
-        (``"conv*"``) to a rule.  A name beats a pattern, a pattern a position, a position a type.
+        (``"conv*"``) to a rule.  A name beats a pattern, a pattern a position, a position a type;
+        among equals the later counts.
 
     Raises
     ------
@@ -151,8 +152,8 @@ def layer_table(
     first = next((n.key for n in affine if n.op in chosen.first_of), None)
     if chosen.first and first:
         rules[first] = chosen.first
-    steps = sorted((_targets(key, affine, names), key, to) for key, to in (overrides or {}).items())
-    for (_, keys), _key, to in steps:
+    steps = [(*_targets(key, affine, names), to) for key, to in (overrides or {}).items()]
+    for _, keys, to in sorted(steps, key=lambda step: step[0]):
         rules.update(dict.fromkeys(keys, rule(to)))
     return _table(plan, chosen.name, rules)
 

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from dftlrp.ledger import Ledger
-from dftlrp.types import AnyArray, InputError, Real
+from dftlrp.types import AnyArray, Real
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from matplotlib.figure import Figure
 
     from dftlrp.audible import Sound
@@ -40,7 +38,7 @@ class Explanation:
     rate : float
         Sampling rate of the signal the model read, in hertz.
     target : int or tuple of int
-        Index of the explained output.
+        Index of the explained output; -1 where a function of the output was given.
     label : str
         Its name (the index as text where the model has no labels).
     labels : tuple of str
@@ -90,3 +88,16 @@ class Explanation:
         from dftlrp.plot import figure
 
         return figure([self])
+
+    def save(self, folder: str | os.PathLike[str]) -> list[Path]:
+        """Write report, figure, sounds and arrays; see `dftlrp.results.save`."""
+        from dftlrp.results import save
+
+        return save([self], folder)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Explanation:
+        """Read ``explanation.npz``, or the folder that holds it; see `dftlrp.results.load`."""
+        from dftlrp.results import load
+
+        return load(path)

@@ -1,6 +1,7 @@
 """The ledger: where the relevance of every node went.
 
-For each node, and each sample of the batch,
+For each node, and each sample of the batch (or all together, where some layer has another
+axis in the batch's place),
 
     relevance = to_inputs + bias + stabiliser + stopped
 
@@ -10,8 +11,8 @@ is a check and not a definition.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -22,7 +23,7 @@ TERMS = ("relevance", "to_inputs", "bias", "stabiliser", "stopped")
 
 @dataclass(frozen=True)
 class LedgerRow:
-    """One node's account; each amount has shape (batch,), or (1,) without a batch axis.
+    """One node's account; each amount has shape (batch,), or (1,): all samples together.
 
     Attributes
     ----------
@@ -52,10 +53,24 @@ class LedgerRow:
 
     @property
     def gap(self) -> float:
-        """Largest |in - (sum of the four)| over the samples, relative to the sum of |R|."""
+        """|in - (sum of the four)|, of all samples together, relative to the sum of |R|.
+
+        Together, because a node may move relevance along the first axis (a Transpose).
+        """
         left = self.relevance - (self.to_inputs + self.bias + self.stabiliser + self.stopped)
-        worst = float(np.max(np.abs(left), initial=0.0))
-        return worst / self.magnitude if self.magnitude > 0 else worst
+        lost = abs(float(np.sum(left)))
+        return lost / self.magnitude if self.magnitude > 0 else lost
+
+    @property
+    def total(self) -> LedgerRow:
+        """The account of all samples together."""
+        return replace(self, **{t: getattr(self, t).sum(keepdims=True) for t in TERMS})
+
+
+def uniform(rows: Sequence[LedgerRow]) -> tuple[LedgerRow, ...]:
+    """The rows, per sample where every node's account is, else all of them in total."""
+    mixed = len({row.relevance.shape for row in rows}) > 1
+    return tuple(row.total if mixed else row for row in rows)
 
 
 @dataclass(frozen=True)
@@ -84,7 +99,9 @@ class Ledger:
 
     def to_arrays(self) -> dict[str, AnyArray]:
         """Plain arrays, one per column (no pickles), for `Ledger.from_arrays`."""
-        text = {k: np.array([getattr(r, k) for r in self.rows], str) for k in ("node", "op", "rule")}
+        text = {
+            k: np.array([getattr(r, k) for r in self.rows], str) for k in ("node", "op", "rule")
+        }
         amounts = {k: np.array([np.atleast_1d(getattr(r, k)) for r in self.rows]) for k in TERMS}
         return {**text, **amounts, "magnitude": np.array([r.magnitude for r in self.rows])}
 

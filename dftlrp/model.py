@@ -44,11 +44,11 @@ class Model:
     @cached_property
     def labels(self) -> tuple[str, ...]:
         """Names of the outputs' classes, from the file's metadata (key ``labels``, JSON)."""
-        text = self.graph.metadata.get("labels", "")
         try:
-            return tuple(map(str, json.loads(text))) if text else ()
-        except (ValueError, TypeError):
+            labels = json.loads(self.graph.metadata.get("labels", ""))
+        except (ValueError, RecursionError):
             return ()
+        return tuple(map(str, labels)) if isinstance(labels, list) else ()
 
     def plan(self, output: str | None = None, bind: Mapping[str, Any] | None = None) -> Plan:
         """The graph with an output and settings chosen; see `dftlrp.graph.plan.make_plan`.
@@ -58,7 +58,9 @@ class Model:
         InputError
             Also where an input that is a setting has no value.
         """
-        missing = {n: v for n, v in self.graph.inputs.items() if is_setting(v)}.keys() - (bind or {})
+        missing = {n: v for n, v in self.graph.inputs.items() if is_setting(v)}.keys() - (
+            bind or {}
+        )
         if missing:
             name = sorted(missing)[0]
             value = self.graph.inputs[name]
@@ -106,9 +108,12 @@ def load(path: str | os.PathLike[str], *, rate: float | None = None) -> Model:
     """
     graph = load_graph(path)
     make_plan(graph)
-    declared = graph.metadata.get("sample_rate", "")
+    return Model(Path(path), graph, rate or _declared_rate(graph.metadata))
+
+
+def _declared_rate(metadata: Mapping[str, str]) -> float | None:
     try:
-        rate = rate or (float(declared) if declared else None)
+        rate = float(metadata.get("sample_rate", ""))
     except ValueError:
-        rate = None
-    return Model(Path(path), graph, rate)
+        return None
+    return rate if 0 < rate < float("inf") else None

@@ -8,12 +8,13 @@ from typing import NamedTuple
 import numpy as np
 
 from dftlrp.backend import Backend
-from dftlrp.graph.evaluate import Values, at, check_finite
+from dftlrp.graph.evaluate import Values, at, blamed, check_finite
 from dftlrp.graph.graph import Node
 from dftlrp.graph.plan import Plan
-from dftlrp.ledger import Ledger, LedgerRow
+from dftlrp.ledger import Ledger, LedgerRow, uniform
 from dftlrp.linear import Affine, Array, Map, Route
 from dftlrp.ops import OPS
+from dftlrp.progress import steps
 from dftlrp.rules import Call, Rule, Share
 from dftlrp.types import Real
 
@@ -61,23 +62,26 @@ def propagate(
         One row per node, from the output to the input.
     """
     flows, rows = {plan.explained: seed}, []
-    for node in reversed(plan.path):
+    widest = max((values[name].shape for name in plan.signals), key=len)
+    batch = widest[:1] if len(widest) > 1 else ()
+    for node in steps(plan.path[::-1], "relevance"):
         if node.output not in flows:
             continue
         arrived = flows.pop(node.output)
         here = at(plan, node, values, bk)
-        layer, rule = OPS[node.op].linearise(here), rules[node.key]  # type: ignore[misc]
-        share, stopped = send(layer, rule, bk, here.inputs, here.y, arrived)
+        rule = rules[node.key]
+        with blamed(node):
+            layer = OPS[node.op].linearise(here)  # type: ignore[misc]
+            share, stopped = send(layer, rule, bk, here.inputs, here.y, arrived)
         multipliers = share.multiplier or (None,) * len(here.live)
         for position, r, m in zip(here.live, share.relevance, multipliers, strict=True):
             name = node.inputs[position]
             check_finite(r, f"the relevance of {name!r}, behind node {node.key!r} ({node.op}),")
             flows[name] = flows[name] + Flow(r, m) if name in flows else Flow(r, m)
         if ledger:
-            batch = values[next(iter(plan.signals))].shape[:1]
             rows.append(_row(node, rule, batch, arrived.relevance, share, stopped))
     silent = {n: Flow(0 * values[n], 0 * values[n]) for n in plan.signals if n not in flows}
-    return {n: flows.get(n) or silent[n] for n in plan.signals}, Ledger(tuple(rows))
+    return {n: flows.get(n) or silent[n] for n in plan.signals}, Ledger(uniform(rows))
 
 
 def send(
@@ -85,22 +89,27 @@ def send(
 ) -> tuple[Share, Array | None]:
     """What one layer gives its inputs, and what lands on constants."""
     R, m = arrived
+    stopped = layer.stopped(R) if isinstance(layer, Route) and layer.stopped else None
     if isinstance(layer, Route) and rule is not None and rule.on_tangent:
         layer = layer.tangent()
     if isinstance(layer, Affine):
         assert rule is not None
-        return rule(Call(bk, layer, inputs, y, R, m)), None
+        return rule(Call(bk, layer, inputs, y, R, m)), stopped
     assert isinstance(layer, Route)
     onward = layer.tangent().adjoint(m) if m is not None and layer.homogeneous else None
-    stopped = layer.stopped(R) if layer.stopped else None
     return Share(layer.carry(R), onward, lambda: 0 * R, lambda: 0 * R), stopped
 
 
 def _row(
-    node: Node, rule: Rule | None, batch: tuple[int, ...], R: Array, share: Share, stopped: Array | None
+    node: Node,
+    rule: Rule | None,
+    batch: tuple[int, ...],
+    R: Array,
+    share: Share,
+    stopped: Array | None,
 ) -> LedgerRow:
     everything = [R, *share.relevance]
-    per_sample = all(a.ndim and a.shape[:1] == batch for a in everything)
+    per_sample = batch and all(a.shape[:1] == batch for a in everything)
 
     def sums(a: Array) -> Real:
         return a.reshape(batch[0], -1).sum(axis=1) if per_sample else a.sum().reshape(1)

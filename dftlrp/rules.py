@@ -21,10 +21,12 @@ Montavon et al. 2019 (gamma), Andeol et al. 2021 (generalised gamma), Lapuschkin
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import reduce
+from inspect import signature
 from typing import Any, NamedTuple
 
 from dftlrp.backend import Backend
@@ -90,6 +92,11 @@ def sign(bk: Backend, z: Array) -> Array:
     return 2 * bk.step(z, strict=False) - 1
 
 
+def stabiliser(bk: Backend, z: Array, eps: float) -> Array:
+    """eps sgn(z); for eps = 0 one where z = 0, which takes what arrives there (0 / 0 = 0)."""
+    return eps * sign(bk, z) if eps else 1 - bk.step(z, strict=True) - bk.step(-z, strict=True)
+
+
 def share(
     bk: Backend, terms: list[Term], bias: Array | None, R: Array, eps: float, z: Array | None = None
 ) -> Share:
@@ -97,7 +104,7 @@ def share(
     if z is None:
         z = reduce(lambda a, b: a + b, (t.op.apply(*t.inputs) for t in terms))
         z = z if bias is None else z + bias
-    guard = eps * sign(bk, z)
+    guard = stabiliser(bk, z, eps)
     s = R / (z + guard)
     shares = [t.op.adjoint(s) for t in terms]
     relevance = reduce(_add, (_mul(t.inputs, g) for t, g in zip(terms, shares, strict=True)))
@@ -105,7 +112,9 @@ def share(
     if all(t.masks is not None for t in terms):
         masked = (_mul(t.masks, g) if t.masks else g for t, g in zip(terms, shares, strict=True))
         multiplier = reduce(_add, masked)
-    return Share(relevance, multiplier, lambda: 0 * s if bias is None else bias * s, lambda: guard * s)
+    return Share(
+        relevance, multiplier, lambda: 0 * s if bias is None else bias * s, lambda: guard * s
+    )
 
 
 def _signed(bk: Backend, on_pos: Affine, on_neg: Affine, xs: Arrays) -> list[Term]:
@@ -139,8 +148,6 @@ def zplus(c: Call, epsilon: float = EPSILON) -> Share:
 
 def alpha_beta(c: Call, alpha: float = 2.0, beta: float = 1.0, epsilon: float = EPSILON) -> Share:
     """``alpha`` of what speaks for the output minus ``beta`` of what speaks against it."""
-    if min(alpha, beta) < 0 or abs(alpha - beta - 1) > 1e-9:
-        raise InputError(f"alpha_beta needs alpha - beta = 1, both >= 0, not {alpha:g}, {beta:g}")
     up = _half(c, alpha * c.relevance, c.bk.pos, c.bk.neg, epsilon)
     return up + _half(c, -beta * c.relevance, c.bk.neg, c.bk.pos, epsilon) if beta else up
 
@@ -215,10 +222,14 @@ def gradient(c: Call) -> Share:
     """
     m_y = c.multiplier
     if m_y is None:
-        raise InputError("rule 'gradient' needs the multiplier of its output: use it for all layers")
+        raise InputError(
+            "rule 'gradient' needs the multiplier of its output: use it for all layers"
+        )
     m = c.op.adjoint(m_y)
     bias = c.op.bias
-    return Share(_mul(c.inputs, m), m, lambda: 0 * m_y if bias is None else bias * m_y, lambda: 0 * m_y)
+    return Share(
+        _mul(c.inputs, m), m, lambda: 0 * m_y if bias is None else bias * m_y, lambda: 0 * m_y
+    )
 
 
 FUNCTIONS: dict[str, Callable[..., Share]] = {
@@ -234,12 +245,39 @@ FUNCTIONS: dict[str, Callable[..., Share]] = {
 }
 
 
+def parameters(name: str) -> dict[str, float]:
+    """The numbers that a rule takes, with their defaults."""
+    _call, *rest = signature(FUNCTIONS[name]).parameters.values()
+    return {p.name: p.default for p in rest}
+
+
+def _check(name: str, p: Mapping[str, float]) -> None:
+    """Refuse numbers for which a rule is none."""
+    if negative := [k for k in ("epsilon", "gamma", "alpha", "beta") if p.get(k, 0) < 0]:
+        raise InputError(f"rule {name}: {negative[0]} must be >= 0, not {p[negative[0]]:g}")
+    if name == "alpha_beta" and abs(p["alpha"] - p["beta"] - 1) > 1e-9:
+        raise InputError(f"alpha_beta needs alpha - beta = 1, not {p['alpha']:g} - {p['beta']:g}")
+    if name == "zbox" and p["low"] > p["high"]:
+        raise InputError(f"zbox needs low <= high, not {p['low']:g} and {p['high']:g}")
+
+
+def _shortest(number: float) -> str:
+    """The shortest text that gives the number back."""
+    return repr(float(number)).removesuffix(".0")
+
+
 @dataclass(frozen=True)
 class Rule:
     """A rule is data: a name and its numbers."""
 
     name: str
     params: tuple[tuple[str, float], ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        known = parameters(self.name)
+        if unknown := sorted(dict(self.params).keys() - known):
+            raise InputError(f"rule {self.name} has no parameter {unknown}: it takes {list(known)}")
+        _check(self.name, known | dict(self.params))
 
     def __call__(self, call: Call) -> Share:
         return FUNCTIONS[self.name](call, **dict(self.params))
@@ -250,7 +288,7 @@ class Rule:
         return self.name == "gradient"
 
     def __str__(self) -> str:
-        inner = ", ".join(f"{k}={v:g}" for k, v in self.params)
+        inner = ", ".join(f"{k}={_shortest(v)}" for k, v in self.params)
         return f"{self.name}({inner})" if inner else self.name
 
 
@@ -260,22 +298,25 @@ def rule(text: str | Rule, /, **params: float) -> Rule:
     Raises
     ------
     InputError
-        Unknown name or parameter; names the ones there are.
+        Unknown name or parameter, and numbers for which a rule is none; says what there is.
     """
     if isinstance(text, Rule):
         return text
-    match = re.fullmatch(r"\s*(\w+)\s*(?:\((.*)\))?\s*", text)
+    match = re.fullmatch(r"\s*(\w+)\s*(?:\((.*)\))?\s*", str(text))
     if not match or match[1] not in FUNCTIONS:
         raise InputError(f"unknown rule {text!r}: choose one of {', '.join(FUNCTIONS)}")
     name, inner = match[1], match[2] or ""
-    known = FUNCTIONS[name].__code__.co_varnames[1 : FUNCTIONS[name].__code__.co_argcount]
-    given = dict(params)
+    known, given = list(parameters(name)), dict(params)
     for position, piece in enumerate(filter(None, (p.strip() for p in inner.split(",")))):
         key, _, value = piece.rpartition("=")
         try:
-            given[key.strip() or known[position]] = float(value)
+            key = key.strip() or known[position]
+            number = float(value)
         except (ValueError, IndexError):
-            raise InputError(f"bad parameter {piece!r} in rule {text!r}: {name} takes {known}") from None
-    if unknown := set(given) - set(known):
-        raise InputError(f"rule {name} has no parameter {sorted(unknown)}: it takes {list(known)}")
+            number = math.nan
+        if not math.isfinite(number):
+            raise InputError(f"bad parameter {piece!r} in rule {text!r}: {name} takes {known}")
+        if key in given:
+            raise InputError(f"parameter {key!r} is given twice in rule {text!r}")
+        given[key] = number
     return Rule(name, tuple(given.items()))

@@ -11,10 +11,12 @@ With the explained output z (logits), the seed is R = z c with multiplier c:
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from operator import index as integer
 from typing import Any
 
 import numpy as np
 
+from dftlrp.graph.evaluate import check_finite
 from dftlrp.propagate import Flow
 from dftlrp.types import AnyArray, InputError, Real
 
@@ -35,7 +37,9 @@ def label_index(label: str, labels: Sequence[str], count: int) -> int:
     if label.isdecimal() and int(label) < count:
         return int(label)
     known = ", ".join(labels) if labels else "no labels (give --labels FILE)"
-    raise InputError(f"unknown target {label!r}: use an index from 0 to {count - 1}; labels: {known}")
+    raise InputError(
+        f"unknown target {label!r}: use an index from 0 to {count - 1}; labels: {known}"
+    )
 
 
 def target_indices(target: Any, z: Real, labels: Sequence[str] = ()) -> list[tuple[int, ...]]:
@@ -60,22 +64,27 @@ def target_indices(target: Any, z: Real, labels: Sequence[str] = ()) -> list[tup
     if isinstance(target, str):
         flat = z.reshape(z.shape[0], -1).argmax(axis=1)
         return [tuple(int(i) for i in np.unravel_index(k, shape)) for k in flat]
-    if isinstance(target, list | np.ndarray) and len(target) != z.shape[0]:
-        raise InputError(f"{len(target)} targets for {z.shape[0]} samples")
-    each = target if isinstance(target, list | np.ndarray) else [target] * z.shape[0]
+    many = isinstance(target, list) or (isinstance(target, np.ndarray) and target.ndim > 0)
+    each = list(target) if many else [target] * z.shape[0]
+    if len(each) != z.shape[0]:
+        raise InputError(f"{len(each)} targets for {z.shape[0]} samples")
     return [_index(t, shape) for t in each]
 
 
 def _index(target: Any, shape: tuple[int, ...]) -> tuple[int, ...]:
     wide = [i for i, n in enumerate(shape) if n > 1]
     try:
-        index = tuple(int(i) for i in target) if isinstance(target, tuple) else (int(target),)
-    except (TypeError, ValueError):
+        index = tuple(map(integer, target if isinstance(target, tuple) else (target,)))
+    except TypeError:
         raise InputError(f"target {target!r} is not an index, a label or 'argmax'") from None
     if len(index) == 1 and len(shape) != 1 and len(wide) <= 1:  # one class axis among ones
-        index = tuple(index[0] if i in wide or (not wide and i == 0) else 0 for i in range(len(shape)))
+        index = tuple(
+            index[0] if i in wide or (not wide and i == 0) else 0 for i in range(len(shape))
+        )
     if len(index) != len(shape):
-        raise InputError(f"target {target!r}: the output has shape {shape} per sample: give a tuple")
+        raise InputError(
+            f"target {target!r}: the output has shape {shape} per sample: give a tuple"
+        )
     if any(not 0 <= i < n for i, n in zip(index, shape, strict=True)):
         raise InputError(f"target {target!r} is out of range for an output of shape {shape}")
     return index
@@ -92,17 +101,17 @@ def coefficients(
         Unknown kind; a contrast of an output with one class.
     """
     name, _, versus = kind.partition(":")
-    if name not in SEEDS:
+    if name not in SEEDS or (versus and name != "contrast"):
         raise InputError(f"unknown seed {kind!r}: choose one of {', '.join(SEEDS)}, contrast:CLASS")
-    c = np.zeros_like(z)
+    c, classes = np.zeros_like(z), z.shape[-1] if z.ndim > 1 else 1
     for sample, index in enumerate(indices):
         others = (sample, *index[:-1])
-        if name == "contrast" and z.shape[-1] < 2:
+        if name == "contrast" and classes < 2:
             raise InputError("seed 'contrast' needs at least two classes: use 'logit'")
         if name == "contrast" and versus:
-            c[(*others, label_index(versus, labels, z.shape[-1]))] -= 1
+            c[(*others, label_index(versus, labels, classes))] -= 1
         elif name == "contrast":
-            c[others] = -1 / (z.shape[-1] - 1)
+            c[others] = -1 / (classes - 1)
             c[(sample, *index)] = 0
         c[(sample, *index)] += 1
     return c
@@ -113,15 +122,16 @@ def make_seed(target: Any, kind: str, z: Real, labels: Sequence[str] = ()) -> Fl
 
     Parameters
     ----------
-    target
-        As in `target_indices`, or a callable from z to the array R.
+    target : list of tuple of int, or callable
+        What `target_indices` gives, or a function from z to the array R.
     """
     if callable(target):
         R = np.asarray(target(z), z.dtype)
         if R.shape != z.shape:
             raise InputError(f"the target's array has shape {R.shape}, the output {z.shape}")
+        check_finite(R, "the target's array")
         return Flow(R, _quotient(R, z))
-    c = coefficients(kind, target_indices(target, z, labels), z, labels)
+    c = coefficients(kind, target, z, labels)
     return Flow(c, _quotient(c, z)) if kind == "one" else Flow(c * z, c)
 
 

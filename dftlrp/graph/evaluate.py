@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,11 @@ from dftlrp.graph.graph import Graph, Node
 from dftlrp.graph.plan import Plan
 from dftlrp.linear import Array
 from dftlrp.ops import OPS, At
+from dftlrp.progress import steps
 from dftlrp.types import AnyArray, DftlrpError, InputError, NonFiniteError
 
 Values = dict[str, Array]
+MAX_BYTES = 2**34  # of all values of one forward pass
 
 
 def constants(graph: Graph, bk: Backend, dtype: np.dtype[Any]) -> Values:
@@ -43,26 +46,52 @@ def evaluate(plan: Plan, given: Mapping[str, Array], bk: Backend, dtype: np.dtyp
     InputError
         A node cannot run on inputs of these shapes.
     """
-    bound = {k: bk.asarray(v, dtype if v.dtype.kind == "f" else None) for k, v in plan.bound.items()}
+    bound = {
+        k: bk.asarray(v, dtype if v.dtype.kind == "f" else None) for k, v in plan.bound.items()
+    }
     values: Values = {**bound, **given}
+    budget = MAX_BYTES
     with np.errstate(all="ignore"):  # what overflows is reported below, by its layer's name
-        for node in plan.nodes:
-            values[node.output] = _run(plan, node, values, bk, dtype)
+        for node in steps(plan.nodes, "forward"):
+            values[node.output] = y = _run(plan, node, values, bk, dtype)
+            budget -= y.nbytes
+            if budget < 0:
+                raise _too_large(node)
     return values
 
 
-def _run(plan: Plan, node: Node, values: Values, bk: Backend, dtype: np.dtype[Any]) -> Array:
-    where = f"node {node.key!r} ({node.op})"
+def _too_large(node: Node) -> InputError:
+    return InputError(
+        f"node {node.key!r} ({node.op}): the values up to here need more memory than there is: "
+        "explain fewer samples at a time, or shorter ones"
+    )
+
+
+@contextmanager
+def blamed(node: Node) -> Iterator[None]:
+    """Turn what NumPy refuses into one line that names the node."""
     try:
-        y = OPS[node.op].evaluate(at(plan, node, values, bk))
+        yield
     except DftlrpError:
         raise
+    except MemoryError:
+        raise _too_large(node) from None
     except (ValueError, TypeError, IndexError, ZeroDivisionError, OverflowError) as error:
         line = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(f"{where} cannot run on these inputs: {line}") from error
+        raise InputError(
+            f"node {node.key!r} ({node.op}) cannot run on these inputs: {line}"
+        ) from error
+
+
+def _run(plan: Plan, node: Node, values: Values, bk: Backend, dtype: np.dtype[Any]) -> Array:
+    with blamed(node):
+        y = OPS[node.op].evaluate(at(plan, node, values, bk))
     y = bk.asarray(y, dtype if y.dtype.kind == "f" else None)
     if node.key in plan.live:
-        check_finite(y, f"the output of {where}")
+        where = f"the output of node {node.key!r} ({node.op})"
+        if 0 in y.shape:
+            raise InputError(f"{where} is empty: the input is too short for the model")
+        check_finite(y, where)
     return y
 
 

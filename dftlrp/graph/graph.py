@@ -27,6 +27,8 @@ class Node:
         Attributes as Python numbers, lists, strings and NumPy arrays.
     index : int
         Which output of the ONNX node this is (a node with several outputs becomes several).
+    count : int
+        How many outputs the ONNX node has.
     alias : str
         The ONNX node's own name, often empty.
     opset : int
@@ -40,6 +42,7 @@ class Node:
     index: int = 0
     alias: str = ""
     opset: int = 17
+    count: int = 1
 
     @property
     def key(self) -> str:
@@ -53,6 +56,14 @@ class Value:
 
     dims: Dims | None
     dtype: str
+
+    def fits(self, shape: tuple[int, ...]) -> bool:
+        """Whether an array of that shape has the declared dimensions."""
+        dims = self.dims
+        return dims is None or (
+            len(dims) == len(shape)
+            and all(d in {None, n} for d, n in zip(dims, shape, strict=True))
+        )
 
 
 @dataclass(frozen=True)

@@ -8,21 +8,23 @@ from __future__ import annotations
 
 import hashlib
 import os
-import stat
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, numpy_helper
 
+from dftlrp.files import regular
 from dftlrp.graph.graph import Dims, Graph, Node, Value
 from dftlrp.types import AnyArray, ModelError, UnsupportedModelError
 
 MIN_OPSET = 9
 MAX_RANK = 8
 MAX_BYTES = 2**31
+ONNX = ("", "ai.onnx")
 
 
 def load_graph(path: str | os.PathLike[str]) -> Graph:
@@ -36,78 +38,100 @@ def load_graph(path: str | os.PathLike[str]) -> Graph:
         Local functions or an opset outside 9 to the newest this onnx knows.
     """
     path = Path(path)
-    data = _read(path, path.parent, MAX_BYTES)
-    model = ModelProto()
-    try:
-        model.ParseFromString(data)
-    except DecodeError:
-        raise ModelError(f"{path}: not an ONNX file, or a truncated one") from None
-    if not model.graph.node:
-        raise ModelError(f"{path}: not an ONNX model (no graph in it)")
-    digest = hashlib.sha256(data)
-    _refuse_sparse(model.graph, path)
-    constants = {t.name: _tensor(t, path, digest) for t in model.graph.initializer}
+    data = _read(path)
+    model, digest = _parsed(data, path), hashlib.sha256(data)
     opset = _opset(model, path)
-    _check(model, path)
+    _refuse_hidden(model.graph, path)
+    constants = {t.name: _constant(t, path, digest) for t in model.graph.initializer}
+    _sort(model.graph, path)
+    _check(model, opset, path)
     return Graph(
-        nodes=_sorted(_nodes(model.graph, opset, path), model.graph, path),
-        inputs={v.name: _value(v) for v in model.graph.input if v.name not in constants},
-        outputs={v.name: _value(v) for v in model.graph.output},
+        nodes=tuple(_nodes(model.graph, opset, path)),
+        inputs={v.name: _value(v, path) for v in model.graph.input if v.name not in constants},
+        outputs={v.name: _value(v, path) for v in model.graph.output},
         constants=constants,
         metadata={p.key: p.value for p in model.metadata_props},
         sha256=digest.hexdigest(),
     )
 
 
-def _read(path: Path, folder: Path, limit: int) -> bytes:
-    """The bytes of a regular file that is no link, inside ``folder``."""
+def _read(path: Path) -> bytes:
+    with regular(path, ModelError) as (file, size):
+        if size > MAX_BYTES:
+            raise ModelError(
+                f"{path}: {size} bytes are too many: keep the weights in external data"
+            )
+        return file.read()
+
+
+def _parsed(data: bytes, path: Path) -> ModelProto:
+    model = ModelProto()
     try:
-        if path.is_dir():
-            raise ModelError(f"{path}: is a folder, not an ONNX file")
-        with path.open("rb") as file:
-            info = os.fstat(file.fileno())
-            if not stat.S_ISREG(info.st_mode):
-                raise ModelError(f"{path}: not a regular file")
-            if info.st_size > limit:
-                raise ModelError(f"{path}: {info.st_size} bytes, more than the limit of {limit}")
-            return file.read()
-    except FileNotFoundError:
-        raise ModelError(f"{path}: no such file") from None
-    except OSError as error:
-        raise ModelError(f"{path}: {error.strerror}") from None
+        model.ParseFromString(data)
+    except DecodeError:
+        raise ModelError(f"{path}: not an ONNX file, or a truncated one") from None
+    if not model.graph.node or not model.graph.output:
+        raise ModelError(f"{path}: not an ONNX model (no graph with an output in it)")
+    return model
+
+
+def _refuse_hidden(graph: GraphProto, path: Path) -> None:
+    """Sparse initialisers anywhere; external data anywhere but in the graph's own initialisers."""
+    graphs: list[GraphProto] = [graph]
+    tensors: list[TensorProto] = []
+    for inner in graphs:  # grows while it is walked
+        if inner.sparse_initializer:
+            raise ModelError(f"{path}: sparse initialisers are not supported: export dense weights")
+        tensors += [] if inner is graph else inner.initializer
+        for a in (a for node in inner.node for a in node.attribute):
+            tensors += [a.t, *a.tensors]
+            graphs += [g for g in (a.g, *a.graphs) if g.node or g.initializer]
+    for tensor in tensors:
+        if tensor.data_location == TensorProto.EXTERNAL:
+            raise ModelError(f"{path}: tensor {tensor.name!r}: no external data in an attribute")
 
 
 def _external(tensor: TensorProto, path: Path) -> bytes:
     """Bytes of an external tensor: a plain file name beside the model, no link, right length."""
     entries = {e.key: e.value for e in tensor.external_data}
     name = entries.get("location", "")
-    where = f"{path}: external data of {tensor.name!r}"
+    where = f"{path}: external data of {tensor.name!r} in {name!r}"
     if not name or name != os.path.basename(name) or name in {".", ".."}:
-        raise ModelError(f"{where}: location {name!r} is not a plain file name")
-    file = path.parent / name
-    if file.is_symlink() or (file.exists() and file.stat().st_nlink > 1):
-        raise ModelError(f"{where}: {name!r} is a link")
-    data = _read(file, path.parent, 2**36)
-    offset = int(entries.get("offset", 0))
-    itemsize = onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
-    length = int(np.prod(tensor.dims, dtype=object)) * itemsize
-    if int(entries.get("length", length)) != length or not 0 <= offset <= len(data) - length:
-        raise ModelError(f"{where}: needs {length} bytes at {offset}, {name!r} does not have them")
-    return data[offset : offset + length]
+        raise ModelError(f"{where}: the location is not a plain file name")
+    length = int(np.prod(tensor.dims, dtype=object)) * _dtype(tensor.data_type, where).itemsize
+    try:
+        offset, said = int(entries.get("offset", 0)), int(entries.get("length", length))
+    except ValueError:
+        raise ModelError(f"{where}: offset and length are not numbers") from None
+    with regular(path.parent / name, ModelError, where, links=False) as (file, size):
+        if said != length or not 0 <= offset <= size - length:
+            raise ModelError(f"{where}: {length} bytes at {offset} are needed, and not there")
+        file.seek(offset)
+        return file.read(length)
 
 
-def _tensor(tensor: TensorProto, path: Path, digest: Any = None) -> AnyArray:
-    """A tensor as an array; ``digest`` given: external data is allowed and counted in."""
-    where = f"{path}: tensor {tensor.name!r}"
+def _constant(tensor: TensorProto, path: Path, digest: Any) -> AnyArray:
+    """An initialiser as an array; external data are read, and counted in the digest."""
+    if tensor.data_location != TensorProto.EXTERNAL:
+        return _tensor(tensor, path)
+    _check_dims(tensor, path)
+    inline = TensorProto(name=tensor.name, data_type=tensor.data_type, dims=tensor.dims)
+    inline.raw_data = _external(tensor, path)
+    digest.update(inline.raw_data)
+    tensor.CopyFrom(
+        TensorProto(name=tensor.name, data_type=tensor.data_type, dims=[0], raw_data=b"")
+    )
+    return _tensor(inline, path)
+
+
+def _check_dims(tensor: TensorProto, path: Path) -> None:
     if len(tensor.dims) > MAX_RANK or any(d < 0 for d in tensor.dims):
-        raise ModelError(f"{where}: bad shape {list(tensor.dims)[:12]}")
-    if tensor.data_location == TensorProto.EXTERNAL:
-        if digest is None:
-            raise ModelError(f"{where}: external data is not allowed in an attribute")
-        inline = TensorProto(name=tensor.name, data_type=tensor.data_type, dims=tensor.dims)
-        inline.raw_data = _external(tensor, path)
-        digest.update(inline.raw_data)
-        tensor.CopyFrom(inline)
+        raise ModelError(f"{path}: tensor {tensor.name!r}: bad shape {list(tensor.dims)[:12]}")
+
+
+def _tensor(tensor: TensorProto, path: Path) -> AnyArray:
+    _check_dims(tensor, path)
+    where = f"{path}: tensor {tensor.name!r}"
     try:
         array = numpy_helper.to_array(tensor)
     except (ValueError, TypeError, KeyError, OverflowError) as error:
@@ -117,13 +141,15 @@ def _tensor(tensor: TensorProto, path: Path, digest: Any = None) -> AnyArray:
     return array
 
 
-def _refuse_sparse(graph: GraphProto, path: Path) -> None:
-    if graph.sparse_initializer:
-        raise ModelError(f"{path}: sparse initialisers are not supported: export dense weights")
+def _dtype(code: int, where: str) -> np.dtype[Any]:
+    try:
+        return onnx.helper.tensor_dtype_to_np_dtype(code)
+    except KeyError:
+        raise ModelError(f"{where}: unknown type {code}") from None
 
 
 def _opset(model: ModelProto, path: Path) -> int:
-    versions = [o.version for o in model.opset_import if o.domain in {"", "ai.onnx"}]
+    versions = [o.version for o in model.opset_import if o.domain in ONNX]
     newest = onnx.defs.onnx_opset_version()
     if len(versions) != 1:
         raise ModelError(f"{path}: needs exactly one import of the ONNX operator set")
@@ -136,16 +162,24 @@ def _opset(model: ModelProto, path: Path) -> int:
         raise UnsupportedModelError(
             f"{path}: has local functions: inline them first (onnx.inliner.inline_local_functions)"
         )
-    return versions[0]
+    return int(versions[0])
 
 
-def _check(model: ModelProto, path: Path) -> None:
-    """ONNX's own checker, without shape inference (which can hang on hostile shapes)."""
+def _check(model: ModelProto, opset: int, path: Path) -> None:
+    """ONNX's own checker, without shape inference (which can hang on hostile shapes).
+
+    It lets pass an empty name where an input is needed.
+    """
     try:
         onnx.checker.check_model(model)
     except (onnx.checker.ValidationError, ValueError) as error:
         line = " ".join(str(error).split())
         raise ModelError(f"{path}: not a valid ONNX model: {line[:300]}") from None
+    for node in (n for n in model.graph.node if "" in n.input and n.domain in ONNX):
+        schema = onnx.defs.get_schema(node.op_type, opset)
+        for name, formal in zip(node.input, schema.inputs, strict=False):
+            if not name and formal.option != onnx.defs.OpSchema.FormalParameterOption.Optional:
+                raise ModelError(f"{path}: a {node.op_type} node has no input {formal.name!r}")
 
 
 def _attribute(a: AttributeProto, path: Path) -> Any:
@@ -163,45 +197,56 @@ def _nodes(graph: GraphProto, opset: int, path: Path) -> list[Node]:
     """One `Node` for each output of each ONNX node."""
 
     def one(proto: NodeProto, index: int, output: str) -> Node:
-        op = proto.op_type if proto.domain in {"", "ai.onnx"} else f"{proto.domain}.{proto.op_type}"
+        op = proto.op_type if proto.domain in ONNX else f"{proto.domain}.{proto.op_type}"
         attrs = {a.name: _attribute(a, path) for a in proto.attribute}
-        return Node(output, op, tuple(proto.input), attrs, index, proto.name, opset)
+        count = len(proto.output)
+        return Node(output, op, tuple(proto.input), attrs, index, proto.name, opset, count)
 
     return [one(p, i, name) for p in graph.node for i, name in enumerate(p.output) if name]
 
 
-def _sorted(nodes: list[Node], graph: GraphProto, path: Path) -> tuple[Node, ...]:
+def _sort(graph: GraphProto, path: Path) -> None:
     """Topological order; refuses doubled names, values from nowhere, and cycles."""
-    given = [v.name for v in graph.input] + [t.name for t in graph.initializer]
-    known = set(given)
-    made = [node.output for node in nodes]
+    known = {v.name for v in graph.input} | {t.name for t in graph.initializer}
+    made = [name for node in graph.node for name in node.output if name]
     if len(set(made)) < len(made) or known & set(made):
         raise ModelError(f"{path}: two values have the same name")
-    if ghosts := sorted({i for n in nodes for i in n.inputs if i} - known - set(made)):
+    needs = [{name for name in node.input if name and name not in known} for node in graph.node]
+    if any(
+        isinstance(name, bytes) for name in known.union(made, *needs)
+    ):  # so protobuf gives these
+        raise ModelError(f"{path}: the name of a value is not UTF-8 text")
+    if ghosts := sorted(set().union(*needs) - set(made)):
         raise ModelError(f"{path}: value {ghosts[0]!r} is read but never made")
+    order = _order(needs, [node.output for node in graph.node])
+    if len(order) < len(needs):
+        raise ModelError(f"{path}: the graph has a cycle")
+    if order != sorted(order):
+        nodes = [NodeProto.FromString(graph.node[i].SerializeToString()) for i in order]
+        del graph.node[:]
+        graph.node.extend(nodes)
+
+
+def _order(needs: Sequence[set[str]], made: Sequence[Iterable[str]]) -> list[int]:
+    """Positions so that each one's needs are made before it; those on a cycle are missing."""
     readers: dict[str, list[int]] = {}
-    missing = []
-    for position, node in enumerate(nodes):
-        needs = {i for i in node.inputs if i and i not in known}
-        missing.append(len(needs))
-        for name in needs:
+    for position, names in enumerate(needs):
+        for name in names:
             readers.setdefault(name, []).append(position)
+    missing = [len(names) for names in needs]
     ready = [i for i, count in enumerate(missing) if count == 0]
-    order: list[Node] = []
     for position in ready:  # grows while it is walked
-        order.append(nodes[position])
-        for reader in readers.get(nodes[position].output, []):
+        for reader in (r for name in made[position] for r in readers.get(name, [])):
             missing[reader] -= 1
             if missing[reader] == 0:
                 ready.append(reader)
-    if len(order) < len(nodes):
-        raise ModelError(f"{path}: the graph has a cycle")
-    return tuple(order)
+    return ready
 
 
-def _value(info: onnx.ValueInfoProto) -> Value:
+def _value(info: onnx.ValueInfoProto, path: Path) -> Value:
     tensor = info.type.tensor_type
-    dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type).name if tensor.elem_type else ""
+    where = f"{path}: value {info.name!r}"
+    dtype = _dtype(tensor.elem_type, where).name if tensor.elem_type else ""
     if not tensor.HasField("shape"):
         return Value(None, dtype)
     dims: Dims = tuple(

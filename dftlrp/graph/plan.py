@@ -82,7 +82,9 @@ def make_plan(
     explained, stripped = _strip(nodes, output)
     _refuse(ancestors(nodes, [explained]), live)
     if explained not in live:
-        raise ModelError(f"output {output!r} does not depend on a signal among {list(graph.inputs)}")
+        raise ModelError(
+            f"output {output!r} does not depend on a signal among {list(graph.inputs)}"
+        )
     return Plan(graph, nodes, live, signals, bound, output, explained, stripped)
 
 
@@ -91,14 +93,18 @@ def _bound(graph: Graph, name: str, value: Any) -> AnyArray:
         raise InputError(f"cannot bind {name!r}: the model's inputs are {list(graph.inputs)}")
     declared = graph.inputs[name]
     try:
-        array = np.asarray(value, declared.dtype or None)
-        dims = declared.dims
-        fixed = dims is not None and None not in dims
-        return np.broadcast_to(array, dims).copy() if fixed else array  # type: ignore[arg-type]
-    except (ValueError, TypeError):
+        given = np.asarray(value)
+        array = given.astype(declared.dtype or given.dtype)
+        if declared.dims is not None and None not in declared.dims:
+            array = np.broadcast_to(array, declared.dims).copy()  # type: ignore[arg-type]
+        kept = np.isfinite(array) if array.dtype.kind == "f" else array == given
+    except (ValueError, TypeError, OverflowError):
+        kept = False
+    if not (np.all(kept) and declared.fits(array.shape)):
         raise InputError(
             f"cannot bind {name!r} to {value!r}: it is {declared.dtype} of shape {declared.dims}"
-        ) from None
+        )
+    return array
 
 
 def _live(nodes: tuple[Node, ...], carriers: set[str]) -> dict[str, tuple[int, ...]]:

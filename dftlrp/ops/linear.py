@@ -53,12 +53,12 @@ def _transposed_window(at: At, kernel: tuple[int, ...], size: tuple[int, ...]) -
         total = [f - n for f, n in zip(full, wanted, strict=True)]
         small = [t // 2 for t in total]
         large = [t - h for t, h in zip(total, small, strict=True)]
-        begin, end = (large, small) if auto == "SAME_LOWER" else (small, large)
+        begin, end = (small, large) if auto == "SAME_UPPER" else (large, small)
     else:
         pads = at.attr("pads", [0] * 2 * rank)
         begin, end = pads[:rank], pads[rank:]
     pairs = tuple(zip(begin, end, strict=True))
-    out = tuple(f - b - e for f, (b, e) in zip(full, pairs, strict=True))
+    out = at.grant([f - b - e for f, (b, e) in zip(full, pairs, strict=True)])
     return Window(kernel, strides, dilations, pairs, at.attr("group", 1)), out
 
 
@@ -83,6 +83,7 @@ def gemm(at: At) -> Affine:
     assert b is not None
     w = at.attr("alpha", 1.0) * (b.T if at.attr("transB", 0) else b)
     flip = bool(at.attr("transA", 0))
+    at.grant([a.shape[flip], w.shape[1]])
     bk = at.bk
 
     def turn(v: Array) -> Array:
@@ -102,6 +103,8 @@ def matmul(at: At) -> Affine:
     bk, (a, b) = at.bk, at.args
     assert a is not None
     assert b is not None
+    lead = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    at.grant([*lead, *a.shape[-2:-1], *(b.shape[-1:] if b.ndim > 1 else ())])
     first = at.live == (0,)
     x, w = (a, b) if first else (b, a)
     row, column = a.ndim == 1, b.ndim == 1  # a vector counts as a row or a column
@@ -166,7 +169,11 @@ def _sum(at: At, coefficients: list[float]) -> Affine:
 
 
 def _numpy(f: Any) -> Any:
-    return lambda at: f(*at.args)
+    def evaluate(at: At) -> Array:
+        at.broadcast()
+        return f(*at.args)
+
+    return evaluate
 
 
 def _divide(a: Array, b: Array) -> Array:

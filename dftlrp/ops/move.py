@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from dftlrp.linear import Array, Route, move
-from dftlrp.ops.registry import At, route, stop
+from dftlrp.ops.registry import At, final, route, stop
 from dftlrp.types import AnyArray, UnsupportedModelError
 
 # -- the same elements in another shape
@@ -65,8 +65,9 @@ def _dtype(at: At) -> np.dtype[Any]:
     import onnx
 
     target = onnx.helper.tensor_dtype_to_np_dtype(at.attr("to"))
-    floats = target.kind == "f" and at.x.dtype.kind == "f"
-    return at.x.dtype if floats else np.dtype(np.float64) if target.kind == "f" else target
+    if target.kind != "f" and target.name != "bfloat16":
+        return target
+    return at.x.dtype if at.x.dtype.kind == "f" else np.dtype(np.float64)
 
 
 @route("Cast", evaluate=lambda at: at.x.astype(_dtype(at)))
@@ -111,13 +112,11 @@ def _key(at: At) -> tuple[slice, ...]:
 def _parts(at: At) -> tuple[slice, ...]:
     """The part of the input that this output of a Split is."""
     axis = at.axes(at.attr("axis", 0))[0]
-    size, count = at.x.shape[axis], at.attr("num_outputs")
+    size, count = at.x.shape[axis], at.attr("num_outputs", at.node.count)
     sizes = at.setting(1, "split")
-    if sizes is None and count:
+    if sizes is None:  # equal parts, the last may be smaller
         step = -(-size // count)
         sizes = [step] * (count - 1) + [size - step * (count - 1)]
-    if sizes is None:
-        raise UnsupportedModelError(f"node {at.node.key!r} (Split): needs sizes or num_outputs")
     begin = int(sum(sizes[: at.node.index]))
     key = [slice(None)] * at.x.ndim
     key[axis] = slice(begin, begin + int(sizes[at.node.index]))
@@ -171,9 +170,14 @@ def _joined(at: At) -> int:
     return at.axes(at.attr("axis", 1))[0]
 
 
+def _concatenated(at: At) -> AnyArray:
+    at.grant([sum(a.size for a in at.args if a is not None)])
+    return np.concatenate(at.args, _joined(at))  # type: ignore[arg-type]
+
+
 @route(
     "Concat",
-    evaluate=lambda at: np.concatenate(at.args, _joined(at)),  # type: ignore[arg-type]
+    evaluate=_concatenated,
     carries=None,
     together=True,
 )
@@ -197,6 +201,7 @@ def concat(at: At) -> Route:
 
 def _expanded(at: At) -> tuple[int, ...]:
     wanted = at.setting(1, "shape")
+    at.grant(wanted)
     return at.grant(np.broadcast_shapes(at.x.shape, tuple(wanted)))
 
 
@@ -226,6 +231,7 @@ def _tile(x: AnyArray, at: At) -> AnyArray:
 
 def _gather(x: AnyArray, at: At) -> AnyArray:
     axis, index = at.axes(at.attr("axis", 0))[0], np.asarray(at.args[1])
+    at.grant([index.size, x.size // max(x.shape[axis], 1)])
     return np.take(x, index, axis=axis)
 
 
@@ -259,6 +265,7 @@ _indexed("SpaceToDepth", _space_to_depth)
 
 
 def _where(at: At) -> Array:
+    at.broadcast()
     return np.where(at.args[0], at.args[1], at.args[2])  # type: ignore[arg-type]
 
 
@@ -307,11 +314,22 @@ def _shape(at: At) -> AnyArray:
 
 
 def _argmax(f: Callable[..., AnyArray]) -> Callable[[At], AnyArray]:
-    return lambda at: f(at.x, axis=at.attr("axis", 0), keepdims=bool(at.attr("keepdims", 1)))
+    def evaluate(at: At) -> AnyArray:
+        axis, keep = at.axes(at.attr("axis", 0))[0], bool(at.attr("keepdims", 1))
+        if not at.attr("select_last_index", 0):
+            return f(at.x, axis=axis, keepdims=keep)
+        last = at.x.shape[axis] - 1
+        return np.asarray(last - f(np.flip(at.x, axis), axis=axis, keepdims=keep))
+
+    return evaluate
 
 
 def _each(f: Callable[..., Any]) -> Callable[[At], AnyArray]:
-    return lambda at: np.asarray(f(*at.args))
+    def evaluate(at: At) -> AnyArray:
+        at.broadcast()
+        return np.asarray(f(*at.args))
+
+    return evaluate
 
 
 stop("Constant", evaluate=_constant)
@@ -321,7 +339,7 @@ stop("Shape", evaluate=_shape)
 stop("Size", evaluate=lambda at: np.asarray(at.x.size, np.int64))
 stop("ArgMax", evaluate=_argmax(np.argmax))
 stop("ArgMin", evaluate=_argmax(np.argmin))
-for _name, _f in {
+_ELEMENTWISE: dict[str, Callable[..., Any]] = {
     "Equal": np.equal,
     "Greater": np.greater,
     "GreaterOrEqual": np.greater_equal,
@@ -335,7 +353,16 @@ for _name, _f in {
     "Ceil": np.ceil,
     "Round": np.round,
     "Sign": np.sign,
-    "Mod": np.mod,
     "IsNaN": np.isnan,
-}.items():
+}
+for _name, _f in _ELEMENTWISE.items():
     stop(_name, evaluate=_each(_f))
+
+# -- evaluated, but with a slope that is not zero: relevance may not end here silently
+
+
+def _mod(at: At) -> AnyArray:
+    return _each(np.fmod if at.attr("fmod", 0) else np.mod)(at)
+
+
+final("Mod", evaluate=_mod)

@@ -166,6 +166,7 @@ _pointwise("Reciprocal", lambda at: 1 / at.x, lambda at: -at.y * at.y)
 
 
 def _pow(at: At) -> Array:
+    at.broadcast()
     return np.power(at.x, at.args[1]).astype(at.x.dtype)  # type: ignore[arg-type]
 
 
@@ -201,6 +202,7 @@ def _extreme(op: str, sign: float, reduce: Callable[..., Array]) -> None:
     """Max (sign 1) and Min (sign -1): a constant makes an activation, several signals a winner."""
 
     def evaluate(at: At) -> Array:
+        at.broadcast()
         y = at.x
         for other in at.args[1:]:
             y = reduce(y, other)
@@ -210,7 +212,7 @@ def _extreme(op: str, sign: float, reduce: Callable[..., Array]) -> None:
     def build(at: At) -> Route:
         bk, xs = at.bk, at.inputs
         fixed = [a for i, a in enumerate(at.args) if i not in at.live]
-        if len(xs) == 1 and xs[0].shape == at.y.shape:  # type: ignore[union-attr]
+        if fixed and len(xs) == 1 and xs[0].shape == at.y.shape:  # type: ignore[union-attr]
             rest = fixed[0]
             for other in fixed[1:]:
                 rest = reduce(rest, other)

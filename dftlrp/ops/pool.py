@@ -8,7 +8,7 @@ import numpy as np
 
 from dftlrp.backend import Window
 from dftlrp.linear import Affine, Array, Route, move
-from dftlrp.ops.registry import At, affine, route, stop
+from dftlrp.ops.registry import At, affine, final, route
 from dftlrp.ops.window import ceiled, window
 
 
@@ -137,4 +137,4 @@ def reduce_min(at: At) -> Route:
     return _extremum(at, -1)
 
 
-stop("ReduceProd", evaluate=_numpy(np.prod))
+final("ReduceProd", evaluate=_numpy(np.prod))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +14,8 @@ from dftlrp.graph.graph import Node
 from dftlrp.linear import Affine, Array, Map
 from dftlrp.types import UnsupportedModelError
 
-MAX_BYTES = 2**32  # of one tensor that a shape operand asks for
+MAX_BYTES = 2**32  # of one tensor
+MAX_RANK = 8
 
 
 @dataclass(frozen=True)
@@ -64,20 +66,29 @@ class At:
         return self.attr(name, default) if value is None else np.asarray(value).tolist()
 
     def axes(self, axes: int | Sequence[int] | None, rank: int | None = None) -> tuple[int, ...]:
-        """Axes as non-negative numbers; None: all."""
+        """Axes as non-negative numbers, each once; None: all."""
         rank = self.x.ndim if rank is None else rank
         if axes is None:
             return tuple(range(rank))
-        return tuple(int(a) % rank for a in np.atleast_1d(axes))
+        given = [int(a) for a in np.atleast_1d(axes)]
+        found = tuple(a % rank for a in given if -rank <= a < rank)
+        if len(set(found)) < len(given):
+            raise ValueError(f"axes {given} of a tensor of rank {rank}")
+        return found
 
     def grant(self, shape: Sequence[int], itemsize: int = 8) -> tuple[int, ...]:
         """The shape, if a tensor of it may be allocated."""
-        dims = tuple(int(n) for n in shape)
-        if len(dims) > 8 or int(np.prod(dims, dtype=object)) * itemsize > MAX_BYTES:
+        dims = tuple(int(n) for n in shape[: MAX_RANK + 1])
+        if len(dims) > MAX_RANK or math.prod(dims) * itemsize > MAX_BYTES:
             raise UnsupportedModelError(
-                f"node {self.node.key!r} ({self.node.op}): a tensor of shape {dims[:9]} is too large"
+                f"node {self.node.key!r} ({self.node.op}): a tensor of shape {dims} is too large"
             )
         return dims
+
+
+    def broadcast(self) -> tuple[int, ...]:
+        """The shape that all inputs broadcast to, if a tensor of it may be allocated."""
+        return self.grant(np.broadcast_shapes(*(a.shape for a in self.args if a is not None)))
 
 
 Evaluate = Callable[[At], Array]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 from dftlrp.backend import Window
 from dftlrp.ops.registry import At
-from dftlrp.types import UnsupportedModelError
+from dftlrp.types import InputError, UnsupportedModelError
 
 
 def _auto_pads(auto: str, total: list[int]) -> tuple[tuple[int, int], ...]:
@@ -33,6 +35,14 @@ def window(at: At, kernel: tuple[int, ...], size: tuple[int, ...]) -> Window:
     else:
         flat = [0] * 2 * rank if auto == "VALID" else at.attr("pads", [0] * 2 * rank)
         pads = tuple(zip(flat[:rank], flat[rank:], strict=True))
+    padded = at.grant([n + sum(p) for n, p in zip(size, pads, strict=True)])
+    if any(w > n for w, n in zip(span, padded, strict=True)) and not at.attr("ceil_mode", 0):
+        raise InputError(
+            f"node {at.node.key!r} ({at.node.op}): an input of {size} samples is shorter than its "
+            f"window of {tuple(span)}: the recording is too short for the model"
+        )
+    count = [(n - w) // s + 1 for n, w, s in zip(padded, span, strides, strict=True)]
+    at.grant([math.prod(kernel), math.prod(count)])
     return Window(kernel, strides, dilations, pads, at.attr("group", 1))
 
 

@@ -2,7 +2,8 @@
 
 All are LRP-0 through one linear layer, in closed form; derivations in `dftlrp.spectral`.  Nothing
 is divided by the signal if the multiplier m (R = x m) is given instead of the relevance, and the
-sums agree within 4 eps max(1, log2 N) ||x|| ||m||: |sum R' + rest - sum R|.
+sums agree: |sum R' + rest - sum R| <= 4 eps max(1, log2 N) ||x|| ||m|| (for the STFT times
+max W / min W, which is 1 for a constant overlap, and with s = a only its square root counts).
 """
 
 from __future__ import annotations
@@ -318,14 +319,8 @@ def _to_coefficients(
 ) -> tuple[AnyArray, Real, Real, Real]:
     """Time to coefficients: conj(y) S^T m; its real part is the relevance, its imaginary phase."""
     m, lost = (given, 0) if name == "multiplier" else _quotient(given, x, axes=1)
-    y = domain.analysis(x)
-    c = domain.synthesis_adjoint(m)
-    if c.flags.writeable and not np.may_share_memory(c, m):
-        # In the memory of c: a third spectrum would cost more than the products themselves.
-        np.conjugate(np.multiply(np.conjugate(c, out=c), y, out=c), out=c)
-    else:
-        c = np.conj(y) * c
-    return y, c.real, domain.signal_rest(x, m) + lost, c.imag
+    y, products = domain.share(x, m)
+    return y, products.real, domain.signal_rest(x, m) + lost, products.imag
 
 
 def _to_signal(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
@@ -11,7 +13,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import ArrayLike
 
 from dftlrp.spectral import checks
-from dftlrp.spectral.domains import bin_weights, inner
+from dftlrp.spectral.domains import alone_bins, bin_weights, inner, share
 from dftlrp.spectral.windows import (
     THRESHOLD,
     Window,
@@ -209,13 +211,23 @@ class Stft:
     def synthesis_adjoint(self, signal: ArrayLike) -> Complex:
         """S^T m, w rfft(s m / W) on frame t; real (..., n) to complex (..., K, T)."""
         m = self._signal(signal)
-        m = m * self._inverse_overlap.astype(m.dtype, copy=False)
         if self.layout == "full":
             return self._synthesis_adjoint_full(m)
-        # The weight 2 rides on the window, and DC and Nyquist are halved again: saves a pass.
-        c = self._transform(m, 2 * self.synthesis_window_array)
-        c[..., self.weights == 1] *= 0.5
+        c = self._transform(*self._dual(m))
+        c *= (self.weights / 2).astype(m.dtype)
         return c.swapaxes(-1, -2)
+
+    def share(self, signal: Real, multiplier: Real) -> tuple[Complex, Complex]:
+        """T x and conj(T x) S^T m, both (..., K, T), made block by block in the cache."""
+        if self.layout == "full":
+            return share(self, signal, multiplier)
+        y, products = (self._empty(signal), self._empty(signal))
+        blocks = self._blocks(signal, self.analysis_window)
+        for (t, some), (_, c) in zip(blocks, self._blocks(*self._dual(multiplier)), strict=True):
+            y[..., t, :] = some
+            c[..., alone_bins(self.n_fft)] *= 0.5
+            np.multiply(np.conjugate(some, out=some), c, out=products[..., t, :])
+        return y.swapaxes(-1, -2), products.swapaxes(-1, -2)
 
     def analysis_adjoint(self, coefficients: ArrayLike) -> Real:
         """T^T g, sum over frames of a irfft(g_t / w); complex (..., K, T) to real (..., n)."""
@@ -265,35 +277,60 @@ class Stft:
         """Repeat one period of endless frames over the signal: (hop,) to (n,)."""
         return np.resize(np.roll(period, -(self._left % self.hop)), self.n)
 
-    def _pad(self, x: Real) -> Real:
-        """Extend by zeros to what the frames cover: (..., n) to (..., (T - 1) hop + n_fft)."""
-        padded = np.zeros((*x.shape[:-1], (self.frames - 1) * self.hop + self.n_fft), x.dtype)
-        inside = padded[..., self._left : self._left + self.n]
-        inside[...] = x[..., : inside.shape[-1]]
-        return padded
+    def _frames(self, x: Real, first: int, count: int) -> Real:
+        """View (..., count, n_fft) of some frames; zeros are put around x only where needed."""
+        if count == 0:
+            return np.empty((*x.shape[:-1], 0, self.n_fft), x.dtype)
+        start = first * self.hop - self._left
+        stop = start + (count - 1) * self.hop + self.n_fft
+        stretch = x[..., max(start, 0) : max(stop, 0)]
+        if start < 0 or stop > self.n:
+            sides = [(0, 0)] * (x.ndim - 1) + [(max(-start, 0), max(stop - self.n, 0))]
+            stretch = np.pad(stretch, sides)
+        return sliding_window_view(stretch, self.n_fft, axis=-1)[..., :: self.hop, :]
 
     def _cut(self, padded: Real) -> Real:
-        """Adjoint of `_pad`."""
+        """Take the signal out of what the frames cover: (..., (T - 1) hop + n_fft) to (..., n)."""
         x = np.zeros((*padded.shape[:-1], self.n), padded.dtype)
         inside = padded[..., self._left : self._left + self.n]
         x[..., : inside.shape[-1]] = inside
         return x
 
+    def _dual(self, m: Real) -> tuple[Real, Real]:
+        """Signal and window whose product is 2 s m / W; the weight 2 of most bins rides along."""
+        window = 2 * self.synthesis_window_array
+        if self.boundary == "zeros":
+            # W is the same in every frame, so s / W is one window and m stays uncopied.
+            return m, window / np.resize(folded(self._pair, self.hop), self.n_fft)
+        return m * self._inverse_overlap.astype(m.dtype, copy=False), window
+
+    def _empty(self, x: Real) -> Complex:
+        """Room for the coefficients of x, (..., T, K)."""
+        shape = (*x.shape[:-1], self.frames, self.bins)
+        return np.empty(shape, np.result_type(x.dtype, np.complex64))
+
     def _transform(self, x: Real, window: Real) -> Complex:
         """Orthonormal rfft(window x) of each frame, (..., n) to (..., T, K)."""
+        Y = self._empty(x)
+        for t, some in self._blocks(x, window):
+            Y[..., t, :] = some
+        return Y
+
+    def _blocks(self, x: Real, window: Real) -> Iterator[tuple[slice, Complex]]:
+        """Do the same for some frames at a time: which ones, and their coefficients."""
         from scipy import fft
 
         window = window.astype(x.dtype, copy=False)
-        frames = sliding_window_view(self._pad(x), self.n_fft, axis=-1)[..., :: self.hop, :]
-        Y = np.empty((*frames.shape[:-1], self.bins), np.result_type(x.dtype, np.complex64))
-        step = max(1, BLOCK // self.n_fft)
-        buffer = np.empty((min(step, self.frames), self.n_fft), x.dtype)
-        for row in np.ndindex(frames.shape[:-2]):
-            for t in range(0, self.frames, step):
-                some = frames[row][t : t + step]
-                block = np.multiply(some, window, out=buffer[: len(some)])
-                Y[row][t : t + step] = fft.rfft(block, norm="ortho")
-        return Y
+        step = max(1, BLOCK * self.n // (x.size * self.n_fft))
+        head = -(-self._left // self.hop)  # frames that begin before the signal
+        body = max(head, 1 + (self.n - self.n_fft + self._left) // self.hop)
+        edges = [min(t, self.frames) for t in (0, head, body, self.frames)]
+        for first, last in pairwise(edges):
+            frames = self._frames(x, first, last - first)
+            for t in range(0, last - first, step):
+                some = frames[..., t : t + step, :] * window
+                block = slice(first + t, first + t + some.shape[-2])
+                yield block, np.asarray(fft.rfft(some, norm="ortho", overwrite_x=True))
 
     def _overlap_add(self, Y: Complex, window: Real) -> Real:
         """Adjoint of `_transform` but for w: sum_t window irfft(Y_t), (..., T, K) to (..., n)."""
@@ -314,9 +351,7 @@ class Stft:
         from scipy import fft
 
         window = window.astype(x.dtype, copy=False)
-        shape = (*x.shape[:-1], self.frames, self.bins)
-        Y = np.empty(shape, np.result_type(x.dtype, np.complex64))
-        alone = np.zeros_like(x)
+        Y, alone = self._empty(x), np.zeros_like(x)
         for t, (where, part) in enumerate(self._places()):
             alone[..., where] = x[..., where] * window[part]
             Y[..., t, :] = fft.rfft(alone, norm="ortho")
@@ -327,7 +362,8 @@ class Stft:
         """C = w rfft(m / W), the same for every frame: a read-only view (..., K, T)."""
         from scipy import fft
 
-        C = np.asarray(fft.rfft(m, norm="ortho"))
+        inverse = self._inverse_overlap.astype(m.dtype, copy=False)
+        C = np.asarray(fft.rfft(m * inverse, norm="ortho"))
         C *= self.weights.astype(m.dtype)
         return np.broadcast_to(C[..., None], (*C.shape, self.frames))
 

@@ -1,0 +1,7 @@
+"""``python -m dftlrp``."""
+
+import sys
+
+from dftlrp.cli import main
+
+sys.exit(main())

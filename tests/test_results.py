@@ -1,0 +1,296 @@
+"""Results on disk: what is written can be read back, and it is complete or not there."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from contextlib import suppress
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+from explanations import explanation, ledger
+
+import dftlrp
+from dftlrp.explanation import Explanation
+from dftlrp.results import load, save
+from dftlrp.types import InputError
+
+SOUNDS = {"original.wav", "heatmap.wav", "rectified.wav", "negative.wav", "resynthesis.wav"}
+PLAIN = {"report.html", "figure.png", "explanation.npz"}
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Report and figure in no time."""
+    monkeypatch.setattr("dftlrp.report.render", lambda e: f"<html>{len(e)}</html>")
+    monkeypatch.setattr("dftlrp.plot.figure", lambda e: None)
+    monkeypatch.setattr("dftlrp.plot.save_figure", lambda f, path: path.write_bytes(b"png"))
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {p.name: p.read_bytes() for p in folder.iterdir()}
+
+
+def assert_equal(a: Any, b: Any) -> None:
+    """The same type, and every bit the same."""
+    assert type(a) is type(b)
+    if isinstance(a, np.ndarray):
+        assert (a.dtype, a.shape, a.tobytes()) == (b.dtype, b.shape, b.tobytes())
+    elif isinstance(a, dict):
+        assert list(a) == list(b)
+        for key in a:
+            assert_equal(a[key], b[key])
+    elif isinstance(a, tuple):
+        assert len(a) == len(b)
+        for p, q in zip(a, b, strict=True):
+            assert_equal(p, q)
+    else:
+        assert a == b
+
+
+# -- the round trip
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {}, {"labels": ()}, {"notes": ()}, {"target": (0, 3)}, {"label": "häß</script>\n\"'"},
+        {"x": np.zeros(500)}, {"rate": 22050.5}, {"output": np.float32([[1, np.inf]])},
+        {"rest": {"time": 0.0, "frequency": 1e-300, "time-frequency": -0.1 - 0.2}},
+    ],
+)  # fmt: skip
+def test_what_is_saved_is_read_back_bit_by_bit(tmp_path, quick, changed):
+    one = explanation(**changed)
+    save([one], tmp_path)
+    for path in (tmp_path, tmp_path / "explanation.npz", str(tmp_path)):
+        read = load(path)
+        for field in fields(Explanation):
+            if field.name != "ledger":
+                assert_equal(getattr(read, field.name), getattr(one, field.name))
+        assert_equal(read.ledger.to_arrays(), one.ledger.to_arrays())
+
+
+def test_a_subset_of_domains_keeps_its_order(tmp_path, quick):
+    one = explanation()
+    kept = ("time-frequency", "time")
+    groups = {g: {d: getattr(one, g)[d] for d in kept} for g in ("signal", "relevance", "axes")}
+    save([explanation(**groups)], tmp_path)
+    assert load(tmp_path).domains == kept
+
+
+def test_an_empty_ledger_is_read_back(tmp_path, quick):
+    save([explanation(ledger=dftlrp.Ledger(()))], tmp_path)
+    assert load(tmp_path).ledger.rows == ()
+
+
+def test_nothing_on_disk_is_pickled(tmp_path, quick):
+    save([explanation()], tmp_path)
+    with np.load(tmp_path / "explanation.npz", allow_pickle=False) as file:
+        assert all(file[name].dtype.kind != "O" for name in file.files)
+
+
+class Payload:
+    """Would run code when unpickled."""
+
+    def __reduce__(self) -> Any:
+        return os.mkdir, ("pwned",)
+
+
+def test_a_pickle_in_a_file_is_never_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    np.savez("bad.npz", meta=np.array([Payload()], object))
+    with pytest.raises(InputError, match="not an explanation"):
+        load("bad.npz")
+    assert not (tmp_path / "pwned").exists()
+
+
+def _other_format(arrays: dict[str, Any]) -> None:
+    arrays["meta"] = np.array(json.dumps({**json.loads(str(arrays["meta"])), "format": 99}))
+
+
+@pytest.mark.parametrize("missing", ["meta", "output", "ledger/node", _other_format])
+def test_a_file_with_something_missing_is_refused(tmp_path, quick, missing):
+    save([explanation()], tmp_path)
+    with np.load(tmp_path / "explanation.npz") as file:
+        arrays = {name: file[name] for name in file.files}
+    if callable(missing):
+        missing(arrays)
+    else:
+        del arrays[missing]
+    np.savez(tmp_path / "explanation.npz", **arrays)
+    with pytest.raises(InputError, match="not an explanation"):
+        load(tmp_path)
+
+
+def test_other_files_are_refused(tmp_path):
+    np.save(tmp_path / "array.npz.npy", np.ones(3))
+    (tmp_path / "text.npz").write_text("hello")
+    (tmp_path / "empty.npz").write_bytes(b"")
+    (tmp_path / "zip.npz").write_bytes(b"PK\3\4" + bytes(50))
+    for name in ("array.npz.npy", "text.npz", "empty.npz", "zip.npz"):
+        with pytest.raises(InputError, match=f"{name}: not an explanation"):
+            load(tmp_path / name)
+    with pytest.raises(InputError, match="no such file"):
+        load(tmp_path / "nothing.npz")
+    with pytest.raises(InputError, match=r"explanation.npz: no such file"):
+        load(tmp_path)
+
+
+def test_a_damaged_file_is_refused_or_read_but_nothing_else(tmp_path, quick):
+    save([explanation(x=np.ones(64))], tmp_path)
+    path, rng = tmp_path / "explanation.npz", np.random.default_rng(0)
+    whole = np.frombuffer(path.read_bytes(), np.uint8)
+    for _ in range(100):
+        data = whole[: rng.integers(1, len(whole))] if rng.random() < 0.3 else whole
+        data = data.copy()
+        data[rng.integers(len(data), size=3)] = rng.integers(256, size=3)
+        path.write_bytes(data.tobytes())
+        with suppress(InputError):
+            load(path)
+
+
+# -- what is written
+
+
+def test_report_figure_arrays_and_sounds_are_written_and_named(tmp_path):
+    paths = explanation().save(tmp_path / "out")
+    assert [p.name for p in paths[:3]] == ["report.html", "figure.png", "explanation.npz"]
+    assert {p.name for p in paths} == PLAIN | SOUNDS == set(contents(tmp_path / "out"))
+    page = paths[0].read_text(encoding="utf-8")
+    assert page.startswith("<!DOCTYPE html>") or page.lower().startswith("<!doctype html>")
+    assert paths[1].read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+    for name in SOUNDS:
+        samples, rate = soundfile.read(tmp_path / "out" / name)
+        assert (len(samples), rate) == (4000, 8000)
+
+
+def test_of_two_the_seconds_files_start_with_versus_and_the_recording_is_there_once(
+    tmp_path, quick
+):
+    save([explanation(), explanation(label="two", total=3.0)], tmp_path)
+    versus = {f"versus-{n}" for n in {"explanation.npz", *SOUNDS} - {"original.wav"}}
+    assert set(contents(tmp_path)) == PLAIN | SOUNDS | versus
+    assert load(tmp_path / "versus-explanation.npz").label == "two"
+    assert load(tmp_path).label == "seven"
+
+
+def test_without_the_time_domain_there_are_no_sounds_but_all_the_rest(tmp_path, quick):
+    one = explanation()
+    groups = {
+        g: {"frequency": getattr(one, g)["frequency"]} for g in ("signal", "relevance", "axes")
+    }
+    save([explanation(**groups)], tmp_path)
+    assert set(contents(tmp_path)) == PLAIN
+
+
+@pytest.mark.parametrize("rate", [0.5, 31.25])
+def test_at_a_rate_that_no_wav_can_state_there_are_no_sounds_but_all_the_rest(
+    tmp_path, quick, rate
+):
+    save([explanation(rate=rate)], tmp_path)
+    assert set(contents(tmp_path)) == PLAIN
+
+
+@pytest.mark.parametrize("count", [0, 3])
+def test_none_and_three_are_refused_not_dropped(tmp_path, quick, count):
+    with pytest.raises(InputError, match=f"{count} explanations"):
+        save([explanation()] * count, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+# -- complete, or not there
+
+
+def stumble(*_: Any, **__: Any) -> Any:
+    raise RuntimeError("in the middle")
+
+
+@pytest.mark.parametrize(
+    "where",
+    ["dftlrp.report.render", "dftlrp.plot.figure", "dftlrp.plot.save_figure",
+     "dftlrp.audible.sounds", "dftlrp.results._write_npz", "dftlrp.audible.Sound.save",
+     "dftlrp.results._replace"],
+)  # fmt: skip
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, OSError])
+def test_a_failure_midway_leaves_the_former_results_bit_by_bit(
+    tmp_path, quick, monkeypatch, where, error
+):
+    def stumble(*_: Any, **__: Any) -> Any:
+        raise error("in the middle")
+
+    save([explanation()], tmp_path)
+    before = contents(tmp_path)
+    monkeypatch.setattr(where, stumble)
+    with pytest.raises((error, InputError)):
+        save([explanation(label="two"), explanation(label="three")], tmp_path)
+    assert contents(tmp_path) == before
+
+
+def test_a_failure_midway_leaves_no_new_folder(tmp_path, quick, monkeypatch):
+    monkeypatch.setattr("dftlrp.results._write_npz", stumble)
+    with pytest.raises(RuntimeError):
+        save([explanation()], tmp_path / "a" / "b" / "c")
+    assert contents(tmp_path) == {}
+
+
+def test_a_failure_midway_leaves_folders_that_were_there(tmp_path, quick, monkeypatch):
+    (tmp_path / "a").mkdir()
+    monkeypatch.setattr("dftlrp.results._write_npz", stumble)
+    with pytest.raises(RuntimeError):
+        save([explanation()], tmp_path / "a")
+    assert (tmp_path / "a").is_dir()
+
+
+def test_a_file_in_the_way_is_refused_in_one_line_and_left_alone(tmp_path, quick):
+    (tmp_path / "file").write_text("mine")
+    for folder in (tmp_path / "file", tmp_path / "file" / "out"):
+        with pytest.raises(InputError, match="cannot write results here") as caught:
+            save([explanation()], folder)
+        assert "\n" not in str(caught.value)
+    assert (tmp_path / "file").read_text() == "mine"
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_folder_where_a_file_belongs_is_refused_before_anything_is_replaced(tmp_path, quick):
+    save([explanation()], tmp_path)
+    (tmp_path / "negative.wav").unlink()
+    (tmp_path / "negative.wav").mkdir()
+    before = {p.name: p.read_bytes() for p in tmp_path.iterdir() if p.is_file()}
+    with pytest.raises(InputError, match=r"negative.wav"):
+        save([explanation(label="two")], tmp_path)
+    assert {p.name: p.read_bytes() for p in tmp_path.iterdir() if p.is_file()} == before
+    assert len(list(tmp_path.iterdir())) == len(before) + 1
+
+
+def test_new_results_replace_the_former_ones_and_leave_foreign_files_alone(tmp_path, quick):
+    save([explanation(), explanation(label="two")], tmp_path)
+    mine = {"notes.txt": b"mine", "versus.wav": b"mine", "my-heatmap.wav": b"mine"}
+    for name, data in mine.items():
+        (tmp_path / name).write_bytes(data)
+    (tmp_path / "versus-folder").mkdir()
+    save([explanation(label="three")], tmp_path)
+    (tmp_path / "versus-folder").rmdir()
+    after = contents(tmp_path)
+    assert set(after) == PLAIN | SOUNDS | set(mine)  # no stale versus- files
+    assert {n: after[n] for n in mine} == mine
+    assert load(tmp_path).label == "three"
+
+
+def test_saving_into_the_working_directory_works(tmp_path, quick, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    save([explanation()], ".")
+    assert set(contents(tmp_path)) == PLAIN | SOUNDS
+
+
+def test_a_ledger_survives_as_text_and_numbers(tmp_path, quick):
+    buffer = io.BytesIO()
+    np.savez(buffer, allow_pickle=False, **ledger(7.9).to_arrays())
+    buffer.seek(0)
+    with np.load(buffer) as file:
+        read = dftlrp.Ledger.from_arrays(file)
+    assert str(read) == str(ledger(7.9))

@@ -1,0 +1,72 @@
+"""Rules as text: what is read, written, and refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dftlrp.rules import FUNCTIONS, Rule, rule
+from dftlrp.types import InputError
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_rules_name_is_a_rule(name: str) -> None:
+    assert rule(name) == Rule(name)
+    assert str(rule(name)) == name
+    assert rule(rule(name)) == rule(name)
+
+
+@pytest.mark.parametrize(
+    ("text", "params"),
+    [
+        ("gamma(0.1)", {"gamma": 0.1}),
+        ("zbox(-3, 3)", {"low": -3.0, "high": 3.0}),
+        (" zbox( high = 3 , low=-3 ) ", {"low": -3.0, "high": 3.0}),
+        ("alpha_beta(2, beta=1)", {"alpha": 2.0, "beta": 1.0}),
+        ("epsilon(1e-3)", {"epsilon": 1e-3}),
+        ("epsilon()", {}),
+    ],
+)
+def test_parameters_stand_in_brackets_by_place_or_name(text: str, params: dict[str, float]) -> None:
+    assert dict(rule(text).params) == params
+
+
+@given(st.floats(0, 1e3), st.floats(1e-12, 1.0))
+@settings(deadline=None, derandomize=True, database=None)
+def test_a_rules_text_gives_the_rule_back(g: float, eps: float) -> None:
+    chosen = rule("gamma", gamma=g, epsilon=eps)
+    assert rule(str(chosen)) == chosen
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("zplsu", "unknown rule 'zplsu': choose one of epsilon, zplus"),
+        ("", "unknown rule"),
+        ("gamma(0.1", "unknown rule"),
+        ("gamma(a)", "bad parameter 'a' in rule"),
+        ("gamma(nan)", "bad parameter 'nan' in rule"),
+        ("gamma(inf)", "bad parameter 'inf' in rule"),
+        ("gamma(1, 2, 3)", "bad parameter '3' in rule"),
+        (
+            "gamma(beta=1)",
+            r"rule gamma has no parameter \['beta'\]: it takes \['gamma', 'epsilon'\]",
+        ),
+        ("gamma(0.1, gamma=0.2)", "twice"),
+        ("pass(1)", "bad parameter '1' in rule"),
+        ("alpha_beta(2, 0.5)", "alpha - beta = 1"),
+        ("alpha_beta(0.5, -0.5)", "beta must be >= 0"),
+        ("alpha_beta(1)", "alpha - beta = 1"),
+        ("epsilon(-1)", "epsilon.*>= 0"),
+        ("zplus(epsilon=-1)", "epsilon.*>= 0"),
+        ("gamma(-0.5)", "gamma.*>= 0"),
+        ("zbox(3, -3)", "low.*high"),
+        (7, "unknown rule 7"),
+    ],
+)
+def test_a_rule_that_is_none_is_refused_when_it_is_named(text: Any, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        rule(text)
