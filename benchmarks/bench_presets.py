@@ -6,8 +6,8 @@ For every preset and clip, the cells of the STFT are zeroed in the order of thei
 relevant first (MIF) and least relevant first (LIF), inverted, and shown to the model again.
 SRG is the area between the two curves of the explained score, as a share of the first score
 (Bluecher et al., TMLR 2024): the larger, the better the order.  ``amplitude`` orders by magnitude
-alone and ``random`` by nothing.  ``reached`` is the share of the seed that reached the recording, the
-rest went to biases; ``excess`` is sum |R| / |sum R| in time-frequency: parts that cancel.
+alone and ``random`` by nothing.  ``reached`` is the share of the seed that reached the recording
+(the rest went to biases); ``excess`` is sum |R| / |sum R| in time-frequency: parts that cancel.
 """
 
 from __future__ import annotations

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dftlrp.api import explain
-    from dftlrp.attribution import Attribution, attribute
+    from dftlrp.attribution import Attribution, attribute, predict
     from dftlrp.composites import Composite
     from dftlrp.explanation import Explanation
+    from dftlrp.frontend import FrontEnd
     from dftlrp.ledger import Ledger
     from dftlrp.model import Model, load
     from dftlrp.shipped import embedded
@@ -30,6 +31,7 @@ __all__ = [
     "Composite",
     "DftlrpError",
     "Explanation",
+    "FrontEnd",
     "InputError",
     "Ledger",
     "Model",
@@ -43,12 +45,15 @@ __all__ = [
     "inverse_dft_lrp",
     "inverse_stft_lrp",
     "load",
+    "predict",
     "stft_lrp",
 ]
 
 _HOME = {
     "Attribution": "attribution",
     "attribute": "attribution",
+    "predict": "attribution",
+    "FrontEnd": "frontend",
     "Composite": "composites",
     "Explanation": "explanation",
     "Ledger": "ledger",

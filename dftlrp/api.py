@@ -8,24 +8,25 @@ import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from dftlrp import spectral
+from dftlrp import domains as views
 from dftlrp.attribution import Attribution, attribute
 from dftlrp.composites import Composite
-from dftlrp.explanation import Axes, Explanation
+from dftlrp.explanation import Explanation
+from dftlrp.frontend import PREFIX, FrontEnd
 from dftlrp.graph.graph import Value
 from dftlrp.graph.plan import Plan
 from dftlrp.model import Model, load
 from dftlrp.recording import Recording, fitted, from_array, read_recording, resampled
 from dftlrp.rules import Rule
 from dftlrp.seeds import label_index
+from dftlrp.spectral import stft_for
 from dftlrp.types import AnyArray, InputError, Real
 
-DOMAINS = ("time", "frequency", "time-frequency")
-SILENCE = 1e-4  # of the peak (-80 dB): quieter samples count as silent, see `in_domains`
+MOST_CHANNELS = 512  # more than this is another axis
 
 
 def explain(
@@ -40,15 +41,16 @@ def explain(
     labels: Sequence[str] | None = None,
     output: str | None = None,
     bind: Mapping[str, Any] | None = None,
-    domains: Sequence[str] = DOMAINS,
+    domains: Sequence[str] = views.DEFAULT,
     backend: str | None = None,
+    frontend: FrontEnd | str | os.PathLike[str] | None = None,
 ) -> Explanation:
     """Why this output?  Relevance of one recording in time, frequency and time-frequency.
 
     Parameters
     ----------
     model : path or Model
-        An ONNX model that reads a waveform.
+        An ONNX model that reads a waveform, or what a front end computes from one.
     signal : path or array
         A sound file; or floats of shape (N,) or (channels, N), full scale = 1.
     target : int, str, tuple of int, callable, or "argmax"
@@ -68,7 +70,10 @@ def explain(
     output, bind, backend
         As in `dftlrp.attribute`.
     domains : list of str
-        Any of ``"time"``, ``"frequency"``, ``"time-frequency"``.
+        Any of ``"time"``, ``"frequency"``, ``"time-frequency"``, ``"mel"``.
+    frontend : FrontEnd or path, optional
+        How the waveform becomes what the model reads; if not given, the model's metadata entry
+        ``frontend``, or a TOML file of the model's name next to it.
 
     Returns
     -------
@@ -84,18 +89,15 @@ def explain(
     The relevance moves to the other domains by DFT-LRP (arXiv 2303.06365): exactly, from the
     multiplier, so silence needs no stabiliser.
     """
-    domains = _checked(domains)
-    model = model if isinstance(model, Model) else load(model)
+    chosen = views.checked(domains)
+    model = behind_front_end(model if isinstance(model, Model) else load(model), frontend)
     plan = model.plan(output, bind)
-    recording = _recording(model, signal, rate)
-    (name, value), axis = _waveform(plan)
-    length = value.dims[axis] if value.dims else None
-    recording = fitted(recording, length) if length else recording
-    shape = tuple(len(recording.samples) if i == axis else 1 for i in range(len(value.dims or ())))
+    (name, value), shape = _waveform(plan)
+    recording = _recording(model, signal, rate, shape)
     names = tuple(map(str, labels)) if labels is not None else model.labels
     result = attribute(
         model,
-        {name: recording.samples.reshape(shape)},
+        {name: _shaped(recording.samples, value, shape)},
         target=_index(target, names, plan) if target != "argmax" else target,
         output=output,
         bind=bind,
@@ -106,17 +108,17 @@ def explain(
     )
     if labels is not None and len(names) != result.explained.shape[-1]:
         raise InputError(f"{len(names)} labels for {result.explained.shape[-1]} classes")
-    R, m = (_flat(arrays, name) for arrays in (result.relevance, result.multiplier))
     rate = recording.rate or 1.0
-    stft = spectral.stft_for(rate)
+    R, m = (_like(a, name, recording.samples, shape) for a in (result.relevance, result.multiplier))
     assert R is not None
-    signals, relevance, axes, rest = in_domains(recording.samples, R, m, rate, domains, stft)
+    start = views.waveform(recording.samples, R, m, rate, stft_for(rate))
+    shown = views.in_domains(start, chosen)
     where, label = _target(result, names)
     return Explanation(
-        signal=signals,
-        relevance=relevance,
-        axes=axes,
-        rest=rest,
+        signal={k: v.signal for k, v in shown.items()},
+        relevance={k: v.relevance for k, v in shown.items()},
+        axes={k: v.axes for k, v in shown.items()},
+        rest={k: v.rest for k, v in shown.items()},
         rate=rate,
         target=where,
         label=label,
@@ -124,10 +126,79 @@ def explain(
         output=_first(result.output, plan),
         explained=_first(result.explained, plan),
         ledger=result.ledger,
-        stft=stft,
-        notes=(*recording.notes, *result.notes),
+        stft=dict(start.stft),
+        notes=(*recording.notes, *result.notes, *_on_silence(result)),
         provenance=_provenance(model, recording, result, overrides, backend),
     )
+
+
+def behind_front_end(model: Model, frontend: FrontEnd | str | os.PathLike[str] | None) -> Model:
+    """The model that reads a waveform, behind the front end given, its own or the one beside it."""
+    if isinstance(frontend, FrontEnd):
+        return model.behind(frontend)
+    beside = model.path.with_suffix(".toml")
+    if frontend is None and "frontend" in model.graph.metadata:
+        text = model.graph.metadata["frontend"]
+        return model.behind(FrontEnd.from_text(text, f"{model.path}: metadata"))
+    if frontend is None and not beside.is_file():
+        return model
+    return model.behind(FrontEnd.from_toml(frontend or beside))
+
+
+class Shape(NamedTuple):
+    """Where the samples and the channels of a waveform lie in a model's input."""
+
+    time: int
+    channel: int | None
+    length: int | None
+    channels: int
+
+
+def _waveform(plan: Plan) -> tuple[tuple[str, Value], Shape]:
+    """The one signal that the plan reads, and its axes."""
+    if len(plan.signals) != 1:
+        raise InputError(f"the model reads {list(plan.signals)}: use dftlrp.attribute with a dict")
+    (name, value) = next(iter(plan.signals.items()))
+    dims = value.dims or ()
+    long = [i for i, d in enumerate(dims) if (d is None or d > 1) and (i > 0 or len(dims) == 1)]
+    few = [i for i in long if dims[i] is not None and (dims[i] or 0) <= MOST_CHANNELS]
+    channel = min(few, key=lambda i: dims[i] or 0) if len(long) == 2 and few else None
+    time = [i for i in long if i != channel]
+    if len(time) != 1:
+        shown = tuple("any" if d is None else d for d in dims)
+        raise InputError(
+            f"input {name!r} of shape {shown} is not a waveform (batch, channels, samples): "
+            "declare its front end (frontend=), or use dftlrp.attribute for arrays of any shape"
+        )
+    count = 1 if channel is None else dims[channel] or 1
+    return (name, value), Shape(time[0], channel, dims[time[0]], count)
+
+
+def _shaped(samples: Real, value: Value, shape: Shape) -> Real:
+    """Samples (N,) or (channels, N) as the model's input."""
+    where = {shape.time: samples.shape[-1], shape.channel: shape.channels}
+    turned = samples.T if shape.channel is not None and shape.channel > shape.time else samples
+    return turned.reshape(tuple(where.get(i, 1) for i in range(len(value.dims or ()))))
+
+
+def _like(arrays: Any, name: str, samples: Real, shape: Shape) -> Real | None:
+    """Relevance or multiplier of the model's input, in the shape of the samples."""
+    if arrays is None or arrays[name] is None:
+        return None
+    array = np.asarray(arrays[name])
+    if shape.channel is not None and shape.channel > shape.time:
+        return array.reshape(samples.T.shape).T
+    return array.reshape(samples.shape)
+
+
+def _on_silence(result: Attribution) -> tuple[str, ...]:
+    """What a front end could not send on because it sat on silent frames."""
+    rows = [row for row in result.ledger.rows if row.node.startswith(PREFIX)]
+    taken, seed = sum(float(row.stabiliser.sum()) for row in rows), float(result.seed.sum())
+    if not rows or abs(taken) < 1e-3 * abs(seed):
+        return ()
+    share = f"{100 * taken / seed:.0f} %" if seed else f"{taken:.3g}"
+    return (f"warning: {share} of the relevance sits on silent frames and has no sound",)
 
 
 def _first(batch: Real, plan: Plan) -> Real:
@@ -144,20 +215,13 @@ def _target(result: Attribution, labels: tuple[str, ...]) -> tuple[Any, str]:
     return index, labels[place[-1]] if place and place[-1] < len(labels) else str(index)
 
 
-def _checked(domains: Sequence[str]) -> tuple[str, ...]:
-    chosen = (domains,) if isinstance(domains, str) else tuple(domains)
-    if unknown := [d for d in chosen if d not in DOMAINS]:
-        raise InputError(f"unknown domain {unknown[0]!r}: choose among {', '.join(DOMAINS)}")
-    if not chosen:
-        raise InputError(f"no domain is asked for: choose among {', '.join(DOMAINS)}")
-    return tuple(dict.fromkeys(chosen))
-
-
-def _recording(model: Model, signal: Any, rate: float | None) -> Recording:
+def _recording(model: Model, signal: Any, rate: float | None, shape: Shape) -> Recording:
+    """What the model reads of the signal: at its rate, with its channels and its length."""
     if rate is not None and not (isinstance(rate, numbers.Real) and 0 < rate < float("inf")):
         raise InputError(f"rate {rate!r}: a positive number of hertz is needed")
     file = isinstance(signal, str | os.PathLike)
-    recording = read_recording(signal) if file else from_array(signal, rate)
+    count = shape.channels
+    recording = read_recording(signal, count) if file else from_array(signal, rate, count)
     reads = model.rate or rate or recording.rate
     notes = recording.notes
     if not reads:
@@ -171,23 +235,8 @@ def _recording(model: Model, signal: Any, rate: float | None) -> Recording:
     if not recording.samples.any():
         notes += ("warning: the recording is silent",)
     recording = replace(recording, notes=notes)
-    return resampled(recording, reads) if reads else recording
-
-
-def _waveform(plan: Plan) -> tuple[tuple[str, Value], int]:
-    """The one signal that the plan reads, and its time axis."""
-    if len(plan.signals) != 1:
-        raise InputError(f"the model reads {list(plan.signals)}: use dftlrp.attribute with a dict")
-    (name, value) = next(iter(plan.signals.items()))
-    dims = value.dims or ()
-    long = [i for i, d in enumerate(dims) if (d is None or d > 1) and (i > 0 or len(dims) == 1)]
-    if len(long) != 1:
-        shown = tuple("any" if d is None else d for d in dims)
-        raise InputError(
-            f"input {name!r} of shape {shown} is not a waveform (batch, samples) of one channel: "
-            "use dftlrp.attribute for arrays of any shape"
-        )
-    return (name, value), long[0]
+    recording = resampled(recording, reads) if reads else recording
+    return fitted(recording, shape.length) if shape.length else recording
 
 
 def auto_seed(plan: Plan) -> str:
@@ -211,67 +260,6 @@ def _seed(seed: str, labels: tuple[str, ...], plan: Plan) -> str:
         return auto_seed(plan)
     kind, _, versus = seed.partition(":")
     return f"{kind}:{_index(versus, labels, plan)}" if versus else seed
-
-
-def _flat(arrays: Any, name: str) -> Real | None:
-    array = arrays[name] if arrays is not None else None
-    return None if array is None else np.asarray(array).reshape(-1)
-
-
-def in_domains(
-    x: Real,
-    R: Real,
-    m: Real | None,
-    rate: float,
-    domains: Sequence[str],
-    stft: Mapping[str, Any],
-) -> tuple[dict[str, AnyArray], dict[str, Real], dict[str, Axes], dict[str, float]]:
-    """Signal, relevance, axes and rest of each domain, from the waveform's relevance.
-
-    Parameters
-    ----------
-    x, R : array (N,)
-        Signal and relevance in time.
-    m : array (N,) or None
-        R = x m where known; R / x else.
-    rate : float
-        Hertz.
-    stft : dict
-        ``window``, ``n_fft``, ``hop``.
-
-    Notes
-    -----
-    Relevance on samples that are as good as silent is a part of the rest.  A rule that gives each
-    sample its share whatever its size (alpha_beta, flat) has a multiplier R / x without bound there:
-    on the ringing that a resampling filter leaves behind a clip, 0.03 % of the relevance made the
-    relevance of the spectrum 86 times too large, in parts that cancel.
-    """
-    silent = np.abs(x) <= SILENCE * np.abs(x).max()
-    lost = float(R[silent].sum())
-    m = (
-        np.divide(R, x, out=np.zeros_like(R), where=~silent)
-        if m is None
-        else np.where(silent, 0, m)
-    )
-    signal: dict[str, AnyArray] = {}
-    relevance: dict[str, Real] = {}
-    axes: dict[str, Axes] = {}
-    rest: dict[str, float] = {}
-    for domain in domains:
-        if domain == "time":
-            signal[domain], relevance[domain], rest[domain] = x, R, 0.0
-            axes[domain] = np.arange(len(x)) / rate
-        elif domain == "frequency":
-            moved = spectral.dft_lrp(x, multiplier=m)
-            signal[domain], relevance[domain] = moved.spectrum, moved.relevance
-            axes[domain], rest[domain] = np.fft.rfftfreq(len(x), 1 / rate), lost + float(moved.rest)
-        else:
-            tiles = spectral.stft_lrp(x, multiplier=m, **stft)
-            signal[domain], relevance[domain] = tiles.spectrum, tiles.relevance
-            times = spectral.Stft(len(x), **stft).times / rate
-            axes[domain] = (np.fft.rfftfreq(stft["n_fft"], 1 / rate), times)
-            rest[domain] = lost + float(tiles.rest)
-    return signal, relevance, axes, rest
 
 
 def _provenance(

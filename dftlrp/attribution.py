@@ -116,14 +116,16 @@ def attribute(
     bk, floats = get_backend(backend), _floating(dtype)
     plan = model.plan(output, bind)
     arrays = _arrays(plan, inputs, floats)
-    taken = auto_composite(arrays) if composite == "auto" else composite
-    table = layer_table(plan, taken, overrides)
+    if composite != "auto":
+        layer_table(plan, composite, overrides)  # what is wrong with it is said before the work
     values = evaluate(plan, model.constants(bk, floats) | arrays, bk, floats)
+    taken = auto_composite(plan, values) if composite == "auto" else composite
+    table = layer_table(plan, taken, overrides)
     z = values[plan.explained]
     rows = z if callable(target) else _batch(z, plan)
     indices = None if callable(target) else target_indices(target, rows, model.labels)
     start = make_seed(indices or target, seed, rows, model.labels)
-    start = Flow(*(a.reshape(z.shape) for a in start))
+    start = Flow(start.relevance.reshape(z.shape), start.multiplier.reshape(z.shape))
     flows, accounts = propagate(plan, values, start, table.rules(), bk, ledger)
     named = isinstance(inputs, Mapping)
     only = next(iter(flows.values()))
@@ -134,7 +136,7 @@ def attribute(
         explained=z,
         seed=start.relevance,
         seed_kind=seed,
-        target=indices and tuple(indices),
+        target=None if indices is None else tuple(indices),
         ledger=accounts,
         table=table,
         notes=_notes(plan, table, seed, composite == "auto"),
@@ -157,10 +159,27 @@ def _batch(z: Real, plan: Plan) -> Real:
     return z[None] if all(len(v.dims or (0, 0)) == 1 for v in plan.signals.values()) else z
 
 
-def auto_composite(arrays: Mapping[str, AnyArray]) -> str:
-    """The preset measured to be the better default: by whether the model reads a signed signal."""
-    features = all(a.min(initial=0) >= 0 and a.any() for a in arrays.values())
+def auto_composite(plan: Plan, values: Mapping[str, AnyArray]) -> str:
+    """EpsilonPlus where the model (behind its front end) reads features >= 0, else Alpha2Beta1."""
+    reads = [values[name] for name in ([plan.graph.reads] if plan.graph.reads else plan.signals)]
+    features = all(a.min(initial=0) >= 0 and a.any() for a in reads)
     return "EpsilonPlus" if features else "EpsilonAlpha2Beta1"
+
+
+def predict(
+    model: Model,
+    inputs: Inputs,
+    *,
+    output: str | None = None,
+    bind: Mapping[str, Any] | None = None,
+    backend: str | None = None,
+    dtype: Any = None,
+) -> Real:
+    """The model's own output, as `attribute` computes it; arguments and errors as there."""
+    bk, floats = get_backend(backend), _floating(dtype)
+    plan = model.plan(output, bind)
+    given = model.constants(bk, floats) | _arrays(plan, inputs, floats)
+    return np.asarray(evaluate(plan, given, bk, floats)[plan.output])
 
 
 def _arrays(plan: Plan, inputs: Inputs, dtype: np.dtype[Any]) -> dict[str, AnyArray]:

@@ -1,8 +1,8 @@
 """The backend contract: a closed set of array primitives, and how to get a backend.
 
 Rules and layers are written once over these.  An array of a backend supports
-``+ - * /`` with NumPy's broadcasting, unary minus, ``.shape``, ``.ndim`` and ``.dtype``.  There is no
-``where`` and there are no comparisons: ``step`` gives a 0/1 array to multiply with, and
+``+ - * /`` with NumPy's broadcasting, unary minus, ``.shape``, ``.ndim`` and ``.dtype``.  There
+is no ``where`` and there are no comparisons: ``step`` gives a 0/1 array to multiply with, and
 a rule never asks an array for its truth.  So the same rule computes in NumPy,
 and can be traced into a graph.
 """
@@ -14,6 +14,8 @@ from typing import Any, NamedTuple, Protocol
 
 from dftlrp.linear import Array
 from dftlrp.types import InputError
+
+Key = tuple[Any, ...]  # slices, one per axis
 
 
 class Window(NamedTuple):
@@ -80,10 +82,10 @@ class Backend(Protocol):
     def transpose(self, x: Array, perm: tuple[int, ...]) -> Array:
         """NumPy's transpose."""
 
-    def slice(self, x: Array, key: tuple[slice, ...]) -> Array:
+    def slice(self, x: Array, key: Key) -> Array:
         """Basic slicing, one slice per axis."""
 
-    def slice_T(self, r: Array, key: tuple[slice, ...], like: Array) -> Array:
+    def slice_T(self, r: Array, key: Key, like: Array) -> Array:
         """Zeros in the shape of ``like`` with r written at ``key``."""
 
     def pad(self, x: Array, pads: tuple[tuple[int, int], ...], value: float = 0.0) -> Array:

@@ -16,7 +16,7 @@ from dftlrp.types import DftlrpError, InputError
 DESCRIPTION = "Why this output?  Relevance of ONNX models for sound and other signals."
 EXPLAIN = """Explain one output of a model for one recording, and write report.html, figure.png,
 explanation.npz and the sounds.  Without MODEL and CLIP the embedded digit classifier explains the
-embedded clip; with CLIP alone it explains that one."""
+embedded clip; with CLIP alone it explains that one.  --model names another embedded classifier."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -47,6 +47,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     p.set_defaults(run=_explain)
     p.add_argument("files", nargs="*", metavar="MODEL.onnx CLIP", help="a model and a recording")
+    p.add_argument("--model", metavar="NAME", help="embedded model, or an ONNX file")
+    p.add_argument(
+        "--frontend", metavar="FILE.toml",
+        help="how a waveform becomes what the model reads; default: MODEL.toml where it is there",
+    )  # fmt: skip
     p.add_argument("--target", default="argmax", help="index or label; default: the largest output")
     p.add_argument("--versus", metavar="M", help="a second class to explain side by side")
     p.add_argument("--composite", default="auto", help="preset of rules, as EpsilonPlus")
@@ -57,7 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--table", action="store_true", help="also print the rule of every layer")
     p.add_argument(
         "--domains", nargs="+", default=["time", "frequency", "time-frequency"], metavar="DOMAIN",
-        help="any of time, frequency, time-frequency",
+        help="any of time, frequency, time-frequency, mel",
     )  # fmt: skip
     p.add_argument("--out", default="dftlrp-out", metavar="DIR", help="default: %(default)s")
     p.add_argument("--seed-kind", default="auto", help="logit, contrast, contrast:CLASS or one")
@@ -104,12 +109,15 @@ def _labels(file: str | None) -> list[str] | None:
     return [str(label).strip() for label in labels if str(label).strip()]
 
 
-def _files(files: Sequence[str]) -> tuple[str | Path, str | Path]:
-    if len(files) > 2:
+def _files(files: Sequence[str], named: str | None) -> tuple[str | Path, str | Path]:
+    """Model and recording; what is not given is embedded."""
+    if len(files) > (1 if named else 2):
         raise InputError(f"{len(files)} files given: a model and a recording are needed")
     if len(files) == 1 and files[0].endswith(".onnx"):
         raise InputError(f"{files[0]}: a recording is needed beside the model")
     clip = files[-1] if files else embedded("clip")
+    if named:
+        return named if named.endswith(".onnx") else embedded(named), clip
     return files[0] if len(files) == 2 else embedded("waveform"), clip
 
 
@@ -118,7 +126,7 @@ def _explain(args: argparse.Namespace) -> int:
     from dftlrp.model import load
     from dftlrp.results import save
 
-    path, clip = _files(args.files)
+    path, clip = _files(args.files, args.model)
     model = load(path)
     targets = [args.target] if args.versus is None else [args.target, args.versus]
     explanations = [
@@ -135,6 +143,7 @@ def _explain(args: argparse.Namespace) -> int:
             bind=_bindings(args.bind),
             domains=[d for chunk in args.domains for d in chunk.split(",") if d],
             backend=args.backend,
+            frontend=args.frontend,
         )
         for target in targets
     ]

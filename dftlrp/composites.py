@@ -11,11 +11,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
+from dftlrp.frontend import PREFIX
 from dftlrp.graph.plan import Plan
 from dftlrp.ops import OPS
 from dftlrp.rules import Rule, rule
 from dftlrp.types import InputError
 
+FRONT = rule("epsilon(0)")  # of transforms and front ends: exact, and 0 / 0 = 0
 CONVOLUTION = ("Conv", "ConvTranspose")
 DENSE = ("Gemm", "MatMul")
 
@@ -133,7 +135,9 @@ def layer_table(
     overrides : dict, optional
         From ``"first"``, ``"last"``, an op type, a layer's name or a pattern of names
         (``"conv*"``) to a rule.  A name beats a pattern, a pattern a position, a position a type;
-        among equals the later counts.
+        among equals the later counts.  Nodes of a front end have the rule epsilon(0) and count
+        neither as first nor by type; a transform (STFT, DFT) has no weights that a rule could
+        modify and keeps epsilon(0) instead.
 
     Raises
     ------
@@ -148,14 +152,18 @@ def layer_table(
         if overrides:
             raise InputError("Gradient is one rule for all layers: it takes no overrides")
         return _table(plan, chosen.name, {n.key: chosen.default for n in nodes})
-    rules = {n.key: chosen.by_op.get(n.op, chosen.default) for n in affine}
-    first = next((n.key for n in affine if n.op in chosen.first_of), None)
+    own = [n for n in affine if not n.key.startswith(PREFIX)]
+    rules = dict.fromkeys(names, FRONT) | {
+        n.key: chosen.by_op.get(n.op, chosen.default) for n in own
+    }
+    first = next((n.key for n in own if n.op in chosen.first_of), None)
     if chosen.first and first:
         rules[first] = chosen.first
-    steps = [(*_targets(key, affine, names), to) for key, to in (overrides or {}).items()]
+    steps = [(*_targets(key, own, names), to) for key, to in (overrides or {}).items()]
     for _, keys, to in sorted(steps, key=lambda step: step[0]):
         rules.update(dict.fromkeys(keys, rule(to)))
-    return _table(plan, chosen.name, rules)
+    bare = [n.key for n in affine if not OPS[n.op].weighted and rules[n.key].modifies_weights]
+    return _table(plan, chosen.name, rules | dict.fromkeys(bare, FRONT))
 
 
 def _targets(key: str, affine: list, names: dict[str, set[str]]) -> tuple[int, list[str]]:  # type: ignore[type-arg]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from dftlrp.ledger import Ledger
-from dftlrp.types import AnyArray, Real
+from dftlrp.types import AnyArray, InputError, Real
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -15,8 +16,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from dftlrp.audible import Sound
+    from dftlrp.questions import Row, Span
 
 Axes = AnyArray | tuple[AnyArray, ...]
+RANKS = {"time": 1, "frequency": 1, "time-frequency": 2, "mel": 2}  # of one channel
 
 
 @dataclass(frozen=True)
@@ -27,14 +30,18 @@ class Explanation:
     ----------
     signal : dict of str to array
         ``"time"``: (N,) float, full scale = 1; ``"frequency"``: (N // 2 + 1,) complex,
-        orthonormal one-sided DFT; ``"time-frequency"``: (F, T) complex, orthonormal per frame.
+        orthonormal one-sided DFT; ``"time-frequency"``: (F, T) complex, orthonormal per frame;
+        ``"mel"``: (M, T) real, magnitude in M mel bands.  Of a model that reads several channels
+        each has a leading channel axis more.  ``"input"``, where it is something else than these:
+        what the model itself reads, of any shape.
     relevance : dict of str to array
         Same keys and shapes, real; unit: that of the seed (logits).  Each sums, with
         ``rest``, to the same number.
     axes : dict of str to array or tuple of arrays
-        ``"time"``: seconds; ``"frequency"``: hertz; ``"time-frequency"``: (hertz, seconds).
+        ``"time"``: seconds; ``"frequency"``: hertz; ``"time-frequency"``: (hertz, seconds);
+        ``"mel"``: (hertz of the bands' centres, seconds).  The axes of ``"input"`` are indices.
     rest : dict of str to float
-        Relevance that the domain cannot show (samples that no window covers).
+        Relevance that the domain cannot show (samples that no window covers), of all channels.
     rate : float
         Sampling rate of the signal the model read, in hertz.
     target : int or tuple of int
@@ -55,6 +62,8 @@ class Explanation:
         What was done to model and recording on the way (resampled, padded, stripped, ...).
     provenance : dict
         JSON-able: hashes, versions, composite, seed kind.
+    channel_names : tuple of str
+        Of several channels, or empty.
     """
 
     signal: dict[str, AnyArray]
@@ -71,14 +80,71 @@ class Explanation:
     stft: dict[str, Any]
     notes: tuple[str, ...] = ()
     provenance: dict[str, Any] = field(default_factory=dict)
+    channel_names: tuple[str, ...] = ()
 
     @property
     def domains(self) -> tuple[str, ...]:
         """Domains present, in the order they were asked for."""
         return tuple(self.relevance)
 
+    @property
+    def channels(self) -> tuple[Explanation, ...]:
+        """One explanation per channel, without the channel axis; itself, where there is one.
+
+        Each keeps the label and all that belongs to the whole recording (output, ledger); what is
+        known for all channels together only is left out (``rest``, the domain ``"input"``).
+
+        Raises
+        ------
+        InputError
+            The domains differ in their number of channels, or there are not as many names.
+        """
+        counts = {len(self.relevance[d]) for d in self.domains if self._channelled(d)}
+        if not counts:
+            return (self,)
+        count = min(counts)
+        names = self.channel_names or tuple(f"channel {c + 1}" for c in range(count))
+        if counts != {len(names)}:
+            raise InputError(f"{sorted(counts)} channels, but {len(names)} names: {names}")
+        return tuple(self._channel(c, name) for c, name in enumerate(names))
+
+    def _channelled(self, domain: str) -> bool:
+        """Whether the arrays of a domain have a channel axis."""
+        return self.relevance[domain].ndim > RANKS.get(domain, math.inf)
+
+    def _channel(self, c: int, name: str) -> Explanation:
+        """Channel c (from 0), with views of the arrays."""
+        mine = [d for d in self.domains if self._channelled(d)]
+        return replace(
+            self,
+            signal={d: self.signal[d][c] for d in mine},
+            relevance={d: self.relevance[d][c] for d in mine},
+            axes={d: self.axes[d] for d in mine},
+            rest={},
+            channel_names=(name,),
+        )
+
+    def share(
+        self, time: Span | None = None, band: Span | None = None, kind: str = "signed"
+    ) -> float:
+        """Share of the relevance in a time span (s), a band (Hz) or both.
+
+        ``e.share(time=(0.1, 0.2), band=(300, 3000))``; see `dftlrp.questions.share`.
+        """
+        from dftlrp.questions import share
+
+        return share(self, time, band, kind)
+
+    def table(
+        self, what: str = "bands", count: int | None = 10, width: float | None = None
+    ) -> list[Row]:
+        """List the strongest ``"bands"`` or ``"segments"``; see `dftlrp.questions.table`."""
+        from dftlrp.questions import table
+
+        return table(self, what, count, width)
+
     def audible(self, kind: str) -> Sound:
-        """Sound of one kind; see `dftlrp.audible.KINDS`."""
+        """Sound of one kind, with as many channels; see `dftlrp.audible.KINDS`."""
         from dftlrp.audible import sounds
 
         return sounds([self], kinds=(kind,))[0][kind]
@@ -90,7 +156,7 @@ class Explanation:
         return figure([self])
 
     def save(self, folder: str | os.PathLike[str]) -> list[Path]:
-        """Write report, figure, sounds and arrays; see `dftlrp.results.save`."""
+        """Write report, figure, sounds, tables and arrays; see `dftlrp.results.save`."""
         from dftlrp.results import save
 
         return save([self], folder)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -108,14 +109,10 @@ class Ledger:
     @classmethod
     def from_arrays(cls, columns: Mapping[str, AnyArray]) -> Ledger:
         """Inverse of `to_arrays`."""
-        count = len(columns["node"])
-        return cls(
-            tuple(
-                LedgerRow(
-                    *(str(columns[k][i]) for k in ("node", "op", "rule")),
-                    *(columns[k][i] for k in TERMS),
-                    magnitude=float(columns["magnitude"][i]),
-                )
-                for i in range(count)
-            )
-        )
+
+        def row(i: int) -> LedgerRow:
+            text: dict[str, Any] = {k: str(columns[k][i]) for k in ("node", "op", "rule")}
+            amounts = {k: columns[k][i] for k in TERMS}
+            return LedgerRow(**text, **amounts, magnitude=float(columns["magnitude"][i]))
+
+        return cls(tuple(map(row, range(len(columns["node"])))))

@@ -132,4 +132,4 @@ def dottest(op: Affine, inputs: Arrays, r: Array) -> float:
     y = op.apply(*inputs)
     back = sum(float((x * g).sum()) for x, g in zip(inputs, op.adjoint(r), strict=True))
     scale = float((y * y).sum()) ** 0.5 * float((r * r).sum()) ** 0.5
-    return abs(float((y * r).sum()) - back) / max(scale, 1e-300)
+    return float(abs((y * r).sum() - back) / max(scale, 1e-300))

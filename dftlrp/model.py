@@ -14,6 +14,7 @@ import numpy as np
 
 from dftlrp.backend import Backend
 from dftlrp.composites import Composite, LayerTable, layer_table
+from dftlrp.frontend import FrontEnd, prepend
 from dftlrp.graph.evaluate import Values, constants
 from dftlrp.graph.graph import Graph
 from dftlrp.graph.load import load_graph
@@ -49,6 +50,12 @@ class Model:
         except (ValueError, RecursionError):
             return ()
         return tuple(map(str, labels)) if isinstance(labels, list) else ()
+
+    def behind(self, frontend: FrontEnd) -> Model:
+        """The model that reads a waveform and computes its input by this front end."""
+        graph = prepend(self.graph, frontend)
+        make_plan(graph)
+        return Model(self.path, graph, frontend.rate)
 
     def plan(self, output: str | None = None, bind: Mapping[str, Any] | None = None) -> Plan:
         """The graph with an output and settings chosen; see `dftlrp.graph.plan.make_plan`.

@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from dftlrp.backend import Window
+from dftlrp.backend import Key, Window
 from dftlrp.types import AnyArray
 
 Shape = tuple[int, ...]
 
 
-def _taps(g: Window, out: Shape) -> list[tuple[slice, ...]]:
+def _taps(g: Window, out: Shape) -> list[Key]:
     """For each tap of the kernel, in row-major order, the slices of the padded input it reads."""
     return [
         tuple(
@@ -29,7 +29,7 @@ def _padded(x: AnyArray, g: Window, value: float) -> AnyArray:
 
 
 def _unpadded(x: AnyArray, g: Window) -> AnyArray:
-    inner = (slice(b, x.shape[i + 2] - e) for i, (b, e) in enumerate(g.pads))
+    inner: Key = tuple(slice(b, x.shape[i + 2] - e) for i, (b, e) in enumerate(g.pads))
     return x[(..., *inner)]
 
 
@@ -97,17 +97,15 @@ class NumpyBackend:
     def transpose(self, x: AnyArray, perm: Shape) -> AnyArray:
         return x.transpose(perm)
 
-    def slice(self, x: AnyArray, key: tuple[slice, ...]) -> AnyArray:
+    def slice(self, x: AnyArray, key: Key) -> AnyArray:
         return x[key]
 
-    def slice_T(self, r: AnyArray, key: tuple[slice, ...], like: AnyArray) -> AnyArray:
+    def slice_T(self, r: AnyArray, key: Key, like: AnyArray) -> AnyArray:
         out = np.zeros(like.shape, r.dtype)
         out[key] = r
         return out
 
-    def pad(
-        self, x: AnyArray, pads: tuple[tuple[int, int], ...], value: float = 0.0
-    ) -> AnyArray:
+    def pad(self, x: AnyArray, pads: tuple[tuple[int, int], ...], value: float = 0.0) -> AnyArray:
         return np.pad(x, pads, constant_values=value)
 
     def concat(self, xs: tuple[AnyArray, ...], axis: int) -> AnyArray:
@@ -117,28 +115,27 @@ class NumpyBackend:
         return np.broadcast_to(x, shape)
 
     def take(self, x: AnyArray, index: Any, fill: float = 0.0) -> AnyArray:
-        return np.append(x.ravel(), np.asarray(fill, x.dtype))[index]
+        return np.asarray(np.append(x.ravel(), np.asarray(fill, x.dtype))[index])
 
     def take_T(self, r: AnyArray, index: Any, like: AnyArray) -> AnyArray:
         size = int(np.prod(like.shape))
         kept = index >= 0
         sums = np.bincount(index[kept], weights=r[kept], minlength=size)
-        return sums.astype(r.dtype).reshape(like.shape)
+        return np.asarray(sums.astype(r.dtype)).reshape(like.shape)
 
     def sum(self, x: AnyArray, axes: Shape, keepdims: bool) -> AnyArray:
-        return np.sum(x, axis=axes, keepdims=keepdims)
+        return np.asarray(np.sum(x, axis=axes, keepdims=keepdims))
 
     def sum_to(self, r: AnyArray, like: AnyArray) -> AnyArray:
         lead = r.ndim - like.ndim
         wide = (i for i, n in enumerate(like.shape, lead) if n == 1 != r.shape[i])
-        summed = r.sum(axis=(*range(lead), *wide), keepdims=True)
-        return summed.reshape(like.shape)
+        return np.asarray(r.sum(axis=(*range(lead), *wide))).reshape(like.shape)
 
     def ones_like(self, x: AnyArray) -> AnyArray:
         return np.ones_like(x)
 
     def matmul(self, a: AnyArray, b: AnyArray) -> AnyArray:
-        return np.matmul(a, b)
+        return np.asarray(np.matmul(a, b))
 
     def conv(self, x: AnyArray, w: AnyArray, g: Window) -> AnyArray:
         out = window_size(x.shape[2:], g)

@@ -23,7 +23,7 @@ class Flow(NamedTuple):
     """Relevance of a value, and its multiplier m with R = value * m (None where unknown)."""
 
     relevance: Array
-    multiplier: Array | None
+    multiplier: Array
 
     def __add__(self, other: Flow) -> Flow:  # type: ignore[override]
         both = self.multiplier is not None and other.multiplier is not None
@@ -112,7 +112,7 @@ def _row(
     per_sample = batch and all(a.shape[:1] == batch for a in everything)
 
     def sums(a: Array) -> Real:
-        return a.reshape(batch[0], -1).sum(axis=1) if per_sample else a.sum().reshape(1)
+        return np.asarray(a.reshape(batch[0] if per_sample else 1, -1).sum(axis=1))
 
     return LedgerRow(
         node.key,

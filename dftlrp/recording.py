@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from io import BytesIO
 from pathlib import Path
@@ -25,11 +25,11 @@ CHUNKS = {b"RIFF": ("<", b"data"), b"RIFX": (">", b"data"), b"FORM": (">", b"SSN
 
 @dataclass(frozen=True)
 class Recording:
-    """One channel of sound.
+    """One channel of sound, or several that a model reads together.
 
     Attributes
     ----------
-    samples : array (N,)
+    samples : array (N,) or (channels, N)
         float64, full scale = 1.
     rate : float or None
         Hertz, where known.
@@ -47,14 +47,27 @@ class Recording:
     name: str = "array"
     sha256: str = ""
 
+    @property
+    def length(self) -> int:
+        """Samples per channel."""
+        return int(self.samples.shape[-1])
 
-def read_recording(path: str | os.PathLike[str]) -> Recording:
-    """Read a sound file that libsndfile knows (WAV, FLAC, OGG, ...), mixed to one channel.
+
+def read_recording(path: str | os.PathLike[str], channels: int = 1) -> Recording:
+    """Read a sound file that libsndfile knows (WAV, FLAC, OGG, ...).
+
+    Parameters
+    ----------
+    path : path
+    channels : int
+        What the model reads.  1: all are mixed to one, ``samples`` is (N,); more: the file must
+        have as many, ``samples`` is (channels, N).
 
     Raises
     ------
     InputError
-        No such file, not a sound file, truncated, empty, or too long for memory.
+        No such file, not a sound file, truncated, empty, too long for memory, or of another
+        number of channels.
     """
     import soundfile  # type: ignore[import-untyped]
 
@@ -81,8 +94,8 @@ def read_recording(path: str | os.PathLike[str]) -> Recording:
         raise InputError(
             f"{path}: truncated: {frames - len(samples)} of {frames} frames are missing"
         )
-    mono, notes = _mixed(samples.T)
-    return Recording(mono, rate, notes, path.name, hashlib.sha256(data).hexdigest())
+    kept, notes = _channels(samples.T, channels)
+    return Recording(kept, rate, notes, path.name, hashlib.sha256(data).hexdigest())
 
 
 def _refuse_truncated(data: bytes, path: Path) -> None:
@@ -97,13 +110,23 @@ def _refuse_truncated(data: bytes, path: Path) -> None:
             raise InputError(f"{path}: truncated: {missing} bytes of sound are missing")
 
 
-def from_array(signal: AnyArray, rate: float | None) -> Recording:
+def from_array(signal: AnyArray, rate: float | None, channels: int = 1) -> Recording:
     """A recording from an array (N,) or (channels, N); integers must be scaled first.
+
+    Parameters
+    ----------
+    signal : array (N,) or (channels, N)
+        Floats, full scale = 1.
+    rate : float or None
+        Hertz, where known.
+    channels : int
+        What the model reads, as for `read_recording`.
 
     Raises
     ------
     InputError
-        Not real floats, empty, of another rank, or not finite (with the first position).
+        Not real floats, empty, of another rank or number of channels, or not finite (with the
+        first position).
     """
     try:
         array = np.asarray(signal)
@@ -113,60 +136,67 @@ def from_array(signal: AnyArray, rate: float | None) -> Recording:
         ) from None
     if array.dtype.kind != "f":
         raise InputError(f"the signal is of type {array.dtype}: give floats, full scale = 1")
-    if (
-        array.ndim not in {1, 2}
-        or not array.size
-        or (array.ndim == 2 and len(array) > array.shape[1])
-    ):
-        raise InputError(
-            f"the signal has shape {array.shape}: give (samples,) or (channels, samples)"
-        )
-    mono, notes = _mixed(np.atleast_2d(array).astype(np.float64))
+    if array.ndim not in {1, 2} or not array.size or _on_its_side(array, channels):
+        wanted = "(samples,) or (channels, samples)" if channels == 1 else f"({channels}, samples)"
+        raise InputError(f"the signal has shape {array.shape}: give {wanted}")
+    kept, notes = _channels(np.atleast_2d(array).astype(np.float64), channels)
     digest = hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
-    return Recording(mono, rate, notes, sha256=digest)
+    return Recording(kept, rate, notes, sha256=digest)
 
 
-def _mixed(channels: Real) -> tuple[Real, tuple[str, ...]]:
-    finite = np.isfinite(channels)
+def _on_its_side(array: AnyArray, channels: int) -> bool:
+    """Whether this is rather (samples, channels)."""
+    return array.ndim == 2 and len(array) > array.shape[1] and channels in {1, array.shape[1]}
+
+
+def _channels(found: Real, wanted: int) -> tuple[Real, tuple[str, ...]]:
+    """What the model reads of the channels (C, N): their mean, or all of them."""
+    finite = np.isfinite(found)
     if not finite.all():
         channel, sample = np.argwhere(~finite)[0]
-        value = channels[channel, sample]
+        value = found[channel, sample]
         raise InputError(f"the recording holds {value} at sample {sample} of channel {channel}")
-    if len(channels) == 1:
-        return channels[0].copy(), ()
-    return channels.mean(axis=0), (f"{len(channels)} channels mixed to one (their mean)",)
+    if wanted == 1 < len(found):
+        return found.mean(axis=0), (f"{len(found)} channels mixed to one (their mean)",)
+    if wanted != len(found):
+        raise InputError(f"the model reads {wanted} channels, the recording has {len(found)}")
+    return found[0].copy() if wanted == 1 else found.copy(), ()
 
 
 def resampled(recording: Recording, rate: float) -> Recording:
-    """At another rate in hertz, by scipy's polyphase filter."""
+    """At another rate in hertz, by scipy's polyphase filter, channel by channel."""
     if recording.rate is None or recording.rate == rate:
-        return Recording(recording.samples, rate, recording.notes, recording.name, recording.sha256)
+        return replace(recording, rate=rate)
     from scipy.signal import resample_poly
 
     ratio = (Fraction(rate) / Fraction(recording.rate)).limit_denominator(10**4)
-    if not ratio or len(recording.samples) * ratio > MAX_SAMPLES:
+    if not ratio or recording.samples.size * ratio > MAX_SAMPLES:
         raise InputError(f"cannot resample from {recording.rate:g} Hz to {rate:g} Hz")
-    samples = resample_poly(recording.samples, ratio.numerator, ratio.denominator)
+    samples = resample_poly(recording.samples, ratio.numerator, ratio.denominator, axis=-1)
     note = f"resampled from {recording.rate:g} Hz to {rate:g} Hz"
-    notes = (*recording.notes, note)
-    return Recording(np.asarray(samples), rate, notes, recording.name, recording.sha256)
+    return replace(
+        recording, samples=np.asarray(samples), rate=rate, notes=(*recording.notes, note)
+    )
 
 
 def fitted(recording: Recording, length: int) -> Recording:
-    """Padded with zeros at the end, or cropped to the loudest stretch, to that many samples."""
-    x, rate = recording.samples, recording.rate
-    if len(x) == length:
+    """Padded with zeros at the end, or cropped to the loudest stretch, to that many samples.
+
+    The loudest stretch is the one with the largest sum of squares over all channels.
+    """
+    x, rate, found = recording.samples, recording.rate, recording.length
+    if found == length:
         return recording
 
     def seconds(n: int) -> str:
         return f"{n} samples" + (f" ({n / rate:.3f} s)" if rate else "")
 
-    if len(x) < length:
-        x = np.pad(x, (0, length - len(x)))
-        note = f"padded at the end from {seconds(len(recording.samples))} to {seconds(length)}"
+    if found < length:
+        x = np.pad(x, [*[(0, 0)] * (x.ndim - 1), (0, length - found)])
+        note = f"padded at the end from {seconds(found)} to {seconds(length)}"
     else:
-        energy = np.concatenate([[0.0], np.cumsum(x * x)])
+        energy = np.concatenate([[0.0], np.cumsum(np.square(np.atleast_2d(x)).sum(axis=0))])
         start = int(np.argmax(energy[length:] - energy[:-length]))
-        x = x[start : start + length]
+        x = x[..., start : start + length]
         note = f"cropped to the loudest {seconds(length)}, which start at {seconds(start)}"
-    return Recording(x, rate, (*recording.notes, note), recording.name, recording.sha256)
+    return replace(recording, samples=x, notes=(*recording.notes, note))

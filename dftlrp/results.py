@@ -27,7 +27,9 @@ from dftlrp.progress import steps
 from dftlrp.types import AnyArray, InputError
 
 ARRAYS = ("signal", "relevance", "axes")
-PLAIN = ("rest", "rate", "target", "label", "labels", "stft", "notes", "provenance")
+PLAIN = ("rest", "rate", "target", "label", "labels", "stft", "notes", "provenance",
+         "channel_names")  # fmt: skip
+TUPLES = ("labels", "notes", "channel_names")
 FORMAT = 1
 BROKEN = (
     OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, IndexError, RuntimeError,
@@ -36,7 +38,9 @@ BROKEN = (
 
 
 def save(explanations: Sequence[Explanation], folder: str | os.PathLike[str]) -> list[Path]:
-    """Write ``report.html``, ``figure.png``, ``explanation.npz`` and the sounds.
+    """Write ``report.html``, ``figure.png``, ``explanation.npz``, the sounds and the tables.
+
+    The tables are ``bands.csv`` and ``segments.csv``, see `dftlrp.questions.table`.
 
     Parameters
     ----------
@@ -65,8 +69,9 @@ def save(explanations: Sequence[Explanation], folder: str | os.PathLike[str]) ->
 
 def _writers(explanations: Sequence[Explanation]) -> dict[str, Callable[[Path], object]]:
     """What writes each file, by its name."""
-    from dftlrp.audible import sounds
+    from dftlrp.audible import sounds, unheard
     from dftlrp.plot import figure, save_figure
+    from dftlrp.questions import TABLES
     from dftlrp.report import render
 
     if len(explanations) not in {1, 2}:
@@ -75,26 +80,26 @@ def _writers(explanations: Sequence[Explanation]) -> dict[str, Callable[[Path], 
         "report.html": lambda path: path.write_text(render(explanations), encoding="utf-8"),
         "figure.png": lambda path: save_figure(figure(explanations), path),
     }
-    heard = sounds(explanations) if all(map(_can_be_heard, explanations)) else [{}] * 2
+    heard = [{}] * 2 if any(map(unheard, explanations)) else sounds(explanations)
     for prefix, one, kinds in zip(("", "versus-"), explanations, heard, strict=False):
         writers[f"{prefix}explanation.npz"] = partial(_write_npz, one)
+        for what, (domain, _) in TABLES.items():
+            if domain in one.relevance:
+                writers[f"{prefix}{what}.csv"] = partial(_write_table, one, what)
         for kind, sound in kinds.items():
             if not (prefix and kind == "original"):
                 writers[f"{prefix}{kind}.wav"] = sound.save
     return writers
 
 
-def _can_be_heard(one: Explanation) -> bool:
-    """Whether there are samples, at a rate that a WAV file can state."""
-    return "time" in one.relevance and one.rate >= 1 and one.rate == round(one.rate)
-
-
 def _ours(name: str) -> bool:
     """Whether a file of this name comes from `save`."""
     from dftlrp.audible import KINDS
+    from dftlrp.questions import TABLES
 
+    made = {*(f"{kind}.wav" for kind in KINDS), *(f"{what}.csv" for what in TABLES)}
     plain = name.removeprefix("versus-")
-    return plain in {"report.html", "figure.png", "explanation.npz", *(f"{k}.wav" for k in KINDS)}
+    return plain in {"report.html", "figure.png", "explanation.npz", *made}
 
 
 @contextmanager
@@ -142,6 +147,12 @@ def _write_npz(one: Explanation, path: Path) -> None:
     np.savez_compressed(path, allow_pickle=False, meta=np.array(text), **arrays, **ledger)
 
 
+def _write_table(one: Explanation, what: str, path: Path) -> None:
+    from dftlrp.questions import as_csv
+
+    path.write_text(as_csv(one, what), encoding="utf-8", newline="")
+
+
 def load(path: str | os.PathLike[str]) -> Explanation:
     """Read an explanation back.
 
@@ -181,7 +192,7 @@ def _explanation(arrays: dict[str, AnyArray]) -> Explanation:
         output=arrays["output"],
         explained=arrays["explained"],
         ledger=Ledger.from_arrays(columns),
-        **{**meta, "labels": tuple(meta["labels"]), "notes": tuple(meta["notes"])},
+        **{**meta, **{k: tuple(meta[k]) for k in TUPLES if k in meta}},
     )
 
 

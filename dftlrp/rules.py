@@ -72,7 +72,10 @@ class Share:
 
 
 class Term(NamedTuple):
-    """A map on inputs x_t; ``masks`` d_t says x_t = d_t x (() for all ones, None: not of that form)."""
+    """A map on inputs x_t; ``masks`` d_t says x_t = d_t x.
+
+    () stands for all ones, None for inputs that are not of that form.
+    """
 
     op: Affine
     inputs: Arrays
@@ -274,13 +277,20 @@ class Rule:
     params: tuple[tuple[str, float], ...] = field(default=())
 
     def __post_init__(self) -> None:
+        """Refuse names and numbers that the rule does not have."""
         known = parameters(self.name)
         if unknown := sorted(dict(self.params).keys() - known):
             raise InputError(f"rule {self.name} has no parameter {unknown}: it takes {list(known)}")
         _check(self.name, known | dict(self.params))
 
     def __call__(self, call: Call) -> Share:
+        """The shares of one layer's inputs."""
         return FUNCTIONS[self.name](call, **dict(self.params))
+
+    @property
+    def modifies_weights(self) -> bool:
+        """Whether it needs weights to modify; a transform has none."""
+        return self.name not in {"epsilon", "pass", "gradient"}
 
     @property
     def on_tangent(self) -> bool:

@@ -104,12 +104,15 @@ def coefficients(
     if name not in SEEDS or (versus and name != "contrast"):
         raise InputError(f"unknown seed {kind!r}: choose one of {', '.join(SEEDS)}, contrast:CLASS")
     c, classes = np.zeros_like(z), z.shape[-1] if z.ndim > 1 else 1
+    rival = label_index(versus, labels, classes) if versus else None
     for sample, index in enumerate(indices):
         others = (sample, *index[:-1])
         if name == "contrast" and classes < 2:
             raise InputError("seed 'contrast' needs at least two classes: use 'logit'")
-        if name == "contrast" and versus:
-            c[(*others, label_index(versus, labels, classes))] -= 1
+        if rival is not None and rival == index[-1]:
+            raise InputError(f"seed {kind!r}: the target cannot be contrasted with itself")
+        if rival is not None:
+            c[(*others, rival)] -= 1
         elif name == "contrast":
             c[others] = -1 / (classes - 1)
             c[(sample, *index)] = 0

@@ -39,7 +39,7 @@ def digit_of(path: Path) -> int | None:
 def guess(model: dftlrp.Model, path: Path, true: int) -> Guess:
     recording = fitted(resampled(read_recording(path), 8000.0), 8000)
     waveform = recording.samples[None, None, :]
-    scores = dftlrp.attribute(model, waveform, ledger=False).explained[0]
+    scores = dftlrp.predict(model, waveform)[0]
     second, first = (int(i) for i in np.argsort(scores)[-2:])
     return Guess(path, true, first, second, float(scores[true] - np.delete(scores, true).max()))
 
@@ -48,7 +48,9 @@ def explain(model: dftlrp.Model, found: Guess, folder: Path) -> None:
     other = found.true if found.first != found.true else found.second
     pair = [dftlrp.explain(model, found.path, target=t) for t in (found.first, other)]
     said, versus = (one.label for one in pair)
-    print(f"{found.path.name}: heard {said!r}, side by side with {versus!r}: {save(pair, folder)[0]}")
+    print(
+        f"{found.path.name}: heard {said!r}, side by side with {versus!r}: {save(pair, folder)[0]}"
+    )
 
 
 def main() -> int:
@@ -62,13 +64,14 @@ def main() -> int:
     if not guesses:
         print(f"{args.recordings}: no wavs named like 7_jackson_3.wav", file=sys.stderr)
         return 2
-    wrong = [g for g in guesses if g.margin < 0]
-    print(f"{len(guesses) - len(wrong)} of {len(guesses)} right")
-    explain(model, min((g for g in guesses if g.margin > 0), key=lambda g: g.margin), args.out / "right")
-    if wrong:
-        explain(model, min(wrong, key=lambda g: g.margin), args.out / "wrong")
-    else:
-        print("no wrong prediction here: the right one above is the narrowest")
+    right = [g for g in guesses if g.margin > 0]
+    wrong = [g for g in guesses if g.margin <= 0]
+    print(f"{len(right)} of {len(guesses)} right")
+    for kind, found in {"right": right, "wrong": wrong}.items():
+        if found:  # the narrowest right decision, the clearest mistake
+            explain(model, min(found, key=lambda g: g.margin), args.out / kind)
+        else:
+            print(f"no {kind} prediction here")
     return 0
 
 

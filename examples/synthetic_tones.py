@@ -5,7 +5,7 @@
 A signal is a sum of 10 to 49 tones, each with a whole number k of 1 to 63 cycles and a random
 phase, and some noise.  Four numbers are decisive, k* = 5, 16, 32 and 53: the class of a signal is
 which of these four it contains (16 classes).  A small network learns that from the waveform, so
-everybody knows the right answer to "why this class?": *because of the tones 5 and 32*, say.
+the right answer to "why this class?" is known: *because of the tones 5 and 32*, say.
 
 Layer-wise relevance propagation first answers in the network's own input, in time: how much did
 sample x_n speak for the class, R_n = x_n m_n (m, the multiplier, is what the rules hand back).  A
@@ -26,17 +26,26 @@ decisive tones in a signal (signals with none are left out):
 * RMA, relevance mass accuracy: the share of the positive relevance that lies on them;
 * spread: exp(entropy of |R|) as a share of the samples, or bins: 100 % is relevance everywhere.
 
-Amplitude and random numbers, which know no network, are there to compare with.  Needs no torch.
+Amplitude and random numbers, which know no network, are there to compare with.  Two choices matter:
+
+* what is explained: softmax ignores what all logits have in common, but the relevance of a logit
+  contains it; that of a contrast (the class minus the mean of the others) does not.  The rows
+  "other offset" are a network with the same predictions and another common part;
+* which rule: zplus leaves out what speaks against, so it finds something in every loud tone.
+
+OUT/tones-NOISE.png shows one signal and the relevance of its contrast in all three domains.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 import tempfile
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -106,7 +115,7 @@ class Signals(NamedTuple):
 
 
 def draw_tones(rng: np.random.Generator, count: int) -> Bools:
-    """Return [count, 63]: 10 to 49 tones without repetition, the decisive ones 1.2 times as likely."""
+    """Return [count, 63]: 10 to 49 different tones, the decisive ones 1.2 times as likely."""
     weight = np.where(np.isin(TONES, DECISIVE), 1.2, 1.0)
     arrival = rng.exponential(size=(count, len(TONES))) / weight
     rank = arrival.argsort(axis=1).argsort(axis=1)
@@ -125,94 +134,83 @@ def make_signals(rng: np.random.Generator, count: int, setup: Setup) -> Signals:
     return Signals(x, label, tones)
 
 
-# --- the network: dense layers with ReLU, trained with AdamW ---------------------------------------
+# --- the network: dense layers with ReLU, trained with AdamW -----------------------------------
 
-
-@dataclass
-class Parameter:
-    """An array with its gradient's running mean and running mean square."""
-
-    value: Floats
-    mean: Floats = field(init=False)
-    square: Floats = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.mean, self.square = np.zeros_like(self.value), np.zeros_like(self.value)
-
-    def step(self, gradient: Floats, rate: float, count: int, decay: float = 3.0) -> None:
-        """Take one step of AdamW, the count-th."""
-        self.mean += np.float32(0.1) * (gradient - self.mean)
-        self.square += np.float32(0.01) * (gradient * gradient - self.square)
-        size = np.sqrt(self.square / np.float32(1 - 0.99**count)) + np.float32(1e-8)
-        move = self.mean / np.float32(1 - 0.9**count) / size
-        self.value -= np.float32(rate) * (move + np.float32(decay) * self.value)
-
-
-Net = list[tuple[Parameter, Parameter]]  # weight [in, out] and bias [out] of each layer
+Net = list[Floats]  # weight [in, out], bias [out], weight, bias, ...
 
 
 def new_net(rng: np.random.Generator, sizes: tuple[int, ...]) -> Net:
-    def layer(i: int, width: int) -> tuple[Parameter, Parameter]:
-        scale = np.sqrt(2 / sizes[i]) * (0.1 if i == 0 else 1)
-        weight = scale * rng.standard_normal((sizes[i], width))
-        return Parameter(weight.astype(np.float32)), Parameter(np.zeros(width, np.float32))
-
-    return [layer(i, width) for i, width in enumerate(sizes[1:])]
+    net: Net = []
+    for i, (size, width) in enumerate(pairwise(sizes)):
+        scale = np.sqrt(2 / size) * (0.1 if i == 0 else 1)
+        net += [scale * rng.standard_normal((size, width)), np.zeros(width)]
+    return [p.astype(np.float32) for p in net]
 
 
 def activations(net: Net, x: Floats) -> list[Floats]:
     """Return what every layer reads, and the logits at the end."""
-    values = [x]
-    for i, (weight, bias) in enumerate(net):
-        z = values[-1] @ weight.value + bias.value
-        values.append(z if i == len(net) - 1 else np.maximum(z, 0))
-    return values
+    read = [x]
+    for weight, bias in zip(net[:-2:2], net[1:-2:2], strict=True):
+        read.append(np.maximum(read[-1] @ weight + bias, 0))
+    return [*read, read[-1] @ net[-2] + net[-1]]
 
 
-def learn(net: Net, signals: Signals, rate: float, count: int) -> None:
-    """Take one step down the cross-entropy of a batch."""
+def gradients(net: Net, signals: Signals) -> list[Floats]:
+    """Return the gradient of the mean cross-entropy, in the order of `net`."""
     *read, logits = activations(net, signals.x)
-    size = len(logits)
     grad = np.exp(logits - logits.max(axis=1, keepdims=True))
     grad /= grad.sum(axis=1, keepdims=True)
-    grad[np.arange(size), signals.label] -= 1
-    grad /= size
-    for (weight, bias), values in zip(net[::-1], read[::-1], strict=True):
-        below = (grad @ weight.value.T) * (values > 0) if values is not signals.x else grad
-        weight.step(values.T @ grad, rate, count)
-        bias.step(grad.sum(axis=0), rate, count)
-        grad = below
+    grad[np.arange(len(grad)), signals.label] -= 1
+    grad /= len(grad)
+    found: list[Floats] = []
+    for i in reversed(range(len(read))):
+        found = [read[i].T @ grad, grad.sum(axis=0), *found]
+        if i > 0:
+            grad = (grad @ net[2 * i].T) * (read[i] > 0)
+    return found
+
+
+def adamw(p: Floats, grad: Floats, moments: list[Floats], rate: float, count: int) -> None:
+    """Take step number `count` in place; weight decay 3."""
+    mean, square = moments
+    mean += 0.1 * (grad - mean)
+    square += 0.01 * (grad * grad - square)
+    size = np.sqrt(square / (1 - 0.99**count)) + 1e-8
+    p -= rate * (mean / (1 - 0.9**count) / size + 3 * p)
 
 
 def train(setup: Setup) -> Net:
+    """Return a net trained on `steps` batches; the rate rises for 50 and then falls to zero."""
     rng = np.random.default_rng(setup.seed)
     net = new_net(rng, (setup.samples, *setup.hidden, len(LABELS)))
+    moments = [[np.zeros_like(p), np.zeros_like(p)] for p in net]
     for count in range(1, setup.steps + 1):
-        rise, fall = min(1, count / 50), (1 + np.cos(np.pi * count / setup.steps)) / 2
-        learn(net, make_signals(rng, setup.batch, setup), 0.002 * rise * fall, count)
+        rate = 0.001 * min(1, count / 50) * (1 + math.cos(math.pi * count / setup.steps))
+        found = gradients(net, make_signals(rng, setup.batch, setup))
+        for p, grad, running in zip(net, found, moments, strict=True):
+            adamw(p, grad, running, rate, count)
     return net
 
 
-def with_offset(net: Net, seed: int = 0) -> Net:
-    """Return a net that says the same: something is added to all its logits alike."""
-    weight, bias = net[-1]
-    common = np.random.default_rng(seed).standard_normal((len(weight.value), 1))
-    shifted = weight.value + (weight.value.std() * common).astype(np.float32)
-    return [*net[:-1], (Parameter(shifted), bias)]
+def with_offset(net: Net) -> Net:
+    """Return a net with the same predictions: all its logits get the same on top."""
+    weight = net[-2]
+    same = np.random.default_rng(0).standard_normal((len(weight), 1)).astype(np.float32)
+    return [*net[:-2], weight + weight.std() * same, net[-1]]
 
 
 def to_onnx(net: Net) -> onnx.ModelProto:
-    """Return the network as a file that dftlrp (or anybody) reads: Gemm, Relu, ..., Gemm."""
-    nodes, weights, value = [], [], "signal"
-    for i, layer in enumerate(net, 1):
+    """Return the network as a file that anybody can read: Gemm, Relu, ..., Gemm."""
+    nodes, weights, value, layers = [], [], "signal", len(net) // 2
+    for i in range(1, layers + 1):
         names = [f"dense{i}.weight", f"dense{i}.bias"]
-        weights += [numpy_helper.from_array(p.value, n) for p, n in zip(layer, names, strict=True)]
-        out = "logits" if i == len(net) else f"dense{i}"
+        weights += [numpy_helper.from_array(net[2 * i - 2 + j], names[j]) for j in (0, 1)]
+        out = "logits" if i == layers else f"dense{i}"
         nodes.append(helper.make_node("Gemm", [value, *names], [out]))
-        if i < len(net):
-            nodes.append(helper.make_node("Relu", [out], [f"relu{i}"]))
-        value = f"relu{i}"
-    ends = {"signal": net[0][0].value.shape[0], "logits": len(LABELS)}
+        if i < layers:
+            value = f"relu{i}"
+            nodes.append(helper.make_node("Relu", [out], [value]))
+    ends = {"signal": len(net[0]), "logits": len(net[-1])}
     read, said = (
         helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", size])
         for name, size in ends.items()
@@ -241,12 +239,15 @@ class Explained(NamedTuple):
     frequency: DftRelevance
 
     @property
+    def in_time(self) -> Floats:
+        """R_n, [B, N]."""
+        return np.asarray(self.time.relevance)
+
+    @property
     def error(self) -> float:
         """Largest |sum R_k - sum R_n| / sum |R_n| of any signal."""
-        before = self.time.relevance
-        assert isinstance(before, np.ndarray)
-        after = self.frequency.relevance.sum(axis=1) + self.frequency.rest
-        return float(np.max(abs(after - before.sum(axis=1)) / abs(before).sum(axis=1)))
+        left = self.frequency.relevance.sum(axis=1) + self.frequency.rest - self.in_time.sum(axis=1)
+        return float(np.max(abs(left) / abs(self.in_time).sum(axis=1)))
 
 
 def explain(
@@ -313,58 +314,64 @@ def score(noise: float, name: str, in_time: Floats, in_frequency: Floats, truth:
 class Study(NamedTuple):
     """What came out for one network.
 
-    `error` is the largest conservation error from time to frequency, `gap` the same within the
-    network, `to_input` the share of the seed that arrives at the input (biases absorb the rest),
-    `plus` the largest difference between EpsilonPlus and Epsilon.
+    Attributes
+    ----------
+    accuracy : of the network, on the signals that were explained.
+    rows : of the table.
+    error, gap : largest conservation error from time to frequency, and within the network.
+    arrived : share of the seed that arrives at the input; biases absorb the rest.
+    plus : largest difference between EpsilonPlus and Epsilon.
+    signals, explained : what the figure shows; the contrast.
     """
 
     accuracy: float
     rows: list[Row]
     error: float
     gap: float
-    to_input: float
+    arrived: float
     plus: float
-    example: tuple[Signals, Explained]
+    signals: Signals
+    explained: Explained
 
 
-def references(noise: float, signals: Signals, spectrum: Any, seed: int) -> list[Row]:
-    """Rank the bins by what knows no network."""
-    rng, truth = np.random.default_rng([seed, 2]), signals.decisive
-    chance = rng.random(signals.x.shape), rng.random(truth.shape)
-    known = np.abs(signals.x).astype(float), np.abs(spectrum)
-    named = [("*amplitude*", known), ("*random*", chance)]
-    return [score(noise, name, *values, truth) for name, values in named]
+def explanations(net: Net, signals: Signals) -> dict[str, Explained]:
+    model, shifted = to_dftlrp(net), to_dftlrp(with_offset(net))
+    return {
+        "epsilon, logit": explain(model, signals, "logit"),
+        "epsilon, logit, other offset": explain(shifted, signals, "logit"),
+        "epsilon, contrast": explain(model, signals, "contrast"),
+        "epsilon, contrast, other offset": explain(shifted, signals, "contrast"),
+        "zplus, contrast": explain(model, signals, "contrast", Gemm="zplus"),
+        "EpsilonPlus": explain(model, signals, "contrast", "EpsilonPlus"),
+    }
+
+
+def references(signals: Signals, seed: int) -> dict[str, tuple[Floats, Floats]]:
+    """Return what knows no network, in time and in frequency."""
+    x, rng = signals.x.astype(float), np.random.default_rng([seed, 2])
+    amplitude = np.abs(x), np.abs(np.fft.rfft(x))
+    return {
+        "*amplitude*": amplitude,
+        "*random*": (rng.random(amplitude[0].shape), rng.random(amplitude[1].shape)),
+    }
 
 
 def study(setup: Setup) -> Study:
     """Train a network, explain unseen signals in several ways and score them."""
-    net = train(setup)
     signals = make_signals(np.random.default_rng([setup.seed, 1]), setup.tested, setup)
-    model, shifted = to_dftlrp(net), to_dftlrp(with_offset(net))
-    found = {
-        f"{rule}, {seed}": explain(which, signals, seed, **overrides)
-        for rule, which, overrides in [
-            ("epsilon", model, {}),
-            ("epsilon, same net with another offset", shifted, {}),
-            ("zplus", model, {"Gemm": "zplus"}),
-        ]
-        for seed in ("logit", "contrast")
-    }
-    truth, example = signals.decisive, found["epsilon, contrast"]
-    rows = [
-        score(setup.noise, name, np.asarray(e.time.relevance), e.frequency.relevance, truth)
-        for name, e in found.items()
-    ]
-    plus = explain(model, signals, "contrast", "EpsilonPlus").time.relevance
-    arrived = np.sum(example.time.relevance) / np.sum(example.time.seed)
+    found = explanations(train(setup), signals)
+    plus, best = found.pop("EpsilonPlus"), found["epsilon, contrast"]
+    maps = {name: (e.in_time, e.frequency.relevance) for name, e in found.items()}
+    maps |= references(signals, setup.seed)
     return Study(
-        accuracy=float(np.mean(example.time.output.argmax(axis=1) == signals.label)),
-        rows=rows + references(setup.noise, signals, example.frequency.spectrum, setup.seed),
+        accuracy=float(np.mean(best.time.output.argmax(axis=1) == signals.label)),
+        rows=[score(setup.noise, name, *both, signals.decisive) for name, both in maps.items()],
         error=max(e.error for e in found.values()),
         gap=max(e.time.ledger.gap for e in found.values()),
-        to_input=float(arrived),
-        plus=float(np.max(np.abs(np.asarray(plus) - np.asarray(example.time.relevance)))),
-        example=(signals, example),
+        arrived=float(best.in_time.sum() / best.time.seed.sum()),
+        plus=float(np.max(np.abs(plus.in_time - best.in_time))),
+        signals=signals,
+        explained=best,
     )
 
 
@@ -376,95 +383,90 @@ def picture(signals: Signals, explained: Explained, which: int) -> Figure:
     from matplotlib.figure import Figure
 
     fig = Figure(figsize=(11.5, 5.0), dpi=100, layout="constrained", facecolor="white")
+    fig.get_layout_engine().set(rect=(0, 0, 0.985, 1), w_pad=0.08)  # type: ignore[union-attr, call-arg]
     grid = fig.subplots(2, 3, width_ratios=(1, 1.1, 1))
-    x, truth = signals.x[which], signals.decisive[which]
-    draw_time(grid[:, 0], x, np.asarray(explained.time.relevance)[which])
-    frequency = explained.frequency
-    draw_frequency(grid[:, 1], np.abs(frequency.spectrum[which]), frequency.relevance[which], truth)
+    x, y, truth = signals.x[which], explained.frequency, signals.decisive[which]
+    draw_time(grid[:, 0], x, explained.in_time[which])
+    draw_frequency(grid[:, 1], np.abs(y.spectrum[which]), y.relevance[which], truth)
     draw_cells(grid[:, 2], x, np.asarray(explained.time.multiplier)[which], truth)
     for axes in grid.flat:
         axes.tick_params(labelsize=8, colors=plot.INK, length=2.5)
         axes.spines[["top", "right"]].set_visible(False)
         axes.spines[["left", "bottom"]].set_color(plot.GRID)
-    title = f"Why “{LABELS[signals.label[which]]}”?  The same relevance, three times"
-    fig.suptitle(title, fontsize=12, fontweight="bold", color=plot.INK)
-    legend = "red: speaks for the class   ·   blue: against it   ·   ▲ ◀ decisive tones: "
-    fig.supxlabel(legend + "filled, in this signal; hollow, not", fontsize=8, color=plot.INK)
+    why = f"Why “{LABELS[signals.label[which]]}”?  The same relevance, three times"
+    fig.suptitle(why, fontsize=12, fontweight="bold", color=plot.INK)
+    legend = (
+        "red: speaks for the class   ·   blue: against it   ·   triangles: the decisive tones, "
+    )
+    fig.supxlabel(legend + "filled if in this signal", fontsize=8, color=plot.INK)
     return fig
 
 
-def title(axes: Axes, text: str, x: str, y: str) -> None:
-    axes.set_title(text, loc="left", fontsize=9.5, color=plot.INK)
+def describe(axes: Axes, title: str, x: str, y: str) -> None:
+    axes.set_title(title, loc="left", fontsize=9.5, color=plot.INK)
     axes.set_xlabel(x, fontsize=8.5, color=plot.INK)
     axes.set_ylabel(y, fontsize=8.5, color=plot.INK)
 
 
-def bars(axes: Axes, relevance: Floats, edges: Floats) -> None:
-    for sign, colour in ((1, plot.POSITIVE), (-1, plot.NEGATIVE)):
-        heights = sign * np.maximum(sign * relevance, 0)
-        axes.stairs(heights, edges, baseline=0, fill=True, color=colour)
-    axes.axhline(0, color=plot.INK, linewidth=0.6)
+def mark(axes: Axes, x: Any, y: Any, truth: Bools, marker: str) -> None:
+    """Put a triangle for each decisive tone, filled where it is in the signal."""
+    face = [plot.INK if truth[k] else "white" for k in DECISIVE]
+    line = {"edgecolors": plot.INK, "linewidths": 0.8}
+    axes.scatter(x, y, 26, face, marker=marker, clip_on=False, **line)  # type: ignore[arg-type]
 
 
 def draw_time(column: NDArray[Any], x: Floats, relevance: Floats) -> None:
-    edges = np.arange(len(x) + 1) - 0.5
     column[0].plot(x, color=plot.INK, linewidth=0.5)
-    bars(column[1], relevance, edges)
-    title(column[0], "signal", "sample n", "amplitude")
-    title(column[1], f"in time: sum {relevance.sum():.3f}", "sample n", "relevance $R_n$")
+    edges = np.arange(len(x) + 1) - 0.5
+    for low, high, colour in ((0, np.inf, plot.POSITIVE), (-np.inf, 0, plot.NEGATIVE)):
+        column[1].stairs(relevance.clip(low, high), edges, fill=True, color=colour)
+    describe(column[0], "signal", "sample n", "amplitude")
+    describe(column[1], f"in time: sum {relevance.sum():.3f}", "sample n", "relevance $R_n$")
     for axes in column:
+        axes.axhline(0, color=plot.INK, linewidth=0.4)
         axes.set_xlim(edges[0], edges[-1])
 
 
-def draw_frequency(
-    column: NDArray[Any], amplitude: Floats, relevance: Floats, truth: Bools
-) -> None:
-    edges = np.arange(SHOWN + 1) - 0.5
-    column[0].stairs(amplitude[:SHOWN], edges, fill=True, color=plot.INK)
-    bars(column[1], relevance[:SHOWN], edges)
+def draw_frequency(column: NDArray[Any], size: Floats, relevance: Floats, truth: Bools) -> None:
+    colours = np.where(relevance > 0, plot.POSITIVE, plot.NEGATIVE)
+    column[0].bar(np.arange(SHOWN), size[:SHOWN], color=plot.INK)
+    column[1].bar(np.arange(SHOWN), relevance[:SHOWN], color=colours[:SHOWN])
     total = f"in frequency: sum {relevance.sum():.3f}"
-    title(column[0], "spectrum", "cycles per signal k", "amplitude $|Y_k|$")
-    title(column[1], total, "cycles per signal k", "relevance $R_k$")
+    describe(column[0], "spectrum", "cycles per signal k", "amplitude $|Y_k|$")
+    describe(column[1], total, "cycles per signal k", "relevance $R_k$")
     for axes in column:
         low, high = axes.get_ylim()
-        axes.set(xlim=(edges[0], edges[-1]), ylim=(min(low, -0.12 * high), high))
-        axes.set_xticks([0, *DECISIVE])
-        place = -0.06 * high if axes is column[0] else 0.5 * axes.get_ylim()[0]
-        mark(axes, DECISIVE, np.full(len(DECISIVE), place), truth, "^")
-
-
-def mark(axes: Axes, x: Any, y: Any, truth: Bools, marker: str) -> None:
-    """Put a marker for each decisive tone, filled where it is in the signal."""
-    colours = [plot.INK if truth[k] else "white" for k in DECISIVE]
-    style = {"edgecolors": plot.INK, "linewidths": 0.8, "s": 26, "clip_on": False, "zorder": 5}
-    axes.scatter(x, y, c=colours, marker=marker, **style)
+        low = min(0, low) - 0.1 * high
+        axes.set(xlim=(-0.5, SHOWN - 0.5), ylim=(low, high), xticks=[0, *DECISIVE])
+        axes.axhline(0, color=plot.INK, linewidth=0.4)
+        mark(axes, DECISIVE, np.full(len(DECISIVE), low + 0.05 * high), truth, "^")
 
 
 def draw_cells(column: NDArray[Any], x: Floats, multiplier: Floats, truth: Bools) -> None:
-    n_fft = 2 ** int(np.log2(0.4 * len(x)))  # long, to tell tones apart: two bins are N / n_fft cycles
-    cells = dftlrp.stft_lrp(x, multiplier=multiplier, n_fft=n_fft, hop=n_fft // 8)
-    high = 1 + SHOWN * n_fft // len(x)
-    k = np.arange(high) * len(x) / n_fft
-    limit = float(np.max(np.abs(cells.relevance)))
-    pictures = [
-        (np.abs(cells.spectrum), {"cmap": "Greys", "vmin": 0}, "spectrogram"),
-        (
-            cells.relevance,
-            {"cmap": plot.diverging(), "vmin": -limit, "vmax": limit},
-            f"in time-frequency: sum {cells.relevance.sum() + cells.rest:.3f}",
-        ),
-    ]
-    for axes, (values, style, text) in zip(column, pictures, strict=True):
-        axes.pcolormesh(cells.domain.times, k, values[:high], shading="nearest", **style)
-        title(axes, text, "sample n", "cycles per signal k")
+    """Draw the spectrogram and its relevance.
+
+    The windows are long, as the tones are close, but still shorter than the signal: the
+    neighbours of a missing decisive tone leak into its place, for and against in turn.
+    """
+    n_fft = 2 ** int(np.log2(0.4 * len(x)))
+    cells = dftlrp.stft_lrp(x, multiplier=multiplier, n_fft=n_fft, hop=n_fft // 16)
+    k = np.arange(2 + SHOWN * n_fft // len(x)) * len(x) / n_fft
+    power, most = np.abs(cells.spectrum) ** 2, float(np.max(np.abs(cells.relevance)))
+    style = {"shading": "nearest", "rasterized": True}
+    column[0].pcolormesh(cells.domain.times, k, power[: len(k)], cmap="Greys", **style)
+    style |= {"cmap": plot.diverging(), "vmin": -most, "vmax": most}
+    column[1].pcolormesh(cells.domain.times, k, cells.relevance[: len(k)], **style)
+    total = f"in time-frequency: sum {cells.relevance.sum() + cells.rest:.3f}"
+    for axes, title in zip(column, ("spectrogram", total), strict=True):
+        describe(axes, title, "sample n", "cycles per signal k")
         axes.set(xlim=(0, len(x)), ylim=(0, SHOWN), yticks=[0, *DECISIVE])
-        mark(axes, np.full(len(DECISIVE), 1.03 * len(x)), DECISIVE, truth, "<")
+        mark(axes, np.full(len(DECISIVE), 1.025 * len(x)), DECISIVE, truth, "<")
 
 
-def typical(signals: Signals, explained: Explained) -> int:
-    """Return the first signal, recognised, with two decisive tones."""
-    known = explained.time.output.argmax(axis=1) == signals.label
-    return int(np.argmax(known & (signals.decisive.sum(axis=1) == 2)))
+def typical(result: Study) -> int:
+    """Return which signal to draw: the first with two decisive tones that was recognised."""
+    known = result.explained.time.output.argmax(axis=1) == result.signals.label
+    return int(np.argmax(known & (result.signals.decisive.sum(axis=1) == 2)))
 
 
 # --- command line ------------------------------------------------------------------------------
@@ -482,7 +484,7 @@ def report(noise: float, result: Study, seconds: float) -> str:
     return (
         f"noise {noise:g}: accuracy {result.accuracy:.3f} ({seconds:.0f} s); conservation error "
         f"{result.gap:.0e} in the network and {result.error:.0e} from time to frequency; "
-        f"{100 * result.to_input:.1f} % of the contrast reaches the input, biases absorb the rest; "
+        f"{100 * result.arrived:.1f} % of the contrast reaches the input, biases absorb the rest; "
         f"EpsilonPlus differs from Epsilon by {result.plus:g} (there is no convolution)"
     )
 
@@ -497,7 +499,7 @@ def main() -> int:
         print(report(noise, result, time.perf_counter() - began), flush=True)
         rows += result.rows
         path = args.out / f"tones-{noise:g}.png"
-        plot.save_figure(picture(*result.example, typical(*result.example)), path)
+        plot.save_figure(picture(result.signals, result.explained, typical(result)), path)
         print(path)
     print("\n| noise | relevance | RRA | RMA | spread in time | spread in frequency |")
     print("|---|---|---|---|---|---|", *rows, sep="\n")

@@ -33,9 +33,7 @@ from torch import Tensor, nn
 
 RATE = 8000
 WINDOW = 8000
-OVERSAMPLING = (
-    2  # clips are kept at 16 kHz, so that linear interpolation can change their speed
-)
+OVERSAMPLING = 2  # clips are kept at 16 kHz, so that linear interpolation can change their speed
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 FFT = 12000  # window plus the longest reverberation, so that filtering does not wrap around
 
@@ -79,11 +77,7 @@ def parse(path: Path) -> Take:
 
 def split(takes: list[Take], held_out: str) -> tuple[list[Take], list[Take]]:
     """Return (train, test): the official split, or everything one speaker said as the test."""
-    test = [
-        t
-        for t in takes
-        if (t.number < 5 if held_out == "none" else t.speaker == held_out)
-    ]
+    test = [t for t in takes if (t.number < 5 if held_out == "none" else t.speaker == held_out)]
     names = {t.path for t in test}
     return [t for t in takes if t.path not in names], test
 
@@ -91,23 +85,17 @@ def split(takes: list[Take], held_out: str) -> tuple[list[Take], list[Take]]:
 def read(path: Path) -> NDArray[np.float32]:
     sound, rate = soundfile.read(path, dtype="float32")
     if rate != RATE or sound.ndim != 1:
-        raise ValueError(
-            f"{path}: not one channel at {RATE} Hz but {sound.shape} at {rate} Hz"
-        )
+        raise ValueError(f"{path}: not one channel at {RATE} Hz but {sound.shape} at {rate} Hz")
     return np.asarray(sound, dtype=np.float32)
 
 
 def load(takes: list[Take]) -> Clips:
-    rows = [
-        resample_poly(read(t.path), OVERSAMPLING, 1).astype(np.float32) for t in takes
-    ]
+    rows = [resample_poly(read(t.path), OVERSAMPLING, 1).astype(np.float32) for t in takes]
     table = np.zeros((len(rows), max(map(len, rows)) + 1), np.float32)
     for out, row in zip(table, rows, strict=True):
         out[: len(row)] = row / max(float(np.abs(row).max()), 1e-9)
     length = torch.tensor([len(row) for row in rows])
-    return Clips(
-        torch.from_numpy(table), length, torch.tensor([t.digit for t in takes])
-    )
+    return Clips(torch.from_numpy(table), length, torch.tensor([t.digit for t in takes]))
 
 
 def centred(path: Path) -> NDArray[np.float32]:
@@ -151,13 +139,9 @@ def microphone(severity: Tensor) -> Tensor:
     count, bins = len(severity), FFT // 2 + 1
     hertz = torch.linspace(0, RATE / 2, bins)
     knots = uniform((count, 1, 9), -12, 12)
-    bumps = nn.functional.interpolate(
-        knots, size=bins, mode="linear", align_corners=True
-    )[:, 0]
+    bumps = nn.functional.interpolate(knots, size=bins, mode="linear", align_corners=True)[:, 0]
     decibel = severity * (bumps + uniform((count, 1), -8, 8) * (hertz / 2000 - 1))
-    low = uniform((count, 1), 20, 100) + sometimes(count, 0.3) * uniform(
-        (count, 1), 100, 300
-    )
+    low = uniform((count, 1), 20, 100) + sometimes(count, 0.3) * uniform((count, 1), 100, 300)
     high = 4200 - sometimes(count, 0.4) * uniform((count, 1), 300, 1500)
     band = 1 / (1 + (low / (hertz + 1)) ** 4) / (1 + (hertz / high) ** 16)
     return 10 ** (decibel / 20) * band**0.5
@@ -186,13 +170,9 @@ def augment(clips: Clips, rows: Tensor) -> Tensor:
     """Return [B, WINDOW] in [-1, 1]: the chosen clips as other voices, rooms and devices."""
     count = len(rows)
     severity = torch.rand(count, 1)
-    spectrum = (
-        torch.fft.rfft(place(clips, rows), FFT) * microphone(severity) * room(severity)
-    )
+    spectrum = torch.fft.rfft(place(clips, rows), FFT) * microphone(severity) * room(severity)
     sound = torch.fft.irfft(spectrum, FFT)[:, :WINDOW]
-    power = sound.square().sum(1, keepdim=True) / (
-        clips.length[rows, None] / OVERSAMPLING
-    )
+    power = sound.square().sum(1, keepdim=True) / (clips.length[rows, None] / OVERSAMPLING)
     level = 10 ** ((40 * severity - 45) / 20) * sometimes(count, 0.8)
     sound = sound + noise(count) * level * power.sqrt()
     sound = sound / sound.abs().amax(1, keepdim=True).clamp_min(1e-9)
@@ -234,9 +214,7 @@ WAVEFORM_LAYERS = (
 
 
 def convolution(channels: int, width: int, kernel: int, stride: int) -> nn.Conv2d:
-    return nn.Conv2d(
-        channels, width, (1, kernel), (1, stride), (0, kernel // 2), bias=False
-    )
+    return nn.Conv2d(channels, width, (1, kernel), (1, stride), (0, kernel // 2), bias=False)
 
 
 class Scale(nn.Module):
@@ -271,11 +249,7 @@ def filterbank(count: int, kernel: int) -> Tensor:
     mel = torch.linspace(150, 2050, count // 2)
     turns = 700 * (10 ** (mel / 2595) - 1) / RATE * 2 * torch.pi
     phase = turns[:, None] * (torch.arange(kernel) - kernel // 2)
-    return (
-        torch.cat([phase.cos(), phase.sin()])
-        * torch.hann_window(kernel + 2)[1:-1]
-        / kernel
-    )
+    return torch.cat([phase.cos(), phase.sin()]) * torch.hann_window(kernel + 2)[1:-1] / kernel
 
 
 def waveform_net() -> nn.Sequential:
@@ -296,9 +270,7 @@ def waveform_net() -> nn.Sequential:
     return net
 
 
-DOMAINS = {
-    "waveform": Domain(lambda sound: sound[:, None, None], waveform_net, (1, WINDOW))
-}
+DOMAINS = {"waveform": Domain(lambda sound: sound[:, None, None], waveform_net, (1, WINDOW))}
 
 
 # --- training ----------------------------------------------------------------------------------
@@ -313,9 +285,7 @@ def batches(clips: Clips, size: int) -> Iterator[Tensor]:
 def follow(average: nn.Module, net: nn.Module, step: int) -> None:
     """Move the averaged weights towards the present ones."""
     rate = max(1 / (step + 1), 0.003)
-    for old, new in zip(
-        average.state_dict().values(), net.state_dict().values(), strict=True
-    ):
+    for old, new in zip(average.state_dict().values(), net.state_dict().values(), strict=True):
         if old.is_floating_point():
             old.lerp_(new, rate)
 
@@ -326,9 +296,7 @@ def train(domain: Domain, clips: Clips, epochs: int, size: int = 32) -> nn.Seque
     average = copy.deepcopy(net).eval()
     optimiser = torch.optim.AdamW(net.parameters(), lr=3e-3, weight_decay=0.05)
     steps = epochs * (len(clips) // size)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, 3e-3, steps, pct_start=0.15
-    )
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 3e-3, steps, pct_start=0.15)
     loss_of = nn.CrossEntropyLoss(label_smoothing=0.05)
     step, began = 0, time.perf_counter()
     for epoch in range(epochs):
@@ -342,9 +310,7 @@ def train(domain: Domain, clips: Clips, epochs: int, size: int = 32) -> nn.Seque
             follow(average, net, step)
             total, step = total + float(loss.detach()), step + 1
         mean, seconds = total * epochs / steps, time.perf_counter() - began
-        print(
-            f"epoch {epoch + 1}/{epochs}: loss {mean:.3f}, {seconds:.0f} s", flush=True
-        )
+        print(f"epoch {epoch + 1}/{epochs}: loss {mean:.3f}, {seconds:.0f} s", flush=True)
     return average
 
 
@@ -400,10 +366,7 @@ def weights_of(net: nn.Sequential, rank: int) -> list[onnx.TensorProto]:
             arrays[key] = folded(layer, layers[key.replace("conv", "norm")], rank)
         elif isinstance(layer, nn.Linear):
             arrays[key] = layer.weight
-    return [
-        numpy_helper.from_array(a.detach().numpy(), f"{k}.weight")
-        for k, a in arrays.items()
-    ]
+    return [numpy_helper.from_array(a.detach().numpy(), f"{k}.weight") for k, a in arrays.items()]
 
 
 def graph_of(net: nn.Sequential, name: str, shape: tuple[int, ...]) -> onnx.GraphProto:
@@ -414,19 +377,13 @@ def graph_of(net: nn.Sequential, name: str, shape: tuple[int, ...]) -> onnx.Grap
             nodes.append(node_of(layer, key, value, rank))
             value = key
     read = helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", *shape])
-    said = helper.make_tensor_value_info(
-        value, TensorProto.FLOAT, ["batch", len(WORDS)]
-    )
+    said = helper.make_tensor_value_info(value, TensorProto.FLOAT, ["batch", len(WORDS)])
     return helper.make_graph(nodes, "digits", [read], [said], weights_of(net, rank))
 
 
-def export(
-    net: nn.Sequential, name: str, domain: Domain, facts: dict[str, str]
-) -> onnx.ModelProto:
+def export(net: nn.Sequential, name: str, domain: Domain, facts: dict[str, str]) -> onnx.ModelProto:
     opset = [helper.make_opsetid("", 17)]
-    model = helper.make_model(
-        graph_of(net, name, domain.shape), opset_imports=opset, ir_version=8
-    )
+    model = helper.make_model(graph_of(net, name, domain.shape), opset_imports=opset, ir_version=8)
     model.producer_name = "dftlrp examples/train_digits.py"
     helper.set_model_props(model, facts)
     model = onnx.shape_inference.infer_shapes(model, strict_mode=True)
@@ -434,9 +391,7 @@ def export(
     return model
 
 
-def parity(
-    model: onnx.ModelProto, domain: Domain, net: nn.Module, takes: list[Take]
-) -> float:
+def parity(model: onnx.ModelProto, domain: Domain, net: nn.Module, takes: list[Take]) -> float:
     """Return the largest difference of any logit between the net and the exported file."""
     session = onnxruntime.InferenceSession(model.SerializeToString())
     paths = [t.path for t in takes]
@@ -446,9 +401,7 @@ def parity(
     return float(np.abs(said - logits_of(domain, net, paths).numpy()).max())
 
 
-def facts_of(
-    args: argparse.Namespace, clips: int, tested: int, score: float
-) -> dict[str, str]:
+def facts_of(args: argparse.Namespace, clips: int, tested: int, score: float) -> dict[str, str]:
     """Return the metadata that goes into the file."""
     on = "takes 0 to 4" if args.held_out == "none" else f"speaker {args.held_out}"
     return {
@@ -465,16 +418,10 @@ def facts_of(
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Train a spoken-digit classifier.")
-    parser.add_argument(
-        "--data", type=Path, required=True, help="folder of digit_speaker_take.wav"
-    )
-    parser.add_argument(
-        "--out", type=Path, required=True, help="folder for DOMAIN.onnx"
-    )
+    parser.add_argument("--data", type=Path, required=True, help="folder of digit_speaker_take.wav")
+    parser.add_argument("--out", type=Path, required=True, help="folder for DOMAIN.onnx")
     parser.add_argument("--domain", choices=sorted(DOMAINS), default="waveform")
-    parser.add_argument(
-        "--held-out", default="none", help="a speaker to test on, or none"
-    )
+    parser.add_argument("--held-out", default="none", help="a speaker to test on, or none")
     parser.add_argument("--epochs", type=int, default=60)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)
@@ -487,14 +434,10 @@ def main() -> None:
     torch.set_flush_denormal(True)
     torch.manual_seed(args.seed)
     domain = DOMAINS[args.domain]
-    known, unknown = split(
-        [parse(p) for p in sorted(args.data.glob("*.wav"))], args.held_out
-    )
+    known, unknown = split([parse(p) for p in sorted(args.data.glob("*.wav"))], args.held_out)
     net = train(domain, load(known), args.epochs)
     score = accuracy(domain, net, unknown)
-    model = export(
-        net, args.domain, domain, facts_of(args, len(known), len(unknown), score)
-    )
+    model = export(net, args.domain, domain, facts_of(args, len(known), len(unknown), score))
     args.out.mkdir(parents=True, exist_ok=True)
     onnx.save(model, args.out / f"{args.domain}.onnx")
     print(f"accuracy {score:.4f} on {len(unknown)} clips")

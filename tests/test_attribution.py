@@ -86,15 +86,17 @@ def test_a_function_that_is_not_finite_is_an_error() -> None:
         attribute(MODEL, X, target=lambda z: z / 0)
 
 
-@pytest.mark.parametrize("give", [lambda z: np.eye(3)[1] * z, 1, "argmax"])
-def test_a_model_of_one_vector_has_no_batch(give: Any) -> None:
+@pytest.mark.parametrize(
+    ("target", "chosen"), [(lambda z: np.eye(3)[1] * z, 1), (1, 1), ("argmax", 2)]
+)
+def test_a_model_of_one_vector_has_no_batch(target: Any, chosen: int) -> None:
     n = Nodes(12)
     n.add("MatMul", f"x {n.weight('w', 4, 3)}", "z")
-    n.weights["w"] = np.arange(12.0).reshape(4, 3) * [0, 1, 0]
+    w = n.weights["w"] = np.arange(12.0).reshape(4, 3)
     model = loaded(n.model({"x": [4]}, {"z": [3]}))
-    result = attribute(model, np.ones(4), target=give, composite="Epsilon")
-    np.testing.assert_allclose(result.relevance, [1, 4, 7, 10], rtol=1e-6)
-    assert result.seed.shape == (3,)
+    result = attribute(model, np.ones(4), target=target, composite="Epsilon")
+    np.testing.assert_allclose(result.relevance, w[:, chosen], rtol=1e-6)
+    np.testing.assert_array_equal(result.seed, np.eye(3)[chosen] * result.output)
 
 
 @pytest.mark.parametrize("composite", PRESETS)

@@ -82,6 +82,8 @@ class Graph:
         The file's metadata_props.
     sha256 : str
         Of the file's bytes, and those of its external data.
+    reads : str
+        Behind a front end: the value that was the model's input; else empty.
     """
 
     nodes: tuple[Node, ...]
@@ -90,6 +92,7 @@ class Graph:
     constants: dict[str, AnyArray]
     metadata: dict[str, str] = field(default_factory=dict)
     sha256: str = ""
+    reads: str = ""
 
 
 def ancestors(nodes: Iterable[Node], targets: Iterable[str]) -> tuple[Node, ...]:

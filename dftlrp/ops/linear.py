@@ -35,7 +35,9 @@ def conv(at: At) -> Affine:
     )
 
 
-def _transposed_window(at: At, kernel: tuple[int, ...], size: tuple[int, ...]) -> tuple[Window, Any]:
+def _transposed_window(
+    at: At, kernel: tuple[int, ...], size: tuple[int, ...]
+) -> tuple[Window, Any]:
     """Geometry of the convolution whose adjoint a ConvTranspose is, and the output's size."""
     rank = len(kernel)
     extra = at.attr("output_padding", [0] * rank)
@@ -164,7 +166,7 @@ def _combination(at: At, coefficients: list[float], bias: Array | None) -> Affin
 def _sum(at: At, coefficients: list[float]) -> Affine:
     """``sum_i c_i x_i``: what carries no relevance is the bias."""
     fixed = [i for i in range(len(at.args)) if i not in at.live]
-    bias = sum(coefficients[i] * at.args[i] for i in fixed) if fixed else None  # type: ignore[operator]
+    bias = sum(coefficients[i] * at.args[i] for i in fixed) if fixed else None
     return _combination(at, [coefficients[i] for i in at.live], bias)
 
 
@@ -212,9 +214,7 @@ def mean(at: At) -> Affine:
 def _scaled(at: At, factor: Array) -> Affine:
     """``factor * x``, factor broadcast against x or x against factor."""
     x, bk = at.inputs[0], at.bk
-    return Affine(
-        lambda ws, xs: ws[0] * xs[0], lambda ws, r: (bk.sum_to(ws[0] * r, x),), (factor,)
-    )
+    return Affine(lambda ws, xs: ws[0] * xs[0], lambda ws, r: (bk.sum_to(ws[0] * r, x),), (factor,))
 
 
 @affine("Mul", carries=(0, 1), evaluate=_numpy(np.multiply))
@@ -227,7 +227,7 @@ def mul(at: At) -> Affine:
 @affine("Div", evaluate=_numpy(_divide))
 def div(at: At) -> Affine:
     """X divided by a constant."""
-    return _scaled(at, 1 / at.args[1])  # type: ignore[operator]
+    return _scaled(at, 1 / at.args[1])
 
 
 @affine("Neg", evaluate=_numpy(np.negative))

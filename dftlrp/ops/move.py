@@ -172,7 +172,7 @@ def _joined(at: At) -> int:
 
 def _concatenated(at: At) -> AnyArray:
     at.grant([sum(a.size for a in at.args if a is not None)])
-    return np.concatenate(at.args, _joined(at))  # type: ignore[arg-type]
+    return np.concatenate(at.args, _joined(at))
 
 
 @route(
@@ -191,7 +191,7 @@ def concat(at: At) -> Route:
 
     def linear(*live: Array) -> Array:
         given = dict(zip(at.live, live, strict=True))
-        return bk.concat(tuple(given.get(i, 0 * a) for i, a in enumerate(at.args)), axis)  # type: ignore[operator]
+        return bk.concat(tuple(given.get(i, 0 * a) for i, a in enumerate(at.args)), axis)
 
     covered = None
     if len(at.live) < len(at.args):
@@ -266,7 +266,7 @@ _indexed("SpaceToDepth", _space_to_depth)
 
 def _where(at: At) -> Array:
     at.broadcast()
-    return np.where(at.args[0], at.args[1], at.args[2])  # type: ignore[arg-type]
+    return np.where(at.args[0], at.args[1], at.args[2])
 
 
 @route("Where", evaluate=_where, carries=(1, 2), together=True)

@@ -56,7 +56,12 @@ _pointwise(
     lambda at: _above(at, at.attr("alpha", 1.0)),
     homogeneous=True,
 )
-_pointwise("Abs", lambda at: abs(at.x), lambda at: _above(at) - at.bk.step(-at.x, strict=True), True)
+_pointwise(
+    "Abs",
+    lambda at: abs(at.x),
+    lambda at: _above(at) - at.bk.step(-at.x, strict=True),
+    homogeneous=True,
+)
 
 
 def _exponential(at: At, alpha: float, scale: float = 1.0, inner: float = 1.0) -> Array:
@@ -129,7 +134,8 @@ def _gelu_slope(at: At) -> Array:
     x, bk = at.x, at.bk
     if at.attr("approximate", "none") == "tanh":
         t = bk.tanh(_gelu_inner(at))
-        return 0.5 * (1 + t) + 0.5 * x * (1 - t * t) * math.sqrt(2 / math.pi) * (1 + 0.134145 * x * x)
+        inner = math.sqrt(2 / math.pi) * (1 + 3 * 0.044715 * x * x)
+        return 0.5 * (1 + t) + 0.5 * x * (1 - t * t) * inner
     return _normal_cdf(at) + x * bk.exp(-0.5 * x * x) / math.sqrt(2 * math.pi)
 
 
@@ -158,7 +164,11 @@ _pointwise(
 )
 _pointwise("Gelu", _gelu, _gelu_slope)
 _pointwise("Mish", lambda at: at.x * at.bk.tanh(_softplus(at)), _mish_slope)
-_pointwise("Erf", lambda at: at.bk.erf(at.x), lambda at: 2 / math.sqrt(math.pi) * at.bk.exp(-at.x * at.x))
+_pointwise(
+    "Erf",
+    lambda at: at.bk.erf(at.x),
+    lambda at: 2 / math.sqrt(math.pi) * at.bk.exp(-at.x * at.x),
+)
 _pointwise("Exp", lambda at: at.bk.exp(at.x), lambda at: at.y)
 _pointwise("Log", lambda at: at.bk.log(at.x), lambda at: 1 / at.x)
 _pointwise("Sqrt", lambda at: at.bk.sqrt(at.x), lambda at: 0.5 / at.y)
@@ -167,12 +177,12 @@ _pointwise("Reciprocal", lambda at: 1 / at.x, lambda at: -at.y * at.y)
 
 def _pow(at: At) -> Array:
     at.broadcast()
-    return np.power(at.x, at.args[1]).astype(at.x.dtype)  # type: ignore[arg-type]
+    return np.power(at.x, at.args[1]).astype(at.x.dtype)
 
 
 def _pow_slope(at: At) -> Array:
     exponent = at.args[1]
-    return exponent * at.bk.power(at.x, exponent - 1)  # type: ignore[operator]
+    return exponent * at.bk.power(at.x, exponent - 1)
 
 
 _pointwise("Pow", _pow, _pow_slope)
@@ -212,19 +222,19 @@ def _extreme(op: str, sign: float, reduce: Callable[..., Array]) -> None:
     def build(at: At) -> Route:
         bk, xs = at.bk, at.inputs
         fixed = [a for i, a in enumerate(at.args) if i not in at.live]
-        if fixed and len(xs) == 1 and xs[0].shape == at.y.shape:  # type: ignore[union-attr]
+        if fixed and len(xs) == 1 and xs[0].shape == at.y.shape:
             rest = fixed[0]
             for other in fixed[1:]:
                 rest = reduce(rest, other)
             zero = isinstance(rest, np.ndarray) and not rest.any()
             slope = bk.step(sign * (xs[0] - rest), strict=True)
             return activation(xs[0], at.y, lambda: slope, homogeneous=zero)
-        return _winner(at, (*xs, *fixed), sign)  # type: ignore[arg-type]
+        return _winner(at, (*xs, *fixed), sign)
 
 
 def _winner(at: At, values: tuple[Array, ...], sign: float) -> Route:
     """Each element to the first largest; constants come last and carry nothing."""
-    bk, xs, shape = at.bk, at.inputs, at.y.shape  # type: ignore[union-attr]
+    bk, xs, shape = at.bk, at.inputs, at.y.shape
     best, masks = bk.expand(values[0], shape), [bk.ones_like(at.y)]
     for value in values[1:]:
         later = bk.step(sign * (value - best), strict=True)

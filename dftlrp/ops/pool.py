@@ -27,7 +27,9 @@ def average_pool(at: At) -> Affine:
     taps = np.ones((channels, 1, *g.kernel), x.dtype)
     if at.attr("count_include_pad", 0):  # the declared pads count, what ceil_mode adds does not
         declared = window(at, g.kernel, size).pads
-        inside = np.pad(np.ones((1, 1, *size), x.dtype), ((0, 0), (0, 0), *declared), constant_values=1)
+        inside = np.ones(
+            (1, 1, *(n + sum(p) for n, p in zip(size, declared, strict=True))), x.dtype
+        )
         grown = tuple((0, e - d) for (_, e), (_, d) in zip(g.pads, declared, strict=True))
         count = bk.conv(inside, taps[:1], g._replace(groups=1, pads=grown))
     else:

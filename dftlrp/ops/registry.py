@@ -38,9 +38,9 @@ class At:
 
     node: Node
     bk: Backend
-    args: tuple[Array | None, ...]
+    args: tuple[Array, ...]
     live: tuple[int, ...]
-    y: Array | None = None
+    y: Array = None
 
     @property
     def x(self) -> Array:
@@ -56,7 +56,7 @@ class At:
         """An attribute, or its default."""
         return self.node.attrs.get(name, default)
 
-    def arg(self, position: int) -> Array | None:
+    def arg(self, position: int) -> Array:
         """An optional input; None where left out."""
         return self.args[position] if position < len(self.args) else None
 
@@ -85,7 +85,6 @@ class At:
             )
         return dims
 
-
     def broadcast(self) -> tuple[int, ...]:
         """The shape that all inputs broadcast to, if a tensor of it may be allocated."""
         return self.grant(np.broadcast_shapes(*(a.shape for a in self.args if a is not None)))
@@ -111,6 +110,8 @@ class Op:
         Whether several inputs may carry relevance at once.
     kind : str
         "Affine", "Route" or "Stop", for the tables.
+    weighted : bool
+        Whether an Affine has weights that a rule could modify.
     """
 
     evaluate: Evaluate
@@ -118,13 +119,14 @@ class Op:
     carries: tuple[int, ...] | None
     together: bool
     kind: str
+    weighted: bool = True
 
     def refusal(self, live: tuple[int, ...]) -> str | None:
         """Why relevance cannot go to these inputs, or None if it can."""
         if self.linearise is None:
             return None
         if self.carries is not None and (wrong := [i for i in live if i not in self.carries]):
-            return f"its input {wrong[0]} depends on the signal, and no rule carries relevance there"
+            return f"its input {wrong[0]} depends on the signal, where no rule carries relevance"
         if len(live) > 1 and not self.together:
             return "two of its inputs depend on the signal, and no rule shares between them"
         return None
@@ -144,6 +146,7 @@ def affine(
     carries: tuple[int, ...] | None = (0,),
     together: bool = False,
     evaluate: Evaluate | None = None,
+    weighted: bool = True,
 ) -> Callable[[Callable[[At], Affine]], Callable[[At], Affine]]:
     """Register a function that gives an op's `Affine`; its forward is the evaluation."""
 
@@ -153,7 +156,7 @@ def affine(
             return build(at).forward(*at.inputs)
 
         for name in names:
-            OPS[name] = Op(evaluate or forward, build, carries, together, "Affine")
+            OPS[name] = Op(evaluate or forward, build, carries, together, "Affine", weighted)
         return build
 
     return register
@@ -181,7 +184,7 @@ def stop(*names: str, evaluate: Evaluate) -> None:
 def final(*names: str, evaluate: Evaluate) -> None:
     """Register an op that can be evaluated, but through which no relevance goes yet."""
     for name in names:
-        OPS[name] = Op(evaluate, lambda at: _never(at), (), False, "-")
+        OPS[name] = Op(evaluate, _never, (), False, "-")
 
 
 def _never(at: At) -> Map:

@@ -11,7 +11,8 @@ from dftlrp.types import InputError, UnsupportedModelError
 
 def _auto_pads(auto: str, total: list[int]) -> tuple[tuple[int, int], ...]:
     """SAME_UPPER puts the odd sample at the end, SAME_LOWER at the begin."""
-    return tuple((t - t // 2, t // 2) if auto == "SAME_LOWER" else (t // 2, t - t // 2) for t in total)
+    halves = [(t // 2, t - t // 2) for t in total]
+    return tuple((b, a) if auto == "SAME_LOWER" else (a, b) for a, b in halves)
 
 
 def window(at: At, kernel: tuple[int, ...], size: tuple[int, ...]) -> Window:
@@ -52,7 +53,8 @@ def ceiled(g: Window, size: tuple[int, ...]) -> Window:
     A window that would start in the end pads does not count (ONNX and torch agree on this).
     """
     pads = []
-    for n, k, s, d, (begin, end) in zip(size, g.kernel, g.strides, g.dilations, g.pads, strict=True):
+    axes = zip(size, g.kernel, g.strides, g.dilations, g.pads, strict=True)
+    for n, k, s, d, (begin, end) in axes:
         span = d * (k - 1) + 1
         count = -(-(n + begin + end - span) // s) + 1
         count -= (count - 1) * s >= n + begin

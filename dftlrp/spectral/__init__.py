@@ -21,7 +21,8 @@ from dftlrp.spectral.lrp import (
     inverse_stft_lrp,
     stft_lrp,
 )
-from dftlrp.spectral.stft import Stft, stft_for
+from dftlrp.spectral.stft import Stft
+from dftlrp.spectral.windows import stft_for
 
 __all__ = [
     "Dft",

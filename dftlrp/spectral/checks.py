@@ -9,6 +9,8 @@ from numpy.typing import ArrayLike
 
 from dftlrp.types import AnyArray, Complex, InputError, Real
 
+WHOLE = (int, np.integer)  # np.bool_ is neither
+
 
 def real(values: ArrayLike, name: str) -> Real:
     """`values` as float32 if they are float32, else as float64 (integers too).
@@ -19,10 +21,11 @@ def real(values: ArrayLike, name: str) -> Real:
         Complex, not numeric, without an axis or empty.
     """
     array = np.asarray(values)
-    if array.dtype.kind == "c":
-        raise InputError(f"{name} is complex ({array.dtype}), but must be real; pass its real part")
+    dtype = array.dtype
+    if dtype.kind == "c":
+        raise InputError(f"{name} is complex ({dtype}), but must be real; pass its real part")
     _numeric(array, name, "iuf")
-    return array if array.dtype == np.float32 else array.astype(np.float64, copy=False)
+    return array if dtype.char in "df" and dtype.isnative else array.astype(np.float64)
 
 
 def complexes(values: ArrayLike, name: str) -> Complex:
@@ -40,12 +43,12 @@ def _numeric(array: AnyArray, name: str, kinds: str) -> None:
         raise InputError(f"{name} has shape {array.shape}, but needs at least one sample")
 
 
-def finite(array: AnyArray, name: str) -> None:
-    """Refuse NaN and Inf, naming the first position."""
+def finite(array: AnyArray, name: str, start: int = 0) -> None:
+    """Refuse NaN and Inf, naming the first position; `start` is that of the last axis."""
     good = np.isfinite(array)
     if not good.all():
         first = tuple(int(i) for i in np.unravel_index(int(np.argmin(good)), array.shape))
-        where = first[0] if array.ndim == 1 else first
+        where = (*first[:-1], first[-1] + start) if array.ndim > 1 else first[0] + start
         raise InputError(f"{name} is {array[first]} at index {where}; remove NaN and Inf first")
 
 
@@ -55,6 +58,13 @@ def same_shape(array: AnyArray, other: AnyArray, name: str, other_name: str) -> 
         raise InputError(
             f"{name} has shape {array.shape}, but {other_name} has {other.shape}; they must agree"
         )
+
+
+def shape(array: AnyArray, expected: tuple[int, ...], name: str) -> None:
+    """Refuse last axes of other lengths than the domain has."""
+    if array.shape[-len(expected) :] != expected:
+        axes = ", ".join(map(str, expected))
+        raise InputError(f"{name} has shape {array.shape}, but must be (..., {axes})")
 
 
 def length(array: AnyArray, axis: int, expected: int, name: str) -> None:
@@ -74,7 +84,7 @@ def exactly_one(relevance: Any, multiplier: Any) -> None:
 
 def whole(value: Any, name: str, least: int = 1) -> int:
     """`value` as an int of at least `least`."""
-    if isinstance(value, bool | np.bool_) or not isinstance(value, int | np.integer):
+    if isinstance(value, bool) or not isinstance(value, WHOLE):
         raise InputError(f"{name} is {value!r}, but must be a whole number")
     if value < least:
         raise InputError(f"{name} is {value}, but must be at least {least}")

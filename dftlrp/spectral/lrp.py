@@ -8,13 +8,20 @@ max W / min W, which is 1 for a constant overlap, and with s = a only its square
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from dftlrp.spectral import checks
-from dftlrp.spectral.domains import Dft, Domain
+from dftlrp.spectral.carry import (
+    SignalRelevance,
+    read_coefficients,
+    read_signal,
+    to_coefficients,
+    to_signal,
+)
+from dftlrp.spectral.domains import Dft
 from dftlrp.spectral.stft import Boundary, Layout, Stft
 from dftlrp.spectral.windows import Window
 from dftlrp.types import AnyArray, Complex, InputError, Real
@@ -63,27 +70,6 @@ class StftRelevance(NamedTuple):
     domain: Stft
 
 
-class SignalRelevance(NamedTuple):
-    """Relevance over time, of a model that reads a spectrum.
-
-    Attributes
-    ----------
-    signal : real (..., N)
-        The signal whose spectrum was given.
-    relevance : real (..., N)
-        R_n = x_n m_n.
-    rest : real (...)
-        Relevance on coefficients that are exactly zero, and of what no real signal has.
-    multiplier : real (..., N)
-        m = T^T g.
-    """
-
-    signal: Real
-    relevance: Real
-    rest: Real
-    multiplier: Real
-
-
 def dft_lrp(
     signal: ArrayLike,
     relevance: ArrayLike | None = None,
@@ -118,11 +104,11 @@ def dft_lrp(
     InputError
         Both or neither of relevance and multiplier; shapes that differ; NaN, Inf or complex input.
     """
-    x, given, name = _read(signal, relevance, multiplier)
+    x, given, name = read_signal(signal, relevance, multiplier)
     if not -x.ndim <= axis < x.ndim:
         raise InputError(f"axis {axis} does not exist in a signal of shape {x.shape}")
     x, given = _move(x, axis, -1), _move(given, axis, -1)
-    y, R, rest, phase = _to_coefficients(Dft(x.shape[-1]), x, given, name)
+    y, R, rest, phase = to_coefficients(Dft(x.shape[-1]), x, given, name)
     return DftRelevance(_move(y, -1, axis), _move(R, -1, axis), rest, _move(phase, -1, axis))
 
 
@@ -161,9 +147,9 @@ def stft_lrp(
     InputError
         As `dft_lrp` and `Stft`.
     """
-    x, given, name = _read(signal, relevance, multiplier)
+    x, given, name = read_signal(signal, relevance, multiplier)
     domain = Stft(x.shape[-1], window, n_fft, hop, synthesis_window, layout, boundary)
-    return StftRelevance(*_to_coefficients(domain, x, given, name), domain)
+    return StftRelevance(*to_coefficients(domain, x, given, name), domain)
 
 
 def inverse_dft_lrp(
@@ -200,7 +186,7 @@ def inverse_dft_lrp(
     InputError
         As `dft_lrp`; or `n` does not belong to K bins.
     """
-    y, given, name = _read_spectrum(spectrum, relevance, multiplier)
+    y, given, name = read_coefficients(spectrum, relevance, multiplier, "spectrum")
     if not -y.ndim <= axis < y.ndim:
         raise InputError(f"axis {axis} does not exist in a spectrum of shape {y.shape}")
     y, given = _move(y, axis, -1), _move(given, axis, -1)
@@ -211,7 +197,7 @@ def inverse_dft_lrp(
             f"n is {n}, but a spectrum of {bins} bins belongs to {max(1, 2 * bins - 2)} or "
             f"{2 * bins - 1} samples"
         )
-    x, R, rest, m = _to_signal(Dft(n), y, given, name, axes=1)
+    x, R, rest, m = to_signal(Dft(n), y, given, name)
     return SignalRelevance(_move(x, -1, axis), _move(R, -1, axis), rest, _move(m, -1, axis))
 
 
@@ -254,7 +240,7 @@ def inverse_stft_lrp(
     InputError
         As `inverse_dft_lrp` and `Stft`; or the spectrum has not the shape of such an STFT.
     """
-    y, given, name = _read_spectrum(spectrum, relevance, multiplier)
+    y, given, name = read_coefficients(spectrum, relevance, multiplier, "spectrum")
     if y.ndim < 2 or y.shape[-2] != checks.whole(n_fft, "n_fft") // 2 + 1:
         raise InputError(
             f"spectrum has shape {y.shape}, but n_fft = {n_fft} needs (..., {n_fft // 2 + 1}, T)"
@@ -267,7 +253,7 @@ def inverse_stft_lrp(
             f"spectrum has {y.shape[-1]} frames, but a signal of n = {n} samples has "
             f"{domain.frames}; pass the signal's own n, hop and boundary"
         )
-    return SignalRelevance(*_to_signal(domain, y, given, name, axes=2))
+    return SignalRelevance(*to_signal(domain, y, given, name))
 
 
 def _move(array: AnyArray, source: int, target: int) -> AnyArray:
@@ -279,86 +265,3 @@ def _longest(frames: int, n_fft: int, hop: int, boundary: Boundary) -> int:
         return max(1, (frames + 1) * hop - n_fft)
     odd = n_fft % 2 if boundary == "center" else n_fft
     return max(1, (frames - 1) * hop + odd)
-
-
-def _read(
-    signal: ArrayLike, relevance: ArrayLike | None, multiplier: ArrayLike | None
-) -> tuple[Real, Real, str]:
-    """Signal and what was given, checked and of one dtype, and the name of the latter."""
-    checks.exactly_one(relevance, multiplier)
-    name = "multiplier" if relevance is None else "relevance"
-    x = checks.real(signal, "signal")
-    given = checks.real(multiplier if relevance is None else relevance, name)  # type: ignore[arg-type]
-    checks.same_shape(given, x, name, "signal")
-    checks.finite(x, "signal")
-    checks.finite(given, name)
-    dtype = np.result_type(x, given)
-    return x.astype(dtype, copy=False), given.astype(dtype, copy=False), name
-
-
-def _read_spectrum(
-    spectrum: ArrayLike, relevance: ArrayLike | None, multiplier: ArrayLike | None
-) -> tuple[Complex, AnyArray, str]:
-    """Alike for spectra; what was given stays real if it is."""
-    checks.exactly_one(relevance, multiplier)
-    name = "multiplier" if relevance is None else "relevance"
-    y = checks.complexes(spectrum, "spectrum")
-    raw = np.asarray(multiplier if relevance is None else relevance)
-    given = checks.complexes(raw, name) if np.iscomplexobj(raw) else checks.real(raw, name)
-    checks.same_shape(given, y, name, "spectrum")
-    checks.finite(y, "spectrum")
-    checks.finite(given, name)
-    dtype: Any = np.result_type(y, given)
-    real_dtype = np.empty(0, dtype).real.dtype
-    as_dtype = dtype if np.iscomplexobj(given) else real_dtype
-    return y.astype(dtype, copy=False), given.astype(as_dtype, copy=False), name
-
-
-def _to_coefficients(
-    domain: Domain, x: Real, given: Real, name: str
-) -> tuple[AnyArray, Real, Real, Real]:
-    """Time to coefficients: conj(y) S^T m; its real part is the relevance, its imaginary phase."""
-    m, lost = (given, 0) if name == "multiplier" else _quotient(given, x, axes=1)
-    y, products = domain.share(x, m)
-    return y, products.real, domain.signal_rest(x, m) + lost, products.imag
-
-
-def _to_signal(
-    domain: Domain, y: Complex, given: AnyArray, name: str, axes: int
-) -> tuple[Real, Real, Real, Real]:
-    """Coefficients to time: m = T^T g."""
-    g, lost = (given, 0) if name == "multiplier" else _coefficient_multiplier(given, y, axes)
-    x, m = domain.synthesis(y), domain.analysis_adjoint(g)
-    return x, x * m, domain.coefficient_rest(y, g) + lost, m
-
-
-def _coefficient_multiplier(R: AnyArray, y: Complex, axes: int) -> tuple[Complex, Any]:
-    """Find g with R = Re y g_re + Im y g_im; what sits on zeros is lost."""
-    if np.iscomplexobj(R):
-        g_re, lost_re = _quotient(R.real, y.real, axes)
-        g_im, lost_im = _quotient(R.imag, y.imag, axes)
-        return (g_re + 1j * g_im).astype(y.dtype, copy=False), lost_re + lost_im
-    # Shared as re^2 : im^2, that is g = R y / |y|^2, without the square that would underflow.
-    size = np.abs(y)
-    per_size, lost = _quotient(R, size, axes)
-    size[size == 0] = 1
-    g = np.empty_like(y)
-    # Part by part: numpy's complex division overflows where |y| is subnormal.
-    g.real, g.imag = per_size * (y.real / size), per_size * (y.imag / size)
-    return g, lost
-
-
-def _quotient(R: Real, by: Real, axes: int) -> tuple[Real, Any]:
-    """Return R / by, 0 where that is no usable number, and the sum of R there over the last `axes`.
-
-    Usable is what leaves the sum of squares finite: round-off is proportional to it.
-    """
-    limit = np.sqrt(np.finfo(R.dtype).max / R.size)
-    with np.errstate(all="ignore"):
-        m = R / by
-        # NaN fails both comparisons.  (A dot product would be threaded, and slow when busy.)
-        if m.max() <= limit and m.min() >= -limit:
-            return m, 0
-        bad = ~(np.abs(m) <= limit)
-    m[bad] = 0
-    return m, np.where(bad, R, 0).sum(axis=tuple(range(-axes, 0)))

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import ArrayLike
 
 from dftlrp.spectral import checks
-from dftlrp.spectral.domains import alone_bins, bin_weights, inner, share
+from dftlrp.spectral.cover import Cover
+from dftlrp.spectral.domains import (
+    bin_weights,
+    coefficient_rest,
+    halve_alone,
+    inner,
+    share,
+    times_conjugate,
+    weigh,
+)
 from dftlrp.spectral.windows import (
-    THRESHOLD,
     Window,
     folded,
     overlap_add,
@@ -30,29 +37,6 @@ Boundary = Literal["zeros", "center"] | None
 
 # Frames are windowed and transformed in blocks that stay in the cache, this many samples each.
 BLOCK = 2**16
-
-
-def stft_for(rate: float) -> dict[str, Any]:
-    """Window, ``n_fft`` and ``hop`` to look at and to listen to a signal of this rate.
-
-    Parameters
-    ----------
-    rate : float
-        Sampling rate in hertz.
-
-    Returns
-    -------
-    dict
-        Keyword arguments of `Stft` and `stft_lrp`: a Hann window of about 32 ms (4 to 7 times a
-        power of two, at least 16 samples: 256 at 8 kHz, 512 at 16 kHz) and a quarter of it as
-        hop, so that the squared windows sum to a constant.
-    """
-    if not (np.isfinite(rate) and rate > 0):
-        raise InputError(f"rate is {rate}, but must be a positive number of hertz")
-    samples = max(16.0, 0.032 * rate)
-    unit = 2 ** (int(np.floor(np.log2(samples))) - 2)
-    n_fft = unit * round(samples / unit)
-    return {"window": "hann", "n_fft": n_fft, "hop": n_fft // 4}
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,12 +122,8 @@ class Stft:
         if self.boundary == "zeros":
             if not reconstructs(pair, self.hop):
                 raise refuse_hop(pair, self.hop, "the windows sum to zero between frames")
-            return
-        covered = self._inverse_overlap != 0
-        first, last = np.argmax(covered), self.n - np.argmax(covered[::-1])
-        if not covered[first:last].all():
-            inside = int(first + np.argmin(covered[first:last]))
-            raise refuse_hop(pair, self.hop, f"the windows sum to zero at sample {inside}")
+        elif (hole := self.cover.hole) is not None:
+            raise refuse_hop(pair, self.hop, f"the windows sum to zero at sample {hole}")
 
     @cached_property
     def analysis_window(self) -> Real:
@@ -183,12 +163,24 @@ class Stft:
         return np.arange(self.frames) * self.hop - self._left + self.n_fft / 2
 
     @property
+    def shape(self) -> tuple[int, int]:
+        """(K, T)."""
+        return self.bins, self.frames
+
+    @property
+    def is_complex(self) -> bool:
+        """Yes."""
+        return True
+
+    @property
     def overlap(self) -> Real:
         """W_n = sum over frames of a s, (n,) float64."""
-        pair = self._pair
-        if self.boundary == "zeros":
-            return self._repeated(folded(pair, self.hop))
-        return self._cut(overlap_add(np.broadcast_to(pair, (self.frames, self.n_fft)), self.hop))
+        return self.cover.overlap(0, self.n)
+
+    @cached_property
+    def cover(self) -> Cover:
+        """W and 1 / W, at any stretch of the signal."""
+        return Cover(self.n, self.frames, self._left, self._pair, self.hop)
 
     def analysis(self, signal: ArrayLike) -> Complex:
         """T x, real (..., n) to complex (..., K, T)."""
@@ -213,21 +205,54 @@ class Stft:
         m = self._signal(signal)
         if self.layout == "full":
             return self._synthesis_adjoint_full(m)
-        c = self._transform(*self._dual(m))
-        c *= (self.weights / 2).astype(m.dtype)
-        return c.swapaxes(-1, -2)
+        c = self._transform(self.divided(m), self._dual_window)
+        return halve_alone(c, self.n_fft).swapaxes(-1, -2)
 
     def share(self, signal: Real, multiplier: Real) -> tuple[Complex, Complex]:
-        """T x and conj(T x) S^T m, both (..., K, T), made block by block in the cache."""
+        """T x and conj(T x) S^T m, both (..., K, T), made FFT call by FFT call in the cache."""
         if self.layout == "full":
             return share(self, signal, multiplier)
-        y, products = (self._empty(signal), self._empty(signal))
-        blocks = self._blocks(signal, self.analysis_window)
-        for (t, some), (_, c) in zip(blocks, self._blocks(*self._dual(multiplier)), strict=True):
-            y[..., t, :] = some
-            c[..., alone_bins(self.n_fft)] *= 0.5
-            np.multiply(np.conjugate(some, out=some), c, out=products[..., t, :])
+        y, products = self._empty(signal), self._empty(signal)
+        m = self.divided(multiplier)
+        for first, last in self.calls(signal.size // self.n):
+            read = slice(*self.reach(first, last))
+            some = self.share_of_frames(signal[..., read], m[..., read], first, last)
+            y[..., first:last, :], products[..., first:last, :] = some
         return y.swapaxes(-1, -2), products.swapaxes(-1, -2)
+
+    def calls(self, signals: int = 1) -> list[tuple[int, int]]:
+        """First and last (exclusive) frame of each FFT call, for a batch of so many signals.
+
+        Streaming makes the very same calls, so that its results are equal to the last bit.
+        """
+        step = max(1, BLOCK // (signals * self.n_fft))
+        head = -(-self._left // self.hop)  # frames that begin before the signal
+        body = max(head, 1 + (self.n - self.n_fft + self._left) // self.hop)
+        edges = [min(t, self.frames) for t in (0, head, body, self.frames)]
+        return [(t, min(t + step, b)) for a, b in pairwise(edges) for t in range(a, b, step)]
+
+    def reach(self, first: int, last: int) -> tuple[int, int]:
+        """Start and stop of the samples that frames first to last (exclusive) read."""
+        start, stop = self._place(first, last)
+        return max(start, 0), min(max(stop, 0), self.n)
+
+    def divided(self, m: Real, start: int = 0) -> Real:
+        """Make m / W, of the samples from start on; m itself where `_dual_window` divides."""
+        if self.boundary == "zeros":
+            return m
+        inverse = self.cover.inverse(start, start + m.shape[-1])
+        return m * inverse.astype(m.dtype, copy=False)
+
+    def share_of_frames(self, x: Real, m: Real, first: int, last: int) -> tuple[Complex, Complex]:
+        """Make `share` for some frames, (..., t, K), from the samples that they `reach`.
+
+        The multiplier comes as `divided` gives it.
+        """
+        from scipy import fft
+
+        y = np.asarray(fft.rfft(self._windowed(x, self.analysis_window, first, last), norm="ortho"))
+        c = np.asarray(fft.ihfft(self._windowed(m, self._dual_window, first, last), norm="ortho"))
+        return y, times_conjugate(y, halve_alone(c, self.n_fft))
 
     def analysis_adjoint(self, coefficients: ArrayLike) -> Real:
         """T^T g, sum over frames of a irfft(g_t / w); complex (..., K, T) to real (..., n)."""
@@ -239,15 +264,16 @@ class Stft:
 
     def signal_rest(self, signal: Real, multiplier: Real) -> Real:
         """Sum of x m over the samples that no window covers, one number per batch element."""
-        if self.boundary == "zeros":
-            return np.zeros(signal.shape[:-1], np.result_type(signal, multiplier))
-        gaps = np.flatnonzero(self._inverse_overlap == 0)
-        return inner(signal[..., gaps], multiplier[..., gaps])
+        first, last = self.cover.ends
+        x, m = (
+            np.concatenate([part[..., :first], part[..., last:]], axis=-1)
+            for part in (signal, multiplier)
+        )
+        return inner(x, m)
 
     def coefficient_rest(self, coefficients: AnyArray, multiplier: AnyArray) -> Real:
         """<Y - T S Y, g>; round-off if Y is the STFT of a signal that is covered everywhere."""
-        foreign = coefficients - self.analysis(self.synthesis(coefficients))
-        return inner(foreign, multiplier, axes=2)
+        return coefficient_rest(self, coefficients, multiplier)
 
     @property
     def _size(self) -> int:
@@ -258,36 +284,40 @@ class Stft:
         """Zeros before the first sample."""
         return {"zeros": self.n_fft - self.hop, "center": self.n_fft // 2, None: 0}[self.boundary]
 
-    @cached_property
+    @property
     def _inverse_overlap(self) -> Real:
         """1 / W, and 0 where W is too small to divide by, (n,) float64."""
-        if self.boundary == "zeros":
-            return self._repeated(1 / folded(self._pair, self.hop))
-        W = self.overlap
-        size = np.abs(W)
-        covered = size > THRESHOLD * size.max()
-        return np.divide(1, W, out=np.zeros_like(W), where=covered)
+        return self.cover.inverse(0, self.n)
 
     @property
     def _pair(self) -> Real:
         """The product a s, (n_fft,) float64."""
         return self.analysis_window * self.synthesis_window_array
 
-    def _repeated(self, period: Real) -> Real:
-        """Repeat one period of endless frames over the signal: (hop,) to (n,)."""
-        return np.resize(np.roll(period, -(self._left % self.hop)), self.n)
+    @cached_property
+    def _dual_window(self) -> Real:
+        """Window that, times `divided`, gives 2 s m / W; the weight 2 of most bins rides along.
 
-    def _frames(self, x: Real, first: int, count: int) -> Real:
-        """View (..., count, n_fft) of some frames; zeros are put around x only where needed."""
-        if count == 0:
-            return np.empty((*x.shape[:-1], 0, self.n_fft), x.dtype)
+        With zeros around, W is the same in every frame, and the window holds it.
+        """
+        window = 2 * self.synthesis_window_array
+        if self.boundary != "zeros":
+            return window
+        return window / np.resize(folded(self._pair, self.hop), self.n_fft)
+
+    def _place(self, first: int, last: int) -> tuple[int, int]:
+        """Where frames first to last (exclusive) begin and end, as if the signal were endless."""
         start = first * self.hop - self._left
-        stop = start + (count - 1) * self.hop + self.n_fft
-        stretch = x[..., max(start, 0) : max(stop, 0)]
+        return start, start + (last - 1 - first) * self.hop + self.n_fft
+
+    def _windowed(self, x: Real, window: Real, first: int, last: int) -> Real:
+        """Multiply frames by the window, (..., t, n_fft); zeros are put around x where needed."""
+        start, stop = self._place(first, last)
         if start < 0 or stop > self.n:
             sides = [(0, 0)] * (x.ndim - 1) + [(max(-start, 0), max(stop - self.n, 0))]
-            stretch = np.pad(stretch, sides)
-        return sliding_window_view(stretch, self.n_fft, axis=-1)[..., :: self.hop, :]
+            x = np.pad(x, sides)
+        frames = sliding_window_view(x, self.n_fft, axis=-1)[..., :: self.hop, :]
+        return frames * window.astype(x.dtype, copy=False)
 
     def _cut(self, padded: Real) -> Real:
         """Take the signal out of what the frames cover: (..., (T - 1) hop + n_fft) to (..., n)."""
@@ -296,14 +326,6 @@ class Stft:
         x[..., : inside.shape[-1]] = inside
         return x
 
-    def _dual(self, m: Real) -> tuple[Real, Real]:
-        """Signal and window whose product is 2 s m / W; the weight 2 of most bins rides along."""
-        window = 2 * self.synthesis_window_array
-        if self.boundary == "zeros":
-            # W is the same in every frame, so s / W is one window and m stays uncopied.
-            return m, window / np.resize(folded(self._pair, self.hop), self.n_fft)
-        return m * self._inverse_overlap.astype(m.dtype, copy=False), window
-
     def _empty(self, x: Real) -> Complex:
         """Room for the coefficients of x, (..., T, K)."""
         shape = (*x.shape[:-1], self.frames, self.bins)
@@ -311,26 +333,14 @@ class Stft:
 
     def _transform(self, x: Real, window: Real) -> Complex:
         """Orthonormal rfft(window x) of each frame, (..., n) to (..., T, K)."""
-        Y = self._empty(x)
-        for t, some in self._blocks(x, window):
-            Y[..., t, :] = some
-        return Y
-
-    def _blocks(self, x: Real, window: Real) -> Iterator[tuple[slice, Complex]]:
-        """Do the same for some frames at a time: which ones, and their coefficients."""
         from scipy import fft
 
-        window = window.astype(x.dtype, copy=False)
-        step = max(1, BLOCK * self.n // (x.size * self.n_fft))
-        head = -(-self._left // self.hop)  # frames that begin before the signal
-        body = max(head, 1 + (self.n - self.n_fft + self._left) // self.hop)
-        edges = [min(t, self.frames) for t in (0, head, body, self.frames)]
-        for first, last in pairwise(edges):
-            frames = self._frames(x, first, last - first)
-            for t in range(0, last - first, step):
-                some = frames[..., t : t + step, :] * window
-                block = slice(first + t, first + t + some.shape[-2])
-                yield block, np.asarray(fft.rfft(some, norm="ortho", overwrite_x=True))
+        Y = self._empty(x)
+        for first, last in self.calls(x.size // self.n):
+            some = x[..., slice(*self.reach(first, last))]
+            frames = self._windowed(some, window, first, last)
+            Y[..., first:last, :] = fft.rfft(frames, norm="ortho")
+        return Y
 
     def _overlap_add(self, Y: Complex, window: Real) -> Real:
         """Adjoint of `_transform` but for w: sum_t window irfft(Y_t), (..., T, K) to (..., n)."""
@@ -343,8 +353,8 @@ class Stft:
     def _places(self) -> list[tuple[slice, slice]]:
         """For each frame: where it lies in the signal, and which part of the window lies there."""
         starts = [t * self.hop - self._left for t in range(self.frames)]
-        ends = [(max(b, 0), min(b + self.n_fft, self.n)) for b in starts]
-        return [(slice(i, j), slice(i - b, j - b)) for b, (i, j) in zip(starts, ends, strict=True)]
+        reach = [self.reach(t, t + 1) for t in range(self.frames)]
+        return [(slice(i, j), slice(i - b, j - b)) for b, (i, j) in zip(starts, reach, strict=True)]
 
     def _transform_full(self, x: Real, window: Real) -> Complex:
         """Orthonormal rfft of window x, zero-padded to the signal, (..., n) to (..., T, K)."""
@@ -362,9 +372,8 @@ class Stft:
         """C = w rfft(m / W), the same for every frame: a read-only view (..., K, T)."""
         from scipy import fft
 
-        inverse = self._inverse_overlap.astype(m.dtype, copy=False)
-        C = np.asarray(fft.rfft(m * inverse, norm="ortho"))
-        C *= self.weights.astype(m.dtype)
+        m = m * self._inverse_overlap.astype(m.dtype, copy=False)
+        C = weigh(np.asarray(fft.rfft(m, norm="ortho")), self.n)
         return np.broadcast_to(C[..., None], (*C.shape, self.frames))
 
     def _analysis_adjoint_full(self, g: Complex) -> Real:

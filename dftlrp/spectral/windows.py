@@ -16,6 +16,29 @@ THRESHOLD = 1e-4
 Window = str | tuple[Any, ...] | ArrayLike
 
 
+def stft_for(rate: float) -> dict[str, Any]:
+    """Window, ``n_fft`` and ``hop`` to look at and to listen to a signal of this rate.
+
+    Parameters
+    ----------
+    rate : float
+        Sampling rate in hertz.
+
+    Returns
+    -------
+    dict
+        Keyword arguments of `Stft` and `stft_lrp`: a Hann window of about 32 ms (4 to 7 times a
+        power of two, at least 16 samples: 256 at 8 kHz, 512 at 16 kHz) and a quarter of it as
+        hop, so that the squared windows sum to a constant.
+    """
+    if not (np.isfinite(rate) and rate > 0):
+        raise InputError(f"rate is {rate}, but must be a positive number of hertz")
+    samples = max(16.0, 0.032 * rate)
+    unit = 2 ** (int(np.floor(np.log2(samples))) - 2)
+    n_fft = unit * round(samples / unit)
+    return {"window": "hann", "n_fft": n_fft, "hop": n_fft // 4}
+
+
 def window_array(window: Window, n_fft: int, name: str) -> tuple[Real, int]:
     """Return the samples of a window, (n_fft,) float64, and its length before padding.
 

@@ -1,0 +1,229 @@
+"""The examples run, and what they show is true."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+
+import dftlrp
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
+
+def example(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
+
+
+def run(module: ModuleType, monkeypatch: pytest.MonkeyPatch, *arguments: Any) -> int:
+    monkeypatch.setattr(sys, "argv", [module.__name__, *map(str, arguments)])
+    return int(module.main())
+
+
+# -- synthetic_tones
+
+
+@pytest.fixture(scope="module")
+def tones() -> ModuleType:
+    return example("synthetic_tones")
+
+
+@pytest.fixture(scope="module", params=[0.01, 0.8], ids=lambda noise: f"noise {noise}")
+def result(request, tones):
+    return tones.study(tones.Setup(noise=request.param, samples=640, steps=800, tested=150))
+
+
+@pytest.fixture(scope="module")
+def rows(result):
+    return {row.name: row for row in result.rows}
+
+
+def test_the_network_learns_the_tones(result):
+    assert result.accuracy > 0.98
+
+
+def test_relevance_is_conserved_from_the_logits_to_every_domain(result):
+    assert result.gap < 1e-12
+    assert result.error < 1e-12
+    assert 0.9 < result.arrived < 1.1
+
+
+def test_the_right_frequencies_are_found(rows):
+    found, amplitude = rows["epsilon, contrast"], rows["*amplitude*"]
+    assert found.rra > 0.9
+    assert found.rma > 0.7
+    assert found.rra > 5 * amplitude.rra
+    assert found.rma > 5 * amplitude.rma
+    assert rows["epsilon, logit"].rra > 5 * amplitude.rra
+    assert rows["*random*"].rra < 0.1
+
+
+def test_relevance_is_spread_in_time_and_sits_in_frequency(rows):
+    for name in ("epsilon, logit", "epsilon, contrast"):
+        assert rows[name].time_spread > 0.4
+        assert rows[name].frequency_spread < 0.1
+
+
+def test_zplus_finds_something_in_every_loud_tone(rows):
+    assert rows["zplus, contrast"].rma < 0.5 * rows["epsilon, contrast"].rma
+
+
+def test_only_the_contrast_is_free_of_the_logits_common_offset(rows):
+    same = rows["epsilon, contrast, other offset"][2:]
+    assert same == pytest.approx(rows["epsilon, contrast"][2:], abs=1e-3)
+    assert rows["epsilon, logit, other offset"][2:] != pytest.approx(
+        rows["epsilon, logit"][2:], abs=1e-3
+    )
+
+
+def test_epsilon_plus_is_epsilon_where_there_is_no_convolution(result):
+    assert result.plus == 0
+
+
+def test_the_figure_shows_a_recognised_signal_with_two_decisive_tones(tones, result, tmp_path):
+    which = tones.typical(result)
+    assert result.signals.decisive[which].sum() == 2
+    figure = tones.picture(result.signals, result.explained, which)
+    tones.plot.save_figure(figure, tmp_path / "tones.png")
+    assert (tmp_path / "tones.png").stat().st_size > 10_000
+    sums = [axes.get_title(loc="left").rpartition(" ")[2] for axes in figure.axes[3:]]
+    assert len(set(sums)) == 1
+
+
+def test_the_signals_are_what_the_docstring_says(tones):
+    signals = tones.make_signals(np.random.default_rng(0), 200, tones.Setup(noise=0.0, samples=256))
+    amplitude = np.abs(np.fft.rfft(signals.x)) / 128
+    np.testing.assert_allclose(amplitude[:, 1:64], signals.tones, atol=1e-4)
+    assert set(signals.tones.sum(axis=1)) <= set(range(10, 50))
+    for label, row in zip(signals.label, signals.tones, strict=True):
+        present = [str(k) for k in (5, 16, 32, 53) if row[k - 1]]
+        assert tones.LABELS[label] == (" + ".join(present) or "none")
+
+
+def test_the_gradient_is_the_slope_of_the_loss(tones):
+    rng, setup = np.random.default_rng(0), tones.Setup(samples=128)
+    signals = tones.make_signals(rng, 20, setup)
+    net = [p.astype(float) for p in tones.new_net(rng, (128, 7, 5, 16))]
+    net[1][:], net[3][:] = rng.random(7), rng.random(5)
+    signals = signals._replace(x=signals.x.astype(float))
+
+    def loss(moved: Any) -> float:
+        z = tones.activations(moved, signals.x)[-1]
+        return float(np.mean(np.log(np.exp(z).sum(1)) - z[np.arange(20), signals.label]))
+
+    way = [rng.standard_normal(p.shape) for p in net]
+    ahead, behind = ([p + s * w for p, w in zip(net, way, strict=True)] for s in (1e-6, -1e-6))
+    slope = sum((g * w).sum() for g, w in zip(tones.gradients(net, signals), way, strict=True))
+    assert slope == pytest.approx((loss(ahead) - loss(behind)) / 2e-6, rel=1e-5)
+
+
+def test_the_exported_network_says_what_the_trained_one_says(tones):
+    rng, setup = np.random.default_rng(0), tones.Setup(samples=128)
+    net, x = tones.new_net(rng, (128, 8, 6, 16)), tones.make_signals(rng, 9, setup).x
+    model = tones.to_dftlrp(net)
+    assert model.labels == tones.LABELS
+    said = dftlrp.attribute(model, x).output
+    np.testing.assert_allclose(said, tones.activations(net, x)[-1], atol=1e-5)
+
+
+def test_the_scores_at_their_ends(tones):
+    truth = np.array([[False, True, True, False], [False, False, False, False]])
+    right, wrong = truth * [1.0, 2.0, 3.0, 4.0], 1.0 - truth
+    assert tones.rank_accuracy(right, truth) == tones.mass_accuracy(right, truth) == 1
+    assert tones.rank_accuracy(wrong, truth) == tones.mass_accuracy(wrong, truth) == 0
+    assert tones.mass_accuracy(right - 5 * wrong, truth) == 1
+    assert tones.spread(np.array([[0.5, -0.5, 0.5, 0.5]])) == pytest.approx(1)
+    assert tones.spread(np.array([[0.0, -3.0, 0.0, 0.0]])) == pytest.approx(1 / 4)
+
+
+@pytest.mark.slow
+def test_the_tutorial_in_full(tones, tmp_path, monkeypatch, capsys):
+    assert run(tones, monkeypatch, "--out", tmp_path / "new" / "folder") == 0
+    printed = capsys.readouterr().out
+    table = [line.split(" | ") for line in printed.splitlines() if line.startswith("| 0.")]
+    assert len(table) == 14
+    contrasts = [float(cells[2]) for cells in table if cells[1] == "epsilon, contrast"]
+    assert len(contrasts) == 2
+    assert min(contrasts) > 0.95
+    names = {path.name for path in (tmp_path / "new" / "folder").iterdir()}
+    assert names == {"tones-0.01.png", "tones-0.8.png"}
+
+
+# -- right_and_wrong
+
+
+@pytest.fixture(scope="module")
+def digits() -> ModuleType:
+    for name in ("waveform", "clip"):
+        if not dftlrp.embedded(name).exists():
+            pytest.skip(f"the embedded {name} is not there")
+    return example("right_and_wrong")
+
+
+def write_tone(path: Path, hertz: float, rate: int = 8000) -> Path:
+    t = np.arange(rate // 2) / rate
+    soundfile.write(path, 0.3 * np.sin(2 * np.pi * hertz * t) * np.hanning(len(t)), rate)
+    return path
+
+
+def test_a_digit_is_read_from_a_test_takes_name(digits):
+    names = {"7_x_0.wav": 7, "3_a_b_4.wav": 3, "3_x_5.wav": None, "x.wav": None, "a_x_0.wav": None}
+    assert {name: digits.digit_of(Path(name)) for name in names} == names
+
+
+def test_any_short_sound_is_guessed(digits, tmp_path):
+    model = dftlrp.load(dftlrp.embedded("waveform"))
+    sounds = [("7_x_0.wav", 300, 8000), ("3_x_1.wav", 900, 16000)]
+    for name, hertz, rate in sounds:
+        path = write_tone(tmp_path / name, hertz, rate)
+        found = digits.guess(model, path, digits.digit_of(path))
+        assert found.true == int(name[0])
+        assert found.first != found.second
+        assert (found.margin > 0) == (found.first == found.true)
+
+
+@pytest.fixture
+def two_sevens(digits, tmp_path) -> Path:
+    """The embedded "seven" twice, once under a false name: one right and one wrong prediction."""
+    for name in ("7_x_0.wav", "3_x_1.wav"):
+        shutil.copy(dftlrp.embedded("clip"), tmp_path / name)
+    return tmp_path
+
+
+def test_a_right_and_a_wrong_prediction_are_explained(digits, two_sevens, monkeypatch, capsys):
+    saved: dict[str, list[str]] = {}
+
+    def save(pair: list[dftlrp.Explanation], folder: Path) -> list[Path]:
+        saved[folder.name] = [one.label for one in pair]
+        return [folder]
+
+    monkeypatch.setattr(digits, "save", save)
+    assert run(digits, monkeypatch, two_sevens) == 0
+    assert "1 of 2 right" in capsys.readouterr().out
+    assert saved["wrong"] == ["seven", "three"]
+    assert saved["right"][0] == "seven" != saved["right"][1]
+
+
+@pytest.mark.slow
+def test_a_right_and_a_wrong_prediction_get_a_report_each(digits, two_sevens, monkeypatch):
+    assert run(digits, monkeypatch, two_sevens, "--out", two_sevens / "out") == 0
+    for name, digit in (("right", "seven"), ("wrong", "three")):
+        assert digit in (two_sevens / "out" / name / "report.html").read_text()
+
+
+def test_a_folder_without_recordings_is_refused(digits, tmp_path, monkeypatch, capsys):
+    assert run(digits, monkeypatch, tmp_path) == 2
+    assert str(tmp_path) in capsys.readouterr().err

@@ -1,0 +1,187 @@
+"""Laws of front ends: librosa's numbers, and relevance that reaches the waveform."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from dftlrp.backend import get_backend
+from dftlrp.composites import layer_table
+from dftlrp.frontend import FrontEnd, prepend
+from dftlrp.graph.evaluate import evaluate
+from dftlrp.graph.graph import Graph, Node, Value
+from dftlrp.graph.plan import make_plan
+from dftlrp.propagate import Flow, propagate
+from dftlrp.types import InputError
+
+X = np.random.default_rng(0).normal(size=(1, 4000)) * 0.1
+STFT = {"n_fft": 512, "hop": 128, "win_length": 400}
+TIME_MAJOR = ("batch", 1, "time", "frequency")
+
+
+def behind(fe: FrontEnd) -> Graph:
+    """A model that gives back what it reads, behind the front end."""
+    dims = (None,) * len(fe.layout)
+    nodes = (Node("y", "Identity", ("x",)),)
+    graph = Graph(nodes, {"x": Value(dims, "float32")}, {"y": Value(dims, "float32")}, {})
+    return prepend(graph, fe)
+
+
+def values_of(fe: FrontEnd, x=X):
+    graph = behind(fe)
+    plan, bk = make_plan(graph), get_backend()
+    given = {**graph.constants, next(iter(plan.signals)): x}
+    return plan, bk, evaluate(plan, given, bk, np.dtype("float64"))
+
+
+def features(fe: FrontEnd, x=X):
+    return values_of(fe, x)[2]["y"]
+
+
+@pytest.fixture(scope="module")
+def librosa():
+    return pytest.importorskip("librosa", reason="librosa is not installed")
+
+
+@pytest.mark.parametrize("center", [True, False])
+@pytest.mark.parametrize("pad_mode", ["constant", "reflect"])
+@pytest.mark.parametrize("window", ["hann", "hamming", "blackman"])
+def test_the_stft_is_librosas(librosa, center, pad_mode, window):
+    layout = ("batch", "part", "frequency", "time")
+    fe = FrontEnd(16000, center=center, pad_mode=pad_mode, window=window, power=None, layout=layout)
+    want = librosa.stft(
+        X[0], n_fft=400, hop_length=160, center=center, pad_mode=pad_mode, window=window
+    )
+    got = features(fe)[0]
+    np.testing.assert_allclose(got[0] + 1j * got[1], want, atol=1e-13)
+
+
+@pytest.mark.parametrize("power", [1.0, 2.0])
+@pytest.mark.parametrize(
+    "mel", [{}, {"mel_scale": "htk", "mel_norm": None, "fmin": 60.0, "fmax": 7600.0}]
+)
+def test_the_mel_spectrogram_is_librosas(librosa, power, mel):
+    fe = FrontEnd(16000, **STFT, power=power, n_mels=40, **mel, layout=TIME_MAJOR)
+    theirs = {"fmin": mel.get("fmin", 0.0), "fmax": mel.get("fmax"), "htk": bool(mel)}
+    norm = None if mel else "slaney"
+    want = librosa.feature.melspectrogram(
+        y=X[0], sr=16000, n_fft=512, hop_length=128, win_length=400, n_mels=40,
+        power=power, norm=norm, **theirs,
+    )  # fmt: skip
+    np.testing.assert_allclose(features(fe)[0, 0].T, want, rtol=1e-5)
+
+
+@pytest.mark.parametrize("power", [1.0, 2.0])
+def test_decibels_and_mfcc_are_librosas(librosa, power):
+    fe = FrontEnd(
+        16000,
+        **STFT,
+        power=power,
+        n_mels=40,
+        log="db",
+        floor=1e-5 if power == 1 else 1e-10,
+        top_db=60.0,
+    )
+    mel = librosa.feature.melspectrogram(
+        y=X[0], sr=16000, n_fft=512, hop_length=128, win_length=400, n_mels=40, power=power
+    )
+    to_db = librosa.amplitude_to_db if power == 1 else librosa.power_to_db
+    want = to_db(mel, top_db=60.0)
+    np.testing.assert_allclose(features(fe)[0], want, atol=1e-4)
+    cepstrum = features(FrontEnd(**{**vars(fe), "n_mfcc": 13}))[0]
+    np.testing.assert_allclose(cepstrum, librosa.feature.mfcc(S=want, n_mfcc=13), atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("how", "statistic"),
+    [
+        ("int16", lambda x: 1 / 32768),
+        ("peak", lambda x: np.abs(x).max()),
+        ("rms", lambda x: np.sqrt((x**2).mean())),
+    ],
+)
+def test_the_amplitude_convention_scales_the_waveform(how, statistic):
+    plain, scaled = (features(FrontEnd(16000, power=1.0, amplitude=a)) for a in ("unit", how))
+    np.testing.assert_allclose(scaled, plain / statistic(X), rtol=1e-12)
+
+
+@pytest.mark.parametrize(("normalise", "axes"), [("utterance", (1, 2)), ("feature", 2)])
+def test_normalised_features_have_zero_mean_and_unit_deviation(normalise, axes):
+    y = features(FrontEnd(16000, n_mels=20, log="ln", normalise=normalise))
+    np.testing.assert_allclose(y.mean(axis=axes), 0, atol=1e-9)
+    np.testing.assert_allclose(y.std(axis=axes), 1, rtol=1e-9)
+
+
+CHAINS = {
+    "complex": FrontEnd(16000, power=None, layout=("batch", "part", "frequency", "time")),
+    "dft": FrontEnd(16000, transform="dft", power=None, layout=("batch", "part", "frequency")),
+    "magnitude": FrontEnd(16000, power=1.0),
+    "log-mel": FrontEnd(16000, n_mels=40, log="ln", layout=TIME_MAJOR),
+    "db": FrontEnd(16000, n_mels=40, log="db", top_db=60.0, amplitude="peak", pad_mode="reflect"),
+    "mfcc": FrontEnd(16000, n_mels=40, log="db", n_mfcc=13, normalise="feature"),
+}
+
+
+def relevance(fe: FrontEnd, x=X):
+    plan, bk, values = values_of(fe, x)
+    y = values["y"]
+    rules = layer_table(plan, "Epsilon").rules()
+    flows, ledger = propagate(plan, values, Flow(y, np.ones_like(y)), rules, bk)
+    return y, next(iter(flows.values())), ledger
+
+
+@pytest.mark.parametrize("chain", CHAINS)
+def test_the_accounts_of_a_front_end_close_and_the_multiplier_gives_the_relevance(chain):
+    y, flow, ledger = relevance(CHAINS[chain])
+    assert ledger.gap < 1e-12
+    lost = sum(float(ledger.absorbed(t).sum()) for t in ("bias", "stabiliser", "stopped"))
+    np.testing.assert_allclose(flow.relevance.sum() + lost, y.sum(), atol=1e-9 * np.abs(y).sum())
+    np.testing.assert_allclose(X * flow.multiplier, flow.relevance, atol=1e-12 * np.abs(y).max())
+
+
+@pytest.mark.parametrize("chain", ["complex", "dft"])
+def test_through_a_linear_front_end_the_multiplier_is_the_gradient(chain):
+    """Of sum(y): the transposed transform of ones, whatever the signal."""
+    _, flow, _ = relevance(CHAINS[chain])
+    _, other, _ = relevance(CHAINS[chain], -3 * X)
+    np.testing.assert_allclose(flow.multiplier, other.multiplier, atol=1e-9)
+
+
+def test_what_sits_on_silent_frames_is_taken_in_front_of_the_mel_filters():
+    x = X.copy()
+    x[:, 1500:] = 0
+    y, flow, ledger = relevance(CHAINS["log-mel"], x)
+    silent = float(y[0, 0, 11:].sum())  # frames of zeros only
+    taken = float(sum(row.stabiliser.sum() for row in ledger.rows if row.node == "frontend/mel"))
+    np.testing.assert_allclose(taken, silent, rtol=1e-9)
+    assert np.isfinite(flow.multiplier).all()
+
+
+@pytest.mark.parametrize("fe", CHAINS.values(), ids=CHAINS.keys())
+def test_toml_holds_a_whole_front_end(fe, tmp_path):
+    path = tmp_path / "model.toml"
+    path.write_text(fe.to_text())
+    assert FrontEnd.from_toml(path) == fe
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[frontend", "not TOML"),
+        ("[frontend]\nhop = 160", "needs rate"),
+        ("[frontend]\nrate = 8000\nwindows = 'hann'", "unknown key 'windows'"),
+        ("[frontend]\nrate = -1", "rate"),
+        ("[frontend]\nrate = 8000\nlog = 'bel'", "log"),
+        ("[frontend]\nrate = 8000\nlayout = ['batch', 'time']", "layout"),
+        ("[frontend]\nrate = 8000\npower = false\nn_mels = 40", "power"),
+    ],
+)
+def test_a_wrong_declaration_is_refused_in_one_line(text, words):
+    with pytest.raises(InputError, match=words) as caught:
+        FrontEnd.from_text(text)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_file_is_refused(tmp_path):
+    with pytest.raises(InputError, match="cannot be read"):
+        FrontEnd.from_toml(tmp_path / "none.toml")
