@@ -161,8 +161,9 @@ def _waveform(plan: Plan) -> tuple[tuple[str, Value], Shape]:
     (name, value) = next(iter(plan.signals.items()))
     dims = value.dims or ()
     long = [i for i, d in enumerate(dims) if (d is None or d > 1) and (i > 0 or len(dims) == 1)]
-    few = [i for i in long if dims[i] is not None and (dims[i] or 0) <= MOST_CHANNELS]
-    channel = min(few, key=lambda i: dims[i] or 0) if len(long) == 2 and few else None
+    few = [i for i in long if (dims[i] or MOST_CHANNELS) < MOST_CHANNELS]
+    two_axes = len(dims) == 3 and len(long) == 2 and few
+    channel = min(few, key=lambda i: dims[i] or 0) if two_axes else None
     time = [i for i in long if i != channel]
     if len(time) != 1:
         shown = tuple("any" if d is None else d for d in dims)
@@ -221,7 +222,13 @@ def _recording(model: Model, signal: Any, rate: float | None, shape: Shape) -> R
         raise InputError(f"rate {rate!r}: a positive number of hertz is needed")
     file = isinstance(signal, str | os.PathLike)
     count = shape.channels
-    recording = read_recording(signal, count) if file else from_array(signal, rate, count)
+    try:
+        recording = read_recording(signal, count) if file else from_array(signal, rate, count)
+    except InputError as error:
+        if f"reads {count} channels" not in str(error):
+            raise
+        hint = "if these are not channels, declare the model's front end (frontend=)"
+        raise InputError(f"{error}; {hint}") from None
     reads = model.rate or rate or recording.rate
     notes = recording.notes
     if not reads:

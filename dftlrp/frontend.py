@@ -96,6 +96,9 @@ class FrontEnd:
         Subtracted and divided by, one number or one for each frequency.
     normalise : {None, "utterance", "feature"}
         Zero mean and unit deviation over the recording; over time for each frequency.
+    samples : int, optional
+        Length of recording that the model was made for; if not given, the shortest that gives the
+        number of frames that the model reads.
     layout : tuple
         Axes of the model's input: ``"batch"``, ``"part"``, ``"frequency"``, ``"time"``, or 1.
 
@@ -129,6 +132,7 @@ class FrontEnd:
     mean: float | tuple[float, ...] | None = None
     std: float | tuple[float, ...] | None = None
     normalise: str | None = None
+    samples: int | None = None
     layout: tuple[str | int, ...] = ("batch", "frequency", "time")
 
     def __post_init__(self) -> None:
@@ -195,7 +199,9 @@ class FrontEnd:
         return "\n".join(["[frontend]", *(f"{k} = {_toml(v)}" for k, v in changed.items())]) + "\n"
 
     def length(self, frames: int) -> int:
-        """Smallest number of samples that gives this many frames."""
+        """Number of samples that gives this many frames."""
+        if self.samples:
+            return self.samples
         inner = (frames - 1) * self.hop
         return max(1, inner) if self.center else inner + self.n_fft
 

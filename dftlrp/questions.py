@@ -85,7 +85,7 @@ def share(
     R = _counted(_relevance(explanation, domain), kind)
     inside = R
     if band is not None:
-        inside = np.compress(_in_band(explanation, domain, band), inside, axis=len(spans) * -1)
+        inside = np.compress(_in_band(explanation, domain, band), inside, axis=-len(spans))
     if time is not None:
         inside = np.compress(_in_time(explanation, domain, time), inside, axis=-1)
     return _divide(float(inside.sum()), float(R.sum()))
@@ -148,13 +148,10 @@ def as_csv(explanation: Explanation, what: str) -> str:
     writer = csv.writer(buffer, lineterminator="\n")
     channels, (domain, _) = explanation.channels, TABLES[what]
     total = float(_relevance(explanation, domain).sum())
-    rows = [
-        (*c.channel_names, *row[:4], _divide(row.relevance, total))
-        for c in channels
-        for row in table(c, what, None)
-    ]
-    writer.writerow(("channel", *Row._fields)[-len(rows[0]) :])
-    writer.writerows(sorted(rows, key=lambda row: -abs(row[-2])))
+    rows = [(c, row) for c in channels for row in table(c, what, None)]
+    writer.writerow((*["channel"] * len(channels[0].channel_names), *Row._fields))
+    for c, row in sorted(rows, key=lambda pair: -abs(pair[1].relevance)):
+        writer.writerow((*c.channel_names, *row[:4], _divide(row.relevance, total)))
     return buffer.getvalue()
 
 
@@ -258,7 +255,11 @@ def round_up(value: float) -> float:
 
 
 def strongest(rows: Sequence[Row], most: int = 3) -> tuple[list[Row], list[Row]]:
-    """The rows with most relevance in favour, and those with most against."""
-    favour = sorted((r for r in rows if r.relevance > 0), key=lambda r: -r.relevance)
-    against = sorted((r for r in rows if r.relevance < 0), key=lambda r: r.relevance)
-    return favour[:most], against[:most]
+    """The rows with most relevance in favour, and those with most against.
+
+    Less than a hundredth of the strongest is not worth a word.
+    """
+    least = max((abs(r.relevance) for r in rows), default=0.0) / 100
+    ordered = sorted((r for r in rows if abs(r.relevance) > least), key=lambda r: -abs(r.relevance))
+    favour = [r for r in ordered if r.relevance > 0]
+    return favour[:most], [r for r in ordered if r.relevance < 0][:most]

@@ -1,11 +1,15 @@
-"""Train the small spoken-digit classifier that dftlrp embeds, and write it as one ONNX file.
+"""Train the small spoken-digit classifiers that dftlrp embeds, and write each as one ONNX file.
 
 The data are the Free Spoken Digit Dataset: 8 kHz wavs called ``digit_speaker_take.wav``; takes 0
 to 4 are its official test split. The six speakers are men close to one microphone, so that most
 of this file is augmentation: other speeds, voices, rooms, microphones, levels and noises.
 
-    python train_digits.py --data recordings --out OUT                   # the embedded model
+    python train_digits.py --data recordings --out OUT                   # reads the waveform
+    python train_digits.py --data recordings --out OUT --domain stft     # or another domain
     python train_digits.py --data recordings --out OUT --held-out theo   # an unheard voice
+
+Four domains: the waveform; its spectrum and its STFT (real and imaginary parts, which a front end
+declared in the file's metadata computes); a log-mel spectrogram that the model computes itself.
 
 Needs torch, onnx, onnxruntime, scipy and soundfile. On one machine a seed fixes the result.
 """
@@ -30,6 +34,8 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from scipy.signal import resample_poly
 from torch import Tensor, nn
+
+from dftlrp.mel import filterbank
 
 RATE = 8000
 WINDOW = 8000
@@ -183,6 +189,67 @@ def augment(clips: Clips, rows: Tensor) -> Tensor:
 
 # --- what the model reads ----------------------------------------------------------------------
 
+N_FFT, HOP, BANDS, FLOOR = 256, 128, 40, 1e-5
+
+
+def spectrum(sound: Tensor) -> Tensor:
+    """Real and imaginary part of the orthonormal DFT, [B, 2, 1, WINDOW // 2 + 1]."""
+    Y = torch.fft.rfft(sound, norm="ortho")
+    return torch.stack([Y.real, Y.imag], 1)[:, :, None]
+
+
+def frames(sound: Tensor) -> Tensor:
+    """Real and imaginary part of an orthonormal STFT, [B, 2, N_FFT // 2 + 1, frames]."""
+    Y = torch.stft(
+        sound, N_FFT, HOP, window=torch.hann_window(N_FFT), pad_mode="constant",
+        normalized=True, return_complex=True,
+    )  # fmt: skip
+    return torch.stack([Y.real, Y.imag], 1)
+
+
+def bands() -> Tensor:
+    """Mel filters, [N_FFT // 2 + 1, BANDS]."""
+    return torch.from_numpy(filterbank(RATE, N_FFT, BANDS).T.astype(np.float32))
+
+
+def log_mel(sound: Tensor) -> Tensor:
+    """By how many nepers a band's power exceeds FLOOR, at least 0, [B, 1, BANDS, frames]."""
+    power = frames(sound).square().sum(1)
+    return (bands().T @ power / FLOOR).clamp_min(1).log()[:, None]
+
+
+def mel_nodes(source: str, target: str) -> tuple[list[onnx.NodeProto], dict[str, NDArray[Any]]]:
+    """Return `log_mel` as ONNX nodes and their constants, on the waveform [B, WINDOW]."""
+    half = N_FFT // 2
+    constants = {
+        "edges": np.array([0, half, 0, half]),
+        "last": np.array([-1]),
+        "hop": np.array(HOP),
+        "window": torch.hann_window(N_FFT).numpy() / N_FFT**0.5,
+        "n_fft": np.array(N_FFT),
+        "two": np.array(2, np.float32),
+        "filters": bands().numpy() / np.float32(FLOOR),
+        "one": np.array(1, np.float32),
+        "first": np.array([1]),
+    }
+    steps = [
+        ("Pad", "pad", ["edges"], {}),
+        ("Unsqueeze", "column", ["last"], {}),
+        ("STFT", "stft", ["hop", "window", "n_fft"], {"onesided": 1}),
+        ("Pow", "squares", ["two"], {}),
+        ("ReduceSum", "power", ["last"], {"keepdims": 0}),
+        ("MatMul", "bands", ["filters"], {}),
+        ("Max", "floor", ["one"], {}),
+        ("Log", "log", [], {}),
+        ("Transpose", "turned", [], {"perm": [0, 2, 1]}),
+        ("Unsqueeze", target, ["first"], {}),
+    ]
+    nodes = []
+    for kind, name, others, how in steps:
+        nodes.append(helper.make_node(kind, [source, *others], [name], name, **how))
+        source = name
+    return nodes, constants
+
 
 @dataclass(frozen=True)
 class Domain:
@@ -191,38 +258,36 @@ class Domain:
     Attributes
     ----------
     view : from sound [B, WINDOW] to what the net reads, [B, channels, height, width].
-    net : makes the untrained net; its layers bear the names that users will see.
-    shape : of the exported net's input without the batch axis; one that is [channels, width] is
-        trained with height 1 and exported without that axis.
+    layers : channels, kernel, stride and (after the ReLU) max pool of each convolution, over
+        (height, width) each.
+    shape : of the exported model's input without the batch axis; a height of 1 is left out.
+    front : what of the view the exported model does itself; makes nodes from a value to another.
+    frontend : what of the view is declared in the file's metadata, as TOML.
+    start : the first convolution's weights, if they are not random.
+    over_time : whether the last axis is time, over which the model averages.
     """
 
     view: Callable[[Tensor], Tensor]
-    net: Callable[[], nn.Sequential]
+    layers: tuple[tuple[int, tuple[int, int], tuple[int, int], tuple[int, int]], ...]
     shape: tuple[int, ...]
+    front: Callable[[str, str], Any] | None = None
+    frontend: str = ""
+    start: Callable[[], Tensor] | None = None
+    over_time: bool = True
 
 
-# channels, kernel, stride and, after the ReLU, max pool. The last layer sees about half a second.
-WAVEFORM_LAYERS = (
-    (40, 49, 4, 4),
-    (64, 5, 1, 2),
-    (96, 5, 1, 2),
-    (96, 5, 1, 2),
-    (128, 5, 1, 2),
-    (128, 5, 1, 2),
-    (128, 3, 1, 1),
-)
-
-
-def convolution(channels: int, width: int, kernel: int, stride: int) -> nn.Conv2d:
-    return nn.Conv2d(channels, width, (1, kernel), (1, stride), (0, kernel // 2), bias=False)
+def flat(*layers: tuple[int, int, int, int]) -> tuple[Any, ...]:
+    """Layers over the width alone."""
+    return tuple(
+        (wide, (1, kernel), (1, stride), (1, pool)) for wide, kernel, stride, pool in layers
+    )
 
 
 class Scale(nn.Module):
     """Divide each channel by its root mean square over a batch: BatchNorm without any bias.
 
     No layer has a bias: a sound twice as loud has logits twice as large and the same answer, and
-    no relevance is absorbed. A positive factor passes ReLU and max pool, so that it can stand
-    behind them, where it is cheaper, and still be folded into the convolution before them.
+    no relevance is absorbed.
     """
 
     power: Tensor
@@ -233,8 +298,8 @@ class Scale(nn.Module):
         self.register_buffer("power", torch.ones(channels))
 
     def factor(self, power: Tensor) -> Tensor:
-        """Return the positive factors [channels, 1, 1]."""
-        return (self.weight.abs() / (power + 1e-9).sqrt())[:, None, None]
+        """Return the factors [channels, 1, 1]."""
+        return (self.weight / (power + 1e-9).sqrt())[:, None, None]
 
     def forward(self, x: Tensor) -> Tensor:
         """Return x [B, channels, height, width] with channels of unit power."""
@@ -244,33 +309,95 @@ class Scale(nn.Module):
         return x * self.factor(power)
 
 
-def filterbank(count: int, kernel: int) -> Tensor:
+def mel_filters(count: int, kernel: int) -> Tensor:
     """Return [count, kernel]: windowed sines and cosines, evenly spaced on the mel scale."""
     mel = torch.linspace(150, 2050, count // 2)
     turns = 700 * (10 ** (mel / 2595) - 1) / RATE * 2 * torch.pi
     phase = turns[:, None] * (torch.arange(kernel) - kernel // 2)
-    return torch.cat([phase.cos(), phase.sin()]) * torch.hann_window(kernel + 2)[1:-1] / kernel
+    window = torch.hann_window(kernel + 2)[1:-1] / kernel
+    return torch.cat([phase.cos(), phase.sin()]) * window
 
 
-def waveform_net() -> nn.Sequential:
-    net, channels = nn.Sequential(), 1
-    for i, (width, kernel, stride, pool) in enumerate(WAVEFORM_LAYERS, 1):
-        net.add_module(f"conv{i}", convolution(channels, width, kernel, stride))
-        net.add_module(f"relu{i}", nn.ReLU())
-        if pool > 1:
-            net.add_module(f"pool{i}", nn.MaxPool2d((1, pool)))
+def time_filters(count: int, kernel: int) -> Tensor:
+    """Return [count, 2, 1, kernel]: over a spectrum, each hears one moment of the recording."""
+    moment = torch.linspace(0.02, 0.98, count // 2)  # of the WINDOW
+    phase = 2 * torch.pi * moment[:, None] * (torch.arange(kernel) - kernel // 2)
+    window = torch.hann_window(kernel + 2)[1:-1] / kernel
+    even, odd = phase.cos() * window, phase.sin() * window
+    re, im = torch.cat([even, odd]), torch.cat([-odd, even])  # of Y exp(2 pi i k n / N)
+    return torch.stack([re, im], 1)[:, :, None]
+
+
+def net_of(domain: Domain) -> nn.Sequential:
+    net, channels = nn.Sequential(), 2 if domain.shape[0] == 2 else 1
+    for i, (width, kernel, stride, pool) in enumerate(domain.layers, 1):
+        pads = (kernel[0] // 2, kernel[1] // 2)
+        conv = nn.Conv2d(channels, width, kernel, stride, pads, bias=False)
+        net.add_module(f"conv{i}", conv)
         net.add_module(f"norm{i}", Scale(width))
+        net.add_module(f"relu{i}", nn.ReLU())
+        if pool != (1, 1):
+            net.add_module(f"pool{i}", nn.MaxPool2d(pool))
         channels = width
-    start = filterbank(*WAVEFORM_LAYERS[0][:2])[:, None, None]
-    net.get_submodule("conv1").weight = nn.Parameter(start)
-    net.add_module("average", nn.AdaptiveAvgPool2d(1))
+    if domain.start:
+        net.get_submodule("conv1").weight = nn.Parameter(domain.start())
+    if domain.over_time:
+        net.add_module("average", nn.AdaptiveAvgPool2d((None, 1)))
     net.add_module("flatten", nn.Flatten())
+    features = net.eval()(domain.view(torch.zeros(1, WINDOW))).shape[1]
     net.add_module("dropout", nn.Dropout(0.2))
-    net.add_module("logits", nn.Linear(channels, len(WORDS), bias=False))
+    net.add_module("logits", nn.Linear(features, len(WORDS), bias=False))
     return net
 
 
-DOMAINS = {"waveform": Domain(lambda sound: sound[:, None, None], waveform_net, (1, WINDOW))}
+SPECTRUM = """[frontend]
+rate = 8000
+transform = "dft"
+orthonormal = true
+power = false
+layout = ["batch", "part", "frequency"]
+"""
+STFT = f"""[frontend]
+rate = 8000
+n_fft = {N_FFT}
+hop = {HOP}
+orthonormal = true
+power = false
+samples = {WINDOW}
+layout = ["batch", "part", "frequency", "time"]
+"""
+
+
+def plane(*channels: int) -> tuple[Any, ...]:
+    """Layers of 3 x 3 taps and pools of 2 x 2."""
+    return tuple((wide, (3, 3), (1, 1), (2, 2)) for wide in channels)
+
+
+DOMAINS = {
+    "waveform": Domain(
+        lambda sound: sound[:, None, None],
+        # the last layer sees about half a second
+        flat((40, 49, 4, 4), (64, 5, 1, 2), (96, 5, 1, 2), (96, 5, 1, 2), (128, 5, 1, 2),
+             (128, 5, 1, 2), (128, 3, 1, 1)),
+        (1, WINDOW),
+        start=lambda: mel_filters(40, 49)[:, None, None],
+    ),
+    "spectrum": Domain(
+        spectrum,
+        flat((64, 33, 8, 4), (96, 5, 1, 2), (96, 5, 1, 2), (96, 5, 1, 2)),
+        (2, WINDOW // 2 + 1),
+        frontend=SPECTRUM,
+        start=lambda: time_filters(64, 33),
+        over_time=False,
+    ),
+    "stft": Domain(
+        frames,
+        plane(16, 32, 64, 96),
+        (2, N_FFT // 2 + 1, WINDOW // HOP + 1),
+        frontend=STFT,
+    ),
+    "mel": Domain(log_mel, plane(24, 48, 96), (WINDOW,), front=mel_nodes),
+}  # fmt: skip
 
 
 # --- training ----------------------------------------------------------------------------------
@@ -292,7 +419,7 @@ def follow(average: nn.Module, net: nn.Module, step: int) -> None:
 
 def train(domain: Domain, clips: Clips, epochs: int, size: int = 32) -> nn.Sequential:
     """Return the average over the last steps of a net trained on freshly augmented clips."""
-    net = domain.net().train()
+    net = net_of(domain).train()
     average = copy.deepcopy(net).eval()
     optimiser = torch.optim.AdamW(net.parameters(), lr=3e-3, weight_decay=0.05)
     steps = epochs * (len(clips) // size)
@@ -305,6 +432,7 @@ def train(domain: Domain, clips: Clips, epochs: int, size: int = 32) -> nn.Seque
             loss = loss_of(net(domain.view(augment(clips, rows))), clips.digit[rows])
             optimiser.zero_grad()
             loss.backward()
+            nn.utils.clip_grad_norm_(net.parameters(), 1.0)
             optimiser.step()
             schedule.step()
             follow(average, net, step)
@@ -349,41 +477,47 @@ def node_of(layer: nn.Module, name: str, source: str, rank: int) -> onnx.NodePro
             kind, how = "Conv", window_of(layer, rank) | pads
         case nn.MaxPool2d():
             kind, how = "MaxPool", window_of(layer, rank)
+        case nn.AdaptiveAvgPool2d():
+            kind, how = "ReduceMean", {"axes": [-1]}
         case nn.Linear():
             kind, how = "Gemm", {"transB": 1}
         case _:
-            kinds = {nn.ReLU: "Relu", nn.AdaptiveAvgPool2d: "GlobalAveragePool"}
-            kind = kinds.get(type(layer), "Flatten")
+            kind = "Relu" if isinstance(layer, nn.ReLU) else "Flatten"
     if kind in ("Conv", "Gemm"):
         inputs.append(f"{name}.weight")
     return helper.make_node(kind, inputs, [name], name, **how)
 
 
-def weights_of(net: nn.Sequential, rank: int) -> list[onnx.TensorProto]:
+def weights_of(net: nn.Sequential, rank: int) -> dict[str, NDArray[Any]]:
     layers, arrays = dict(net.named_children()), {}
     for key, layer in layers.items():
         if isinstance(layer, nn.Conv2d):
             arrays[key] = folded(layer, layers[key.replace("conv", "norm")], rank)
         elif isinstance(layer, nn.Linear):
             arrays[key] = layer.weight
-    return [numpy_helper.from_array(a.detach().numpy(), f"{k}.weight") for k, a in arrays.items()]
+    return {f"{key}.weight": a.detach().numpy() for key, a in arrays.items()}
 
 
-def graph_of(net: nn.Sequential, name: str, shape: tuple[int, ...]) -> onnx.GraphProto:
+def graph_of(net: nn.Sequential, name: str, domain: Domain) -> onnx.GraphProto:
     """Return the inference graph: scales folded into the convolutions, no dropout."""
-    nodes, value, rank = [], name, len(shape) - 1
+    source = "waveform" if domain.front else name
+    nodes, arrays = domain.front(source, name) if domain.front else ([], {})
+    rank = 2 if domain.front else len(domain.shape) - 1
+    value = name
     for key, layer in net.named_children():
         if not isinstance(layer, Scale | nn.Dropout):
             nodes.append(node_of(layer, key, value, rank))
             value = key
-    read = helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", *shape])
+    read = helper.make_tensor_value_info(source, TensorProto.FLOAT, ["batch", *domain.shape])
     said = helper.make_tensor_value_info(value, TensorProto.FLOAT, ["batch", len(WORDS)])
-    return helper.make_graph(nodes, "digits", [read], [said], weights_of(net, rank))
+    weights = arrays | weights_of(net, rank)
+    tensors = [numpy_helper.from_array(a, key) for key, a in weights.items()]
+    return helper.make_graph(nodes, "digits", [read], [said], tensors)
 
 
 def export(net: nn.Sequential, name: str, domain: Domain, facts: dict[str, str]) -> onnx.ModelProto:
     opset = [helper.make_opsetid("", 17)]
-    model = helper.make_model(graph_of(net, name, domain.shape), opset_imports=opset, ir_version=8)
+    model = helper.make_model(graph_of(net, name, domain), opset_imports=opset, ir_version=8)
     model.producer_name = "dftlrp examples/train_digits.py"
     helper.set_model_props(model, facts)
     model = onnx.shape_inference.infer_shapes(model, strict_mode=True)
@@ -396,7 +530,8 @@ def parity(model: onnx.ModelProto, domain: Domain, net: nn.Module, takes: list[T
     session = onnxruntime.InferenceSession(model.SerializeToString())
     paths = [t.path for t in takes]
     sound = torch.from_numpy(np.stack([centred(path) for path in paths]))
-    seen = domain.view(sound).reshape(-1, *domain.shape).numpy()
+    read = sound if domain.front else domain.view(sound)
+    seen = read.reshape(-1, *domain.shape).numpy()
     said = session.run(None, {session.get_inputs()[0].name: seen})[0]
     return float(np.abs(said - logits_of(domain, net, paths).numpy()).max())
 
@@ -404,7 +539,9 @@ def parity(model: onnx.ModelProto, domain: Domain, net: nn.Module, takes: list[T
 def facts_of(args: argparse.Namespace, clips: int, tested: int, score: float) -> dict[str, str]:
     """Return the metadata that goes into the file."""
     on = "takes 0 to 4" if args.held_out == "none" else f"speaker {args.held_out}"
+    declared = DOMAINS[args.domain].frontend
     return {
+        **({"frontend": declared} if declared else {}),
         "sample_rate": str(RATE),
         "labels": json.dumps(WORDS),
         "description": f"Spoken English digit, 1 s at 8 kHz, read as a {args.domain}.",

@@ -1,4 +1,4 @@
-"""Explanations made by hand, for the tests of sound, figures and report.
+"""Explanations made by hand, for the tests of sound, figures, report and numbers.
 
 The signal is two tones, 440 Hz in the first half and 1250 Hz in the second (at 8000 Hz).  The
 multiplier m is the signal with the low tone kept and the high tone times -0.4: the first tone
@@ -7,6 +7,7 @@ speaks for the target, the second against it, so the right picture and sound are
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from scipy import fft
 
 from dftlrp.explanation import Explanation
 from dftlrp.ledger import Ledger, LedgerRow
+from dftlrp.mel import mel_frequencies, partition
 from dftlrp.spectral import dft_lrp, stft_for, stft_lrp
 
 LABELS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
@@ -70,6 +72,50 @@ def explanation(
                        "backend": "numpy", "versions": {"dftlrp": "0.1.0", "numpy": "2.4.0"}},
     }  # fmt: skip
     return Explanation(**{**fields, **changed})
+
+
+def stacked(*parts: Explanation, **changed: Any) -> Explanation:
+    """Several channels: the arrays of explanations of one channel each, one above the other."""
+    groups = {
+        g: {d: np.stack([getattr(p, g)[d] for p in parts]) for d in parts[0].domains}
+        for g in ("signal", "relevance")
+    }
+    return replace(parts[0], **{**groups, **changed})
+
+
+def quake(count: int = 3000, rate: float = 100.0) -> Explanation:
+    """Three components of a seismogram: two bursts each, the second one against the target."""
+    noise = np.random.default_rng(0).normal(size=(3, count))
+    loud = np.array([[1.0], [0.6], [0.3]])
+    rows = loud * two_tones(count) + 0.01 * noise
+    parts = [
+        explanation(x, "P", rate, total=3.0 * a) for x, a in zip(rows, loud[:, 0], strict=True)
+    ]
+    return stacked(*parts, channel_names=("Z", "N", "E"), ledger=ledger(5.7))
+
+
+def with_mel(e: Explanation, bands: int = 24) -> Explanation:
+    """Also in mel bands: cells pooled with weights that sum to 1 in each bin."""
+    _, seconds = e.axes["time-frequency"]
+    *pooling, between = partition(e.rate, e.stft["n_fft"], bands)
+    centres = mel_frequencies(bands + 2, 0.0, e.rate / 2)[1:-1]
+    cells, R = e.signal["time-frequency"], e.relevance["time-frequency"]
+    return replace(
+        e,
+        signal={**e.signal, "mel": np.sqrt(pooling @ np.abs(cells) ** 2)},
+        relevance={**e.relevance, "mel": pooling @ R},
+        axes={**e.axes, "mel": (centres, seconds)},
+        rest={**e.rest, "mel": float((between @ R).sum())},
+    )
+
+
+def with_input(e: Explanation, features: np.ndarray, relevance: np.ndarray) -> Explanation:
+    """Also at what the model itself reads."""
+    return replace(
+        e,
+        signal={**e.signal, "input": features},
+        relevance={**e.relevance, "input": relevance},
+    )
 
 
 def ledger(total: float) -> Ledger:

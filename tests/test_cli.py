@@ -19,8 +19,8 @@ import dftlrp
 from dftlrp.cli import main
 
 FILES = {
-    "report.html", "figure.png", "explanation.npz", "original.wav", "heatmap.wav", "rectified.wav",
-    "negative.wav", "resynthesis.wav",
+    "report.html", "figure.png", "explanation.npz", "bands.csv", "segments.csv",
+    "original.wav", "heatmap.wav", "rectified.wav", "negative.wav", "resynthesis.wav",
 }  # fmt: skip
 
 
@@ -160,7 +160,7 @@ def test_domains_are_separated_by_spaces_or_commas(here):
     assert explain("--domains", "frequency", "time").domains == ("frequency", "time")
     assert explain("--domains", "time-frequency,time").domains == ("time-frequency", "time")
     assert explain("--domains", "frequency").domains == ("frequency",)
-    assert names("dftlrp-out") == {"report.html", "figure.png", "explanation.npz"}
+    assert names("dftlrp-out") == {"report.html", "figure.png", "explanation.npz", "bands.csv"}
 
 
 def test_composite_rules_and_seed_are_passed_on(here):
@@ -276,7 +276,7 @@ REFUSED: dict[str, tuple[list[str], str]] = {
     "a folder for a model": ([".", A], "folder"),
     "a folder for a recording": ([M, "."], "folder"),
     "an unsupported op": (["lstm.onnx", A], "y (LSTM)"),
-    "an input of two channels": (["stereo.onnx", A], "one channel"),
+    "an input of two channels": (["stereo.onnx", A], "reads 2 channels"),
     "an input of another rank": (["image.onnx", A], "(1, 1, 8, 8)"),
     "a setting without a value": (["setting.onnx", A], "--bind n=VALUE"),
     "a setting of the wrong type": (["setting.onnx", A, "--bind", "n=1.5"], "cannot bind 'n'"),
@@ -298,7 +298,7 @@ REFUSED: dict[str, tuple[list[str], str]] = {
     "a negative target": ([M, A, "--target=-1"], "'-1'"),
     "an unknown versus": ([M, A, "--versus", "hgh"], "'hgh'"),
     "an unknown preset": ([M, A, "--composite", "Epsilon+"], "EpsilonPlus"),
-    "an unknown domain": ([M, A, "--domains", "mel"], "time-frequency"),
+    "an unknown domain": ([M, A, "--domains", "cepstrum"], "time-frequency"),
     "no domain": ([M, A, "--domains", ","], "no domain"),
     "an unknown seed": ([M, A, "--seed-kind", "logits"], "contrast"),
     "an unknown output": ([M, A, "--output", "y"], "scores"),

@@ -7,7 +7,7 @@ import pytest
 from explanations import explanation, two_tones
 from matplotlib.colors import to_rgb
 
-from dftlrp.plot import (
+from dftlrp.panels import (
     NEGATIVE,
     PALE_NEGATIVE,
     PALE_POSITIVE,
@@ -15,10 +15,8 @@ from dftlrp.plot import (
     add_up,
     add_up_cells,
     diverging,
-    figure,
-    image,
-    save_figure,
 )
+from dftlrp.plot import figure, image, save_figure
 from dftlrp.types import InputError
 
 

@@ -57,7 +57,7 @@ def page():
 @pytest.fixture
 def fast(monkeypatch):
     """Leave out the pictures, where only words are looked at."""
-    monkeypatch.setattr("dftlrp.report.image", lambda fig: b"")
+    monkeypatch.setattr("dftlrp.report.media.image", lambda fig, dpi: b"")
 
 
 def test_the_page_says_why(page):

@@ -8,33 +8,51 @@ product <y, z> = Re sum y conj(z) and the multiplier m of a signal (its relevanc
 * the model reads y:  R' = Re(y conj(g)) there, m = T^T g, and R = x m in time.
 
 That is the LRP-0 rule of "Explainable AI for Time Series via Virtual Inspection Layers"
-(arXiv 2303.06365) without its matrices.  `domains` holds the pairs, `lrp` the four functions.
+(arXiv 2303.06365) without its matrices.  `domains`, `stft`, `more` and `custom` hold the pairs,
+`carry` the two functions for any of them, `lrp` the four for DFT and STFT.
 """
 
+from dftlrp.spectral.carry import (
+    DomainRelevance,
+    SignalRelevance,
+    relevance_from,
+    relevance_in,
+)
+from dftlrp.spectral.custom import Custom
 from dftlrp.spectral.domains import Dft, Domain, inner
 from dftlrp.spectral.lrp import (
     DftRelevance,
-    SignalRelevance,
     StftRelevance,
     dft_lrp,
     inverse_dft_lrp,
     inverse_stft_lrp,
     stft_lrp,
 )
+from dftlrp.spectral.mel import Mel, MelRelevance
+from dftlrp.spectral.more import Dct, Resample, Wavelet
 from dftlrp.spectral.stft import Stft
 from dftlrp.spectral.windows import stft_for
 
 __all__ = [
+    "Custom",
+    "Dct",
     "Dft",
     "DftRelevance",
     "Domain",
+    "DomainRelevance",
+    "Mel",
+    "MelRelevance",
+    "Resample",
     "SignalRelevance",
     "Stft",
     "StftRelevance",
+    "Wavelet",
     "dft_lrp",
     "inner",
     "inverse_dft_lrp",
     "inverse_stft_lrp",
+    "relevance_from",
+    "relevance_in",
     "stft_for",
     "stft_lrp",
 ]

@@ -236,7 +236,7 @@ def quotient(R: Real, by: Real, axes: int = 1, size: int | None = None) -> tuple
     with np.errstate(all="ignore"):
         m = R / by
         # NaN fails both comparisons.  (A dot product would be threaded, and slow when busy.)
-        if m.max() <= limit and m.min() >= -limit:
+        if m.max(initial=0) <= limit and m.min(initial=0) >= -limit:
             return m, 0
     checks.finite(R, "relevance")
     bad = ~(np.abs(m) <= limit)

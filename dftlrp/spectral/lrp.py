@@ -8,6 +8,7 @@ max W / min W, which is 1 for a constant overlap, and with s = a only its square
 
 from __future__ import annotations
 
+import os
 from typing import NamedTuple
 
 import numpy as np
@@ -23,6 +24,7 @@ from dftlrp.spectral.carry import (
 )
 from dftlrp.spectral.domains import Dft
 from dftlrp.spectral.stft import Boundary, Layout, Stft
+from dftlrp.spectral.stream import source, stft_to_files
 from dftlrp.spectral.windows import Window
 from dftlrp.types import AnyArray, Complex, InputError, Real
 
@@ -123,6 +125,8 @@ def stft_lrp(
     synthesis_window: Window | None = None,
     layout: Layout = "frames",
     boundary: Boundary = "zeros",
+    out: str | os.PathLike[str] | None = None,
+    block: int | None = None,
 ) -> StftRelevance:
     """Carry relevance from time to time-frequency: R'_tk = w_k Re(Y_tk conj(C_tk)).
 
@@ -136,17 +140,32 @@ def stft_lrp(
     window, n_fft, hop, synthesis_window, layout, boundary
         As in `Stft`.  The synthesis window decides how relevance is shared among frames that
         overlap; None means the analysis window.
+    out : path, optional
+        A folder.  Then the signal is read, and ``spectrum.npy``, ``relevance.npy`` and
+        ``phase.npy`` are written there, block by block: hours fit in little memory if signal and
+        relevance are memory maps, ``np.load(path, mmap_mode="r")``.  Bit-equal to the result in
+        memory; nothing half-written is left behind.  Not for layout ``"full"``.
+    block : int, optional
+        With `out`: frames per block (rounded up to whole FFT calls); None: about 2^20 samples.
 
     Returns
     -------
     StftRelevance
         ``spectrum``, ``relevance``, ``rest``, ``phase``, ``domain``; frequency before frames.
+        With `out`, spectrum, relevance and phase are read-only memory maps.
 
     Raises
     ------
     InputError
-        As `dft_lrp` and `Stft`.
+        As `dft_lrp` and `Stft`; `block` without `out`; a folder that cannot be written.
     """
+    if out is not None:
+        what = source(signal, relevance, multiplier)
+        n = what.signal.shape[-1]
+        domain = Stft(n, window, n_fft, hop, synthesis_window, layout, boundary)
+        return StftRelevance(*stft_to_files(domain, what, out, block), domain)
+    if block is not None:
+        raise InputError("block is for streaming to files; pass out, a folder, too")
     x, given, name = read_signal(signal, relevance, multiplier)
     domain = Stft(x.shape[-1], window, n_fft, hop, synthesis_window, layout, boundary)
     return StftRelevance(*to_coefficients(domain, x, given, name), domain)
