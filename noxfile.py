@@ -16,7 +16,7 @@ def tests(session: nox.Session) -> None:
 @nox.session
 def oracles(session: nox.Session) -> None:
     """All tests, with the peers that they compare with."""
-    session.install("-e", ".[test,browser]", TORCH)
+    session.install("-e", ".[test,browser,wavelets]", TORCH, "librosa")
     session.install("--no-deps", "zennit==0.5.1", "torchvision")
     session.run("pytest", "-q", "-m", "", *session.posargs)
 

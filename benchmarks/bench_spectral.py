@@ -15,6 +15,9 @@ import json
 import os
 import platform
 import statistics
+import subprocess
+import sys
+import tempfile
 import time
 import tracemalloc
 from collections.abc import Callable
@@ -32,6 +35,19 @@ Run = Callable[[], Any]
 Row = dict[str, Any]
 # A whole run must fit: 16 rows of 2^22 samples and their spectra need 4 GB.
 BATCH_LIMIT = 2**24
+STREAM = """
+import sys, time
+from pathlib import Path
+import numpy as np
+from dftlrp.spectral import stft_lrp
+x, R = (np.load(f"{sys.argv[1]}/{name}.npy", mmap_mode="r") for name in ("x", "R"))
+start = time.perf_counter()
+stft_lrp(x, R, out=f"{sys.argv[1]}/out")
+seconds = time.perf_counter() - start
+status = Path("/proc/self/status").read_text() if Path("/proc").exists() else ""
+peak = [int(line.split()[1]) / 1e3 for line in status.splitlines() if line.startswith("VmHWM")]
+print(seconds, *(peak or ["nan"]))
+"""
 
 
 def machine() -> dict[str, str]:
@@ -167,6 +183,29 @@ def stft_row(seconds_long: int, repeats: int, **options: Any) -> Row:
     }
 
 
+def stream_row(minutes: int) -> Row:
+    """Time `stft_lrp(..., out=...)` from and to files, 16 kHz, in a process of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        for name in ("x", "R"):
+            array = np.lib.format.open_memmap(
+                Path(folder) / f"{name}.npy", "w+", shape=(minutes * 960000,)
+            )
+            for start in range(0, len(array), 960000):
+                array[start : start + 960000] = draw(960000)
+            del array
+        run = subprocess.run(
+            [sys.executable, "-c", STREAM, folder], capture_output=True, text=True, check=True
+        )
+        size = sum(path.stat().st_size for path in (Path(folder) / "out").iterdir())
+    seconds, most = map(float, run.stdout.split())
+    return {
+        "minutes": minutes,
+        "seconds": seconds,
+        "peak MB (whole process)": most,
+        "result MB": size / 1e6,
+    }
+
+
 def full_row(n: int, repeats: int) -> Row:
     """Time the paper's layout; its matrices would need 4 N^2 T bytes per layer, in float16."""
     x, R = draw(2, n)
@@ -193,7 +232,7 @@ def table(title: str, rows: list[Row]) -> None:
 
 def repeats_for(samples: int, quick: bool) -> int:
     most = 2**20 if quick else 2**23
-    return max(3, min(101, most // samples))
+    return max(3, min(501, most // samples))
 
 
 def main() -> None:
@@ -215,12 +254,14 @@ def main() -> None:
             stft_row(10 if args.quick else 60, 15, boundary=boundary)
             for boundary in ("zeros", "center", None)
         ],
+        "stream": [stream_row(m) for m in ((1,) if args.quick else (10, 60))],
         "full": [full_row(n, 3) for n in (2560, 8000)],
     }
     print("  ".join(f"{k}: {v}" for k, v in report["machine"].items()))
     table("DFT-LRP against the paper's matrices (one signal, float64)", report["dense"])
     table("DFT-LRP against two bare FFTs and a product (growth, and primes)", report["fft"])
     table("STFT-LRP, window 400, hop 160, 16 kHz, against two framed FFTs", report["stft"])
+    table("STFT-LRP from and to files, window 400, hop 160, 16 kHz", report["stream"])
     table("STFT-LRP in the paper's layout, window 455, hop 35", report["full"])
     if args.json:
         args.json.write_text(json.dumps(report, indent=1, default=float) + "\n")

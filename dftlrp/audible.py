@@ -18,7 +18,7 @@ A product with R modulates the signal sample by sample, which sounds like clicks
 lets pass what spoke for the output and sounds like the recording.
 
 Several channels make sounds of as many channels, each from its own signal and relevance; gains
-and the q of the mask are common to all, so that they compare.
+and q (the largest of any channel) are common to all, so that they compare.
 
 What is done to every sound, and nothing else:
 
@@ -188,6 +188,8 @@ def unheard(explanation: Explanation) -> str:
 def soft_mask(relevance: Real, spectrum: AnyArray) -> Real:
     """min(1, R+ / q), q the 99th percentile of R+ over the positive cells that hold signal.
 
+    Of several channels the one with the largest q sets it for all, so that they compare.
+
     Parameters
     ----------
     relevance : (..., F, T) real
@@ -201,11 +203,11 @@ def soft_mask(relevance: Real, spectrum: AnyArray) -> Real:
         All zeros if no cell with signal has positive relevance.
     """
     positive = np.where(spectrum != 0, np.maximum(relevance, 0.0), 0.0)
-    heard = positive[positive > 0]
-    if heard.size == 0:
+    channels = positive.reshape(-1, *positive.shape[-2:])
+    tops = [np.percentile(c[c > 0], MASK_PERCENTILE) for c in channels if np.any(c > 0)]
+    if not tops:
         return np.zeros_like(positive)
-    top = np.percentile(heard, MASK_PERCENTILE)
-    return np.asarray(np.minimum(1.0, positive / top))
+    return np.asarray(np.minimum(1.0, positive / max(tops)))
 
 
 def replace_file(path: str | os.PathLike[str], data: bytes) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from numbers import Real as Number
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -125,16 +125,17 @@ def table(
     domain, unit = TABLES[what]
     R = _relevance(explanation, domain)
     R = R.reshape(-1, R.shape[-1]).sum(axis=0)
-    axis = np.asarray(explanation.axes[domain], np.float64)
-    edges = _edges(explanation, what, width)
-    # As in a share, points on an edge belong to what it starts; the last edge is Nyquist's.
-    place = np.searchsorted(edges - TOLERANCE * _spacing(axis), axis, side="right") - 1
-    place = np.clip(place, 0, len(edges) - 2)
+    axis, rate = np.asarray(explanation.axes[domain], np.float64), explanation.rate
+    if what == "bands" and width is None and rate >= AUDIO_HZ:
+        place, edge = _thirds(axis, rate / 2)
+    else:
+        end = rate / 2 if what == "bands" else len(axis) / rate
+        place, edge = _equal(axis, end, _width(width, what, rate))
     starts = np.flatnonzero(np.diff(place, prepend=-1))
-    sums, total = np.add.reduceat(R, starts), float(R.sum())
+    sums, total = map(float, np.add.reduceat(R, starts)), float(R.sum())
     rows = [
-        Row(float(edges[k]), float(edges[k + 1]), unit, float(s), _divide(float(s), total))
-        for k, s in zip(place[starts], sums, strict=True)
+        Row(edge(k), edge(k + 1), unit, amount, _divide(amount, total))
+        for k, amount in zip(map(int, place[starts]), sums, strict=True)
     ]
     return sorted(rows, key=lambda row: -abs(row.relevance))[:count]
 
@@ -229,22 +230,29 @@ def _divide(part: float, whole: float) -> float:
     return part / whole if whole else math.nan
 
 
-def _edges(explanation: Explanation, what: str, width: float | None) -> Real:
-    """Edges of the bands or segments, (count + 1,); the last lies at or behind the last point."""
-    rate, points = explanation.rate, np.asarray(explanation.axes[TABLES[what][0]])
-    end = rate / 2 if what == "bands" else len(points) / rate
-    if width is None and what == "bands" and rate >= AUDIO_HZ:
-        inner = 1000 * 10 ** ((np.arange(-17, 60) - 0.5) / 10)
-        return np.array([0.0, *inner[inner < end * (1 - TOLERANCE)], end])
+def _thirds(axis: Real, end: float) -> tuple[AnyArray, Callable[[int], float]]:
+    """Number of each point's band of a third of an octave, (K,), and where band k starts."""
+    inner = 1000 * 10 ** ((np.arange(-17, 60) - 0.5) / 10)
+    edges = np.array([0.0, *inner[inner < end * (1 - TOLERANCE)], end])
+    place = np.searchsorted(edges[1:-1], axis, side="right")
+    return place, lambda k: float(edges[k])
+
+
+def _equal(axis: Real, end: float, width: float) -> tuple[AnyArray, Callable[[int], float]]:
+    """Number of each point's band or segment of a width, (N,), and where number k starts."""
+    last = math.ceil(end / width * (1 - TOLERANCE)) - 1  # what lies at the end belongs to it
+    place = np.minimum(np.floor((axis + TOLERANCE * _spacing(axis)) / width), max(last, 0))
+    return place, lambda k: min(float(f"{k * width:.12g}"), end)
+
+
+def _width(width: float | None, what: str, rate: float) -> float:
+    """The width given, or one that suits the rate."""
     if width is None:
-        least = end / BANDS if what == "bands" else SEGMENT_SAMPLES / rate
-        width = round_up(least) if what == "bands" else max(SEGMENT_SECONDS, round_up(least))
-    elif not (isinstance(width, Number) and 0 < width < math.inf):
+        segment = max(SEGMENT_SECONDS, round_up(SEGMENT_SAMPLES / rate))
+        return round_up(rate / 2 / BANDS) if what == "bands" else segment
+    if not (isinstance(width, Number) and 0 < width < math.inf):
         raise InputError(f"width {width!r}: a positive number is needed")
-    elif width < _spacing(points) / 2:
-        raise InputError(f"width {width:g} is too small: points lie {_spacing(points):g} apart")
-    count = max(1, math.ceil(end / width * (1 - TOLERANCE)))
-    return np.array([*(float(f"{k * width:.12g}") for k in range(count)), end])
+    return float(width)
 
 
 def round_up(value: float) -> float:

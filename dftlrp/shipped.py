@@ -19,4 +19,4 @@ def embedded(name: str) -> Path:
     """
     if name not in FILES:
         raise InputError(f"nothing named {name!r} is shipped: choose one of {', '.join(FILES)}")
-    return Path(__file__).parent / "embedded" / FILES[name]
+    return Path(__file__).parent / "assets" / FILES[name]

@@ -172,8 +172,11 @@ def noise(count: int) -> Tensor:
     return sound / sound.square().mean(1, keepdim=True).sqrt()
 
 
-def augment(clips: Clips, rows: Tensor) -> Tensor:
-    """Return [B, WINDOW] in [-1, 1]: the chosen clips as other voices, rooms and devices."""
+def augment(clips: Clips, rows: Tensor, quietest: float) -> Tensor:
+    """Return [B, WINDOW] in [-1, 1]: the chosen clips as other voices, rooms and devices.
+
+    Peaks lie between ``quietest`` and 6 decibels of full scale (cut off there).
+    """
     count = len(rows)
     severity = torch.rand(count, 1)
     spectrum = torch.fft.rfft(place(clips, rows), FFT) * microphone(severity) * room(severity)
@@ -183,7 +186,7 @@ def augment(clips: Clips, rows: Tensor) -> Tensor:
     sound = sound + noise(count) * level * power.sqrt()
     sound = sound / sound.abs().amax(1, keepdim=True).clamp_min(1e-9)
     sound = sound + uniform((count, 1), -0.1, 0.1) * sometimes(count, 0.3)
-    gain = 10 ** (uniform((count, 1), -12, 6) / 20)
+    gain = 10 ** (uniform((count, 1), quietest, 6) / 20)
     return (sound * gain * (1 - 2 * sometimes(count, 0.5))).clamp(-1, 1)
 
 
@@ -264,6 +267,8 @@ class Domain:
     front : what of the view the exported model does itself; makes nodes from a value to another.
     frontend : what of the view is declared in the file's metadata, as TOML.
     start : the first convolution's weights, if they are not random.
+    quietest : peak of the quietest sounds to train on, decibels; a net that is linear in the level
+        needs no quiet ones, one behind a logarithm does.
     over_time : whether the last axis is time, over which the model averages.
     """
 
@@ -274,6 +279,7 @@ class Domain:
     frontend: str = ""
     start: Callable[[], Tensor] | None = None
     over_time: bool = True
+    quietest: float = -12.0
 
 
 def flat(*layers: tuple[int, int, int, int]) -> tuple[Any, ...]:
@@ -396,7 +402,7 @@ DOMAINS = {
         (2, N_FFT // 2 + 1, WINDOW // HOP + 1),
         frontend=STFT,
     ),
-    "mel": Domain(log_mel, plane(24, 48, 96), (WINDOW,), front=mel_nodes),
+    "mel": Domain(log_mel, plane(24, 48, 96), (WINDOW,), front=mel_nodes, quietest=-42.0),
 }  # fmt: skip
 
 
@@ -429,7 +435,8 @@ def train(domain: Domain, clips: Clips, epochs: int, size: int = 32) -> nn.Seque
     for epoch in range(epochs):
         total = 0.0
         for rows in batches(clips, size):
-            loss = loss_of(net(domain.view(augment(clips, rows))), clips.digit[rows])
+            sound = augment(clips, rows, domain.quietest)
+            loss = loss_of(net(domain.view(sound)), clips.digit[rows])
             optimiser.zero_grad()
             loss.backward()
             nn.utils.clip_grad_norm_(net.parameters(), 1.0)

@@ -11,8 +11,8 @@ from models import LABELS, listener, model, normal, saved, value
 from onnx import TensorProto, helper
 
 import dftlrp
-from dftlrp.domains import DEFAULT as DOMAINS
 from dftlrp.composites import PRESETS
+from dftlrp.domains import DEFAULT as DOMAINS
 from dftlrp.types import DftlrpError, InputError, ModelError
 
 RATE = 8000
@@ -394,7 +394,8 @@ def test_settings_are_bound_and_outputs_chosen(tmp_path, sound):
 @pytest.mark.parametrize(
     ("change", "words"),
     [({"domains": ["tme"]}, r"'tme'.*time-frequency"), ({"domains": []}, "no domain"),
-     ({"domains": "cepstrum"}, "'cepstrum'"), ({"composite": "Epsilon+"}, r"'Epsilon\+'.*EpsilonPlus"),
+     ({"domains": "cepstrum"}, "'cepstrum'"),
+     ({"composite": "Epsilon+"}, r"'Epsilon\+'.*EpsilonPlus"),
      ({"overrides": {"firts": "flat"}}, "'firts'"), ({"overrides": {"first": "flt"}}, "'flt'"),
      ({"overrides": {"first": "gamma(x)"}}, "gamma"), ({"output": "logit"}, "'logit'"),
      ({"bind": {"y": 1}}, "'y'"), ({"backend": "abacus"}, "'abacus'"),

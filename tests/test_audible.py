@@ -7,11 +7,11 @@ import io
 import numpy as np
 import pytest
 import soundfile
-from explanations import explanation, two_tones
+from explanations import explanation, quake, stacked, two_tones
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dftlrp.audible import GROUPS, KINDS, PEAK_DB, Sound, soft_mask, sounds
+from dftlrp.audible import GROUPS, KINDS, PEAK_DB, Sound, playback, soft_mask, sounds, unheard
 from dftlrp.types import InputError, NonFiniteError
 
 TOP = 10 ** (PEAK_DB / 20)
@@ -29,7 +29,7 @@ def noisy(count: int, rate: float, offset: float = 0.0, seed: int = 0) -> object
 anything = st.builds(
     noisy,
     count=st.one_of(st.integers(1, 40), st.integers(41, 3000)),
-    rate=st.sampled_from([1.0, 100.0, 360.0, 8000.0, 44100.0]),
+    rate=st.sampled_from([1e-6, 1.0, 100.0, 360.0, 3000.0, 8000.0, 22050.5, 44100.0]),
     offset=st.sampled_from([0.0, 0.5, -3.0]),
     seed=st.integers(0, 5),
 )
@@ -187,6 +187,8 @@ def test_errors_say_what_to_do():
     e = explanation()
     with pytest.raises(InputError, match="choose from original"):
         sounds([e], ["loud"])
+    with pytest.raises(InputError, match="at most 1024 channels"):
+        Sound(np.zeros((3, 1025)), 8000.0, 0.0, "original").wav()
     with pytest.raises(InputError, match="'time' domain"):
         explanation(signal={}).audible("heatmap")
     with pytest.raises(NonFiniteError, match="relevance is not finite at sample 0"):
@@ -204,6 +206,63 @@ def test_without_the_time_frequency_domain_its_relevance_comes_from_that_over_ti
         bare = explanation(relevance={"time": e.relevance["time"]}, stft=settings_)
         # R / x is not known where a sample is exactly 0, hence not exactly the same.
         np.testing.assert_allclose(bare.audible("resynthesis").samples, whole.samples, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("rate", "played", "speed"),
+    [(360, 11520, 32), (100, 12800, 128), (256, 8192, 32), (1, 8192, 8192), (0.5, 8192, 16384),
+     (250, 8000, 32), (2999, 11996, 4), (3000, 3000, 1), (8000, 8000, 1), (96000, 96000, 1),
+     (256.41, 8205, 32), (22050.5, 22050, 1)],
+)  # fmt: skip
+def test_what_is_below_hearing_is_played_faster_by_a_power_of_two(rate, played, speed):
+    assert playback(rate) == (played, speed)
+    sound = explanation(two_tones(200), rate=rate).audible("original")
+    assert (sound.rate, sound.speed) == (played, speed)
+    assert soundfile.info(io.BytesIO(sound.wav())).samplerate == played
+
+
+@given(st.floats(1e-9, 768e3))
+def test_every_rate_is_played_whole_heard_and_in_tune(rate):
+    played, speed = playback(rate)
+    assert played == round(played) >= 3000
+    assert speed == 1 or 8000 <= speed * rate < 16000
+    assert abs(12 * np.log2(played / (rate * speed))) < 1 / 300  # semitones
+
+
+def test_filter_and_fades_are_as_heard_whatever_the_speed():
+    slow, fast = (explanation(two_tones(4000), rate=r).audible("original") for r in (250.0, 8000.0))
+    np.testing.assert_array_equal(slow.samples, fast.samples)
+
+
+def test_each_channel_sounds_as_it_would_alone_at_a_common_gain():
+    whole, parts = quake(1000), quake(1000).channels
+    together, alone = sounds([whole])[0], sounds(parts)
+    for kind in ("original", "heatmap", "rectified", "negative"):
+        assert together[kind].samples.shape == (1000, 3)
+        for c, one in enumerate(alone):
+            np.testing.assert_allclose(together[kind].samples[:, c], one[kind].samples, atol=1e-15)
+        assert together[kind].gain_db == alone[0][kind].gain_db
+
+
+def test_the_mask_of_one_channel_knows_of_the_others():
+    strong, weak = explanation(), explanation(total=0.079)
+    both = sounds([stacked(strong, weak)])[0]["resynthesis"].samples
+    assert 0 < np.std(both[:, 1]) < 0.05 * np.std(both[:, 0])
+
+
+def test_channels_are_channels_of_the_wav_file():
+    sound = quake(1000).audible("heatmap")
+    back, rate = soundfile.read(io.BytesIO(sound.wav("FLOAT")))
+    assert rate == 12800
+    np.testing.assert_allclose(back, sound.samples, atol=1e-7)
+
+
+def test_why_there_can_be_no_sound_is_said():
+    assert unheard(explanation()) == ""
+    assert "1e+07 samples per second" in unheard(explanation(two_tones(100), rate=1e7))
+    assert "1024 channels" in unheard(explanation(signal={"time": np.zeros((1025, 9))}))
+    with pytest.raises(InputError, match="samples per second"):
+        explanation(two_tones(100), rate=1e-300).audible("original")
 
 
 def test_no_explanation_makes_no_sound():

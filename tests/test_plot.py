@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from explanations import explanation, two_tones
+from explanations import explanation, quake, stacked, two_tones, with_input, with_mel
 from matplotlib.colors import to_rgb
 
 from dftlrp.panels import (
@@ -103,6 +103,69 @@ def test_what_cannot_share_a_figure_is_refused():
         figure([explanation(), explanation(two_tones() / 2)])
     with pytest.raises(InputError, match="'mel'"):
         figure([explanation()], ["mel"])
+
+
+def test_each_channel_has_a_block_of_rows_under_its_name():
+    axes = panels(figure([quake(500), quake(500)]), 9)
+    for c, name in enumerate("ZNE"):
+        signal, *relevance = axes[3 * c : 3 * c + 3]
+        kinds = ["signal", "spectrum", "spectrogram"]
+        assert [a.get_title(loc="left") for a in signal] == [f"{name}: {k}" for k in kinds]
+        assert all("“P”: sum" in a.get_title(loc="left") for row in relevance for a in row)
+    assert [a.get_xlabel() for a in axes[-1]] == ["time (s)", "frequency (Hz)", "time (s)"]
+    assert not any(a.get_xlabel() for a in axes[:-1].flat)
+
+
+def test_channels_share_the_scales_of_their_relevance_drawn_or_not():
+    e = quake(500)
+    every, last = panels(figure([e]), 6), panels(figure([e], channels=[2]), 2)
+    for column in (0, 1):
+        assert len({a.get_ylim() for a in (*every[1::2, column], last[1, column])}) == 1
+    meshes = [a.collections[0].get_clim() for a in (*every[1::2, 2], last[1, 2])]
+    assert len(set(meshes)) == 1
+
+
+def test_a_channel_is_drawn_as_it_would_be_alone_but_for_the_scale():
+    e = quake(500)
+    together, alone = panels(figure([e]), 6)[2:4], panels(figure([e.channels[1]]), 2)
+    for a, b in zip(together[:, :2].flat, alone[:, :2].flat, strict=True):
+        for p, q in zip(a.patches, b.patches, strict=True):
+            np.testing.assert_array_equal(p.get_data().values, q.get_data().values)
+    for a, b in zip(together[:, 2], alone[:, 2], strict=True):
+        np.testing.assert_array_equal(a.collections[0].get_array(), b.collections[0].get_array())
+
+
+def test_of_many_channels_the_eight_with_most_relevance_are_drawn():
+    parts = [explanation(two_tones(100), total=1.0 + c) for c in range(20)]
+    fig = figure([stacked(*parts)], ["time"])
+    titles = [a.get_title(loc="left") for a in fig.axes[::2]]
+    assert titles == [f"channel {c}: signal" for c in range(20, 12, -1)]
+    assert "8 of 20 channels" in fig.get_supxlabel()
+    with pytest.raises(InputError, match="give some of 0 to 19"):
+        figure([stacked(*parts)], channels=[20])
+
+
+def test_mel_bands_are_drawn_one_by_one_and_named_in_hertz():
+    e = with_mel(explanation())
+    top, relevance = panels(figure([e]), 2, 4)[:, 3]
+    assert top.get_title(loc="left") == "mel bands"
+    assert relevance.get_ylabel() == "frequency (Hz)"
+    for place, text in zip(relevance.get_yticks(), relevance.get_yticklabels(), strict=True):
+        assert float(text.get_text()) == pytest.approx(e.axes["mel"][0][int(place)], abs=0.5)
+    drawn = relevance.collections[0].get_array()
+    np.testing.assert_allclose(drawn, e.relevance["mel"])
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (40,), (500,), (8, 20), (2, 8, 20), (300, 9)])
+def test_what_the_model_reads_is_drawn_by_index_and_adds_up(shape):
+    rng = np.random.default_rng(0)
+    e = with_input(explanation(two_tones(300)), rng.normal(size=shape), rng.normal(size=shape))
+    top, relevance = panels(figure([e], ["input"]), 2, 1)[:, 0]
+    assert top.get_title(loc="left") == "what the model reads"
+    drawn = [m.get_array() for m in relevance.collections if m.get_array() is not None]
+    drawn = drawn or [p.get_data().values for p in relevance.patches[2:]]
+    assert sum(d.sum() for d in drawn) == pytest.approx(e.relevance["input"].sum())
+    assert image(relevance.figure, dpi=40).startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize("label", ["$x^{", "日本", "a\nb\x00", "\u202erev", "x" * 300, ""])

@@ -205,6 +205,37 @@ def test_channels_come_first_and_are_mixed_with_a_note():
     assert "2 channels" in made.notes[0]
 
 
+@pytest.mark.parametrize("count", [2, 3, 12])
+def test_a_model_of_several_channels_gets_each_as_it_is(tmp_path, count):
+    x = np.random.default_rng(0).uniform(-1, 1, (count, 50))
+    soundfile.write(tmp_path / "a.wav", x.T, 100, "DOUBLE")
+    for read in (read_recording(tmp_path / "a.wav", count), from_array(x, 100, count)):
+        np.testing.assert_array_equal(read.samples, x)
+        assert read.notes == ()
+        assert read.length == 50
+
+
+@pytest.mark.parametrize(("found", "wanted"), [(1, 3), (2, 3), (4, 3), (3, 2)])
+def test_another_number_of_channels_is_refused_in_one_line(tmp_path, found, wanted):
+    x = np.zeros((found, 50))
+    soundfile.write(tmp_path / "a.wav", x.T, 100)
+    said = f"the model reads {wanted} channels, the recording has {found}"
+    for array in [x, *([x[0]] if found == 1 else [])]:
+        with pytest.raises(InputError, match=said):
+            from_array(array, 100, wanted)
+    with pytest.raises(InputError, match=said):
+        read_recording(tmp_path / "a.wav", wanted)
+
+
+def test_channels_last_are_refused_with_the_shape_that_is_wanted():
+    with pytest.raises(InputError, match=r"\(3000, 3\): give \(3, samples\)"):
+        from_array(np.zeros((3000, 3)), 100, 3)
+
+
+def test_few_samples_of_many_channels_are_read_where_the_model_asks_for_them():
+    assert from_array(np.zeros((3, 1)), 100, 3).samples.shape == (3, 1)
+
+
 @pytest.mark.parametrize("shape", [(1000, 2), (1, 1, 100), (0,), (2, 0), (), (3, 1)])
 def test_arrays_of_another_layout_are_refused_and_never_mixed_by_mistake(shape):
     with pytest.raises(InputError) as caught:
@@ -294,6 +325,24 @@ def test_a_long_one_is_cropped_to_its_loudest_stretch(start):
     (note,) = made.notes
     assert "cropped" in note
     assert f"start at {start} samples ({start / 100:.3f} s)" in note
+
+
+@pytest.mark.parametrize("length", [40, 100, 160])
+def test_channels_are_cropped_and_padded_together(length):
+    x = np.random.default_rng(0).normal(size=(3, 100))
+    x[1, 30:70] *= 9
+    made = fitted(Recording(x, 100.0), length)
+    assert made.samples.shape == (3, length)
+    start = 30 if length == 40 else 0
+    np.testing.assert_array_equal(made.samples[:, :100], x[:, start : start + length])
+    assert not made.samples[:, 100:].any()
+
+
+def test_channels_are_resampled_one_by_one():
+    x = np.random.default_rng(0).normal(size=(3, 500))
+    made = resampled(Recording(x, 360.0), 250)
+    for row, alone in zip(made.samples, x, strict=True):
+        np.testing.assert_allclose(row, resampled(Recording(alone, 360.0), 250).samples, atol=1e-12)
 
 
 def test_silence_is_cropped_from_its_start():

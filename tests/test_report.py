@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from explanations import explanation, two_tones
+from explanations import explanation, quake, stacked, two_tones, with_input, with_mel
 
 from dftlrp.ledger import Ledger
 from dftlrp.report import render
@@ -158,7 +158,12 @@ def test_every_picture_player_and_table_can_be_named_by_a_screen_reader(page):
         ({"explained": np.arange(10.0), "output": np.arange(10.0)}, "did not choose “seven”"),
         ({"x": np.zeros(4000)}, "The recording is silent"),
         ({"x": np.zeros(4000)}, "Silent: there is nothing of this kind"),
-        ({"rate": 360.0}, "360 samples per second cannot be played"),
+        ({"rate": 360.0}, "Played 32 times faster: 360 samples per second are too slow"),
+        ({"rate": 360.0}, "the sounds are played 32 times faster"),
+        ({"rate": 22050.5}, "the sounds are played at 22050 Hz instead of 22050.5 Hz"),
+        ({"rate": 1e7}, "No player takes 1e+07 samples per second"),
+        ({}, "Strongest for “seven” Moments: for it 0.1"),
+        ({}, "Bands: for it 354.8 to 446.7 Hz (13.2); against it 1122 to 1413 Hz (−5.27)."),
         ({"label": "three", "target": -1, "label_": "callable"}, "Why “callable”?"),
         ({"explained": np.array(0.7), "output": np.array(0.7), "target": ()}, "output is 0.7"),
         ({"ledger": Ledger(())}, "Every layer"),
@@ -170,6 +175,52 @@ def test_what_a_reader_should_know(fast, changed, said):
     e = explanation(x, **({**changed, "label": name} if name else changed))
     words = Tags(render([e])).words
     assert (said in words) != ("ledger" in changed)
+
+
+def test_a_note_that_warns_stands_in_the_box_and_once(fast):
+    silent = "warning: 31 % of the relevance sits on silent frames"
+    page = render([explanation(np.zeros(4000), notes=(silent, "warning: the recording is silent"))])
+    box = re.search(r'<div class="warning".*?</div>', page, re.S).group(0)
+    assert "<p>31 % of the relevance sits on silent frames.</p>" in box
+    assert box.count("The recording is silent.") == 1
+    assert "warning:" not in Tags(page).words
+
+
+def test_channels_have_pictures_players_and_sums_of_their_own(fast):
+    page = render([with_mel(quake(1000))])
+    tags = Tags(page)
+    assert len(tags.all("img")) == 4
+    assert all(f", {c}," in a["alt"] for a in tags.all("img") for c in "ZNE")
+    assert [a["aria-label"].split(", ")[1] for a in tags.all("audio")] == 5 * ["Z", "N", "E"]
+    assert "Z352 % N1.832 % E0.916 %" in tags.words
+
+
+def test_two_channels_are_heard_together(fast):
+    both = stacked(explanation(), explanation(two_tones()[::-1]))
+    clips = [a["src"] for a in Tags(render([both])).all("audio")]
+    for clip in clips:
+        samples, _ = soundfile.read(io.BytesIO(base64.b64decode(clip.split(",")[1])))
+        assert samples.shape == (4000, 2)
+    assert len(clips) == 5
+
+
+def test_of_many_channels_those_with_most_relevance_come_first_the_rest_is_folded(fast):
+    parts = [explanation(two_tones(100), total=1.0 + c) for c in range(40)]
+    tags = Tags(render([stacked(*parts)]))
+    assert "32 more" in tags.words  # in the table
+    assert "24 more channels" in tags.words  # pictures
+    assert len(tags.all("img")) == 3 + 3 * 3
+    assert len(tags.all("audio")) == 5 * 8
+    assert "8 of 40 channels" in tags.words
+    assert tags.all("img")[0]["alt"].index("channel 40,") < tags.all("img")[0]["alt"].index("39,")
+
+
+def test_what_the_model_itself_reads_is_shown_but_is_not_the_recording(fast):
+    e = with_input(explanation(np.zeros(4000)), np.ones((5, 7)), np.ones((5, 7)))
+    words = Tags(render([e])).words
+    assert "What the model reads" in words
+    assert "The recording is silent" in words
+    assert ", 0 (0 %) reached the recording" in words
 
 
 def test_probabilities_are_shown_where_the_model_gives_them(fast):

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
-from explanations import explanation, ledger
+from explanations import explanation, ledger, quake, two_tones, with_mel
 
 import dftlrp
 from dftlrp.explanation import Explanation
@@ -22,6 +22,7 @@ from dftlrp.types import InputError
 
 SOUNDS = {"original.wav", "heatmap.wav", "rectified.wav", "negative.wav", "resynthesis.wav"}
 PLAIN = {"report.html", "figure.png", "explanation.npz"}
+TABLES = {"bands.csv", "segments.csv"}
 
 
 @pytest.fixture
@@ -59,7 +60,8 @@ def assert_equal(a: Any, b: Any) -> None:
 @pytest.mark.parametrize(
     "changed",
     [
-        {}, {"labels": ()}, {"notes": ()}, {"target": (0, 3)}, {"label": "häß</script>\n\"'"},
+        {}, {"labels": ()}, {"channel_names": ("Z",)}, {"notes": ()},
+        {"target": (0, 3)}, {"label": "häß</script>\n\"'"},
         {"x": np.zeros(500)}, {"rate": 22050.5}, {"output": np.float32([[1, np.inf]])},
         {"rest": {"time": 0.0, "frequency": 1e-300, "time-frequency": -0.1 - 0.2}},
     ],
@@ -160,7 +162,7 @@ def test_a_damaged_file_is_refused_or_read_but_nothing_else(tmp_path, quick):
 def test_report_figure_arrays_and_sounds_are_written_and_named(tmp_path):
     paths = explanation().save(tmp_path / "out")
     assert [p.name for p in paths[:3]] == ["report.html", "figure.png", "explanation.npz"]
-    assert {p.name for p in paths} == PLAIN | SOUNDS == set(contents(tmp_path / "out"))
+    assert {p.name for p in paths} == PLAIN | TABLES | SOUNDS == set(contents(tmp_path / "out"))
     page = paths[0].read_text(encoding="utf-8")
     assert page.startswith("<!DOCTYPE html>") or page.lower().startswith("<!doctype html>")
     assert paths[1].read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
@@ -173,8 +175,8 @@ def test_of_two_the_seconds_files_start_with_versus_and_the_recording_is_there_o
     tmp_path, quick
 ):
     save([explanation(), explanation(label="two", total=3.0)], tmp_path)
-    versus = {f"versus-{n}" for n in {"explanation.npz", *SOUNDS} - {"original.wav"}}
-    assert set(contents(tmp_path)) == PLAIN | SOUNDS | versus
+    versus = {f"versus-{n}" for n in {"explanation.npz", *TABLES, *SOUNDS} - {"original.wav"}}
+    assert set(contents(tmp_path)) == PLAIN | TABLES | SOUNDS | versus
     assert load(tmp_path / "versus-explanation.npz").label == "two"
     assert load(tmp_path).label == "seven"
 
@@ -185,15 +187,55 @@ def test_without_the_time_domain_there_are_no_sounds_but_all_the_rest(tmp_path, 
         g: {"frequency": getattr(one, g)["frequency"]} for g in ("signal", "relevance", "axes")
     }
     save([explanation(**groups)], tmp_path)
-    assert set(contents(tmp_path)) == PLAIN
+    assert set(contents(tmp_path)) == PLAIN | {"bands.csv"}
 
 
-@pytest.mark.parametrize("rate", [0.5, 31.25])
-def test_at_a_rate_that_no_wav_can_state_there_are_no_sounds_but_all_the_rest(
-    tmp_path, quick, rate
-):
-    save([explanation(rate=rate)], tmp_path)
-    assert set(contents(tmp_path)) == PLAIN
+@pytest.mark.parametrize("rate", [1e-300, 1e7])
+def test_at_a_rate_that_nothing_plays_there_are_no_sounds_but_all_the_rest(tmp_path, quick, rate):
+    save([explanation(two_tones(100), rate=rate)], tmp_path)
+    assert set(contents(tmp_path)) == PLAIN | TABLES
+
+
+@pytest.mark.parametrize(
+    ("rate", "played"), [(0.5, 8192), (31.25, 8000), (360, 11520), (256.4, 8205), (22050.5, 22050)]
+)
+def test_a_rate_that_no_wav_can_state_or_no_player_plays_is_changed(tmp_path, quick, rate, played):
+    save([explanation(two_tones(100), rate=rate)], tmp_path)
+    assert soundfile.info(tmp_path / "original.wav").samplerate == played
+
+
+def test_of_several_channels_everything_is_written_and_read_back(tmp_path):
+    one = with_mel(quake(400))
+    assert {p.name for p in one.save(tmp_path)} == PLAIN | TABLES | SOUNDS
+    read = load(tmp_path)
+    for name in ("signal", "relevance", "axes", "channel_names", "rest"):
+        assert_equal(getattr(read, name), getattr(one, name))
+    assert soundfile.info(tmp_path / "resynthesis.wav").channels == 3
+    head, *rows = (tmp_path / "segments.csv").read_text("utf-8").splitlines()
+    assert head == "channel,start,stop,unit,relevance,share"
+    assert {row.split(",")[0] for row in rows} == {"Z", "N", "E"}
+
+
+def test_what_was_saved_before_there_were_channels_is_read(tmp_path, quick):
+    save([explanation()], tmp_path)
+    with np.load(tmp_path / "explanation.npz") as file:
+        arrays = {name: file[name] for name in file.files}
+    meta = json.loads(str(arrays["meta"]))
+    del meta["channel_names"]
+    np.savez(tmp_path / "explanation.npz", **{**arrays, "meta": np.array(json.dumps(meta))})
+    assert load(tmp_path).channel_names == ()
+
+
+def test_the_tables_are_plain_numbers_that_add_up_to_the_relevance(tmp_path, quick):
+    one = explanation()
+    save([one], tmp_path)
+    for what, domain in (("bands", "frequency"), ("segments", "time")):
+        text = (tmp_path / f"{what}.csv").read_text("utf-8")
+        head, *rows = text.splitlines()
+        assert head == "start,stop,unit,relevance,share"
+        numbers = np.array([[float(v) for v in r.split(",") if v not in "sHz"] for r in rows])
+        assert numbers[:, 2].sum() == pytest.approx(one.relevance[domain].sum())
+        assert numbers[:, 3].sum() == pytest.approx(1)
 
 
 @pytest.mark.parametrize("count", [0, 3])
@@ -276,7 +318,7 @@ def test_new_results_replace_the_former_ones_and_leave_foreign_files_alone(tmp_p
     save([explanation(label="three")], tmp_path)
     (tmp_path / "versus-folder").rmdir()
     after = contents(tmp_path)
-    assert set(after) == PLAIN | SOUNDS | set(mine)  # no stale versus- files
+    assert set(after) == PLAIN | TABLES | SOUNDS | set(mine)  # no stale versus- files
     assert {n: after[n] for n in mine} == mine
     assert load(tmp_path).label == "three"
 
@@ -284,7 +326,7 @@ def test_new_results_replace_the_former_ones_and_leave_foreign_files_alone(tmp_p
 def test_saving_into_the_working_directory_works(tmp_path, quick, monkeypatch):
     monkeypatch.chdir(tmp_path)
     save([explanation()], ".")
-    assert set(contents(tmp_path)) == PLAIN | SOUNDS
+    assert set(contents(tmp_path)) == PLAIN | TABLES | SOUNDS
 
 
 def test_a_ledger_survives_as_text_and_numbers(tmp_path, quick):

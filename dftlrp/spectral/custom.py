@@ -97,6 +97,8 @@ class Custom:
             raise InputError(
                 f"analysis is {K} x {n}, so synthesis must be {n} x {K}, not {S.shape}"
             )
+        if not _has_adjoint(S):
+            raise InputError("synthesis_adjoint is missing: synthesis needs rmatvec")
         return cls(
             A.matvec,
             lambda y: S.matvec(y).real,

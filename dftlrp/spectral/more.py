@@ -197,9 +197,10 @@ class Wavelet(RealDomain):
 
     @cached_property
     def _filters(self) -> Any:
+        make = _pywt().Wavelet
         try:
-            return _pywt().Wavelet(self.wavelet)
-        except (ValueError, TypeError):
+            return make(self.wavelet)
+        except (ValueError, TypeError, AttributeError):
             raise InputError(f"wavelet {self.wavelet!r} is not one of PyWavelets'") from None
 
 

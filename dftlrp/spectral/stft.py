@@ -213,10 +213,10 @@ class Stft:
         if self.layout == "full":
             return share(self, signal, multiplier)
         y, products = self._empty(signal), self._empty(signal)
-        m = self.divided(multiplier)
         for first, last in self.calls(signal.size // self.n):
-            read = slice(*self.reach(first, last))
-            some = self.share_of_frames(signal[..., read], m[..., read], first, last)
+            start, stop = self.reach(first, last)
+            m = self.divided(multiplier[..., start:stop], start)
+            some = self.share_of_frames(signal[..., start:stop], m, first, last)
             y[..., first:last, :], products[..., first:last, :] = some
         return y.swapaxes(-1, -2), products.swapaxes(-1, -2)
 
