@@ -15,7 +15,7 @@ from dftlrp.types import DftlrpError, InputError
 
 DESCRIPTION = "Why this output?  Relevance of ONNX models for sound and other signals."
 EXPLAIN = """Explain one output of a model for one recording, and write report.html, figure.png,
-explanation.npz and the sounds.  Without MODEL and CLIP the embedded digit classifier explains the
+explanation.npz, bands.csv, segments.csv and the sounds.  Without MODEL and CLIP the embedded digit classifier explains the
 embedded clip; with CLIP alone it explains that one.  --model names another embedded classifier."""
 
 
@@ -155,6 +155,8 @@ def _explain(args: argparse.Namespace) -> int:
 
 
 def _print(explanations: Sequence[Any], table: bool) -> None:
+    from dftlrp.audible import playback
+
     first = explanations[0]
     scores = first.explained.reshape(-1)
     if first.explained.shape[-1:] == scores.shape:
@@ -166,5 +168,7 @@ def _print(explanations: Sequence[Any], table: bool) -> None:
         print(f"explained: {one.label}; conservation error {gap:.1e} (largest of any layer)")
     for note in first.notes:
         print(f"  {note}")
+    if (speed := playback(first.rate)[1]) > 1:
+        print(f"  sounds are played {speed:g} times faster")
     if table:
         print(first.ledger)

@@ -13,10 +13,9 @@ import numpy as np
 
 from dftlrp import spectral
 from dftlrp.mel import mel_frequencies, partition
-from dftlrp.types import AnyArray, InputError, Real
+from dftlrp.types import AnyArray, Axes, InputError, Real
 
 SILENCE = 1e-4  # of the peak (-80 dB): quieter samples count as silent, see `waveform`
-Axes = AnyArray | tuple[AnyArray, ...]
 
 
 class View(NamedTuple):

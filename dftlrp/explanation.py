@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from dftlrp.ledger import Ledger
-from dftlrp.types import AnyArray, InputError, Real
+from dftlrp.types import AnyArray, Axes, InputError, Real
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from dftlrp.audible import Sound
     from dftlrp.questions import Row, Span
 
-Axes = AnyArray | tuple[AnyArray, ...]
 RANKS = {"time": 1, "frequency": 1, "time-frequency": 2, "mel": 2}  # of one channel
 
 

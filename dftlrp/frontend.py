@@ -383,8 +383,7 @@ def prepend(graph: Graph, fe: FrontEnd) -> Graph:
             step(fe, b)
     _normalise(fe, b)
     _layout(fe, b, name)
-    nodes = (*b.nodes, *graph.nodes)
-    constants = {**graph.constants, **b.constants}
+    nodes, constants = (*b.nodes, *graph.nodes), graph.constants | b.constants
     return replace(graph, nodes=nodes, inputs=inputs, constants=constants, reads=name)
 
 

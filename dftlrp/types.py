@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 Real = NDArray[np.floating[Any]]
 Complex = NDArray[np.complexfloating[Any, Any]]
 AnyArray = NDArray[Any]
+Axes = AnyArray | tuple[AnyArray, ...]  # one array for each axis
 
 
 class DftlrpError(Exception):

@@ -30,7 +30,10 @@ FIELDS = {
     "Explanation": {"signal", "relevance", "axes", "target", "output", "ledger"},
     "Ledger": {"rows"},
 }
-METHODS = {"Explanation": {"audible", "plot", "save", "load"}, "Ledger": {"gap"}}
+METHODS = {
+    "Explanation": {"audible", "plot", "save", "load", "channels", "share", "table"},
+    "Ledger": {"gap"},
+}
 ROW = ("node", "op", "rule", "relevance", "to_inputs", "bias", "stabiliser", "stopped")
 
 

@@ -28,12 +28,12 @@ def stft_for(rate: float) -> dict[str, Any]:
     -------
     dict
         Keyword arguments of `Stft` and `stft_lrp`: a Hann window of about 32 ms (4 to 7 times a
-        power of two, at least 16 samples: 256 at 8 kHz, 512 at 16 kHz) and a quarter of it as
+        power of two, at least 64 samples: 256 at 8 kHz, 512 at 16 kHz) and a quarter of it as
         hop, so that the squared windows sum to a constant.
     """
     if not (np.isfinite(rate) and rate > 0):
         raise InputError(f"rate is {rate}, but must be a positive number of hertz")
-    samples = max(16.0, 0.032 * rate)
+    samples = max(64.0, 0.032 * rate)
     unit = 2 ** (int(np.floor(np.log2(samples))) - 2)
     n_fft = unit * round(samples / unit)
     return {"window": "hann", "n_fft": n_fft, "hop": n_fft // 4}
