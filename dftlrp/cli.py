@@ -15,8 +15,8 @@ from dftlrp.types import DftlrpError, InputError
 
 DESCRIPTION = "Why this output?  Relevance of ONNX models for sound and other signals."
 EXPLAIN = """Explain one output of a model for one recording, and write report.html, figure.png,
-explanation.npz, bands.csv, segments.csv and the sounds.  Without MODEL and CLIP the embedded digit classifier explains the
-embedded clip; with CLIP alone it explains that one.  --model names another embedded classifier."""
+explanation.npz, tables (CSV) and the sounds.  Without MODEL and CLIP the embedded digit classifier
+explains the embedded clip; with CLIP alone it explains that one.  --model names another one."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:

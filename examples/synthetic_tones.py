@@ -55,7 +55,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 import dftlrp
-from dftlrp import plot
+from dftlrp import panels, plot
 from dftlrp.spectral import DftRelevance
 
 if TYPE_CHECKING:
@@ -390,46 +390,46 @@ def picture(signals: Signals, explained: Explained, which: int) -> Figure:
     draw_frequency(grid[:, 1], np.abs(y.spectrum[which]), y.relevance[which], truth)
     draw_cells(grid[:, 2], x, np.asarray(explained.time.multiplier)[which], truth)
     for axes in grid.flat:
-        axes.tick_params(labelsize=8, colors=plot.INK, length=2.5)
+        axes.tick_params(labelsize=8, colors=panels.INK, length=2.5)
         axes.spines[["top", "right"]].set_visible(False)
-        axes.spines[["left", "bottom"]].set_color(plot.GRID)
+        axes.spines[["left", "bottom"]].set_color(panels.GRID)
     why = f"Why “{LABELS[signals.label[which]]}”?  The same relevance, three times"
-    fig.suptitle(why, fontsize=12, fontweight="bold", color=plot.INK)
+    fig.suptitle(why, fontsize=12, fontweight="bold", color=panels.INK)
     legend = (
         "red: speaks for the class   ·   blue: against it   ·   triangles: the decisive tones, "
     )
-    fig.supxlabel(legend + "filled if in this signal", fontsize=8, color=plot.INK)
+    fig.supxlabel(legend + "filled if in this signal", fontsize=8, color=panels.INK)
     return fig
 
 
 def describe(axes: Axes, title: str, x: str, y: str) -> None:
-    axes.set_title(title, loc="left", fontsize=9.5, color=plot.INK)
-    axes.set_xlabel(x, fontsize=8.5, color=plot.INK)
-    axes.set_ylabel(y, fontsize=8.5, color=plot.INK)
+    axes.set_title(title, loc="left", fontsize=9.5, color=panels.INK)
+    axes.set_xlabel(x, fontsize=8.5, color=panels.INK)
+    axes.set_ylabel(y, fontsize=8.5, color=panels.INK)
 
 
 def mark(axes: Axes, x: Any, y: Any, truth: Bools, marker: str) -> None:
     """Put a triangle for each decisive tone, filled where it is in the signal."""
-    face = [plot.INK if truth[k] else "white" for k in DECISIVE]
-    line = {"edgecolors": plot.INK, "linewidths": 0.8}
+    face = [panels.INK if truth[k] else "white" for k in DECISIVE]
+    line = {"edgecolors": panels.INK, "linewidths": 0.8}
     axes.scatter(x, y, 26, face, marker=marker, clip_on=False, **line)  # type: ignore[arg-type]
 
 
 def draw_time(column: NDArray[Any], x: Floats, relevance: Floats) -> None:
-    column[0].plot(x, color=plot.INK, linewidth=0.5)
+    column[0].plot(x, color=panels.INK, linewidth=0.5)
     edges = np.arange(len(x) + 1) - 0.5
-    for low, high, colour in ((0, np.inf, plot.POSITIVE), (-np.inf, 0, plot.NEGATIVE)):
+    for low, high, colour in ((0, np.inf, panels.POSITIVE), (-np.inf, 0, panels.NEGATIVE)):
         column[1].stairs(relevance.clip(low, high), edges, fill=True, color=colour)
     describe(column[0], "signal", "sample n", "amplitude")
     describe(column[1], f"in time: sum {relevance.sum():.3f}", "sample n", "relevance $R_n$")
     for axes in column:
-        axes.axhline(0, color=plot.INK, linewidth=0.4)
+        axes.axhline(0, color=panels.INK, linewidth=0.4)
         axes.set_xlim(edges[0], edges[-1])
 
 
 def draw_frequency(column: NDArray[Any], size: Floats, relevance: Floats, truth: Bools) -> None:
-    colours = np.where(relevance > 0, plot.POSITIVE, plot.NEGATIVE)
-    column[0].bar(np.arange(SHOWN), size[:SHOWN], color=plot.INK)
+    colours = np.where(relevance > 0, panels.POSITIVE, panels.NEGATIVE)
+    column[0].bar(np.arange(SHOWN), size[:SHOWN], color=panels.INK)
     column[1].bar(np.arange(SHOWN), relevance[:SHOWN], color=colours[:SHOWN])
     total = f"in frequency: sum {relevance.sum():.3f}"
     describe(column[0], "spectrum", "cycles per signal k", "amplitude $|Y_k|$")
@@ -438,7 +438,7 @@ def draw_frequency(column: NDArray[Any], size: Floats, relevance: Floats, truth:
         low, high = axes.get_ylim()
         low = min(0, low) - 0.1 * high
         axes.set(xlim=(-0.5, SHOWN - 0.5), ylim=(low, high), xticks=[0, *DECISIVE])
-        axes.axhline(0, color=plot.INK, linewidth=0.4)
+        axes.axhline(0, color=panels.INK, linewidth=0.4)
         mark(axes, DECISIVE, np.full(len(DECISIVE), low + 0.05 * high), truth, "^")
 
 
@@ -454,7 +454,7 @@ def draw_cells(column: NDArray[Any], x: Floats, multiplier: Floats, truth: Bools
     power, most = np.abs(cells.spectrum) ** 2, float(np.max(np.abs(cells.relevance)))
     style = {"shading": "nearest", "rasterized": True}
     column[0].pcolormesh(cells.domain.times, k, power[: len(k)], cmap="Greys", **style)
-    style |= {"cmap": plot.diverging(), "vmin": -most, "vmax": most}
+    style |= {"cmap": panels.diverging(), "vmin": -most, "vmax": most}
     column[1].pcolormesh(cells.domain.times, k, cells.relevance[: len(k)], **style)
     total = f"in time-frequency: sum {cells.relevance.sum() + cells.rest:.3f}"
     for axes, title in zip(column, ("spectrogram", total), strict=True):

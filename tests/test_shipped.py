@@ -1,4 +1,4 @@
-"""Laws of what the package ships: each model hears the clip, in every domain, and nothing is lost."""
+"""Laws of what the package ships: each model hears the clip, and nothing is lost on the way."""
 
 from __future__ import annotations
 

@@ -87,6 +87,14 @@ def test_what_lies_on_zeros_is_summed_alike_over_several_stretches(tmp_path):
     assert_same(stft_lrp(x, R, **where, out=tmp_path), stft_lrp(x, R, **where))
 
 
+def test_the_bound_of_usable_quotients_is_that_of_the_whole_signal(tmp_path):
+    x, R = draw((2, 2000))
+    x[::7], R[::7] = 1e-100, 1e53  # 1e153 is too much for 2000 samples, though not for one
+    whole = stft_lrp(x, R)
+    assert whole.rest == pytest.approx(R[::7].sum())
+    assert_same(stft_lrp(x, R, out=tmp_path), whole)
+
+
 def test_the_files_are_plain_arrays(tmp_path):
     x, R = draw((2, 3, 2000))
     streamed = stft_lrp(x, R, out=tmp_path / "new" / "folder")
