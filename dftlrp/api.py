@@ -26,6 +26,7 @@ from dftlrp.seeds import label_index
 from dftlrp.spectral import stft_for
 from dftlrp.types import AnyArray, InputError, Real
 
+WAVEFORM = "EpsilonAlpha2Beta1"  # what ``auto`` takes for a signed signal
 MOST_CHANNELS = 512  # more than this is another axis
 
 
@@ -95,6 +96,7 @@ def explain(
     (name, value), shape = _waveform(plan)
     recording = _recording(model, signal, rate, shape)
     names = tuple(map(str, labels)) if labels is not None else model.labels
+    default = composite == "auto" and not plan.graph.reads
     result = attribute(
         model,
         {name: _shaped(recording.samples, value, shape)},
@@ -102,7 +104,7 @@ def explain(
         output=output,
         bind=bind,
         seed=_seed(seed, names, plan),
-        composite=composite,
+        composite=WAVEFORM if default else composite,
         overrides=overrides,
         backend=backend,
     )
@@ -127,7 +129,12 @@ def explain(
         explained=_first(result.explained, plan),
         ledger=result.ledger,
         stft=dict(start.stft),
-        notes=(*recording.notes, *result.notes, *_on_silence(result)),
+        notes=(
+            *recording.notes,
+            *result.notes,
+            *((f"{WAVEFORM} is the default for a waveform",) if default else ()),
+            *_on_silence(result),
+        ),
         provenance=_provenance(model, recording, result, overrides, backend),
     )
 
@@ -212,7 +219,8 @@ def _target(result: Attribution, labels: tuple[str, ...]) -> tuple[Any, str]:
     if result.target is None:
         return -1, "a function of the output"
     place = result.target[0]
-    index = place[0] if len(place) == 1 else place
+    wide = [i for i, n in enumerate(result.explained.shape[-len(place) :]) if n > 1]
+    index = place[wide[0]] if len(wide) == 1 else place[0] if len(place) == 1 else place
     return index, labels[place[-1]] if place and place[-1] < len(labels) else str(index)
 
 
@@ -249,8 +257,8 @@ def _recording(model: Model, signal: Any, rate: float | None, shape: Shape) -> R
 def auto_seed(plan: Plan) -> str:
     """``contrast`` for a classifier (one axis of classes, no Sigmoid), else ``logit``."""
     dims = plan.graph.outputs[plan.output].dims
-    several = dims is not None and len(dims) == 2 and (dims[1] or 2) > 1
-    return "contrast" if several and plan.stripped != "Sigmoid" else "logit"
+    classes = [d for d in (dims or ())[1:] if d != 1]
+    return "contrast" if len(classes) == 1 and plan.stripped != "Sigmoid" else "logit"
 
 
 def _classes(plan: Plan) -> int:

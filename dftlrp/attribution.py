@@ -23,7 +23,7 @@ from dftlrp.types import AnyArray, InputError, Real
 Inputs = AnyArray | Mapping[str, AnyArray]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Attribution:
     """Relevance of a batch.
 
@@ -96,7 +96,8 @@ def attribute(
     seed : str
         ``"logit"``, ``"contrast"``, ``"contrast:CLASS"`` or ``"one"``; see `dftlrp.seeds`.
     composite : str or Composite
-        A preset; ``"auto"``: EpsilonAlpha2Beta1 for signed inputs, EpsilonPlus for inputs >= 0.
+        A preset; ``"auto"``: EpsilonPlus where all of the inputs given are >= 0, else
+        EpsilonAlpha2Beta1.
     overrides : dict, optional
         Rules by layer; see `dftlrp.composites.layer_table`.
     backend : str, optional
@@ -135,11 +136,11 @@ def attribute(
         output=values[plan.output],
         explained=z,
         seed=start.relevance,
-        seed_kind=seed,
+        seed_kind="a function of the output" if callable(target) else seed,
         target=None if indices is None else tuple(indices),
         ledger=accounts,
         table=table,
-        notes=_notes(plan, table, seed, composite == "auto"),
+        notes=_notes(plan, table, None if callable(target) else seed, composite == "auto"),
     )
 
 
@@ -213,9 +214,9 @@ def _array(name: str, array: Any, value: Value, dtype: np.dtype[Any]) -> AnyArra
     return result
 
 
-def _notes(plan: Plan, table: LayerTable, seed: str, auto: bool) -> tuple[str, ...]:
+def _notes(plan: Plan, table: LayerTable, seed: str | None, auto: bool) -> tuple[str, ...]:
     notes = [f"composite {table.composite}" + (" (chosen for this kind of input)" if auto else "")]
-    notes.append(f"seed {seed} at {plan.explained!r}")
+    notes.append(f"seed {seed or 'by the function given'} at {plan.explained!r}")
     if plan.stripped:
         notes.append(f"the final {plan.stripped} is left out: what it reads is explained")
     return tuple(notes)

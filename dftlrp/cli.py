@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 from dftlrp import __version__
-from dftlrp.shipped import embedded
+from dftlrp.shipped import MODELS, embedded
 from dftlrp.types import DftlrpError, InputError
 
 DESCRIPTION = "Why this output?  Relevance of ONNX models for sound and other signals."
@@ -23,12 +24,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; 0 on success, 2 where something was refused in one clear line."""
     try:
         args = _parser().parse_args(argv)
-        return int(args.run(args))
+        status = int(args.run(args))
+        sys.stdout.flush()
+        return status
     except DftlrpError as error:
         print(f"dftlrp: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:  # the reader of what is printed has gone; all files are written
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
 
 
 class _Parser(argparse.ArgumentParser):
@@ -54,7 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     p.add_argument("--target", default="argmax", help="index or label; default: the largest output")
     p.add_argument("--versus", metavar="M", help="a second class to explain side by side")
-    p.add_argument("--composite", default="auto", help="preset of rules, as EpsilonPlus")
+    p.add_argument("--composite", default="auto", help="preset of rules; default: auto")
     p.add_argument(
         "--rule", action="append", default=[], metavar="LAYER=RULE",
         help="override, as first=flat, Conv='gamma(0.1)' or conv3=epsilon; may be repeated",
@@ -65,7 +71,9 @@ def _parser() -> argparse.ArgumentParser:
         help="any of time, frequency, time-frequency, mel",
     )  # fmt: skip
     p.add_argument("--out", default="dftlrp-out", metavar="DIR", help="default: %(default)s")
-    p.add_argument("--seed-kind", default="auto", help="logit, contrast, contrast:CLASS or one")
+    p.add_argument(
+        "--seed-kind", default="auto", help="auto, logit, contrast, contrast:CLASS or one"
+    )
     p.add_argument("--labels", metavar="FILE", help="class names: one a line, or a JSON list")
     p.add_argument(
         "--rate", type=float, metavar="HZ", help="rate the model reads, if it does not say"
@@ -117,8 +125,20 @@ def _files(files: Sequence[str], named: str | None) -> tuple[str | Path, str | P
         raise InputError(f"{files[0]}: a recording is needed beside the model")
     clip = files[-1] if files else embedded("clip")
     if named:
+        if not named.endswith(".onnx") and named not in MODELS:
+            raise InputError(f"--model {named!r}: embedded are {', '.join(MODELS)}")
         return named if named.endswith(".onnx") else embedded(named), clip
     return files[0] if len(files) == 2 else embedded("waveform"), clip
+
+
+def _spare(clip: Path, out: str) -> None:
+    """Refuse a folder in which a result would take the place of the recording."""
+    from dftlrp.results import ours
+
+    if not out:
+        raise InputError("--out is empty: name a folder for the results")
+    if clip.resolve().parent == Path(out).resolve() and ours(clip.name):
+        raise InputError(f"--out {out}: a result would replace the recording {clip}")
 
 
 def _explain(args: argparse.Namespace) -> int:
@@ -127,6 +147,7 @@ def _explain(args: argparse.Namespace) -> int:
     from dftlrp.results import save
 
     path, clip = _files(args.files, args.model)
+    _spare(Path(clip), args.out)
     model = load(path)
     targets = [args.target] if args.versus is None else [args.target, args.versus]
     explanations = [
@@ -147,6 +168,8 @@ def _explain(args: argparse.Namespace) -> int:
         )
         for target in targets
     ]
+    if len({one.label for one in explanations}) < len(explanations):
+        raise InputError(f"--versus {args.versus}: the same class as the target")
     written = save(explanations, args.out)
     _print(explanations, args.table)
     for file in written:

@@ -15,7 +15,7 @@ from dftlrp import spectral
 from dftlrp.mel import mel_frequencies, partition
 from dftlrp.types import AnyArray, Axes, InputError, Real
 
-SILENCE = 1e-4  # of the peak (-80 dB): quieter samples count as silent, see `waveform`
+SILENCE = 1e-4  # of the peak (-80 dB): quieter samples are not divided by, see `waveform`
 
 
 class View(NamedTuple):
@@ -30,8 +30,8 @@ class View(NamedTuple):
 class Waveform(NamedTuple):
     """What every domain starts from.
 
-    ``x`` (..., N) signal, ``R`` its relevance, ``m`` its multiplier (0 on silent samples), ``lost``
-    the relevance on these, ``rate`` in hertz, ``stft`` the keyword arguments of `spectral.Stft`.
+    ``x`` (..., N) signal, ``R`` its relevance, ``m`` its multiplier, ``lost`` the relevance on
+    samples that m leaves out, ``rate`` in hertz, ``stft`` the keyword arguments of `spectral.Stft`.
     """
 
     x: Real
@@ -43,16 +43,17 @@ class Waveform(NamedTuple):
 
 
 def waveform(x: Real, R: Real, m: Real | None, rate: float, stft: Mapping[str, Any]) -> Waveform:
-    """Signal (..., N), relevance and, where known, multiplier; R / x else.
+    """Signal (..., N), relevance and multiplier, which is exact where known.
 
-    Relevance on samples that are as good as silent is a part of the rest.  A rule that gives each
-    sample its share whatever its size (alpha_beta, flat) has a multiplier R / x without bound
-    there: on the ringing that a resampling filter leaves behind a clip, 0.03 % of the relevance
-    made the relevance of the spectrum 86 times too large, in parts that cancel.
+    A rule that gives each sample its share whatever its size (flat, wsquare, zbox) has no
+    multiplier: R / x is taken, without bound where x is as good as silent.  So what sits on samples
+    80 dB below the peak is not divided but part of the rest.
     """
-    silent = np.abs(x) <= SILENCE * np.abs(x).max(axis=-1, keepdims=True)
-    m = np.divide(R, x, out=np.zeros_like(R), where=~silent) if m is None else m
-    return Waveform(x, R, np.where(silent, 0, m), float(R[silent].sum()), rate, stft)
+    if m is not None:
+        return Waveform(x, R, m, 0.0, rate, stft)
+    heard = np.abs(x) > SILENCE * np.abs(x).max(axis=-1, keepdims=True)
+    m = np.divide(R, x, out=np.zeros_like(R), where=heard)
+    return Waveform(x, R, m, float(R[~heard].sum()), rate, stft)
 
 
 def _time(w: Waveform) -> View:

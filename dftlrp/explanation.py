@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 RANKS = {"time": 1, "frequency": 1, "time-frequency": 2, "mel": 2}  # of one channel
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Explanation:
     """Signal and relevance of one recording, in each domain.
 

@@ -18,6 +18,7 @@ import numpy as np
 from dftlrp.files import regular
 from dftlrp.types import AnyArray, InputError, Real
 
+RINGING = 3e-5  # of the peak: -90 dB
 MAX_SAMPLES = 2**28  # 2 GiB in float64
 MAX_BYTES = 2**31
 CHUNKS = {b"RIFF": ("<", b"data"), b"RIFX": (">", b"data"), b"FORM": (">", b"SSND")}  # WAV, AIFF
@@ -86,7 +87,7 @@ def read_recording(path: str | os.PathLike[str], channels: int = 1) -> Recording
                 raise InputError(f"{path}: {frames} frames are too many; cut it first")
             samples = sound.read(dtype="float64", always_2d=True)
     except (soundfile.SoundFileError, RuntimeError) as error:
-        line = str(error).splitlines()[0].rpartition("object at 0x")[2]
+        line = str(error).splitlines()[0].rpartition(">: ")[2]
         raise InputError(f"{path}: not a sound file that can be read ({line})") from None
     if not frames:
         raise InputError(f"{path}: holds no samples")
@@ -94,7 +95,10 @@ def read_recording(path: str | os.PathLike[str], channels: int = 1) -> Recording
         raise InputError(
             f"{path}: truncated: {frames - len(samples)} of {frames} frames are missing"
         )
-    kept, notes = _channels(samples.T, channels)
+    try:
+        kept, notes = _channels(samples.T, channels)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
     return Recording(kept, rate, notes, path.name, hashlib.sha256(data).hexdigest())
 
 
@@ -173,9 +177,11 @@ def resampled(recording: Recording, rate: float) -> Recording:
     if not ratio or recording.samples.size * ratio > MAX_SAMPLES:
         raise InputError(f"cannot resample from {recording.rate:g} Hz to {rate:g} Hz")
     samples = resample_poly(recording.samples, ratio.numerator, ratio.denominator, axis=-1)
-    note = f"resampled from {recording.rate:g} Hz to {rate:g} Hz"
+    # The filter rings on in silence, far below 16 bits; a multiplier R / x has no bound there.
+    ringing = np.abs(samples) < RINGING * np.abs(samples).max()
+    note = f"resampled from {recording.rate:g} Hz to {rate:g} Hz, and silence below -90 dB cut"
     return replace(
-        recording, samples=np.asarray(samples), rate=rate, notes=(*recording.notes, note)
+        recording, samples=np.where(ringing, 0, samples), rate=rate, notes=(*recording.notes, note)
     )
 
 

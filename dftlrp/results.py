@@ -92,7 +92,7 @@ def _writers(explanations: Sequence[Explanation]) -> dict[str, Callable[[Path], 
     return writers
 
 
-def _ours(name: str) -> bool:
+def ours(name: str) -> bool:
     """Whether a file of this name comes from `save`."""
     from dftlrp.audible import KINDS
     from dftlrp.questions import TABLES
@@ -127,11 +127,20 @@ def _replace(stage: Path, target: Path) -> None:
     new = {path.name for path in stage.iterdir()}
     if blocked := [name for name in sorted(new) if (target / name).is_dir()]:
         raise InputError(f"{target / blocked[0]}: is a folder where a result belongs")
+    former = _holds_result(target)
     for name in new:
         (stage / name).replace(target / name)
-    for path in target.iterdir():  # of an earlier result with more files
-        if _ours(path.name) and path.name not in new and not path.is_dir():
+    for path in target.iterdir() if former else ():  # which may have had more files
+        if ours(path.name) and path.name not in new and not path.is_dir():
             path.unlink()
+
+
+def _holds_result(folder: Path) -> bool:
+    try:
+        load(folder)
+    except InputError:
+        return False
+    return True
 
 
 def _write_npz(one: Explanation, path: Path) -> None:

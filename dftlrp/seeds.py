@@ -32,6 +32,8 @@ def label_index(label: str, labels: Sequence[str], count: int) -> int:
     InputError
         Neither a known label nor a number in range.
     """
+    if list(labels).count(label) > 1:
+        raise InputError(f"label {label!r} names several classes: use an index")
     if label in labels:
         return labels.index(label)
     if label.isdecimal() and int(label) < count:
@@ -100,8 +102,8 @@ def coefficients(
     InputError
         Unknown kind; a contrast of an output with one class.
     """
-    name, _, versus = kind.partition(":")
-    if name not in SEEDS or (versus and name != "contrast"):
+    name, colon, versus = kind.partition(":")
+    if name not in SEEDS or (colon and not (versus and name == "contrast")):
         raise InputError(f"unknown seed {kind!r}: choose one of {', '.join(SEEDS)}, contrast:CLASS")
     c, classes = np.zeros_like(z), z.shape[-1] if z.ndim > 1 else 1
     rival = label_index(versus, labels, classes) if versus else None

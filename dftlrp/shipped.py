@@ -6,7 +6,8 @@ from pathlib import Path
 
 from dftlrp.types import InputError
 
-FILES = {"waveform": "waveform.onnx", "clip": "clip.wav"}
+MODELS = {"waveform": "waveform.onnx"}
+FILES = {**MODELS, "clip": "clip.wav"}
 
 
 def embedded(name: str) -> Path:

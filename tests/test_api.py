@@ -88,6 +88,21 @@ def test_time_relevance_is_that_of_attribute(small, sound):
     assert [row.node for row in e.ledger.rows] == [row.node for row in a.ledger.rows]
 
 
+@pytest.mark.parametrize("preset", ["Epsilon", "Gradient", "EpsilonAlpha2Beta1", "EpsilonPlus"])
+def test_other_domains_are_those_of_the_models_multiplier_exactly(small, sound, preset):
+    x = np.where(np.arange(len(sound)) % 7 < 2, 0, sound)  # zeros and quiet samples within
+    x[100:140] *= 1e-6
+    e = dftlrp.explain(small, x, rate=RATE, composite=preset, seed="contrast")
+    x = e.signal["time"]
+    m = dftlrp.attribute(
+        small, x[None, None], composite=preset, seed="contrast"
+    ).multiplier.reshape(-1)
+    want = dftlrp.dft_lrp(x, multiplier=m)
+    np.testing.assert_array_equal(e.relevance["frequency"], want.relevance)
+    tiles = dftlrp.stft_lrp(x, multiplier=m, **e.stft)
+    np.testing.assert_array_equal(e.relevance["time-frequency"], tiles.relevance)
+
+
 @pytest.mark.parametrize(
     "domains",
     [
@@ -219,11 +234,11 @@ def test_auto_seed_is_the_contrast_for_a_classifier_and_the_logit_otherwise(
     assert f"seed {seed}" in notes(e)
 
 
-@pytest.mark.parametrize(("sign", "preset"), [(0, "EpsilonAlpha2Beta1"), (1, "EpsilonPlus")])
-def test_auto_composite_depends_on_whether_the_signal_is_signed(small, sound, sign, preset):
-    e = dftlrp.explain(small, np.abs(sound) if sign else sound, rate=RATE)
-    assert e.provenance["composite"] == preset
-    assert f"composite {preset}" in notes(e)
+@pytest.mark.parametrize("unipolar", [False, True])
+def test_a_waveform_has_one_auto_composite_whatever_this_recording_is(small, sound, unipolar):
+    e = dftlrp.explain(small, np.abs(sound) if unipolar else sound, rate=RATE)
+    assert e.provenance["composite"] == "EpsilonAlpha2Beta1"
+    assert "composite EpsilonAlpha2Beta1" in notes(e)
 
 
 def test_a_composite_that_is_given_is_taken(small, sound):
