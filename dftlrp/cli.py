@@ -108,8 +108,10 @@ def _labels(file: str | None) -> list[str] | None:
         return None
     try:
         text = Path(file).read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"--labels {file}: cannot be read ({error})") from None
+    except OSError as error:
+        raise InputError(f"--labels {file}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise InputError(f"--labels {file}: not UTF-8 text") from None
     try:
         labels = json.loads(text) if text.lstrip().startswith("[") else text.splitlines()
     except ValueError:

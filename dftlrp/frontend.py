@@ -168,7 +168,7 @@ class FrontEnd:
         try:
             text = Path(path).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"{path}: cannot be read ({error})") from None
+            raise InputError(f"{path}: {getattr(error, 'strerror', 'not UTF-8 text')}") from None
         return cls.from_text(text, str(path))
 
     @classmethod

@@ -183,5 +183,5 @@ def test_a_wrong_declaration_is_refused_in_one_line(text, words):
 
 
 def test_a_missing_file_is_refused(tmp_path):
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match="No such file"):
         FrontEnd.from_toml(tmp_path / "none.toml")

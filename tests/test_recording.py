@@ -280,7 +280,10 @@ def test_what_the_lower_rate_cannot_hold_is_filtered_out():
 
 def test_resampling_leaves_a_note_and_the_same_rate_none():
     made = resampled(Recording(tone(440, 44100), 44100, ("before",)), 8000)
-    assert made.notes == ("before", "resampled from 44100 Hz to 8000 Hz, and silence below -90 dB cut")
+    assert made.notes == (
+        "before",
+        "resampled from 44100 Hz to 8000 Hz, and silence below -90 dB cut",
+    )
     assert made.rate == 8000
     x = tone(440, 8000)
     same = resampled(Recording(x, 8000), 8000)
