@@ -485,7 +485,8 @@ def node_of(layer: nn.Module, name: str, source: str, rank: int) -> onnx.NodePro
         case nn.MaxPool2d():
             kind, how = "MaxPool", window_of(layer, rank)
         case nn.AdaptiveAvgPool2d():
-            kind, how = "ReduceMean", {"axes": [-1]}
+            kind = "GlobalAveragePool" if rank == 1 else "ReduceMean"
+            how = {} if rank == 1 else {"axes": [-1]}
         case nn.Linear():
             kind, how = "Gemm", {"transB": 1}
         case _:
@@ -566,7 +567,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, required=True, help="folder for DOMAIN.onnx")
     parser.add_argument("--domain", choices=sorted(DOMAINS), default="waveform")
     parser.add_argument("--held-out", default="none", help="a speaker to test on, or none")
-    parser.add_argument("--epochs", type=int, default=60)
+    parser.add_argument("--epochs", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)
     return parser.parse_args()
