@@ -125,9 +125,9 @@ def sometimes(count: int, chance: float) -> Tensor:
     return (torch.rand(count, 1) < chance).float()
 
 
-def place(clips: Clips, rows: Tensor) -> Tensor:
+def place(clips: Clips, rows: Tensor, strength: float) -> Tensor:
     """Return [B, WINDOW]: clips at a random speed (pitch and formants follow) and position."""
-    speed = torch.exp(uniform((len(rows), 1), np.log(0.75), np.log(1.4)))
+    speed = torch.exp(strength * uniform((len(rows), 1), np.log(0.75), np.log(1.4)))
     length = clips.length[rows, None] / (OVERSAMPLING * speed)
     slack = WINDOW - length
     start = slack * uniform((len(rows), 1), -0.05, 1.05)
@@ -172,14 +172,15 @@ def noise(count: int) -> Tensor:
     return sound / sound.square().mean(1, keepdim=True).sqrt()
 
 
-def augment(clips: Clips, rows: Tensor, quietest: float) -> Tensor:
+def augment(clips: Clips, rows: Tensor, quietest: float, strength: float) -> Tensor:
     """Return [B, WINDOW] in [-1, 1]: the chosen clips as other voices, rooms and devices.
 
-    Peaks lie between ``quietest`` and 6 decibels of full scale (cut off there).
+    Peaks lie between ``quietest`` and 6 decibels of full scale (cut off there); ``strength`` from
+    0 to 1 bounds how much else is changed.
     """
     count = len(rows)
-    severity = torch.rand(count, 1)
-    spectrum = torch.fft.rfft(place(clips, rows), FFT) * microphone(severity) * room(severity)
+    severity = strength * torch.rand(count, 1)
+    spectrum = torch.fft.rfft(place(clips, rows, strength), FFT) * microphone(severity) * room(severity)
     sound = torch.fft.irfft(spectrum, FFT)[:, :WINDOW]
     power = sound.square().sum(1, keepdim=True) / (clips.length[rows, None] / OVERSAMPLING)
     level = 10 ** ((40 * severity - 45) / 20) * sometimes(count, 0.8)
@@ -192,7 +193,7 @@ def augment(clips: Clips, rows: Tensor, quietest: float) -> Tensor:
 
 # --- what the model reads ----------------------------------------------------------------------
 
-N_FFT, HOP, BANDS, FLOOR = 256, 128, 40, 1e-5
+N_FFT, HOP, BANDS, FLOOR = 256, 128, 40, 1e-8
 
 
 def spectrum(sound: Tensor) -> Tensor:
@@ -269,6 +270,7 @@ class Domain:
     start : the first convolution's weights, if they are not random.
     quietest : peak of the quietest sounds to train on, decibels; a net that is linear in the level
         needs no quiet ones, one behind a logarithm does.
+    strength : of the augmentation, at most 1 (for voices and devices that nobody recorded).
     over_time : whether the last axis is time, over which the model averages.
     """
 
@@ -280,6 +282,7 @@ class Domain:
     start: Callable[[], Tensor] | None = None
     over_time: bool = True
     quietest: float = -12.0
+    strength: float = 0.3
 
 
 def flat(*layers: tuple[int, int, int, int]) -> tuple[Any, ...]:
@@ -387,6 +390,7 @@ DOMAINS = {
              (128, 5, 1, 2), (128, 3, 1, 1)),
         (1, WINDOW),
         start=lambda: mel_filters(40, 49)[:, None, None],
+        strength=1.0,
     ),
     "spectrum": Domain(
         spectrum,
@@ -402,7 +406,7 @@ DOMAINS = {
         (2, N_FFT // 2 + 1, WINDOW // HOP + 1),
         frontend=STFT,
     ),
-    "mel": Domain(log_mel, plane(24, 48, 96), (WINDOW,), front=mel_nodes, quietest=-42.0),
+    "mel": Domain(log_mel, plane(24, 48, 96), (WINDOW,), front=mel_nodes, quietest=-36.0),
 }  # fmt: skip
 
 
@@ -435,7 +439,7 @@ def train(domain: Domain, clips: Clips, epochs: int, size: int = 32) -> nn.Seque
     for epoch in range(epochs):
         total = 0.0
         for rows in batches(clips, size):
-            sound = augment(clips, rows, domain.quietest)
+            sound = augment(clips, rows, domain.quietest, domain.strength)
             loss = loss_of(net(domain.view(sound)), clips.digit[rows])
             optimiser.zero_grad()
             loss.backward()
