@@ -53,7 +53,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     p.set_defaults(run=_explain)
     p.add_argument("files", nargs="*", metavar="MODEL.onnx CLIP", help="a model and a recording")
-    p.add_argument("--model", metavar="NAME", help="embedded model, or an ONNX file")
+    p.add_argument(
+        "--model",
+        metavar="NAME",
+        help="embedded model (waveform, spectrum, stft, mel), or an ONNX file",
+    )
     p.add_argument(
         "--frontend", metavar="FILE.toml",
         help="how a waveform becomes what the model reads; default: MODEL.toml where it is there",

@@ -6,12 +6,15 @@ from pathlib import Path
 
 from dftlrp.types import InputError
 
-MODELS = {"waveform": "waveform.onnx"}
+MODELS = {name: f"{name}.onnx" for name in ("waveform", "spectrum", "stft", "mel")}
 FILES = {**MODELS, "clip": "clip.wav"}
 
 
 def embedded(name: str) -> Path:
-    """Path of a shipped file: ``"waveform"`` (digit classifier) or ``"clip"`` (a spoken seven).
+    """Path of a shipped file.
+
+    ``"clip"`` is a spoken seven; the others are digit classifiers that read the ``"waveform"``, its
+    ``"spectrum"`` or ``"stft"`` (by a declared front end), or compute a log-``"mel"`` spectrogram.
 
     Raises
     ------

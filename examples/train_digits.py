@@ -125,12 +125,12 @@ def sometimes(count: int, chance: float) -> Tensor:
     return (torch.rand(count, 1) < chance).float()
 
 
-def place(clips: Clips, rows: Tensor, strength: float) -> Tensor:
+def place(clips: Clips, rows: Tensor, strength: float, jitter: float) -> Tensor:
     """Return [B, WINDOW]: clips at a random speed (pitch and formants follow) and position."""
     speed = torch.exp(strength * uniform((len(rows), 1), np.log(0.75), np.log(1.4)))
     length = clips.length[rows, None] / (OVERSAMPLING * speed)
     slack = WINDOW - length
-    start = slack * uniform((len(rows), 1), -0.05, 1.05)
+    start = slack * uniform((len(rows), 1), 0.5 - jitter, 0.5 + jitter)
     at = (torch.arange(WINDOW) - start) * speed * OVERSAMPLING
     inside = (at >= 0) & (at <= clips.length[rows, None] - 1)
     at = at.clamp(0, clips.sound.shape[1] - 2)
@@ -172,22 +172,22 @@ def noise(count: int) -> Tensor:
     return sound / sound.square().mean(1, keepdim=True).sqrt()
 
 
-def augment(clips: Clips, rows: Tensor, quietest: float, strength: float) -> Tensor:
-    """Return [B, WINDOW] in [-1, 1]: the chosen clips as other voices, rooms and devices.
-
-    Peaks lie between ``quietest`` and 6 decibels of full scale (cut off there); ``strength`` from
-    0 to 1 bounds how much else is changed.
-    """
+def augment(clips: Clips, rows: Tensor, how: Domain) -> Tensor:
+    """Return [B, WINDOW] in [-1, 1]: the chosen clips as other voices, rooms and devices."""
     count = len(rows)
-    severity = strength * torch.rand(count, 1)
-    spectrum = torch.fft.rfft(place(clips, rows, strength), FFT) * microphone(severity) * room(severity)
+    severity = how.strength * torch.rand(count, 1)
+    spectrum = (
+        torch.fft.rfft(place(clips, rows, how.strength, how.jitter), FFT)
+        * microphone(severity)
+        * room(severity)
+    )
     sound = torch.fft.irfft(spectrum, FFT)[:, :WINDOW]
     power = sound.square().sum(1, keepdim=True) / (clips.length[rows, None] / OVERSAMPLING)
     level = 10 ** ((40 * severity - 45) / 20) * sometimes(count, 0.8)
     sound = sound + noise(count) * level * power.sqrt()
     sound = sound / sound.abs().amax(1, keepdim=True).clamp_min(1e-9)
     sound = sound + uniform((count, 1), -0.1, 0.1) * sometimes(count, 0.3)
-    gain = 10 ** (uniform((count, 1), quietest, 6) / 20)
+    gain = 10 ** (uniform((count, 1), how.quietest, 6) / 20)
     return (sound * gain * (1 - 2 * sometimes(count, 0.5))).clamp(-1, 1)
 
 
@@ -268,8 +268,10 @@ class Domain:
     front : what of the view the exported model does itself; makes nodes from a value to another.
     frontend : what of the view is declared in the file's metadata, as TOML.
     start : the first convolution's weights, if they are not random.
-    quietest : peak of the quietest sounds to train on, decibels; a net that is linear in the level
-        needs no quiet ones, one behind a logarithm does.
+    quietest : peak of the quietest sounds to train on, decibels (the loudest are cut off at full
+        scale); a net that is linear in the level needs no quiet ones, one behind a logarithm does.
+    jitter : how far from the middle a clip may lie, 0.5 being at either end; a net that reads a
+        spectrum, where a shift turns every phase, does not learn it for all places.
     strength : of the augmentation, at most 1 (for voices and devices that nobody recorded).
     over_time : whether the last axis is time, over which the model averages.
     """
@@ -283,6 +285,7 @@ class Domain:
     over_time: bool = True
     quietest: float = -12.0
     strength: float = 0.3
+    jitter: float = 0.55
 
 
 def flat(*layers: tuple[int, int, int, int]) -> tuple[Any, ...]:
@@ -399,6 +402,7 @@ DOMAINS = {
         frontend=SPECTRUM,
         start=lambda: time_filters(64, 33),
         over_time=False,
+        jitter=0.1,
     ),
     "stft": Domain(
         frames,
@@ -439,7 +443,7 @@ def train(domain: Domain, clips: Clips, epochs: int, size: int = 32) -> nn.Seque
     for epoch in range(epochs):
         total = 0.0
         for rows in batches(clips, size):
-            sound = augment(clips, rows, domain.quietest, domain.strength)
+            sound = augment(clips, rows, domain)
             loss = loss_of(net(domain.view(sound)), clips.digit[rows])
             optimiser.zero_grad()
             loss.backward()

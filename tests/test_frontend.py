@@ -185,3 +185,47 @@ def test_a_wrong_declaration_is_refused_in_one_line(text, words):
 def test_a_missing_file_is_refused(tmp_path):
     with pytest.raises(InputError, match="No such file"):
         FrontEnd.from_toml(tmp_path / "none.toml")
+
+
+def relative(got, want):
+    """Norm of the difference of two arrays relative to the second's."""
+    return np.linalg.norm(got - np.asarray(want)) / np.linalg.norm(want)
+
+
+@pytest.fixture(scope="module")
+def torchaudio():
+    try:
+        import torchaudio
+    except (ImportError, OSError) as error:  # its wheels want the libraries of one kind of torch
+        pytest.skip(f"torchaudio cannot be imported: {error}")
+    return torchaudio
+
+
+@pytest.mark.parametrize(
+    ("center", "pad_mode", "mel"),
+    [
+        (True, "reflect", {"mel_scale": "htk", "mel_norm": None}),
+        (True, "constant", {"mel_scale": "slaney", "mel_norm": "slaney"}),
+        (False, "reflect", {"mel_scale": "htk", "mel_norm": "slaney"}),
+    ],
+)
+def test_the_mel_spectrogram_decibels_and_mfcc_are_torchaudios(torchaudio, center, pad_mode, mel):
+    import torch
+
+    sound = torch.from_numpy(X.astype(np.float32))
+    how = {
+        "sample_rate": 16000, "n_fft": 512, "win_length": 400, "hop_length": 128, "n_mels": 40,
+        "center": center, "pad_mode": pad_mode, "mel_scale": mel["mel_scale"],
+        "norm": mel["mel_norm"],
+    }  # fmt: skip
+    transforms = torchaudio.transforms
+    want = transforms.MelSpectrogram(**how)(sound)
+    fe = FrontEnd(16000, **STFT, center=center, pad_mode=pad_mode, n_mels=40, **mel)
+    assert relative(features(fe), want) < 1e-5
+    db = FrontEnd(**{**vars(fe), "log": "db", "top_db": 80.0})
+    levels = transforms.AmplitudeToDB("power", top_db=80.0)(want)
+    assert relative(features(db), levels) < 1e-5
+    cepstrum = FrontEnd(**{**vars(db), "n_mfcc": 13})
+    sample_rate = how.pop("sample_rate")
+    mfcc = transforms.MFCC(sample_rate, 13, melkwargs=how)(sound)
+    assert relative(features(cepstrum), mfcc) < 1e-5
