@@ -34,7 +34,7 @@ from dftlrp.spectral import dft_lrp, stft_lrp
 Run = Callable[[], Any]
 Row = dict[str, Any]
 # A whole run must fit: 16 rows of 2^22 samples and their spectra need 4 GB.
-BATCH_LIMIT = 2**24
+BATCH_LIMIT = 2**26
 STREAM = """
 import sys, time
 from pathlib import Path
