@@ -435,5 +435,5 @@ def test_a_model_that_is_none_is_refused(sound, tmp_path):
 
 
 def test_unknown_shipped_files_are_refused():
-    with pytest.raises(InputError, match=r"'voice'.*waveform, clip"):
+    with pytest.raises(InputError, match=r"'voice'.*waveform, spectrum, stft, mel, clip"):
         dftlrp.embedded("voice")
