@@ -19,6 +19,7 @@ from dftlrp.explanation import Explanation
 from dftlrp.frontend import PREFIX, FrontEnd
 from dftlrp.graph.graph import Value
 from dftlrp.graph.plan import Plan
+from dftlrp.ledger import LedgerRow
 from dftlrp.model import Model, load
 from dftlrp.recording import Recording, fitted, from_array, read_recording, resampled
 from dftlrp.rules import Rule
@@ -71,7 +72,8 @@ def explain(
     output, bind, backend
         As in `dftlrp.attribute`.
     domains : list of str
-        Any of ``"time"``, ``"frequency"``, ``"time-frequency"``, ``"mel"``.
+        Any of ``"time"``, ``"frequency"``, ``"time-frequency"``, ``"mel"``, and ``"input"``: what
+        the model itself reads, behind a front end.
     frontend : FrontEnd or path, optional
         How the waveform becomes what the model reads; if not given, the model's metadata entry
         ``frontend``, or a TOML file of the model's name next to it.
@@ -107,6 +109,7 @@ def explain(
         composite=WAVEFORM if default else composite,
         overrides=overrides,
         backend=backend,
+        keep={_reads(plan)},
     )
     if labels is not None and len(names) != result.explained.shape[-1]:
         raise InputError(f"{len(names)} labels for {result.explained.shape[-1]} classes")
@@ -114,7 +117,7 @@ def explain(
     R, m = (_like(a, name, recording.samples, shape) for a in (result.relevance, result.multiplier))
     assert R is not None
     start = views.waveform(recording.samples, R, m, rate, stft_for(rate))
-    shown = views.in_domains(start, chosen)
+    shown = views.in_domains(start, chosen, _read(result, plan))
     where, label = _target(result, names)
     return Explanation(
         signal={k: v.signal for k, v in shown.items()},
@@ -199,9 +202,28 @@ def _like(arrays: Any, name: str, samples: Real, shape: Shape) -> Real | None:
     return array.reshape(samples.shape)
 
 
+def _read(result: Attribution, plan: Plan) -> views.View:
+    """What the model itself reads, as a domain: the front end lies between it and the others.
+
+    The rest is minus what the front end absorbs, so that it counts here alone.
+    """
+    value, relevance = (_first(a, plan) for a in result.kept[_reads(plan)])
+    taken = [row.bias.sum() + row.stabiliser.sum() + row.stopped.sum() for row in _front(result)]
+    return views.View(value, relevance, tuple(map(np.arange, value.shape)), -float(sum(taken)))
+
+
+def _reads(plan: Plan) -> str:
+    """The value that is the model's own input, behind a front end or not."""
+    return plan.graph.reads or next(iter(plan.signals))
+
+
+def _front(result: Attribution) -> list[LedgerRow]:
+    return [row for row in result.ledger.rows if row.node.startswith(PREFIX)]
+
+
 def _on_silence(result: Attribution) -> tuple[str, ...]:
     """What a front end could not send on because it sat on silent frames."""
-    rows = [row for row in result.ledger.rows if row.node.startswith(PREFIX)]
+    rows = _front(result)
     taken, seed = sum(float(row.stabiliser.sum()) for row in rows), float(result.seed.sum())
     if not rows or abs(taken) < 1e-3 * abs(seed):
         return ()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -49,6 +49,8 @@ class Attribution:
         The rule of every layer.
     notes : tuple of str
         What was taken and what was stripped.
+    kept : dict of str to (value, relevance)
+        Of the values asked for with ``keep``, and of the signals.
     """
 
     relevance: Real | dict[str, Real]
@@ -61,6 +63,7 @@ class Attribution:
     ledger: Ledger
     table: LayerTable
     notes: tuple[str, ...]
+    kept: dict[str, tuple[Real, Real]] = field(default_factory=dict)
 
 
 @np.errstate(all="ignore")  # what is not finite is reported below, by its layer's name
@@ -77,6 +80,7 @@ def attribute(
     backend: str | None = None,
     dtype: Any = None,
     ledger: bool = True,
+    keep: Collection[str] = (),
 ) -> Attribution:
     """Relevance of the inputs for a target.
 
@@ -106,6 +110,8 @@ def attribute(
         What is computed in; float64 if not given.
     ledger : bool
         Whether to keep the accounts.
+    keep : collection of str
+        Names of values inside the model (layers, as in the table) whose relevance is wanted, too.
 
     Raises
     ------
@@ -122,12 +128,16 @@ def attribute(
     values = evaluate(plan, model.constants(bk, floats) | arrays, bk, floats)
     taken = auto_composite(plan, values) if composite == "auto" else composite
     table = layer_table(plan, taken, overrides)
+    if unknown := sorted(set(keep) - {plan.explained, *plan.signals, *table.rules()}):
+        raise InputError(f"keep {unknown[0]!r}: no layer of that name carries relevance")
     z = values[plan.explained]
     rows = z if callable(target) else _batch(z, plan)
     indices = None if callable(target) else target_indices(target, rows, model.labels)
     start = make_seed(indices or target, seed, rows, model.labels)
     start = Flow(start.relevance.reshape(z.shape), start.multiplier.reshape(z.shape))
-    flows, accounts = propagate(plan, values, start, table.rules(), bk, ledger)
+    flows, accounts = propagate(plan, values, start, table.rules(), bk, ledger, keep)
+    kept = {k: (values[k], f.relevance) for k, f in flows.items()}
+    flows = {k: flows[k] for k in plan.signals}
     named = isinstance(inputs, Mapping)
     only = next(iter(flows.values()))
     return Attribution(
@@ -141,6 +151,7 @@ def attribute(
         ledger=accounts,
         table=table,
         notes=_notes(plan, table, None if callable(target) else seed, composite == "auto"),
+        kept=kept,
     )
 
 

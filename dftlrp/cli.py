@@ -72,7 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--table", action="store_true", help="also print the rule of every layer")
     p.add_argument(
         "--domains", nargs="+", default=["time", "frequency", "time-frequency"], metavar="DOMAIN",
-        help="any of time, frequency, time-frequency, mel",
+        help="any of time, frequency, time-frequency, mel, input (what the model itself reads)",
     )  # fmt: skip
     p.add_argument("--out", default="dftlrp-out", metavar="DIR", help="default: %(default)s")
     p.add_argument(

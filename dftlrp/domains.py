@@ -85,6 +85,7 @@ def _mel(w: Waveform) -> View:
 
 
 DOMAINS = {"time": _time, "frequency": _frequency, "time-frequency": _time_frequency, "mel": _mel}
+INPUT = "input"  # what the model itself reads, behind a front end
 DEFAULT = ("time", "frequency", "time-frequency")
 
 
@@ -97,13 +98,14 @@ def checked(domains: str | Sequence[str]) -> tuple[str, ...]:
         Unknown, or none.
     """
     chosen = (domains,) if isinstance(domains, str) else tuple(domains)
-    if unknown := [d for d in chosen if d not in DOMAINS]:
-        raise InputError(f"unknown domain {unknown[0]!r}: choose among {', '.join(DOMAINS)}")
+    known = (*DOMAINS, INPUT)
+    if unknown := [d for d in chosen if d not in known]:
+        raise InputError(f"unknown domain {unknown[0]!r}: choose among {', '.join(known)}")
     if not chosen:
-        raise InputError(f"no domain is asked for: choose among {', '.join(DOMAINS)}")
+        raise InputError(f"no domain is asked for: choose among {', '.join(known)}")
     return tuple(dict.fromkeys(chosen))
 
 
-def in_domains(w: Waveform, domains: Sequence[str]) -> dict[str, View]:
-    """Signal, relevance, axes and rest in each domain."""
-    return {domain: DOMAINS[domain](w) for domain in domains}
+def in_domains(w: Waveform, domains: Sequence[str], read: View) -> dict[str, View]:
+    """Signal, relevance, axes and rest in each domain; ``read`` is what the model itself reads."""
+    return {domain: read if domain == INPUT else DOMAINS[domain](w) for domain in domains}

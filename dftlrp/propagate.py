@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -38,6 +38,7 @@ def propagate(
     rules: Mapping[str, Rule | None],
     bk: Backend,
     ledger: bool = True,
+    keep: Collection[str] = (),
 ) -> tuple[dict[str, Flow], Ledger]:
     """Carry the seed from the explained value to the signals.
 
@@ -53,21 +54,25 @@ def propagate(
         Rule by layer key; None where relevance is only carried.
     ledger : bool
         Whether to keep the accounts.
+    keep : collection of str
+        Values on the way whose flows are wanted, too.
 
     Returns
     -------
     flows : dict of str to Flow
-        By signal.
+        By signal, and by the values to keep that relevance went through.
     ledger : Ledger
         One row per node, from the output to the input.
     """
-    flows, rows = {plan.explained: seed}, []
+    flows, kept, rows = {plan.explained: seed}, {}, []
     widest = max((values[name].shape for name in plan.signals), key=len)
     batch = widest[:1] if len(widest) > 1 else ()
     for node in steps(plan.path[::-1], "relevance"):
         if node.output not in flows:
             continue
         arrived = flows.pop(node.output)
+        if node.output in keep:
+            kept[node.output] = arrived
         here = at(plan, node, values, bk)
         rule = rules[node.key]
         with blamed(node):
@@ -81,7 +86,7 @@ def propagate(
         if ledger:
             rows.append(_row(node, rule, batch, arrived.relevance, share, stopped))
     silent = {n: Flow(0 * values[n], 0 * values[n]) for n in plan.signals if n not in flows}
-    return {n: flows.get(n) or silent[n] for n in plan.signals}, Ledger(uniform(rows))
+    return kept | {n: flows.get(n) or silent[n] for n in plan.signals}, Ledger(uniform(rows))
 
 
 def send(

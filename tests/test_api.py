@@ -7,12 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+from graphs import network
 from models import LABELS, listener, model, normal, saved, value
 from onnx import TensorProto, helper
 
 import dftlrp
 from dftlrp.composites import PRESETS
 from dftlrp.domains import DEFAULT as DOMAINS
+from dftlrp.frontend import FrontEnd
 from dftlrp.types import DftlrpError, InputError, ModelError
 
 RATE = 8000
@@ -437,3 +439,35 @@ def test_a_model_that_is_none_is_refused(sound, tmp_path):
 def test_unknown_shipped_files_are_refused():
     with pytest.raises(InputError, match=r"'voice'.*waveform, spectrum, stft, mel, clip"):
         dftlrp.embedded("voice")
+
+
+def test_behind_a_log_mel_front_end_the_input_shows_what_silence_keeps_from_the_waveform():
+    """The sums agree once what the front end absorbs is counted; half of the clip is silent."""
+    rng = np.random.default_rng(0)
+    nodes = [
+        helper.make_node("Flatten", ["x"], ["flat"]),
+        helper.make_node("MatMul", ["flat", "w"], ["y"]),
+    ]
+    reader = network(
+        nodes, {"x": [None, 20, 26]}, {"y": [None, 3]}, {"w": rng.normal(size=(520, 3))}
+    )
+    fe = FrontEnd(16000, n_mels=20, log="ln", samples=4000)
+    x = np.concatenate([rng.normal(size=2000) * 0.1, np.zeros(2000)])
+    e = dftlrp.explain(reader, x, rate=16000, frontend=fe, domains=["time", "input", "mel"])
+    assert e.relevance["input"].shape == (20, 26)
+    assert e.rest["input"] != 0
+    whole = float(np.abs(e.relevance["input"]).sum())
+    for domain in e.domains:
+        total = e.relevance[domain].sum() + e.rest[domain]
+        np.testing.assert_allclose(total, e.relevance["time"].sum(), atol=1e-9 * whole)
+
+
+def test_layers_on_the_way_can_be_kept_and_others_are_refused():
+    model, x = dftlrp.load(dftlrp.embedded("waveform")), np.ones((2, 1, 8000))
+    a = dftlrp.attribute(model, x, composite="Epsilon", keep=["relu3"])
+    value, relevance = a.kept["relu3"]
+    assert value.shape == relevance.shape == (2, 96, 250)
+    row = next(row for row in a.ledger.rows if row.node == "relu3")
+    np.testing.assert_allclose(relevance.sum(axis=(1, 2)), row.relevance)
+    with pytest.raises(InputError, match="'relu99'"):
+        dftlrp.attribute(model, x, keep=["relu99"])

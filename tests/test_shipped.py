@@ -7,7 +7,7 @@ import pytest
 import soundfile
 
 import dftlrp
-from dftlrp.domains import DOMAINS
+from dftlrp.domains import DOMAINS, INPUT
 from dftlrp.shipped import FILES, embedded
 
 MODELS = [name for name in FILES if name != "clip"]
@@ -15,7 +15,7 @@ MODELS = [name for name in FILES if name != "clip"]
 
 @pytest.fixture(scope="module", params=MODELS)
 def explanation(request):
-    return dftlrp.explain(embedded(request.param), embedded("clip"), domains=tuple(DOMAINS))
+    return dftlrp.explain(embedded(request.param), embedded("clip"), domains=(*DOMAINS, INPUT))
 
 
 def test_the_clip_is_heard_as_the_seven_that_it_is(explanation):
@@ -28,7 +28,7 @@ def test_each_domain_of_each_model_keeps_the_sum_of_the_relevance(explanation):
     x, R = e.signal["time"], e.relevance["time"]
     m = np.divide(R, x, out=np.zeros_like(R), where=np.abs(x) > 1e-4 * np.abs(x).max())
     bound = 1e-12 * np.linalg.norm(x) * np.linalg.norm(m)
-    for domain in DOMAINS:
+    for domain in (*DOMAINS, INPUT):
         assert abs(e.relevance[domain].sum() + e.rest[domain] - R.sum()) <= bound
 
 
