@@ -8,8 +8,9 @@ Every ONNX node becomes one of three things at the current activations:
   max pool, activations.
 * `Stop`: carries none: shapes, comparisons, indices.
 
-Beside the map that relevance uses, a `Route` states its true tangent, so that
-gradient x input is exact and not what carrying would give.
+Beside the map that relevance uses, every op that is not linear states its true tangent (an
+`Affine` that is linear only with something frozen, too), so that gradient x input is exact and
+not what relevance would give.
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ class Affine:
         What a rule may modify; broadcastable as ``linear`` needs it.
     bias : array, optional
         ``b``, broadcastable to ``y``.
+    slope : callable ``() -> Affine``, optional
+        The true tangent, where this map is linear only because something is frozen.
 
     Notes
     -----
@@ -46,6 +49,11 @@ class Affine:
     transpose: Callable[[Arrays, Array], Arrays]
     weights: Arrays = ()
     bias: Array | None = None
+    slope: Callable[[], Affine] | None = None
+
+    def tangent(self) -> Affine:
+        """The true tangent at the current activations: the map itself, if nothing is frozen."""
+        return self if self.slope is None else self.slope()
 
     def apply(self, *inputs: Array) -> Array:
         """``A x``, without the bias."""

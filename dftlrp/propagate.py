@@ -12,7 +12,7 @@ from dftlrp.graph.evaluate import Values, at, blamed, check_finite
 from dftlrp.graph.graph import Node
 from dftlrp.graph.plan import Plan
 from dftlrp.ledger import Ledger, LedgerRow, uniform
-from dftlrp.linear import Affine, Array, Map, Route
+from dftlrp.linear import Affine, Array, Map, Route, Stop
 from dftlrp.ops import OPS
 from dftlrp.progress import steps
 from dftlrp.rules import Call, Rule, Share
@@ -95,7 +95,7 @@ def send(
     """What one layer gives its inputs, and what lands on constants."""
     R, m = arrived
     stopped = layer.stopped(R) if isinstance(layer, Route) and layer.stopped else None
-    if isinstance(layer, Route) and rule is not None and rule.on_tangent:
+    if not isinstance(layer, Stop) and rule is not None and rule.on_tangent:
         layer = layer.tangent()
     if isinstance(layer, Affine):
         assert rule is not None
