@@ -384,7 +384,14 @@ def prepend(graph: Graph, fe: FrontEnd) -> Graph:
     _normalise(fe, b)
     _layout(fe, b, name)
     nodes, constants = (*b.nodes, *graph.nodes), graph.constants | b.constants
-    return replace(graph, nodes=nodes, inputs=inputs, constants=constants, reads=name)
+    return replace(
+        graph,
+        nodes=nodes,
+        inputs=inputs,
+        constants=constants,
+        reads=name,
+        front=frozenset(n.key for n in b.nodes),
+    )
 
 
 def _waveform_dims(fe: FrontEnd, value: Value) -> tuple[int | None, int | None]:

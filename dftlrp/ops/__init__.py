@@ -1,6 +1,7 @@
 """One file per family of ops; importing this package fills the table `OPS`."""
 
-from dftlrp.ops import linear, move, pointwise, pool, transform
-from dftlrp.ops.registry import OPS, At, Op
+from dftlrp.ops import control, inner, linear, move, pointwise, pool, recurrent, transform
+from dftlrp.ops.registry import EXPANSIONS, OPS, At, Op
 
-__all__ = ["OPS", "At", "Op", "linear", "move", "pointwise", "pool", "transform"]
+__all__ = ["EXPANSIONS", "OPS", "At", "Op", "control", "inner", "linear", "move", "pointwise"]
+__all__ += ["pool", "recurrent", "transform"]

@@ -15,9 +15,12 @@ from dftlrp.linear import Array, Route, activation, move
 from dftlrp.ops.registry import At, final, route
 
 F = Callable[[At], Array]
+POINTWISE: set[str] = set()  # ops that are one function of one value, elementwise
 
 
 def _pointwise(op: str, f: F, slope: F, homogeneous: bool = False) -> None:
+    POINTWISE.add(op)
+
     @route(op, evaluate=f)
     def build(at: At) -> Route:
         return activation(at.x, at.y, lambda: slope(at), homogeneous)

@@ -78,7 +78,8 @@ def _reduction(at: At, axes: tuple[int, ...], keep: bool, weight: float) -> Affi
     )
 
 
-def _reduced_axes(at: At) -> tuple[int, ...]:
+def reduced_axes(at: At) -> tuple[int, ...]:
+    """Axes that a reduction goes over."""
     axes = at.setting(1, "axes")
     if axes is None or axes == []:
         return () if at.attr("noop_with_empty_axes", 0) else at.axes(None)
@@ -87,7 +88,7 @@ def _reduced_axes(at: At) -> tuple[int, ...]:
 
 def _numpy(f: Callable[..., Array]) -> Callable[[At], Array]:
     def evaluate(at: At) -> Array:
-        return np.asarray(f(at.x, axis=_reduced_axes(at), keepdims=bool(at.attr("keepdims", 1))))
+        return np.asarray(f(at.x, axis=reduced_axes(at), keepdims=bool(at.attr("keepdims", 1))))
 
     return evaluate
 
@@ -95,13 +96,13 @@ def _numpy(f: Callable[..., Array]) -> Callable[[At], Array]:
 @affine("ReduceSum", evaluate=_numpy(np.sum))
 def reduce_sum(at: At) -> Affine:
     """Sum over axes."""
-    return _reduction(at, _reduced_axes(at), bool(at.attr("keepdims", 1)), 1.0)
+    return _reduction(at, reduced_axes(at), bool(at.attr("keepdims", 1)), 1.0)
 
 
 @affine("ReduceMean", evaluate=_numpy(np.mean))
 def reduce_mean(at: At) -> Affine:
     """Mean over axes."""
-    axes = _reduced_axes(at)
+    axes = reduced_axes(at)
     count = int(np.prod([at.x.shape[a] for a in axes]))
     return _reduction(at, axes, bool(at.attr("keepdims", 1)), 1 / count)
 
@@ -115,7 +116,7 @@ def global_average_pool(at: At) -> Affine:
 
 def _extremum(at: At, sign: int) -> Route:
     """To the first of the largest (sign 1) or smallest (sign -1) over the axes."""
-    x, bk, axes = at.x, at.bk, _reduced_axes(at)
+    x, bk, axes = at.x, at.bk, reduced_axes(at)
     keep = bool(at.attr("keepdims", 1))
     kept = tuple(i for i in range(x.ndim) if i not in axes)
     order = np.arange(x.size).reshape(x.shape).transpose(*kept, *axes)
