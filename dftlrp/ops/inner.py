@@ -13,7 +13,6 @@ import numpy as np
 from dftlrp.linear import Affine, Array, Arrays, Route, activation, move
 from dftlrp.ops.registry import OPS, At, affine, route, stop
 
-
 OWN = ("Select", "Stack", "Gated", "MulAdd", "Normalised", "Pointwise", "Freeze")
 
 
