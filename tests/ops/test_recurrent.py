@@ -41,8 +41,7 @@ def cell(
     names = [k if k in weights else "" for k in ("bnhcp" if op == "LSTM" else "bnh")]
     outputs = ["Y", "Yh", "Yc"][: 3 if op == "LSTM" else 2]
     nodes = [helper.make_node(op, ["x", "w", "r", *names], outputs, hidden_size=H, **attrs)]
-    for name in outputs:
-        nodes.append(helper.make_node("Reshape", [name, "flat"], [f"{name}f"]))
+    nodes += [helper.make_node("Reshape", [name, "flat"], [f"{name}f"]) for name in outputs]
     nodes.append(helper.make_node("Concat", [f"{n}f" for n in outputs], ["y"], axis=0))
     shape = [B, T, I] if layout else [T, B, I]
     elem = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
