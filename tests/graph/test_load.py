@@ -430,11 +430,11 @@ def test_infinite_weights_may_load_but_the_layer_that_overflows_is_named(tmp_pat
 
 def test_one_error_names_every_node_without_a_rule_and_says_what_to_do(tmp_path):
     nodes = [("Relu", ["x"], ["a"], {}), ("Det", ["a"], ["b"], {}), ("Mul", ["a", "x"], ["c"], {}),
-             ("Add", ["c", "b"], ["d"], {}), ("LRN", ["d"], ["y"], {"size": 3})]  # fmt: skip
+             ("Add", ["c", "b"], ["d"], {}), ("Bernoulli", ["d"], ["y"], {})]  # fmt: skip
     with pytest.raises(UnsupportedModelError) as caught:
         dftlrp.load(saved(graph(*nodes), tmp_path))
     text = one_line(caught.value)
-    for row in ("b (Det): ", "c (Mul): ", "y (LRN): "):
+    for row in ("b (Det): ", "c (Mul): ", "y (Bernoulli): "):
         assert row in text
     assert "3 node(s)" in text
     assert "a (Relu)" not in text
@@ -482,12 +482,12 @@ def test_an_op_of_another_domain_is_named_with_its_domain(tmp_path):
 
 
 def test_an_op_without_a_rule_off_the_way_to_the_output_does_not_matter(tmp_path):
-    nodes = [("Relu", ["x"], ["y"], {}), ("LRN", ["x"], ["z"], {"size": 3})]
+    nodes = [("Relu", ["x"], ["y"], {}), ("Bernoulli", ["x"], ["z"], {})]
     proto = graph(*nodes)
     proto.graph.output.append(value("z", [1, 4]))
     loaded = dftlrp.load(saved(proto, tmp_path))
     assert dftlrp.attribute(loaded, normal(1, 4)).relevance.shape == (1, 4)
-    with pytest.raises(UnsupportedModelError, match="LRN"):
+    with pytest.raises(UnsupportedModelError, match="Bernoulli"):
         dftlrp.attribute(loaded, normal(1, 4), output="z")
 
 
