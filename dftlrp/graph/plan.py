@@ -14,7 +14,6 @@ from dftlrp.ops import EXPANSIONS, OPS
 from dftlrp.types import AnyArray, InputError, ModelError, UnsupportedModelError
 
 FLOATS = {1, 10, 11, 16}  # TensorProto's float, float16, double, bfloat16
-MANY_OUTPUTS = ("Split",)
 ENDS = ("Softmax", "LogSoftmax", "Sigmoid")
 
 
@@ -169,7 +168,7 @@ def _refuse(nodes: Sequence[Node], live: Live) -> None:
             reason: str | None = None
         elif op is None:
             reason = "the op is not known"
-        elif node.index and node.op not in MANY_OUTPUTS:
+        elif op.outputs is not None and node.index >= op.outputs:
             reason = f"its output number {node.index} is not supported"
         else:
             reason = op.refusal(live.get(node.key, ()))

@@ -13,6 +13,7 @@ import numpy as np
 
 from dftlrp.backend import Window
 from dftlrp.linear import Affine, Array, Arrays, Map, activation, diagonal
+from dftlrp.ops.norm import trains
 from dftlrp.ops.registry import At, affine
 from dftlrp.ops.window import window
 
@@ -54,7 +55,8 @@ def _transposed_window(
         [n * s for n, s in zip(size, strides, strict=True)] if auto.startswith("SAME") else None
     )
     if wanted:
-        total = [f - n for f, n in zip(full, wanted, strict=True)]
+        # an output longer than the windows reach ends in zeros
+        total = [max(f - n, 0) for f, n in zip(full, wanted, strict=True)]
         small = [t // 2 for t in total]
         large = [t - h for t, h in zip(total, small, strict=True)]
         begin, end = (small, large) if auto == "SAME_UPPER" else (large, small)
@@ -62,7 +64,7 @@ def _transposed_window(
         pads = at.attr("pads", [0] * 2 * rank)
         begin, end = pads[:rank], pads[rank:]
     pairs = tuple(zip(begin, end, strict=True))
-    out = at.grant([f - b - e for f, (b, e) in zip(full, pairs, strict=True)])
+    out = at.grant(wanted or [f - b - e for f, (b, e) in zip(full, pairs, strict=True)])
     return Window(kernel, strides, dilations, pairs, at.attr("group", 1)), out
 
 
@@ -176,6 +178,7 @@ def _swap(bk: Any, m: Array) -> Array:
 @affine("BatchNormalization")
 def batch_normalization(at: At) -> Affine:
     """y = g (x - mean) / sqrt(var + eps) + b, per channel."""
+    trains(at)
     scale, shift, mean, var = (_channels(a, max(at.x.ndim, 2)) for a in at.args[1:5])
     w = scale / np.sqrt(var + at.attr("epsilon", 1e-5))
     return diagonal(w, shift - w * mean)

@@ -120,6 +120,10 @@ class Op:
     product : bool
         Whether it multiplies two signals: one of them is frozen, or they share
         (`dftlrp.graph.gates`).
+    outputs : int or None
+        How many of the ONNX node's outputs it evaluates (by ``node.index``); None: any number.
+    silent : tuple of int
+        Those of them that carry no relevance: indices, masks.
     """
 
     evaluate: Evaluate
@@ -130,6 +134,8 @@ class Op:
     weighted: bool = True
     frozen: tuple[int, ...] = ()
     product: bool = False
+    outputs: int | None = 1
+    silent: tuple[int, ...] = ()
 
     def refusal(self, live: tuple[int, ...]) -> str | None:
         """Why relevance cannot go to these inputs, or None if it can."""
@@ -160,8 +166,13 @@ def affine(
     weighted: bool = True,
     frozen: tuple[int, ...] = (),
     product: bool = False,
+    outputs: int | None = 1,
+    silent: tuple[int, ...] = (),
 ) -> Callable[[M], M]:
-    """Register a function that gives an op's `Affine`; its forward is the evaluation."""
+    """Register a function that gives an op's `Affine`; its forward is the evaluation.
+
+    A form of the op that only moves data may be a `Route`; then ``evaluate`` is needed.
+    """
 
     def register(build: M) -> M:
         def forward(at: At) -> Array:
@@ -170,9 +181,10 @@ def affine(
             assert isinstance(layer, Affine)
             return layer.forward(*at.inputs)
 
+        run = evaluate or forward
         for name in names:
             OPS[name] = Op(
-                evaluate or forward, build, carries, together, "Affine", weighted, frozen, product
+                run, build, carries, together, "Affine", weighted, frozen, product, outputs, silent
             )
         return build
 
@@ -185,21 +197,26 @@ def route(
     carries: tuple[int, ...] | None = (0,),
     together: bool = False,
     frozen: tuple[int, ...] = (),
+    outputs: int | None = 1,
+    silent: tuple[int, ...] = (),
 ) -> Callable[[Linearise], Linearise]:
     """Register a function that gives an op's `Route`."""
 
     def register(build: Linearise) -> Linearise:
         for name in names:
-            OPS[name] = Op(evaluate, build, carries, together, "Route", frozen=frozen)
+            OPS[name] = Op(
+                evaluate, build, carries, together, "Route",
+                frozen=frozen, outputs=outputs, silent=silent,
+            )  # fmt: skip
         return build
 
     return register
 
 
-def stop(*names: str, evaluate: Evaluate) -> None:
+def stop(*names: str, evaluate: Evaluate, outputs: int | None = 1) -> None:
     """Register an op that carries no relevance."""
     for name in names:
-        OPS[name] = Op(evaluate, None, None, True, "Stop")
+        OPS[name] = Op(evaluate, None, None, True, "Stop", outputs=outputs)
 
 
 def expands(*names: str) -> Callable[[Expand], Expand]:
@@ -212,10 +229,10 @@ def expands(*names: str) -> Callable[[Expand], Expand]:
     return register
 
 
-def final(*names: str, evaluate: Evaluate) -> None:
+def final(*names: str, evaluate: Evaluate, outputs: int | None = 1) -> None:
     """Register an op that can be evaluated, but through which no relevance goes yet."""
     for name in names:
-        OPS[name] = Op(evaluate, _never, (), False, "-")
+        OPS[name] = Op(evaluate, _never, (), False, "-", outputs=outputs)
 
 
 def _never(at: At) -> Map:
