@@ -105,6 +105,18 @@ def epsilon_gamma_box(low: float = -1.0, high: float = 1.0, gamma: float = 0.25)
     return _convolutional("EpsilonGammaBox", f"gamma({gamma})", box, box=True)
 
 
+def innvestigate_preset(which: str, flat: bool = False, epsilon: float = 0.1) -> Composite:
+    """iNNvestigate's ``lrp.sequential_preset_a`` or ``_b``; ``flat``: its ``_flat`` variant."""
+    conv = rule({"a": "innvestigate.Alpha1Beta0", "b": "innvestigate.Alpha2Beta1"}[which])
+    dense = rule(f"innvestigate.Epsilon({epsilon})")
+    return Composite(
+        f"iNNvestigate preset {which}{' flat' * flat}",
+        rule("innvestigate.Z"),
+        dict.fromkeys(CONVOLUTION, conv) | dict.fromkeys(DENSE, dense),
+        first=rule("innvestigate.Flat") if flat else None,
+    )
+
+
 PRESETS: dict[str, Callable[[], Composite]] = {
     "EpsilonPlus": lambda: _convolutional("EpsilonPlus", "zplus"),
     "EpsilonPlusFlat": lambda: _convolutional("EpsilonPlusFlat", "zplus", "flat"),
