@@ -16,7 +16,7 @@ from dftlrp import domains as views
 from dftlrp.attribution import Attribution, attribute
 from dftlrp.composites import Composite
 from dftlrp.explanation import Explanation
-from dftlrp.frontend import FrontEnd
+from dftlrp.frontend import FrontEnd, empty_filters, levels
 from dftlrp.graph.graph import Value
 from dftlrp.graph.plan import Plan
 from dftlrp.ledger import LedgerRow
@@ -109,7 +109,7 @@ def explain(
         composite=WAVEFORM if default else composite,
         overrides=overrides,
         backend=backend,
-        keep={_reads(plan)},
+        keep={_reads(plan), levels(plan.graph)} - {""},
     )
     if labels is not None and len(names) != result.explained.shape[-1]:
         raise InputError(f"{len(names)} labels for {result.explained.shape[-1]} classes")
@@ -136,6 +136,7 @@ def explain(
             *recording.notes,
             *result.notes,
             *((f"{WAVEFORM} is the default for a waveform",) if default else ()),
+            *empty_filters(plan.graph),
             *_on_silence(result, plan),
         ),
         provenance=_provenance(model, recording, result, overrides, backend),
@@ -152,7 +153,7 @@ def behind_front_end(model: Model, frontend: FrontEnd | str | os.PathLike[str] |
         return model.behind(FrontEnd.from_text(text, f"{model.path}: metadata"))
     if frontend is None and not beside.is_file():
         return model
-    return model.behind(FrontEnd.from_toml(frontend or beside))
+    return model.behind(FrontEnd.from_toml(beside if frontend is None else frontend))
 
 
 class Shape(NamedTuple):
@@ -224,13 +225,18 @@ def _front(result: Attribution, plan: Plan) -> list[LedgerRow]:
 
 
 def _on_silence(result: Attribution, plan: Plan) -> tuple[str, ...]:
-    """What a front end could not send on because it sat on silent frames."""
-    rows = _front(result, plan)
-    taken, seed = sum(float(row.stabiliser.sum()) for row in rows), float(result.seed.sum())
-    if not rows or abs(taken) < 1e-3 * abs(seed):
+    """What a front end cannot send on because it sits on silent frames, as a share of all |R|."""
+    if not (name := levels(plan.graph)):
         return ()
-    share = f"{100 * taken / seed:.0f} %" if seed else f"{taken:.3g}"
-    return (f"warning: {share} of the relevance sits on silent frames and has no sound",)
+    value, relevance = result.kept[name]
+    size = np.abs(relevance)
+    silent = ~value.any(axis=tuple(range(2, value.ndim)))
+    share = float(size[silent].sum() / max(size.sum(), np.finfo(float).tiny))
+    if share < 0.005:
+        return ()
+    return (
+        f"warning: {100 * share:.0f} % of the relevance sits on silent frames and has no sound",
+    )
 
 
 def _first(batch: Real, plan: Plan) -> Real:

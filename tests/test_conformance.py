@@ -1,4 +1,4 @@
-"""ONNX's backend test-suite: every case passes, or is outside the claim, or is listed with a reason.
+"""ONNX's backend test-suite: a case passes, is outside the claim, or is listed with a reason.
 
 The list is `conformance.toml`: cases that fail, by name (a pattern), each with its reason.  A
 listed case that passes is a failure, too, so the list cannot rot.

@@ -25,7 +25,7 @@ from dftlrp.graph.plan import ENDS, Plan
 from dftlrp.numpy_backend import BACKEND as NUMPY
 from dftlrp.ops import At
 from dftlrp.ops.pointwise import POINTWISE
-from dftlrp.ops.pool import reduced_axes
+from dftlrp.ops.reduce import reduced_axes
 from dftlrp.types import AnyArray
 
 ELEMENTWISE = POINTWISE | {"Add", "Sub", "Mul", "Div", "Neg", "Max", "Min", "Sum", "Where"}

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dftlrp.backend import Backend
+from dftlrp.graph.gates import stops
 from dftlrp.graph.graph import Graph, Node
 from dftlrp.graph.plan import Plan
 from dftlrp.linear import Array
@@ -64,7 +65,7 @@ def evaluate(plan: Plan, given: Mapping[str, Array], bk: Backend, dtype: np.dtyp
     carriers, masked, nodes, budget = set(plan.signals), set[str](), [], MAX_BYTES
     with np.errstate(all="ignore"):  # what overflows is reported below, by its layer's name
         for node in _written_out(steps(plan.nodes, "forward"), values):
-            carries = not carriers.isdisjoint(node.inputs) and OPS[node.op].linearise is not None
+            carries = not carriers.isdisjoint(node.inputs) and not stops(node)
             values[node.output] = y = run_node(plan, node, values, bk, dtype)
             if carries and y.dtype.kind == "f":
                 carriers.add(node.output)

@@ -64,11 +64,7 @@ def live_inputs(
         op = OPS.get(node.op)
         positions = tuple(i for i, name in enumerate(node.inputs) if name in carriers)
         inside = op is None and not carriers.isdisjoint(node.captures)
-        if (
-            not (positions or inside)
-            or node.output in dead
-            or (op is not None and op.linearise is None)
-        ):
+        if not (positions or inside) or node.output in dead or stops(node):
             continue
         if treatment != TANGENT and op is not None:
             positions = tuple(i for i in positions if i not in op.frozen) or positions
@@ -77,6 +73,12 @@ def live_inputs(
         live[node.key] = positions
         carriers.add(node.output)
     return live
+
+
+def stops(node: Node) -> bool:
+    """Whether it carries no relevance: a Stop, or an output of indices."""
+    op = OPS.get(node.op)
+    return op is not None and (op.linearise is None or node.index in op.silent)
 
 
 def _signals(
