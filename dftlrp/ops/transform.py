@@ -11,9 +11,9 @@ import math
 import numpy as np
 
 from dftlrp.linear import Affine, Array
-from dftlrp.ops.registry import At, affine, stop
+from dftlrp.ops.registry import At, affine
 from dftlrp.spectral.domains import Dft
-from dftlrp.spectral.stft import Stft
+from dftlrp.spectral.frames import Analysis
 from dftlrp.types import UnsupportedModelError
 
 
@@ -43,7 +43,7 @@ def stft(at: At) -> Affine:
     hop, window, length = (at.arg(i) for i in (1, 2, 3))
     n_fft = int(length) if length is not None else len(window)
     taps = np.ones(n_fft) if window is None else window
-    domain = Stft(at.x.shape[1], taps, n_fft, int(hop), boundary=None)
+    domain = Analysis(at.x.shape[1], taps, n_fft, int(hop))
     scale = math.sqrt(n_fft)  # ONNX's transform is not orthonormal
     return Affine(
         lambda _, xs: scale * _split(domain.analysis(xs[0][..., 0]).swapaxes(-1, -2)),
@@ -76,6 +76,3 @@ def dft(at: At) -> Affine:
         return np.moveaxis(scale * domain.analysis_adjoint(g), -1, axis)[..., None]
 
     return Affine(lambda _, xs: linear(xs[0]), lambda _, r: (back(r),))
-
-
-stop("Freeze", evaluate=lambda at: at.x)  # not ONNX's: front ends mark with it what is frozen
