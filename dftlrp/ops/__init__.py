@@ -3,33 +3,41 @@
 from dftlrp.ops import (
     cast,
     constant,
+    einsum,
     gather,
     linear,
     move,
     norm,
     pointwise,
     pool,
+    quant,
     reduce,
+    resample,
+    sample,
     scatter,
+    signal,
     softmax,
     transform,
 )
 from dftlrp.ops.registry import OPS, At, Op
 
-__all__ = [
-    "OPS",
-    "At",
-    "Op",
+__all__ = ["OPS", "At", "Op"]
+__all__ += [
     "cast",
     "constant",
+    "einsum",
     "gather",
     "linear",
     "move",
     "norm",
     "pointwise",
     "pool",
+    "quant",
     "reduce",
+    "resample",
+    "sample",
     "scatter",
+    "signal",
     "softmax",
     "transform",
 ]
