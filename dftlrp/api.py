@@ -16,14 +16,14 @@ from dftlrp import domains as views
 from dftlrp.attribution import Attribution, attribute
 from dftlrp.composites import Composite
 from dftlrp.explanation import Explanation
-from dftlrp.frontend import PREFIX, FrontEnd
+from dftlrp.frontend import FrontEnd, empty_filters, levels
 from dftlrp.graph.graph import Value
 from dftlrp.graph.plan import Plan
 from dftlrp.ledger import LedgerRow
 from dftlrp.model import Model, load
 from dftlrp.recording import Recording, fitted, from_array, read_recording, resampled
 from dftlrp.rules import Rule
-from dftlrp.seeds import label_index
+from dftlrp.seeds import label_index, places
 from dftlrp.spectral import stft_for
 from dftlrp.types import AnyArray, InputError, Real
 
@@ -102,14 +102,14 @@ def explain(
     result = attribute(
         model,
         {name: _shaped(recording.samples, value, shape)},
-        target=_index(target, names, plan) if target != "argmax" else target,
+        target=_index(target, names, plan),
         output=output,
         bind=bind,
         seed=_seed(seed, names, plan),
         composite=WAVEFORM if default else composite,
         overrides=overrides,
         backend=backend,
-        keep={_reads(plan)},
+        keep={_reads(plan), levels(plan.graph)} - {""},
     )
     if labels is not None and len(names) != result.explained.shape[-1]:
         raise InputError(f"{len(names)} labels for {result.explained.shape[-1]} classes")
@@ -136,7 +136,8 @@ def explain(
             *recording.notes,
             *result.notes,
             *((f"{WAVEFORM} is the default for a waveform",) if default else ()),
-            *_on_silence(result),
+            *empty_filters(plan.graph),
+            *_on_silence(result, plan),
         ),
         provenance=_provenance(model, recording, result, overrides, backend),
     )
@@ -152,7 +153,7 @@ def behind_front_end(model: Model, frontend: FrontEnd | str | os.PathLike[str] |
         return model.behind(FrontEnd.from_text(text, f"{model.path}: metadata"))
     if frontend is None and not beside.is_file():
         return model
-    return model.behind(FrontEnd.from_toml(frontend or beside))
+    return model.behind(FrontEnd.from_toml(beside if frontend is None else frontend))
 
 
 class Shape(NamedTuple):
@@ -208,7 +209,9 @@ def _read(result: Attribution, plan: Plan) -> views.View:
     The rest is minus what the front end absorbs, so that it counts here alone.
     """
     value, relevance = (_first(a, plan) for a in result.kept[_reads(plan)])
-    taken = [row.bias.sum() + row.stabiliser.sum() + row.stopped.sum() for row in _front(result)]
+    taken = [
+        row.bias.sum() + row.stabiliser.sum() + row.stopped.sum() for row in _front(result, plan)
+    ]
     return views.View(value, relevance, tuple(map(np.arange, value.shape)), -float(sum(taken)))
 
 
@@ -217,18 +220,23 @@ def _reads(plan: Plan) -> str:
     return plan.graph.reads or next(iter(plan.signals))
 
 
-def _front(result: Attribution) -> list[LedgerRow]:
-    return [row for row in result.ledger.rows if row.node.startswith(PREFIX)]
+def _front(result: Attribution, plan: Plan) -> list[LedgerRow]:
+    return [row for row in result.ledger.rows if row.node in plan.graph.front]
 
 
-def _on_silence(result: Attribution) -> tuple[str, ...]:
-    """What a front end could not send on because it sat on silent frames."""
-    rows = _front(result)
-    taken, seed = sum(float(row.stabiliser.sum()) for row in rows), float(result.seed.sum())
-    if not rows or abs(taken) < 1e-3 * abs(seed):
+def _on_silence(result: Attribution, plan: Plan) -> tuple[str, ...]:
+    """What a front end cannot send on because it sits on silent frames, as a share of all |R|."""
+    if not (name := levels(plan.graph)):
         return ()
-    share = f"{100 * taken / seed:.0f} %" if seed else f"{taken:.3g}"
-    return (f"warning: {share} of the relevance sits on silent frames and has no sound",)
+    value, relevance = result.kept[name]
+    size = np.abs(relevance)
+    silent = ~value.any(axis=tuple(range(2, value.ndim)))
+    share = float(size[silent].sum() / max(size.sum(), np.finfo(float).tiny))
+    if share < 0.005:
+        return ()
+    return (
+        f"warning: {100 * share:.0f} % of the relevance sits on silent frames and has no sound",
+    )
 
 
 def _first(batch: Real, plan: Plan) -> Real:
@@ -243,7 +251,16 @@ def _target(result: Attribution, labels: tuple[str, ...]) -> tuple[Any, str]:
     place = result.target[0]
     wide = [i for i, n in enumerate(result.explained.shape[-len(place) :]) if n > 1]
     index = place[wide[0]] if len(wide) == 1 else place[0] if len(place) == 1 else place
-    return index, labels[place[-1]] if place and place[-1] < len(labels) else str(index)
+    last = place[-1] if place else None
+    if isinstance(last, int) and last < len(labels):
+        return index, labels[last]
+    return index, _spelled(place) if len(wide) > 1 else _spelled((index,))
+
+
+def _spelled(place: Sequence[Any]) -> str:
+    """An index as it is given: ``10:20, 3``."""
+    parts = (f"{p.start or ''}:{p.stop or ''}" if isinstance(p, slice) else str(p) for p in place)
+    return ", ".join(parts)
 
 
 def _recording(model: Model, signal: Any, rate: float | None, shape: Shape) -> Recording:
@@ -276,25 +293,18 @@ def _recording(model: Model, signal: Any, rate: float | None, shape: Shape) -> R
     return fitted(recording, shape.length) if shape.length else recording
 
 
-def auto_seed(plan: Plan) -> str:
-    """``contrast`` for a classifier (one axis of classes, no Sigmoid), else ``logit``."""
-    dims = plan.graph.outputs[plan.output].dims
-    classes = [d for d in (dims or ())[1:] if d != 1]
-    return "contrast" if len(classes) == 1 and plan.stripped != "Sigmoid" else "logit"
-
-
 def _classes(plan: Plan) -> int:
     dims = plan.graph.outputs[plan.output].dims
     return (dims[-1] or 10**9) if dims else 10**9
 
 
 def _index(target: Any, labels: tuple[str, ...], plan: Plan) -> Any:
-    return label_index(target, labels, _classes(plan)) if isinstance(target, str) else target
+    target = places(target)
+    named = isinstance(target, str) and target != "argmax"
+    return label_index(target, labels, _classes(plan)) if named else target
 
 
 def _seed(seed: str, labels: tuple[str, ...], plan: Plan) -> str:
-    if seed == "auto":
-        return auto_seed(plan)
     kind, _, versus = seed.partition(":")
     return f"{kind}:{_index(versus, labels, plan)}" if versus else seed
 

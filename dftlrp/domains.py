@@ -97,8 +97,11 @@ def checked(domains: str | Sequence[str]) -> tuple[str, ...]:
     InputError
         Unknown, or none.
     """
-    chosen = (domains,) if isinstance(domains, str) else tuple(domains)
     known = (*DOMAINS, INPUT)
+    try:
+        chosen = (domains,) if isinstance(domains, str) else tuple(domains)
+    except TypeError:
+        raise InputError(f"domains is {domains!r}: give a list of {', '.join(known)}") from None
     if unknown := [d for d in chosen if d not in known]:
         raise InputError(f"unknown domain {unknown[0]!r}: choose among {', '.join(known)}")
     if not chosen:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from dftlrp.spectral import checks
 from dftlrp.types import AnyArray, InputError, Real
 
 if TYPE_CHECKING:
@@ -118,10 +119,12 @@ def table(
     Raises
     ------
     InputError
-        ``what`` is unknown, its domain is missing, or the width is not a positive number.
+        ``what`` is unknown, its domain is missing, the width is not a positive number, or the count
+        not a whole number of at least 0.
     """
     if what not in TABLES:
         raise InputError(f"unknown table {what!r}; choose from {', '.join(TABLES)}")
+    count = None if count is None else checks.whole(count, "count", 0)
     domain, unit = TABLES[what]
     R = _relevance(explanation, domain)
     R = R.reshape(-1, R.shape[-1]).sum(axis=0)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.fft import dct
 
 from dftlrp.backend import get_backend
 from dftlrp.composites import layer_table
-from dftlrp.frontend import FrontEnd, prepend
+from dftlrp.frontend import FrontEnd, empty_filters, prepend
 from dftlrp.graph.evaluate import evaluate
 from dftlrp.graph.graph import Graph, Node, Value
 from dftlrp.graph.plan import make_plan
+from dftlrp.mel import filterbank
 from dftlrp.propagate import Flow, propagate
 from dftlrp.types import InputError
 
@@ -35,7 +37,7 @@ def values_of(fe: FrontEnd, x=X):
 
 
 def features(fe: FrontEnd, x=X):
-    return values_of(fe, x)[2]["y"]
+    return values_of(fe, x)[2].values["y"]
 
 
 @pytest.fixture(scope="module")
@@ -123,8 +125,9 @@ CHAINS = {
 
 
 def relevance(fe: FrontEnd, x=X):
-    plan, bk, values = values_of(fe, x)
-    y = values["y"]
+    plan, bk, run = values_of(fe, x)
+    values, y = run.values, run.values["y"]
+    plan = plan.carrying(run.nodes, values, "frozen")
     rules = layer_table(plan, "Epsilon").rules()
     flows, ledger = propagate(plan, values, Flow(y, np.ones_like(y)), rules, bk)
     return y, next(iter(flows.values())), ledger
@@ -229,3 +232,167 @@ def test_the_mel_spectrogram_decibels_and_mfcc_are_torchaudios(torchaudio, cente
     sample_rate = how.pop("sample_rate")
     mfcc = transforms.MFCC(sample_rate, 13, melkwargs=how)(sound)
     assert relative(features(cepstrum), mfcc) < 1e-5
+
+
+def complexes(x=X[0], hop=160):
+    """Frames of a Hann window, centred: (2, frequency, time), real and imaginary part."""
+    padded = np.pad(x, 200)
+    window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(400) / 400)
+    frames = np.lib.stride_tricks.sliding_window_view(padded, 400)[::hop] * window
+    Y = np.fft.rfft(frames).T
+    return np.stack([Y.real, Y.imag])
+
+
+COMPLEX = {"power": None, "layout": ("batch", "part", "frequency", "time")}
+
+
+@pytest.mark.parametrize(
+    ("normalise", "axes"), [("utterance", (0, 1, 2)), ("feature", 2), ("both", None)]
+)
+def test_complex_spectra_are_normalised_over_time_and_by_frequency(normalise, axes):
+    y = complexes()
+    if normalise == "both":
+        mean, std = np.arange(201.0), 1 + np.arange(201.0)
+        fe = FrontEnd(16000, mean=mean, std=list(std), **COMPLEX)
+        want = (y - mean[:, None]) / std[:, None]
+    else:
+        fe = FrontEnd(16000, normalise=normalise, **COMPLEX)
+        deviation = np.maximum(y.std(axis=axes, keepdims=True), 1e-12)
+        want = (y - y.mean(axis=axes, keepdims=True)) / deviation
+    np.testing.assert_allclose(features(fe)[0], want, atol=1e-9)
+
+
+@pytest.mark.parametrize("n", [100, 101])
+def test_one_dft_uses_its_own_length_even_or_odd(n):
+    x, base = X[:, :n], {"transform": "dft", "samples": n, "layout": ("batch", "frequency")}
+    Y = np.fft.rfft(x[0])
+    np.testing.assert_allclose(features(FrontEnd(8000, **base), x)[0], abs(Y) ** 2, atol=1e-12)
+    scaled = FrontEnd(8000, **base, orthonormal=True, power=1.0)
+    np.testing.assert_allclose(features(scaled, x)[0], abs(Y) / np.sqrt(n), atol=1e-12)
+    mel = FrontEnd(8000, **base, n_mels=10)
+    want = filterbank(8000, n, 10) @ abs(Y) ** 2
+    np.testing.assert_allclose(features(mel, x)[0], want, atol=1e-12)
+    whole = FrontEnd(8000, **base, log="ln", normalise="utterance")
+    np.testing.assert_allclose(features(whole, x).std(), 1, rtol=1e-9)
+    cepstrum = FrontEnd(8000, **base, log="ln", n_mfcc=13)
+    want = dct(np.log(abs(Y) ** 2), norm="ortho")[:13]
+    np.testing.assert_allclose(features(cepstrum, x)[0], want, atol=1e-10)
+
+
+def reads(fe: FrontEnd, *dims: int | None) -> tuple[int | None, ...] | None:
+    """Shape of the waveform that a model of this input shape reads behind the front end."""
+    graph = Graph((), {"x": Value(dims, "float32")}, {}, {})
+    return next(iter(prepend(graph, fe).inputs.values())).dims
+
+
+@pytest.mark.parametrize("n_fft", [400, 401])
+@pytest.mark.parametrize("how", [{}, {"center": False}, {"pad_mode": "reflect"}])
+def test_the_shortest_recording_gives_as_many_frames_as_the_model_reads(n_fft, how):
+    fe = FrontEnd(16000, n_fft=n_fft, **how)
+    for frames in (2, 3, 20):
+        samples = reads(fe, 1, 201, frames)[1]
+        assert features(fe, X[:, :samples]).shape == (1, 201, frames)
+
+
+def test_declared_samples_are_read_whatever_the_model_says():
+    assert reads(FrontEnd(16000, samples=4100), 1, 201, None) == (1, 4100)
+    assert reads(FrontEnd(16000, samples=4100), None, 201, 26) == (None, 4100)
+    dft = FrontEnd(16000, transform="dft", samples=401, layout=("batch", "frequency"))
+    assert reads(dft, 1, 201) == (1, 401)
+
+
+@pytest.mark.parametrize(
+    ("how", "dims", "words"),
+    [
+        ({"transform": "dft", "layout": ("batch", "frequency")}, (1, 51), "100 or 101 samples"),
+        ({"samples": 10}, (1, 201, 26), "axis 'time' has length 1, .* reads 26"),
+        ({"n_mels": 40}, (1, 64, 26), "axis 'frequency' has length 40, .* reads 64"),
+        ({}, (1, 201), "layout"),
+    ],
+)
+def test_a_front_end_that_does_not_fit_the_model_is_refused(how, dims, words):
+    with pytest.raises(InputError, match=words):
+        reads(FrontEnd(16000, **how), *dims)
+
+
+@pytest.mark.parametrize(
+    "how", [{"hop": 400}, {"hop": 500}, {"win_length": 200, "hop": 300}, {"window": "boxcar"}]
+)
+def test_relevance_needs_no_inverse_of_the_frames(how):
+    """Hops that leave gaps, or longer than the window: the accounts close all the same."""
+    y, flow, ledger = relevance(FrontEnd(16000, n_mels=20, **how))
+    assert ledger.gap < 1e-12
+    lost = sum(float(ledger.absorbed(t).sum()) for t in ("bias", "stabiliser", "stopped"))
+    np.testing.assert_allclose(flow.relevance.sum() + lost, y.sum(), rtol=1e-9)
+
+
+WRONG = {
+    "rate": ["16000", True, np.nan, np.inf, 0, 1e10],
+    "n_fft": [0, -4, 400.5, "a", 10**9, True, None],
+    "hop": [0, 160.0, None],
+    "win_length": [0, -3, 401],
+    "window": ["foo", 3, None, (1.0, "a")],
+    "n_mels": [0, 40.5, "40", 10**7],
+    "fmin": [-1.0, 9000.0, "a", None],
+    "fmax": [0.0, 99999.0],
+    "log": ["bel", ["ln"]],
+    "floor": [-1.0, 0.0, np.nan, "a", None],
+    "offset": [-1.0, None],
+    "top_db": [-5.0, 0, "a", 80.0],
+    "n_mfcc": [0, 50],
+    "mean": ["a", np.nan, (1.0, 2.0), ((1.0,),)],
+    "std": [0.0, (0.0,) * 40],
+    "power": [0.0, -1.0, "2", True],
+    "center": ["yes", 0, None],
+    "orthonormal": ["x", 1],
+    "samples": [0, -5, 10.5, "a"],
+    "normalise": ["x", 1],
+    "layout": ["abc", 3, ("batch", 2, "frequency", "time"), (True, "batch", "frequency", "time")],
+}
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [(field, value) for field, values in WRONG.items() for value in values]
+)
+def test_every_field_is_checked_for_type_and_range_in_one_line(field, value):
+    with pytest.raises(InputError) as caught:
+        FrontEnd(**{"rate": 16000, "n_mels": 40, "log": "ln", field: value})
+    assert field in str(caught.value) or "mel filters" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [
+        ({"pad_mode": "reflect", "samples": 100}, "at least 201"),
+        ({"center": False, "samples": 100}, "too short"),
+        ({"transform": "dft", "layout": ("batch", "frequency"), "n_mels": 4}, "needs samples"),
+        ({"transform": "dft", "layout": ("batch", "frequency"), "normalise": "feature"}, "time"),
+    ],
+)
+def test_fields_that_do_not_go_together_are_refused(how, words):
+    with pytest.raises(InputError, match=words):
+        FrontEnd(16000, **how)
+
+
+def test_numbers_are_kept_as_pythons_own():
+    fe = FrontEnd(np.float32(16000), n_fft=np.int64(512), mean=np.zeros(257), center=np.bool_(True))
+    assert FrontEnd.from_text(fe.to_text()) == fe
+
+
+@pytest.mark.parametrize("text", ["frontend = 3", "[[frontend]]\nrate = 1"])
+def test_the_front_end_of_a_toml_file_is_a_table(text):
+    with pytest.raises(InputError, match="must be a table"):
+        FrontEnd.from_text(text)
+
+
+def test_a_logarithm_may_have_an_offset_in_the_floors_place():
+    y = features(FrontEnd(16000, log="ln", floor=0.0, offset=1e-6))
+    np.testing.assert_allclose(y, np.log(features(FrontEnd(16000)) + 1e-6), rtol=1e-12)
+
+
+def test_mel_filters_without_a_bin_are_noted():
+    assert empty_filters(behind(FrontEnd(16000, n_mels=40))) == ()
+    (note,) = empty_filters(behind(FrontEnd(16000, n_mels=128, mel_scale="htk")))
+    empty = int((filterbank(16000, 400, 128, scale="htk").max(axis=1) == 0).sum())
+    assert f"{empty} of 128 mel filters hold no bin" in note

@@ -3,14 +3,17 @@
 from dftlrp.ops import (
     cast,
     constant,
+    control,
     einsum,
     gather,
+    inner,
     linear,
     move,
     norm,
     pointwise,
     pool,
     quant,
+    recurrent,
     reduce,
     resample,
     sample,
@@ -19,20 +22,23 @@ from dftlrp.ops import (
     softmax,
     transform,
 )
-from dftlrp.ops.registry import OPS, At, Op
+from dftlrp.ops.registry import EXPANSIONS, OPS, At, Op
 
-__all__ = ["OPS", "At", "Op"]
+__all__ = ["EXPANSIONS", "OPS", "At", "Op"]
 __all__ += [
     "cast",
     "constant",
+    "control",
     "einsum",
     "gather",
+    "inner",
     "linear",
     "move",
     "norm",
     "pointwise",
     "pool",
     "quant",
+    "recurrent",
     "reduce",
     "resample",
     "sample",

@@ -15,9 +15,12 @@ from dftlrp.linear import Array, Route, activation, move
 from dftlrp.ops.registry import At, route
 
 F = Callable[[At], Array]
+POINTWISE: set[str] = set()  # ops that are one function of one value, elementwise
 
 
 def _pointwise(op: str, f: F, slope: F, homogeneous: bool = False) -> None:
+    POINTWISE.add(op)
+
     @route(op, evaluate=f)
     def build(at: At) -> Route:
         return activation(at.x, at.y, lambda: slope(at), homogeneous)
@@ -250,7 +253,31 @@ def _clip_slope(at: At) -> Array:
     return inside * at.bk.step(high - at.x, strict=True) if high < math.inf else inside
 
 
-_pointwise("Clip", lambda at: np.clip(at.x, *_bounds(at)).astype(at.x.dtype), _clip_slope)
+POINTWISE.add("Clip")
+
+
+@route(
+    "Clip",
+    evaluate=lambda at: np.clip(at.x, *_bounds(at)).astype(at.x.dtype),
+    carries=(0, 1, 2),
+    together=True,
+    frozen=(1, 2),
+)
+def clip(at: At) -> Route:
+    """An activation; the true tangent of bounds that depend on the signal leads to these."""
+    if at.live == (0,):
+        return activation(at.x, at.y, lambda: _clip_slope(at))
+    bk, (low, high) = at.bk, _bounds(at)
+    masks = (_clip_slope(at), bk.step(low - at.x, strict=False), bk.step(at.x - high, strict=False))
+    mine = [masks[i] for i in at.live]
+
+    def linear(*live: Array) -> Array:
+        return bk.expand(sum(m * v for m, v in zip(mine, live, strict=True)), at.y.shape)
+
+    def back(r: Array) -> tuple[Array, ...]:
+        return tuple(bk.sum_to(m * r, x) for m, x in zip(mine, at.inputs, strict=True))
+
+    return move(linear, back, linear(*(bk.ones_like(x) for x in at.inputs)))
 
 
 def _extreme(op: str, sign: float, reduce: Callable[..., Array]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -92,6 +92,7 @@ class At:
 
 M = TypeVar("M", bound=Callable[..., Map])
 Evaluate = Callable[[At], Array]
+Expand = Callable[[Node, Mapping[str, Array]], Iterator[Node]]
 Linearise = Callable[[At], Map]
 
 
@@ -113,6 +114,12 @@ class Op:
         "Affine", "Route" or "Stop", for the tables.
     weighted : bool
         Whether an Affine has weights that a rule could modify.
+    frozen : tuple of int
+        Positions that are taken as they are where relevance is concerned (a divisor, a bound, a
+        gate of a cell), though the output's true slope there may not be zero.
+    product : bool
+        Whether it multiplies two signals: one of them is frozen, or they share
+        (`dftlrp.graph.gates`).
     outputs : int or None
         How many of the ONNX node's outputs it evaluates (by ``node.index``); None: any number.
     silent : tuple of int
@@ -125,6 +132,8 @@ class Op:
     together: bool
     kind: str
     weighted: bool = True
+    frozen: tuple[int, ...] = ()
+    product: bool = False
     outputs: int | None = 1
     silent: tuple[int, ...] = ()
 
@@ -140,6 +149,7 @@ class Op:
 
 
 OPS: dict[str, Op] = {}
+EXPANSIONS: dict[str, Expand] = {}  # ops that stand for other nodes: loops, branches, cells
 
 
 def _default_live(at: At, carries: tuple[int, ...] | None, together: bool) -> tuple[int, ...]:
@@ -154,6 +164,8 @@ def affine(
     together: bool = False,
     evaluate: Evaluate | None = None,
     weighted: bool = True,
+    frozen: tuple[int, ...] = (),
+    product: bool = False,
     outputs: int | None = 1,
     silent: tuple[int, ...] = (),
 ) -> Callable[[M], M]:
@@ -172,7 +184,7 @@ def affine(
         run = evaluate or forward
         for name in names:
             OPS[name] = Op(
-                run, build, carries, together, "Affine", weighted, outputs=outputs, silent=silent
+                run, build, carries, together, "Affine", weighted, frozen, product, outputs, silent
             )
         return build
 
@@ -184,6 +196,7 @@ def route(
     evaluate: Evaluate,
     carries: tuple[int, ...] | None = (0,),
     together: bool = False,
+    frozen: tuple[int, ...] = (),
     outputs: int | None = 1,
     silent: tuple[int, ...] = (),
 ) -> Callable[[Linearise], Linearise]:
@@ -192,8 +205,9 @@ def route(
     def register(build: Linearise) -> Linearise:
         for name in names:
             OPS[name] = Op(
-                evaluate, build, carries, together, "Route", outputs=outputs, silent=silent
-            )
+                evaluate, build, carries, together, "Route",
+                frozen=frozen, outputs=outputs, silent=silent,
+            )  # fmt: skip
         return build
 
     return register
@@ -203,6 +217,16 @@ def stop(*names: str, evaluate: Evaluate, outputs: int | None = 1) -> None:
     """Register an op that carries no relevance."""
     for name in names:
         OPS[name] = Op(evaluate, None, None, True, "Stop", outputs=outputs)
+
+
+def expands(*names: str) -> Callable[[Expand], Expand]:
+    """Register how an op becomes other nodes, one after the other, as their values come in."""
+
+    def register(expand: Expand) -> Expand:
+        EXPANSIONS.update(dict.fromkeys(names, expand))
+        return expand
+
+    return register
 
 
 def final(*names: str, evaluate: Evaluate, outputs: int | None = 1) -> None:

@@ -39,7 +39,7 @@ def _seen(x: Array) -> Array:
 def softmax(at: At) -> Affine:
     """J = diag(p) - p p^T, which is symmetric."""
     axes, bk = _rows(at), at.bk
-    p = softmax_of(at.x, axes)[0]
+    p = softmax_of(at.x, axes)[0] if at.y is None else at.y
 
     def tangent(v: Array) -> Array:
         return p * (v - bk.sum(p * v, axes, True))
@@ -55,7 +55,8 @@ def softmax(at: At) -> Affine:
 def log_softmax(at: At) -> Affine:
     """J = 1 - 1 p^T."""
     axes, bk = _rows(at), at.bk
-    p, y = softmax_of(at.x, axes)
+    y = softmax_of(at.x, axes)[1] if at.y is None else at.y
+    p = bk.exp(y)
 
     def tangent(v: Array) -> Array:
         return v - bk.sum(p * v, axes, True)

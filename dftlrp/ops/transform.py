@@ -7,12 +7,14 @@ pair of reals on the last axis, and the transpose is that of the real map.
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
 
 from dftlrp.linear import Affine, Array
-from dftlrp.ops.registry import At, affine, stop
+from dftlrp.ops.registry import At, affine
+from dftlrp.spectral.frames import Analysis
 
 
 def _split(Y: Array) -> Array:
@@ -95,13 +97,25 @@ def _framed(at: At, hop: int, taps: Array) -> Affine:
     )
 
 
+def _real_framed(at: At, hop: int, taps: Array) -> Affine:
+    """The usual form, in blocks that stay in the cache."""
+    domain = Analysis(at.x.shape[1], taps, len(taps), hop)
+    scale = math.sqrt(len(taps))  # ONNX's transform is not orthonormal
+    return Affine(
+        lambda _, xs: scale * _split(domain.analysis(xs[0][..., 0]).swapaxes(-1, -2)),
+        lambda _, r: (scale * domain.analysis_adjoint(_joined(r).swapaxes(-1, -2))[..., None],),
+    )
+
+
 @affine("STFT", weighted=False)
 def stft(at: At) -> Affine:
     """Frames times window, then DFT: (batch, n, 1 or 2) to (batch, T, K, 2)."""
     hop, window, length = (at.arg(i) for i in (1, 2, 3))
     n_fft = len(window) if length is None else int(np.ravel(length)[0])
     taps = np.ones(n_fft, at.x.dtype) if window is None else window
-    return _framed(at, int(np.ravel(hop)[0]), taps)
+    step = int(np.ravel(hop)[0])
+    usual = at.x.shape[-1] == 1 and at.attr("onesided", 1)
+    return _real_framed(at, step, taps) if usual else _framed(at, step, taps)
 
 
 def _fourier(at: At) -> Fourier:
@@ -144,6 +158,3 @@ def _real_inverse(at: At, n: int, axis: int) -> Affine:
         lambda _, xs: fft.irfft(_complex(xs[0]), n, axis=axis)[..., None],
         lambda _, r: (_parts(_fitted(weight * fft.rfft(r[..., 0], axis=axis), size, axis), at.x),),
     )
-
-
-stop("Freeze", evaluate=lambda at: at.x)  # not ONNX's: front ends mark with it what is frozen

@@ -20,6 +20,7 @@ from dftlrp.spectral.carry import (
 )
 from dftlrp.spectral.custom import Custom
 from dftlrp.spectral.domains import Dft, Domain, inner
+from dftlrp.spectral.frames import Analysis
 from dftlrp.spectral.lrp import (
     DftRelevance,
     StftRelevance,
@@ -34,6 +35,7 @@ from dftlrp.spectral.stft import Stft
 from dftlrp.spectral.windows import stft_for
 
 __all__ = [
+    "Analysis",
     "Custom",
     "Dct",
     "Dft",

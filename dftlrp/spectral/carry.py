@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 
 from dftlrp.spectral import checks
 from dftlrp.spectral.domains import Domain
-from dftlrp.types import AnyArray, Real
+from dftlrp.types import AnyArray, InputError, Real
 
 # Lost relevance is summed in stretches of this many samples, so that reading a long signal
 # stretch by stretch gives the same sum to the last bit.
@@ -97,8 +97,9 @@ def relevance_in(
     ------
     InputError
         Both or neither of relevance and multiplier; shapes that differ from each other or from
-        the domain's; NaN, Inf or complex input.
+        the domain's; NaN, Inf or complex input; a result that overflows.
     """
+    _is_domain(domain)
     x, given, name = read_signal(signal, relevance, multiplier)
     checks.length(x, -1, domain.n, "signal")
     return DomainRelevance(*to_coefficients(domain, x, given, name))
@@ -136,10 +137,19 @@ def relevance_from(
     InputError
         As `relevance_in`.
     """
+    _is_domain(domain)
     kind = domain.is_complex
     y, given, name = read_coefficients(coefficients, relevance, multiplier, "coefficients", kind)
     checks.shape(y, domain.shape, "coefficients")
     return SignalRelevance(*to_signal(domain, y, given, name))
+
+
+def _is_domain(domain: Any) -> None:
+    if not hasattr(domain, "synthesis_adjoint"):
+        raise InputError(
+            f"{type(domain).__name__} is no transform of a signal with an inverse (Mel only pools: "
+            "Mel(...).pool(relevance) takes what stft_lrp or dft_lrp gives)"
+        )
 
 
 def read_signal(
@@ -173,7 +183,7 @@ def read_coefficients(
     checks.exactly_one(relevance, multiplier)
     name = "multiplier" if relevance is None else "relevance"
     y = checks.complexes(values, what) if is_complex else checks.real(values, what)
-    raw = np.asarray(multiplier if relevance is None else relevance)
+    raw = checks.array(multiplier if relevance is None else relevance, name)  # type: ignore[arg-type]
     pair = is_complex and np.iscomplexobj(raw)
     given = checks.complexes(raw, name) if pair else checks.real(raw, name)
     checks.same_shape(given, y, name, what)
@@ -189,8 +199,11 @@ def to_coefficients(
 ) -> tuple[AnyArray, Real, Real, Real]:
     """Time to coefficients: conj(y) S^T m; its real part is the relevance, its imaginary phase."""
     m, lost = (given, 0) if name == "multiplier" else quotient(given, x)
-    y, products = domain.share(x, m)
-    return y, products.real, domain.signal_rest(x, m) + lost, products.imag
+    with np.errstate(over="ignore", invalid="ignore"):
+        y, products = domain.share(x, m)
+        rest = domain.signal_rest(x, m) + lost
+        checks.products(products, rest, name)
+    return y, products.real, rest, products.imag
 
 
 def to_signal(
@@ -199,8 +212,11 @@ def to_signal(
     """Coefficients to time: m = T^T g."""
     axes = len(domain.shape)
     g, lost = (given, 0) if name == "multiplier" else _coefficient_multiplier(given, y, axes)
-    x, m = domain.synthesis(y), domain.analysis_adjoint(g)
-    return x, x * m, domain.coefficient_rest(y, g) + lost, m
+    with np.errstate(over="ignore", invalid="ignore"):
+        x, m = domain.synthesis(y), domain.analysis_adjoint(g)
+        R, rest = x * m, domain.coefficient_rest(y, g) + lost
+        checks.products(R, rest, name)
+    return x, R, rest, m
 
 
 def _coefficient_multiplier(R: AnyArray, y: AnyArray, axes: int) -> tuple[AnyArray, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import cmath
+from numbers import Real as Number
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,14 @@ from dftlrp.types import AnyArray, Complex, InputError, Real
 WHOLE = (int, np.integer)  # np.bool_ is neither
 
 
+def array(values: ArrayLike, name: str) -> AnyArray:
+    """`values` as an array; refuses lists of unequal lengths."""
+    try:
+        return np.asarray(values)
+    except ValueError:
+        raise InputError(f"{name} is a ragged list; its rows must have equal lengths") from None
+
+
 def real(values: ArrayLike, name: str) -> Real:
     """`values` as float32 if they are float32, else as float64 (integers too).
 
@@ -20,20 +30,20 @@ def real(values: ArrayLike, name: str) -> Real:
     InputError
         Complex, not numeric, without an axis or empty.
     """
-    array = np.asarray(values)
-    dtype = array.dtype
+    values = array(values, name)
+    dtype = values.dtype
     if dtype.kind == "c":
         raise InputError(f"{name} is complex ({dtype}), but must be real; pass its real part")
-    _numeric(array, name, "iuf")
-    return array if dtype.char in "df" and dtype.isnative else array.astype(np.float64)
+    _numeric(values, name, "iuf")
+    return values if dtype.char in "df" and dtype.isnative else values.astype(np.float64)
 
 
 def complexes(values: ArrayLike, name: str) -> Complex:
     """`values` as complex64 if they have single precision, else as complex128."""
-    array = np.asarray(values)
-    _numeric(array, name, "iufc")
-    single = array.dtype in (np.float32, np.complex64)
-    return array.astype(np.complex64 if single else np.complex128, copy=False)
+    values = array(values, name)
+    _numeric(values, name, "iufc")
+    single = values.dtype in (np.float32, np.complex64)
+    return values.astype(np.complex64 if single else np.complex128, copy=False)
 
 
 def _numeric(array: AnyArray, name: str, kinds: str) -> None:
@@ -80,6 +90,34 @@ def exactly_one(relevance: Any, multiplier: Any) -> None:
     if (relevance is None) == (multiplier is None):
         how_many = "neither" if relevance is None else "both"
         raise InputError(f"pass exactly one of relevance and multiplier; got {how_many}")
+
+
+def axis(value: Any, array: AnyArray, name: str) -> int:
+    """`value` as the number of an axis of `array`."""
+    if isinstance(value, bool) or not isinstance(value, WHOLE):
+        raise InputError(f"axis is {value!r}, but must be a whole number")
+    if not -array.ndim <= value < array.ndim:
+        raise InputError(f"axis {value} does not exist in a {name} of shape {array.shape}")
+    return int(value)
+
+
+def hertz(rate: Any) -> None:
+    """Refuse what is no positive number."""
+    good = isinstance(rate, Number) and not isinstance(rate, bool)
+    if not (good and 0 < float(rate) < float("inf")):
+        raise InputError(f"rate is {rate!r}, but must be a positive number of hertz")
+
+
+def products(array: AnyArray, rest: Real | float, name: str) -> None:
+    """Refuse a result that overflowed, within `np.errstate`; the sum says so, but may alone."""
+    total = np.add.reduce(array, None) + (np.add.reduce(rest, None) if np.ndim(rest) else rest)
+    if cmath.isfinite(total):
+        return
+    if not (np.isfinite(array).all() and np.isfinite(rest).all()):
+        raise InputError(
+            f"the relevance overflows {array.real.dtype}: the signal or its {name} is too large; "
+            "scale it down"
+        )
 
 
 def whole(value: Any, name: str, least: int = 1) -> int:

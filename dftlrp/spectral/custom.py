@@ -13,7 +13,7 @@ from dftlrp.spectral.domains import coefficient_rest, inner, share, signal_rest
 from dftlrp.types import AnyArray, InputError, Real
 
 Map = Callable[[AnyArray], Any]
-TOLERANCE = 1e-8  # relative error that the laws may show on random vectors
+TOLERANCE = {"d": 1e-8, "f": 1e-3}  # relative error of the laws, in double and single precision
 
 
 class Custom:
@@ -36,12 +36,16 @@ class Custom:
         T^T: coefficients to (n,); only needed for models that read the coefficients.
     lossy : bool
         Allow S T x to differ from x; what it misses is the rest.
+    tolerance : float, optional
+        Relative error that the laws may show; None: 1e-8, or 1e-3 where a map returns single
+        precision.
 
     Raises
     ------
     InputError
-        A law fails on random vectors by more than 1e-8: S T x = x (unless lossy),
-        <S y, x> = <y, S^T x>, <T x, y> = <x, T^T y>; or a map returns another shape or kind.
+        A law fails on random vectors by more than the tolerance: S T x = x (unless lossy),
+        <S y, x> = <y, S^T x>, <T x, y> = <x, T^T y>; or a map is no function, fails, or
+        returns another shape or kind.
 
     Notes
     -----
@@ -57,16 +61,21 @@ class Custom:
         analysis_adjoint: Map | None = None,
         *,
         lossy: bool = False,
+        tolerance: float | None = None,
     ) -> None:
         self.n = checks.whole(n, "n")
         self._maps = {"analysis": analysis, "synthesis": synthesis}
         self._maps["synthesis_adjoint"] = synthesis_adjoint
         if analysis_adjoint is not None:
             self._maps["analysis_adjoint"] = analysis_adjoint
-        probe = np.asarray(analysis(np.zeros(self.n)))
+        for name, function in self._maps.items():
+            if not callable(function):
+                raise InputError(f"{name} is {function!r}, but must be a function")
+        probe = self._called("analysis", np.zeros(self.n))
         self.shape, self.is_complex = probe.shape, np.iscomplexobj(probe)
         if probe.ndim == 0 or probe.size == 0:
             raise InputError(f"analysis returns shape {probe.shape}; it needs at least one axis")
+        self._tolerance = _tolerance(probe.dtype) if tolerance is None else tolerance
         self._admit(lossy)
 
     @classmethod
@@ -84,7 +93,8 @@ class Custom:
         Raises
         ------
         InputError
-            As `Custom`; not operators, or their shapes do not fit.
+            As `Custom` (the tolerance is by the operators' dtype); not operators, or their shapes
+            do not fit.
         """
         from scipy.sparse.linalg import aslinearoperator
 
@@ -106,6 +116,7 @@ class Custom:
             n,
             (lambda y: A.rmatvec(y).real) if _has_adjoint(A) else None,
             lossy=lossy,
+            tolerance=_tolerance(A.dtype, S.dtype),
         )
 
     def analysis(self, signal: ArrayLike) -> AnyArray:
@@ -150,7 +161,7 @@ class Custom:
         return out.reshape(*batch, *shape)
 
     def _result(self, name: str, v: AnyArray, shape: tuple[int, ...]) -> AnyArray:
-        out = np.asarray(self._maps[name](v))
+        out = self._called(name, v)
         if out.shape != shape:
             raise InputError(f"{name} returns shape {out.shape}, but {shape} is needed")
         must_be_real = not self.is_complex or name in {"synthesis", "analysis_adjoint"}
@@ -158,6 +169,13 @@ class Custom:
             need = "real numbers" if must_be_real else "numbers"
             raise InputError(f"{name} returns {out.dtype}, but {need} are needed")
         return out
+
+    def _called(self, name: str, v: AnyArray) -> AnyArray:
+        try:
+            return np.asarray(self._maps[name](v))
+        except Exception as error:  # whatever a user's function raises
+            reason = " ".join(str(error).split())
+            raise InputError(f"{name} fails on shape {v.shape} (n = {self.n}): {reason}") from error
 
     def _signal(self, signal: ArrayLike) -> Real:
         x = checks.real(signal, "signal").astype(np.float64, copy=False)
@@ -177,7 +195,7 @@ class Custom:
         y_x, x_y = self.analysis(x), self.synthesis(y)
         if not lossy:
             error = np.linalg.norm(self.synthesis(y_x) - x) / np.linalg.norm(x)
-            if not error <= TOLERANCE:
+            if not error <= self._tolerance:
                 raise InputError(
                     f"synthesis(analysis(x)) is not x: it differs by {error:.2g} of its norm; pass "
                     "lossy=True if something is meant to be lost"
@@ -191,11 +209,17 @@ class Custom:
         left, right = inner(Av, w, Av.ndim), inner(v, Aw, v.ndim)
         sizes = [float(np.linalg.norm(u)) for u in (Av, w, v, Aw)]
         error = abs(left - right) / max(sizes[0] * sizes[1], sizes[2] * sizes[3], 1e-300)
-        if not error <= TOLERANCE:
+        if not error <= self._tolerance:
             raise InputError(
                 f"{name}_adjoint is not the adjoint of {name}: <{name}(v), w> = {left:.6g}, but "
                 f"<v, {name}_adjoint(w)> = {right:.6g}, off by {error:.2g} of the norms"
             )
+
+
+def _tolerance(*dtypes: Any) -> float:
+    """By the least precise dtype."""
+    single = any(np.dtype(d).char in "efF" for d in dtypes)
+    return TOLERANCE["f" if single else "d"]
 
 
 def _has_adjoint(A: Any) -> bool:

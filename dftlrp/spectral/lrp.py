@@ -23,7 +23,8 @@ from dftlrp.spectral.carry import (
     to_signal,
 )
 from dftlrp.spectral.domains import Dft
-from dftlrp.spectral.stft import Boundary, Layout, Stft
+from dftlrp.spectral.frames import Boundary
+from dftlrp.spectral.stft import Layout, Stft
 from dftlrp.spectral.stream import source, stft_to_files
 from dftlrp.spectral.windows import Window
 from dftlrp.types import AnyArray, Complex, InputError, Real
@@ -107,8 +108,7 @@ def dft_lrp(
         Both or neither of relevance and multiplier; shapes that differ; NaN, Inf or complex input.
     """
     x, given, name = read_signal(signal, relevance, multiplier)
-    if not -x.ndim <= axis < x.ndim:
-        raise InputError(f"axis {axis} does not exist in a signal of shape {x.shape}")
+    axis = checks.axis(axis, x, "signal")
     x, given = _move(x, axis, -1), _move(given, axis, -1)
     y, R, rest, phase = to_coefficients(Dft(x.shape[-1]), x, given, name)
     return DftRelevance(_move(y, -1, axis), _move(R, -1, axis), rest, _move(phase, -1, axis))
@@ -206,8 +206,7 @@ def inverse_dft_lrp(
         As `dft_lrp`; or `n` does not belong to K bins.
     """
     y, given, name = read_coefficients(spectrum, relevance, multiplier, "spectrum")
-    if not -y.ndim <= axis < y.ndim:
-        raise InputError(f"axis {axis} does not exist in a spectrum of shape {y.shape}")
+    axis = checks.axis(axis, y, "spectrum")
     y, given = _move(y, axis, -1), _move(given, axis, -1)
     bins = y.shape[-1]
     n = max(1, 2 * (bins - 1)) if n is None else checks.whole(n, "n")

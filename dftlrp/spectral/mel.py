@@ -59,8 +59,7 @@ class Mel:
     scale: str = "slaney"
 
     def __post_init__(self) -> None:
-        if not (np.isfinite(self.rate) and self.rate > 0):
-            raise InputError(f"rate is {self.rate}, but must be a positive number of hertz")
+        checks.hertz(self.rate)
         checks.whole(self.n_mels, "n_mels")
         checks.whole(self.n_fft, "n_fft", 2)
         _ = self.weights

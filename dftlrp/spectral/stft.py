@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
 from typing import Literal
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import ArrayLike
 
-from dftlrp.spectral import checks
 from dftlrp.spectral.cover import Cover
 from dftlrp.spectral.domains import (
-    bin_weights,
     coefficient_rest,
     halve_alone,
     inner,
@@ -22,25 +18,15 @@ from dftlrp.spectral.domains import (
     times_conjugate,
     weigh,
 )
-from dftlrp.spectral.windows import (
-    Window,
-    folded,
-    overlap_add,
-    reconstructs,
-    refuse_hop,
-    window_array,
-)
+from dftlrp.spectral.frames import Boundary, Frames
+from dftlrp.spectral.windows import Window, folded, nearest_hop, reconstructs, window_array
 from dftlrp.types import AnyArray, Complex, InputError, Real
 
 Layout = Literal["frames", "full"]
-Boundary = Literal["zeros", "center"] | None
-
-# Frames are windowed and transformed in blocks that stay in the cache, this many samples each.
-BLOCK = 2**16
 
 
 @dataclass(frozen=True, eq=False)
-class Stft:
+class Stft(Frames):
     """The short-time Fourier transform of real signals, and weighted overlap-add back.
 
     With analysis window a, synthesis window s and W_n = sum over frames of a s, frame t holds
@@ -64,7 +50,7 @@ class Stft:
     n_fft : int
         Length L of a frame and, for layout ``"frames"``, of its DFT, in samples.
     hop : int
-        Samples from one frame to the next; at most the window's length.
+        Samples from one frame to the next; at most the window's length.  (`Analysis` has no limit.)
     synthesis_window : str, tuple, array or None
         Synthesis window s; None: s = a.  Layout ``"full"`` has s = 1 and takes none.
     layout : {"frames", "full"}
@@ -92,21 +78,17 @@ class Stft:
     boundary: Boundary = "zeros"
 
     def __post_init__(self) -> None:
-        for name in ("n", "n_fft", "hop"):
-            checks.whole(getattr(self, name), name)
         self._check_choices()
+        self._check_numbers()
         _, support = window_array(self.window, self.n_fft, "window")
-        if self.hop > support:
-            raise InputError(
-                f"hop is {self.hop}, more than the window's {support} samples: signal would be "
-                f"skipped; use at most {support}"
+        if reason := self._gap(self.hop, support):
+            near = nearest_hop(self.hop, support, lambda hop: not self._gap(hop, support))
+            advice = (
+                f"the nearest hop that works is {near}"
+                if near
+                else "no hop works with these windows"
             )
-        if self.boundary is None and self.n < self.n_fft:
-            raise InputError(
-                f"the signal has {self.n} samples, fewer than n_fft = {self.n_fft}, and "
-                "boundary=None pads nothing; use boundary='zeros' or a smaller n_fft"
-            )
-        self._check_coverage()
+            raise InputError(f"hop {self.hop} cannot reconstruct: {reason}; {advice}")
 
     def _check_choices(self) -> None:
         choices: dict[str, tuple[str | None, ...]]
@@ -117,18 +99,15 @@ class Stft:
         if self.layout == "full" and self.synthesis_window is not None:
             raise InputError("layout 'full' has no synthesis window (s = 1); leave it at None")
 
-    def _check_coverage(self) -> None:
-        pair = self._pair
+    def _gap(self, hop: int, support: int) -> str:
+        """Why frames at this hop and windows so long cannot reconstruct, or nothing."""
+        if hop > support:
+            return f"it is more than the window's {support} samples, so that signal is skipped"
         if self.boundary == "zeros":
-            if not reconstructs(pair, self.hop):
-                raise refuse_hop(pair, self.hop, "the windows sum to zero between frames")
-        elif (hole := self.cover.hole) is not None:
-            raise refuse_hop(pair, self.hop, f"the windows sum to zero at sample {hole}")
-
-    @cached_property
-    def analysis_window(self) -> Real:
-        """Samples of a, (n_fft,) float64."""
-        return window_array(self.window, self.n_fft, "window")[0]
+            good = reconstructs(self._pair, hop)
+            return "" if good else "the windows sum to zero between frames"
+        hole = Cover(self.n, self._frames_at(hop), self._left, self._pair, hop).hole
+        return "" if hole is None else f"the windows sum to zero at sample {hole}"
 
     @cached_property
     def synthesis_window_array(self) -> Real:
@@ -140,37 +119,9 @@ class Stft:
         return window_array(self.synthesis_window, self.n_fft, "synthesis_window")[0]
 
     @property
-    def frames(self) -> int:
-        """Number of frames T."""
-        if self.boundary == "zeros":
-            return (self.n - 1 + self.n_fft) // self.hop
-        padded = self.n + (2 * (self.n_fft // 2) if self.boundary == "center" else 0)
-        return 1 + (padded - self.n_fft) // self.hop
-
-    @property
-    def bins(self) -> int:
-        """Number of frequencies K."""
-        return self._size // 2 + 1
-
-    @property
-    def weights(self) -> Real:
-        """w_k, (K,): how many bins of the two-sided DFT each one-sided bin stands for."""
-        return bin_weights(self._size)
-
-    @property
     def times(self) -> Real:
         """Centres of the frames, (T,), in samples of the signal; the outer ones may lie outside."""
         return np.arange(self.frames) * self.hop - self._left + self.n_fft / 2
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """(K, T)."""
-        return self.bins, self.frames
-
-    @property
-    def is_complex(self) -> bool:
-        """Yes."""
-        return True
 
     @property
     def overlap(self) -> Real:
@@ -184,9 +135,10 @@ class Stft:
 
     def analysis(self, signal: ArrayLike) -> Complex:
         """T x, real (..., n) to complex (..., K, T)."""
+        if self.layout == "frames":
+            return super().analysis(signal)
         x = self._signal(signal)
-        transform = self._transform if self.layout == "frames" else self._transform_full
-        return transform(x, self.analysis_window).swapaxes(-1, -2)
+        return self._transform_full(x, self.analysis_window).swapaxes(-1, -2)
 
     def synthesis(self, coefficients: ArrayLike) -> Real:
         """S Y, complex (..., K, T) to real (..., n); 0 where no window lies."""
@@ -220,22 +172,6 @@ class Stft:
             y[..., first:last, :], products[..., first:last, :] = some
         return y.swapaxes(-1, -2), products.swapaxes(-1, -2)
 
-    def calls(self, signals: int = 1) -> list[tuple[int, int]]:
-        """First and last (exclusive) frame of each FFT call, for a batch of so many signals.
-
-        Streaming makes the very same calls, so that its results are equal to the last bit.
-        """
-        step = max(1, BLOCK // (signals * self.n_fft))
-        head = -(-self._left // self.hop)  # frames that begin before the signal
-        body = max(head, 1 + (self.n - self.n_fft + self._left) // self.hop)
-        edges = [min(t, self.frames) for t in (0, head, body, self.frames)]
-        return [(t, min(t + step, b)) for a, b in pairwise(edges) for t in range(a, b, step)]
-
-    def reach(self, first: int, last: int) -> tuple[int, int]:
-        """Start and stop of the samples that frames first to last (exclusive) read."""
-        start, stop = self._place(first, last)
-        return max(start, 0), min(max(stop, 0), self.n)
-
     def divided(self, m: Real, start: int = 0) -> Real:
         """Make m / W, of the samples from start on; m itself where `_dual_window` divides."""
         if self.boundary == "zeros":
@@ -256,11 +192,10 @@ class Stft:
 
     def analysis_adjoint(self, coefficients: ArrayLike) -> Real:
         """T^T g, sum over frames of a irfft(g_t / w); complex (..., K, T) to real (..., n)."""
-        g = self._coefficients(coefficients)
-        g = g / self.weights.astype(g.real.dtype)
         if self.layout == "frames":
-            return self._overlap_add(g, self.analysis_window)
-        return self._analysis_adjoint_full(g)
+            return super().analysis_adjoint(coefficients)
+        g = self._coefficients(coefficients)
+        return self._analysis_adjoint_full(g / self.weights.astype(g.real.dtype))
 
     def signal_rest(self, signal: Real, multiplier: Real) -> Real:
         """Sum of x m over the samples that no window covers, one number per batch element."""
@@ -278,11 +213,6 @@ class Stft:
     @property
     def _size(self) -> int:
         return self.n_fft if self.layout == "frames" else self.n
-
-    @property
-    def _left(self) -> int:
-        """Zeros before the first sample."""
-        return {"zeros": self.n_fft - self.hop, "center": self.n_fft // 2, None: 0}[self.boundary]
 
     @property
     def _inverse_overlap(self) -> Real:
@@ -304,51 +234,6 @@ class Stft:
         if self.boundary != "zeros":
             return window
         return window / np.resize(folded(self._pair, self.hop), self.n_fft)
-
-    def _place(self, first: int, last: int) -> tuple[int, int]:
-        """Where frames first to last (exclusive) begin and end, as if the signal were endless."""
-        start = first * self.hop - self._left
-        return start, start + (last - 1 - first) * self.hop + self.n_fft
-
-    def _windowed(self, x: Real, window: Real, first: int, last: int) -> Real:
-        """Multiply frames by the window, (..., t, n_fft); zeros are put around x where needed."""
-        start, stop = self._place(first, last)
-        if start < 0 or stop > self.n:
-            sides = [(0, 0)] * (x.ndim - 1) + [(max(-start, 0), max(stop - self.n, 0))]
-            x = np.pad(x, sides)
-        frames = sliding_window_view(x, self.n_fft, axis=-1)[..., :: self.hop, :]
-        return frames * window.astype(x.dtype, copy=False)
-
-    def _cut(self, padded: Real) -> Real:
-        """Take the signal out of what the frames cover: (..., (T - 1) hop + n_fft) to (..., n)."""
-        x = np.zeros((*padded.shape[:-1], self.n), padded.dtype)
-        inside = padded[..., self._left : self._left + self.n]
-        x[..., : inside.shape[-1]] = inside
-        return x
-
-    def _empty(self, x: Real) -> Complex:
-        """Room for the coefficients of x, (..., T, K)."""
-        shape = (*x.shape[:-1], self.frames, self.bins)
-        return np.empty(shape, np.result_type(x.dtype, np.complex64))
-
-    def _transform(self, x: Real, window: Real) -> Complex:
-        """Orthonormal rfft(window x) of each frame, (..., n) to (..., T, K)."""
-        from scipy import fft
-
-        Y = self._empty(x)
-        for first, last in self.calls(x.size // self.n):
-            some = x[..., slice(*self.reach(first, last))]
-            frames = self._windowed(some, window, first, last)
-            Y[..., first:last, :] = fft.rfft(frames, norm="ortho")
-        return Y
-
-    def _overlap_add(self, Y: Complex, window: Real) -> Real:
-        """Adjoint of `_transform` but for w: sum_t window irfft(Y_t), (..., T, K) to (..., n)."""
-        from scipy import fft
-
-        frames = np.asarray(fft.irfft(Y, self.n_fft, norm="ortho"))
-        frames *= window.astype(frames.dtype, copy=False)
-        return self._cut(overlap_add(frames, self.hop))
 
     def _places(self) -> list[tuple[slice, slice]]:
         """For each frame: where it lies in the signal, and which part of the window lies there."""
@@ -385,15 +270,3 @@ class Stft:
             whole = np.asarray(fft.irfft(g[..., t, :], self.n, norm="ortho"))
             m[..., where] += window[part] * whole[..., where]
         return m
-
-    def _signal(self, signal: ArrayLike) -> Real:
-        x = checks.real(signal, "signal")
-        checks.length(x, -1, self.n, "signal")
-        return x
-
-    def _coefficients(self, coefficients: ArrayLike) -> Complex:
-        """Check, and put frames before frequency: (..., T, K)."""
-        Y = checks.complexes(coefficients, "coefficients")
-        checks.length(Y, -2, self.bins, "coefficients")
-        checks.length(Y, -1, self.frames, "coefficients")
-        return Y.swapaxes(-1, -2)

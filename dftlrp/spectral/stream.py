@@ -79,7 +79,8 @@ def source(signal: ArrayLike, relevance: ArrayLike | None, multiplier: ArrayLike
     """Check all but the numbers, which `Source.lost` does."""
     checks.exactly_one(relevance, multiplier)
     name = "multiplier" if relevance is None else "relevance"
-    x, given = np.asarray(signal), np.asarray(multiplier if relevance is None else relevance)
+    x = checks.array(signal, "signal")
+    given = checks.array(multiplier if relevance is None else relevance, name)  # type: ignore[arg-type]
     checks.same_shape(given, x, name, "signal")
     # One sample tells what a whole array would be converted to, or why it would be refused.
     heads = [(a[..., :1] if a.ndim else a, what) for a, what in ((x, "signal"), (given, name))]
@@ -100,13 +101,17 @@ def stft_to_files(
     Raises
     ------
     InputError
-        Layout ``"full"``; NaN or Inf; a folder that cannot be written or has no room.
+        Layout ``"full"``; NaN or Inf; a result that overflows; a folder that cannot be written or
+        has no room, or whose files are what is read.
     """
     if domain.layout == "full":
         raise InputError(
             "layout 'full' has n // 2 + 1 bins in each frame and cannot stream; use layout='frames'"
         )
+    if not isinstance(out, str | os.PathLike):
+        raise InputError(f"out is {out!r}, but must be the path of a folder")
     target = Path(out)
+    _refuse_own_files(target, what)
     default = max(1, BLOCK // domain.hop)
     frames = default if block is None else checks.whole(block, "block")
     with _staged(target, _size(domain, what)) as stage:
@@ -147,7 +152,9 @@ def _write(domain: Stft, what: Source, files: Sequence[IO[bytes]], frames: int) 
         for first, last in block:
             a, b = domain.reach(first, last)
             here = slice(a - start, b - start)
-            y, products = domain.share_of_frames(x[..., here], m[..., here], first, last)
+            with np.errstate(over="ignore", invalid="ignore"):
+                y, products = domain.share_of_frames(x[..., here], m[..., here], first, last)
+                checks.products(products, 0, what.name)
             for file, part in zip(files, (y, products.real, products.imag), strict=True):
                 file.write(np.ascontiguousarray(part.swapaxes(-1, -2).T).data)
         what.forget()
@@ -191,14 +198,36 @@ def _remove_if_empty(folder: Path) -> None:
         folder.rmdir()
 
 
+def _refuse_own_files(target: Path, what: Source) -> None:
+    """Refuse to replace what is still being read."""
+    for array, name in ((what.signal, "signal"), (what.given, what.name)):
+        for path in (target / file for file in FILES):
+            if any(_same(path, base) for base in _bases(array)):
+                raise InputError(
+                    f"{path}: the {name} is read from this file; write to another folder"
+                )
+
+
+def _same(path: Path, array: AnyArray) -> bool:
+    file = getattr(array, "filename", None)  # of a memory map
+    return file is not None and path.exists() and Path(file).exists() and path.samefile(file)
+
+
+def _bases(array: Any) -> Iterator[AnyArray]:
+    """The array, what it is a view of, and so on."""
+    while isinstance(array, np.ndarray):
+        yield array
+        array = array.base
+
+
 def _forget(array: AnyArray) -> None:
     """Let go of the pages of a read-only or shared memory map; they are read again if needed.
 
     Without it, what was read would count as memory until the system wants it back.  A
     copy-on-write map would lose what was written to it, so it is left alone.
     """
-    mode, base = None, array
-    while isinstance(base, np.ndarray):
-        mode, base = getattr(base, "mode", mode), base.base  # type: ignore[assignment]
+    mode, base = None, None
+    for view in _bases(array):
+        mode, base = getattr(view, "mode", mode), view.base
     if mode in {"r", "r+", "w+"} and isinstance(base, mmap.mmap) and hasattr(base, "madvise"):
         base.madvise(mmap.MADV_DONTNEED)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from dftlrp.spectral import checks
 from dftlrp.types import AnyArray, InputError, Real
 
 # Samples where the summed windows reach less than this part of their maximum are not divided by:
@@ -31,8 +33,7 @@ def stft_for(rate: float) -> dict[str, Any]:
         power of two, at least 64 samples: 256 at 8 kHz, 512 at 16 kHz) and a quarter of it as
         hop, so that the squared windows sum to a constant.
     """
-    if not (np.isfinite(rate) and rate > 0):
-        raise InputError(f"rate is {rate}, but must be a positive number of hertz")
+    checks.hertz(rate)
     samples = max(64.0, 0.032 * rate)
     unit = 2 ** (int(np.floor(np.log2(samples))) - 2)
     n_fft = unit * round(samples / unit)
@@ -69,11 +70,14 @@ def _named(window: Any, n_fft: int, name: str) -> Real:
     from scipy.signal import get_window
 
     try:
-        return np.asarray(get_window(window, n_fft), np.float64)
+        with np.errstate(all="ignore"):
+            samples = np.asarray(get_window(window, n_fft), np.float64)
     except (ValueError, TypeError) as error:
         raise InputError(
             f"{name} {window!r} is not one that scipy.signal.get_window knows: {error}"
         ) from error
+    _check_samples(samples, n_fft, name)
+    return samples
 
 
 def _check_samples(samples: AnyArray, n_fft: int, name: str) -> None:
@@ -116,9 +120,10 @@ def overlap_add(frames: Real, hop: int) -> Real:
     return total.reshape(*batch, -1)[..., : (count - 1) * hop + size]
 
 
-def refuse_hop(window: Real, hop: int, reason: str) -> InputError:
-    """Make the error for windows that cannot reconstruct; it names the nearest hop that can."""
-    hops = sorted(range(1, len(window) + 1), key=lambda h: (abs(h - hop), h))
-    near = next((h for h in hops if reconstructs(window, h)), None)
-    advice = f"the nearest hop that works is {near}" if near else "no hop works with these windows"
-    return InputError(f"hop {hop} cannot reconstruct: {reason}; {advice}")
+def nearest_hop(hop: int, most: int, works: Callable[[int], bool]) -> int | None:
+    """The hop from 1 to `most` that works and is nearest, smaller ones first; None: none does.
+
+    Each of the 1000 nearest is tried, then one sample.
+    """
+    hops = sorted(range(1, most + 1), key=lambda h: (abs(h - hop), h))
+    return next((h for h in [*hops[:1000], 1] if works(h)), None)
