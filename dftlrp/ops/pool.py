@@ -53,7 +53,8 @@ def _places(at: At) -> Array:
 def _maxpool(at: At) -> Array:
     if at.node.index:
         return at.bk.maxpool(_places(at), at.x, _window(at))
-    return at.bk.maxpool(at.x, at.x, _window(at))
+    compared = at.x if at.x.dtype.kind == "f" else at.x.astype(np.float64)
+    return at.bk.maxpool(at.x, compared, _window(at))
 
 
 @route("MaxPool", evaluate=_maxpool, outputs=2, silent=(1,))

@@ -1,5 +1,8 @@
 """Quantisation: relevance passes a change of scale unchanged.
 
+What a signal is quantised to are whole numbers in the dtype that is computed in, not integers:
+an integer that depends on the signal (an index, a shape) carries no relevance.
+
 Rounding has slope 0 almost everywhere, which would end every gradient; so the tangent here is the
 *straight-through* one: the slope of the scale, and 0 where the value saturates.  It is the only
 tangent in the table that is not the true derivative.
@@ -15,6 +18,8 @@ from dftlrp.linear import Affine, Array, Route, diagonal
 from dftlrp.ops.cast import DType, floating, narrowed
 from dftlrp.ops.linear import conv, matmul
 from dftlrp.ops.registry import At, final, route
+
+BYTE = np.dtype(np.uint8)
 
 
 def _limits(dtype: DType) -> tuple[float, float]:
@@ -47,14 +52,12 @@ def _quantised_dtype(at: At) -> DType:
     zero, code = at.arg(2), at.attr("output_dtype", 0)
     if code:
         return np.dtype(onnx.helper.tensor_dtype_to_np_dtype(code))
-    return np.dtype(np.uint8) if zero is None else np.dtype(np.asarray(zero).dtype)
+    return BYTE if zero is None else np.dtype(np.asarray(zero).dtype)
 
 
 def rounded(y: Array, dtype: DType) -> Array:
-    """To the nearest, ties to even, and saturated; in the dtype itself if it is an integer."""
-    if floating(dtype):
-        return narrowed(y, dtype)
-    return np.clip(np.rint(y), *_limits(dtype)).astype(np.int64).astype(dtype)
+    """To the nearest, ties to even, and saturated, but kept in the dtype of y."""
+    return narrowed(y, dtype) if floating(dtype) else np.clip(np.rint(y), *_limits(dtype))
 
 
 def _quantise(at: At) -> Array:
@@ -83,7 +86,7 @@ def quantize_linear(at: At) -> Route:
     low, high = _limits(_quantised_dtype(at))
     y = _scaled(at)
     inside = (y >= low) & (y <= high)
-    return _carried(inside / _spread(at.args[1], at), at, np.asarray(at.y).astype(np.float64))
+    return _carried(inside / _spread(at.args[1], at), at, at.y)
 
 
 def _dequantise(at: At) -> Array:
@@ -100,20 +103,20 @@ def _range(x: Array) -> tuple[Array, Array]:
     """Scale and zero point of a dynamic quantisation to 8 bits; 0 is always in the range."""
     low, high = min(float(x.min(initial=0)), 0.0), max(float(x.max(initial=0)), 0.0)
     scale = (high - low) / 255 or 1.0
-    return np.asarray(scale), rounded(np.asarray(-low / scale), np.dtype(np.uint8))
+    return np.asarray(scale), rounded(np.asarray(-low / scale), BYTE).astype(BYTE)
 
 
 def _dynamic(at: At) -> Array:
     scale, zero = _range(at.x)
     if at.node.index:
         return (scale, zero)[at.node.index - 1]
-    return rounded(np.rint(at.x / scale) + zero, np.dtype(np.uint8))
+    return rounded(np.rint(at.x / scale) + zero, BYTE)
 
 
 @route("DynamicQuantizeLinear", evaluate=_dynamic, outputs=3, silent=(1, 2))
 def dynamic_quantize_linear(at: At) -> Route:
     """As QuantizeLinear; its scale and zero point, which follow the signal's range, are frozen."""
-    return _carried(1 / _range(at.x)[0], at, np.asarray(at.y).astype(np.float64))
+    return _carried(1 / _range(at.x)[0], at, at.y)
 
 
 # -- layers on integers: evaluated, and refused where they would carry relevance
@@ -143,7 +146,8 @@ def _inner(at: At, *args: Array) -> At:
 
 def _requantised(at: At, y: Array, scale: int) -> Array:
     zero = np.asarray(at.args[scale + 1])
-    return rounded(np.rint(y / at.args[scale]) + zero.astype(np.float64), np.dtype(zero.dtype))
+    whole = rounded(np.rint(y / at.args[scale]) + zero.astype(np.float64), np.dtype(zero.dtype))
+    return whole.astype(zero.dtype)
 
 
 def _qlinear_conv(at: At) -> Array:

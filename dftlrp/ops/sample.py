@@ -1,4 +1,4 @@
-"""GridSample and RoiAlign: each output sample reads a few input samples with fixed weights."""
+"""Sampling an image: at the places of a fixed grid, or in fixed regions; and what chooses these."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dftlrp.linear import Affine
-from dftlrp.ops.registry import At, affine
+from dftlrp.ops.registry import At, affine, stop
 from dftlrp.ops.resample import cubic, triangle
 from dftlrp.types import AnyArray, UnsupportedModelError
 
@@ -101,6 +101,31 @@ def grid_sample(at: At) -> Affine:
     return sparse_map(at, rows, columns, values, (out[0], at.x.shape[1], *out[1:]))
 
 
+def _even(at: At, n: int) -> AnyArray:
+    """n positions from -1 to 1: the outer samples' centres (corners), or their outer edges."""
+    if at.attr("align_corners", 0):
+        return np.linspace(-1, 1, n)
+    return (2 * np.arange(n) + 1) / n - 1
+
+
+@affine("AffineGrid")
+def affine_grid(at: At) -> Affine:
+    """``theta (x, y, .., 1)`` at even positions: (N, rank, rank + 1) to (N, *size, rank)."""
+    size = at.grant(np.asarray(at.args[1]).tolist())[2:]
+    at.grant([at.x.shape[0], *size, len(size)])
+    axes = np.meshgrid(*(_even(at, n) for n in size), indexing="ij")[::-1]
+    base = np.stack([*axes, np.ones(size)], -1).astype(at.x.dtype)
+    return Affine(
+        lambda ws, xs: np.einsum("nij,...j->n...i", xs[0], ws[0]),
+        lambda ws, r: (
+            np.einsum(
+                "npi,pj->nij", r.reshape(len(r), -1, len(size)), ws[0].reshape(-1, len(axes) + 1)
+            ),
+        ),
+        (base,),
+    )
+
+
 # -- regions of interest
 
 
@@ -147,3 +172,48 @@ def roi_align(at: At) -> Affine:
     none = [np.zeros(0, np.int64)]
     places, columns, values = (np.concatenate(a or none) for a in (rows, index, weight))
     return sparse_map(at, places, columns, values, (len(regions), at.x.shape[1], *out))
+
+
+def _corners(at: At, boxes: AnyArray) -> AnyArray:
+    """Boxes as (low, high) corners: (..., 2, 2)."""
+    pairs = boxes.reshape(*boxes.shape[:-1], 2, 2)
+    if at.attr("center_point_box", 0):
+        middle, half = pairs[..., 0, :], pairs[..., 1, :] / 2
+        return np.stack([middle - half, middle + half], -2)
+    return np.sort(pairs, axis=-2)
+
+
+def _overlap(box: AnyArray, others: AnyArray) -> AnyArray:
+    """Intersection over union of a box with others."""
+    low, high = np.maximum(box[0], others[:, 0]), np.minimum(box[1], others[:, 1])
+    shared = np.prod(np.maximum(high - low, 0), axis=-1)
+    areas = np.prod(others[:, 1] - others[:, 0], axis=-1) + np.prod(box[1] - box[0])
+    union = areas - shared
+    return np.asarray(np.where(union > 0, shared / np.where(union > 0, union, 1), 0))
+
+
+def _kept(boxes: AnyArray, scores: AnyArray, most: int, overlap: float, least: float) -> list[int]:
+    """The best boxes, best first, none of which overlaps a better one."""
+    kept: list[int] = []
+    order = [int(i) for i in np.argsort(-scores, kind="stable") if scores[i] > least]
+    for i in order:
+        if len(kept) < most and (_overlap(boxes[i], boxes[kept]) <= overlap).all():
+            kept.append(i)
+    return kept
+
+
+def _non_max_suppression(at: At) -> AnyArray:
+    boxes, scores = _corners(at, np.asarray(at.args[0])), np.asarray(at.args[1])
+    most, overlap, least = (
+        default if at.arg(i) is None else np.ravel(at.args[i])[0].item()
+        for i, default in ((2, 0), (3, 0.0), (4, -np.inf))
+    )
+    rows = [
+        (b, c, i)
+        for b, c in np.ndindex(*scores.shape[:2])
+        for i in _kept(boxes[b], scores[b, c], int(most), overlap, least)
+    ]
+    return np.asarray(rows, np.int64).reshape(-1, 3)
+
+
+stop("NonMaxSuppression", evaluate=_non_max_suppression)

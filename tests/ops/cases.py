@@ -11,7 +11,7 @@ from dftlrp.linear import Affine, Route
 from dftlrp.ops import OPS
 from ops.case import NEW, POSITIVE, TIES, X1, X2, X3, Case, M, case, ints, wave
 from ops.moves import gathers, movements, paddings, reshapes, scatters, stops
-from ops.resampled import einsums, front_ends, quantised, resizes, samples, transforms
+from ops.resampled import attended, einsums, front_ends, quantised, resizes, samples, transforms
 
 
 def convolutions() -> list[Case]:
@@ -289,6 +289,7 @@ FAMILIES = (
     reductions,
     transforms,
     norms,
+    attended,
     einsums,
     front_ends,
     quantised,

@@ -140,9 +140,67 @@ def samples() -> list[Case]:
             for s in settings[::2]
         ),
         case("GridSample", X3[:, :1], 1.2 * np.tanh(normal(1, 2, 3, 2, 3)), opset=NEW, rtol=1e-5),
+        *(
+            case(
+                "AffineGrid", wave(2, 2, 3), ints(2, 1, 4, 3), align_corners=a, opset=20, rtol=1e-6
+            )
+            for a in (0, 1)
+        ),
+        case("AffineGrid", wave(1, 3, 4), ints(1, 1, 2, 3, 2), opset=NEW, rtol=1e-6),
+        case(
+            "NonMaxSuppression",
+            rois[None],
+            normal(1, 2, 2),
+            ints(2),
+            np.array([0.3]),
+            live=(),
+            opset=10,
+        ),
+        case(
+            "NonMaxSuppression",
+            np.abs(normal(2, 6, 4)),
+            normal(2, 3, 6),
+            ints(3),
+            np.array([0.1]),
+            np.array([-0.5]),
+            center_point_box=1,
+            live=(),
+            opset=11,
+        ),
         case("RoiAlign", x, rois, ints(1, 0), **bins, opset=10, rtol=1e-5),
         case("RoiAlign", x, rois, ints(1, 1), **bins, spatial_scale=0.75, opset=16, rtol=1e-5),
         case("RoiAlign", x, rois, ints(0, 1), output_height=1, output_width=2, opset=16, rtol=1e-5),
+    ]
+
+
+def attended() -> list[Case]:
+    """What attention is built with: rotations and caches."""
+    angles, at = normal(9, 2), np.array([[0, 3, 8], [1, 1, 2]])
+    turn = [np.cos(angles), np.sin(angles)]
+    cache, update = wave(2, 1, 5, 3), wave(2, 1, 2, 3)
+    return [
+        case("RotaryEmbedding", wave(2, 2, 3, 4), *turn, at, opset=23, rtol=1e-6),
+        case(
+            "RotaryEmbedding",
+            wave(2, 2, 3, 4),
+            *(t[at] for t in turn),
+            interleaved=1,
+            opset=23,
+            rtol=1e-6,
+        ),
+        case(
+            "RotaryEmbedding",
+            wave(2, 3, 12),
+            *turn,
+            at,
+            num_heads=2,
+            rotary_embedding_dim=4,
+            opset=NEW,
+            rtol=1e-6,
+        ),
+        case("TensorScatter", cache, update, ints(3, 0), live=(0, 1), opset=24),
+        case("TensorScatter", cache, update, ints(4, 1), mode="circular", live=(1,), opset=24),
+        case("TensorScatter", cache, normal(2, 1, 2, 3), opset=NEW),
     ]
 
 
