@@ -23,7 +23,6 @@ inputs are split by sign, 0: only weights are modified; ``at_zero`` 1: stabilise
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -32,7 +31,7 @@ from inspect import signature
 from typing import NamedTuple
 
 from dftlrp.backend import Backend
-from dftlrp.conventions import CONVENTIONS
+from dftlrp.conventions import CONVENTIONS, numbers
 from dftlrp.linear import Affine, Array, Arrays
 from dftlrp.types import InputError
 
@@ -307,8 +306,8 @@ def parameters(name: str) -> dict[str, float]:
 def _takes(name: str) -> str:
     known = list(parameters(name))
     switches = [k for k in known if k in SWITCHES]
-    numbers = f"takes {[k for k in known if k not in SWITCHES]}"
-    return f"{numbers}, and as switches {switches}" if switches else numbers
+    text = f"takes {[k for k in known if k not in SWITCHES]}"
+    return f"{text}, and as switches {switches}" if switches else text
 
 
 def _check(name: str, p: Mapping[str, float]) -> None:
@@ -378,23 +377,9 @@ def rule(text: str | Rule, /, **params: float) -> Rule:
     if match is None or name not in there:
         raise InputError(f"unknown rule {text!r}: choose one of {', '.join(there or FUNCTIONS)}")
     base = rule(there[name]) if library else Rule(name)
-    given = dict(base.params) | _numbers(str(text), base.name, match[3] or "", params)
-    return Rule(base.name, tuple(given.items()))
-
-
-def _numbers(text: str, name: str, inner: str, params: Mapping[str, float]) -> dict[str, float]:
-    """What stands in a rule's brackets, by place or by name."""
-    known, given = [k for k in parameters(name) if k not in SWITCHES], dict(params)
-    for position, piece in enumerate(filter(None, (p.strip() for p in inner.split(",")))):
-        key, _, value = piece.rpartition("=")
-        try:
-            key = key.strip() or known[position]
-            number = float(value)
-        except (ValueError, IndexError):
-            number = math.nan
-        if not math.isfinite(number):
-            raise InputError(f"bad parameter {piece!r} in rule {text!r}: {name} {_takes(name)}")
-        if key in given:
-            raise InputError(f"parameter {key!r} is given twice in rule {text!r}")
-        given[key] = number
-    return given
+    places = [k for k in parameters(base.name) if k not in SWITCHES]
+    try:
+        given = numbers(match[3] or "", places, params)
+    except ValueError as error:
+        raise InputError(f"{error} in rule {text!r}: {base.name} {_takes(base.name)}") from None
+    return Rule(base.name, tuple((dict(base.params) | given).items()))

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from dftlrp.linear import Affine, Array, Arrays, Route, activation, move
+from dftlrp.linear import Affine, Array, Arrays, Map, Route, activation, diagonal, move
 from dftlrp.ops.registry import OPS, At, affine, route, stop
 
 OWN = ("Select", "Stack", "Gated", "MulAdd", "Normalised", "Pointwise", "Freeze")
@@ -64,12 +64,15 @@ def _gated(at: At) -> Array:
 
 
 @affine("Gated", carries=None, together=True, evaluate=_gated, frozen=(0, 2))
-def gated(at: At) -> Affine:
+def gated(at: At) -> Map:
     """``sum_k g_k s_k`` of a cell: gates g frozen, the signals s take all.
 
-    Inputs g_1, s_1, g_2, s_2, ...; the true tangent counts the gates, too.
+    Inputs g_1, s_1, g_2, s_2, ...; the true tangent counts the gates, too.  One signal alone takes
+    all there is, whatever its size.
     """
     bk = at.bk
+    if at.live == (1,) and len(at.args) == 2 and at.args[1].shape == at.y.shape:
+        return Route(lambda r: (r,), lambda: diagonal(at.args[0]), homogeneous=True)
     signals = [i for i in at.live if i % 2]
     fixed = [i for i in range(1, len(at.args), 2) if i not in signals]
     bias = sum(at.args[i] * at.args[i - 1] for i in fixed) if fixed else None
