@@ -4,6 +4,7 @@ from dftlrp.ops import (
     cast,
     constant,
     control,
+    einsum,
     gather,
     inner,
     linear,
@@ -11,22 +12,25 @@ from dftlrp.ops import (
     norm,
     pointwise,
     pool,
+    quant,
     recurrent,
     reduce,
+    resample,
+    rotary,
+    sample,
     scatter,
+    signal,
     softmax,
     transform,
 )
 from dftlrp.ops.registry import EXPANSIONS, OPS, At, Op
 
-__all__ = [
-    "EXPANSIONS",
-    "OPS",
-    "At",
-    "Op",
+__all__ = ["EXPANSIONS", "OPS", "At", "Op"]
+__all__ += [
     "cast",
     "constant",
     "control",
+    "einsum",
     "gather",
     "inner",
     "linear",
@@ -34,9 +38,14 @@ __all__ = [
     "norm",
     "pointwise",
     "pool",
+    "quant",
     "recurrent",
     "reduce",
+    "resample",
+    "rotary",
+    "sample",
     "scatter",
+    "signal",
     "softmax",
     "transform",
 ]
