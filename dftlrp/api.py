@@ -17,11 +17,11 @@ from dftlrp.attribution import Attribution, attribute
 from dftlrp.composites import Composite
 from dftlrp.explanation import Explanation
 from dftlrp.frontend import PREFIX, FrontEnd, empty_filters, levels
-from dftlrp.graph.graph import Value
+from dftlrp.graph.graph import Dims, Value
 from dftlrp.graph.plan import Plan
 from dftlrp.ledger import LedgerRow
 from dftlrp.model import Model, load
-from dftlrp.recording import Recording, fitted, from_array, read_recording, resampled
+from dftlrp.recording import Recording, fitted, from_array, own_channels, read_recording, resampled
 from dftlrp.rules import Rule
 from dftlrp.seeds import label_index
 from dftlrp.spectral import stft_for
@@ -95,7 +95,7 @@ def explain(
     chosen = views.checked(domains)
     model = behind_front_end(model if isinstance(model, Model) else load(model), frontend)
     plan = model.plan(output, bind)
-    (name, value), shape = _waveform(plan)
+    (name, value), shape = _waveform(plan, signal)
     recording = _recording(model, signal, rate, shape)
     names = tuple(map(str, labels)) if labels is not None else model.labels
     default = composite == "auto" and not plan.graph.reads
@@ -165,16 +165,14 @@ class Shape(NamedTuple):
     channels: int
 
 
-def _waveform(plan: Plan) -> tuple[tuple[str, Value], Shape]:
+def _waveform(plan: Plan, signal: Any) -> tuple[tuple[str, Value], Shape]:
     """The one signal that the plan reads, and its axes."""
     if len(plan.signals) != 1:
         raise InputError(f"the model reads {list(plan.signals)}: use dftlrp.attribute with a dict")
     (name, value) = next(iter(plan.signals.items()))
     dims = value.dims or ()
     long = [i for i, d in enumerate(dims) if (d is None or d > 1) and (i > 0 or len(dims) == 1)]
-    few = [i for i in long if (dims[i] or MOST_CHANNELS) < MOST_CHANNELS]
-    two_axes = len(dims) == 3 and len(long) == 2 and few
-    channel = min(few, key=lambda i: dims[i] or 0) if two_axes else None
+    channel = _channel_axis(long, dims, signal) if len(long) == 2 else None
     time = [i for i in long if i != channel]
     if len(time) != 1:
         shown = tuple("any" if d is None else d for d in dims)
@@ -184,6 +182,15 @@ def _waveform(plan: Plan) -> tuple[tuple[str, Value], Shape]:
         )
     count = 1 if channel is None else dims[channel] or 1
     return (name, value), Shape(time[0], channel, dims[time[0]], count)
+
+
+def _channel_axis(long: Sequence[int], dims: Dims, signal: Any) -> int | None:
+    """The smaller of two axes; the first one, if the signal has as many channels as that alone."""
+    few = [i for i in long if (dims[i] or MOST_CHANNELS) < MOST_CHANNELS]
+    least = min(few, key=lambda i: dims[i] or 0, default=None)
+    if least == long[1] and long[0] in few and (own := own_channels(signal)) != dims[least]:
+        return long[0] if own == dims[long[0]] else least
+    return least
 
 
 def _shaped(samples: Real, value: Value, shape: Shape) -> Real:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
 from typing import Literal
@@ -181,8 +181,8 @@ class Analysis(Frames):
 
     Parameters
     ----------
-    n, window, n_fft, hop, boundary
-        As in `dftlrp.spectral.Stft`; the hop may be longer than the window.
+    n, window, n_fft, hop
+        As in `dftlrp.spectral.Stft` with boundary None; the hop may be longer than the window.
 
     Raises
     ------
@@ -194,7 +194,7 @@ class Analysis(Frames):
     window: Window = "hann"
     n_fft: int = 400
     hop: int = 160
-    boundary: Boundary = None
+    boundary: Boundary = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         self._check_numbers()
