@@ -518,6 +518,10 @@ BAD = {
     "no domain": (lambda: relevance_in(Mel(8000), GOOD, GOOD), r"Mel only pools: Mel\(...\).pool"),
     "no domain back": (lambda: relevance_from(None, GOOD, GOOD), "NoneType is no transform"),
     "no function": (lambda: Custom(identity, identity, None, 4), "synthesis_adjoint is None"),
+    "tolerance": (
+        lambda: Custom(identity, identity, identity, 4, tolerance="a"),
+        "tolerance is 'a'",
+    ),
     "wrong n": (
         lambda: Custom(lambda x: EYE @ x, identity, identity, 5),
         r"analysis fails on shape \(5,\) \(n = 5\)",

@@ -34,13 +34,12 @@ class Frames:
     hop: int
     boundary: Boundary
 
-    def _check_numbers(self) -> None:
+    def _check_numbers(self, advice: str = "") -> None:
         for name in ("n", "n_fft", "hop"):
             checks.whole(getattr(self, name), name)
         if self.boundary is None and self.n < self.n_fft:
             raise InputError(
-                f"the signal has {self.n} samples, fewer than n_fft = {self.n_fft}, and "
-                "boundary=None pads nothing; use boundary='zeros' or a smaller n_fft"
+                f"the signal has {self.n} samples, fewer than one frame of {self.n_fft}{advice}"
             )
 
     @cached_property
