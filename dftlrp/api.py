@@ -16,14 +16,14 @@ from dftlrp import domains as views
 from dftlrp.attribution import Attribution, attribute
 from dftlrp.composites import Composite
 from dftlrp.explanation import Explanation
-from dftlrp.frontend import PREFIX, FrontEnd, empty_filters, levels
+from dftlrp.frontend import FrontEnd, empty_filters, levels
 from dftlrp.graph.graph import Dims, Value
 from dftlrp.graph.plan import Plan
 from dftlrp.ledger import LedgerRow
 from dftlrp.model import Model, load
 from dftlrp.recording import Recording, fitted, from_array, own_channels, read_recording, resampled
 from dftlrp.rules import Rule
-from dftlrp.seeds import label_index
+from dftlrp.seeds import label_index, places
 from dftlrp.spectral import stft_for
 from dftlrp.types import AnyArray, InputError, Real
 
@@ -102,7 +102,7 @@ def explain(
     result = attribute(
         model,
         {name: _shaped(recording.samples, value, shape)},
-        target=_index(target, names, plan) if target != "argmax" else target,
+        target=_index(target, names, plan),
         output=output,
         bind=bind,
         seed=_seed(seed, names, plan),
@@ -216,7 +216,9 @@ def _read(result: Attribution, plan: Plan) -> views.View:
     The rest is minus what the front end absorbs, so that it counts here alone.
     """
     value, relevance = (_first(a, plan) for a in result.kept[_reads(plan)])
-    taken = [row.bias.sum() + row.stabiliser.sum() + row.stopped.sum() for row in _front(result)]
+    taken = [
+        row.bias.sum() + row.stabiliser.sum() + row.stopped.sum() for row in _front(result, plan)
+    ]
     return views.View(value, relevance, tuple(map(np.arange, value.shape)), -float(sum(taken)))
 
 
@@ -225,8 +227,8 @@ def _reads(plan: Plan) -> str:
     return plan.graph.reads or next(iter(plan.signals))
 
 
-def _front(result: Attribution) -> list[LedgerRow]:
-    return [row for row in result.ledger.rows if row.node.startswith(PREFIX)]
+def _front(result: Attribution, plan: Plan) -> list[LedgerRow]:
+    return [row for row in result.ledger.rows if row.node in plan.graph.front]
 
 
 def _on_silence(result: Attribution, plan: Plan) -> tuple[str, ...]:
@@ -256,7 +258,16 @@ def _target(result: Attribution, labels: tuple[str, ...]) -> tuple[Any, str]:
     place = result.target[0]
     wide = [i for i, n in enumerate(result.explained.shape[-len(place) :]) if n > 1]
     index = place[wide[0]] if len(wide) == 1 else place[0] if len(place) == 1 else place
-    return index, labels[place[-1]] if place and place[-1] < len(labels) else str(index)
+    last = place[-1] if place else None
+    if isinstance(last, int) and last < len(labels):
+        return index, labels[last]
+    return index, _spelled(place) if len(wide) > 1 else _spelled((index,))
+
+
+def _spelled(place: Sequence[Any]) -> str:
+    """An index as it is given: ``10:20, 3``."""
+    parts = (f"{p.start or ''}:{p.stop or ''}" if isinstance(p, slice) else str(p) for p in place)
+    return ", ".join(parts)
 
 
 def _recording(model: Model, signal: Any, rate: float | None, shape: Shape) -> Recording:
@@ -289,25 +300,18 @@ def _recording(model: Model, signal: Any, rate: float | None, shape: Shape) -> R
     return fitted(recording, shape.length) if shape.length else recording
 
 
-def auto_seed(plan: Plan) -> str:
-    """``contrast`` for a classifier (one axis of classes, no Sigmoid), else ``logit``."""
-    dims = plan.graph.outputs[plan.output].dims
-    classes = [d for d in (dims or ())[1:] if d != 1]
-    return "contrast" if len(classes) == 1 and plan.stripped != "Sigmoid" else "logit"
-
-
 def _classes(plan: Plan) -> int:
     dims = plan.graph.outputs[plan.output].dims
     return (dims[-1] or 10**9) if dims else 10**9
 
 
 def _index(target: Any, labels: tuple[str, ...], plan: Plan) -> Any:
-    return label_index(target, labels, _classes(plan)) if isinstance(target, str) else target
+    target = places(target)
+    named = isinstance(target, str) and target != "argmax"
+    return label_index(target, labels, _classes(plan)) if named else target
 
 
 def _seed(seed: str, labels: tuple[str, ...], plan: Plan) -> str:
-    if seed == "auto":
-        return auto_seed(plan)
     kind, _, versus = seed.partition(":")
     return f"{kind}:{_index(versus, labels, plan)}" if versus else seed
 

@@ -9,15 +9,16 @@ from typing import Any
 import numpy as np
 
 from dftlrp.backend import get_backend
-from dftlrp.composites import Composite, LayerTable, layer_table
-from dftlrp.graph.evaluate import check_finite, evaluate
+from dftlrp.composites import Composite, LayerTable, composite_named, layer_table
+from dftlrp.graph.canonise import prepared
+from dftlrp.graph.evaluate import check_finite, evaluate, run_node
 from dftlrp.graph.graph import Value
 from dftlrp.graph.plan import Plan
 from dftlrp.ledger import Ledger
 from dftlrp.model import Model
 from dftlrp.propagate import Flow, propagate
-from dftlrp.rules import Rule
-from dftlrp.seeds import Target, make_seed, target_indices
+from dftlrp.rules import Rule, rule
+from dftlrp.seeds import Index, Target, make_seed, target_indices
 from dftlrp.types import AnyArray, InputError, Real
 
 Inputs = AnyArray | Mapping[str, AnyArray]
@@ -59,7 +60,7 @@ class Attribution:
     explained: Real
     seed: Real
     seed_kind: str
-    target: tuple[tuple[int, ...], ...] | None
+    target: tuple[Index, ...] | None
     ledger: Ledger
     table: LayerTable
     notes: tuple[str, ...]
@@ -99,6 +100,7 @@ def attribute(
         Values of inputs that are settings, not signals.
     seed : str
         ``"logit"``, ``"contrast"``, ``"contrast:CLASS"`` or ``"one"``; see `dftlrp.seeds`.
+        ``"auto"``: contrast for a classifier, the logit otherwise.
     composite : str or Composite
         A preset; ``"auto"``: EpsilonPlus where all of the inputs given are >= 0, else
         EpsilonAlpha2Beta1.
@@ -123,20 +125,23 @@ def attribute(
     bk, floats = get_backend(backend), _floating(dtype)
     plan = model.plan(output, bind)
     arrays = _arrays(plan, inputs, floats)
-    if composite != "auto":
-        layer_table(plan, composite, overrides)  # what is wrong with it is said before the work
-    values = evaluate(plan, model.constants(bk, floats) | arrays, bk, floats)
-    taken = auto_composite(plan, values) if composite == "auto" else composite
-    table = layer_table(plan, taken, overrides)
-    if unknown := sorted(set(keep) - {plan.explained, *plan.signals, *table.rules()}):
-        raise InputError(f"keep {unknown[0]!r}: no layer of that name carries relevance")
+    chosen = None if composite == "auto" else composite_named(composite)
+    overrides = {key: rule(to) for key, to in (overrides or {}).items()}
+    run = evaluate(plan, model.constants(bk, floats) | arrays, bk, floats)
+    values = run.values
+    chosen = chosen or composite_named(auto_composite(plan, values))
+    plan = prepared(plan, run, chosen.treatment, lambda n: run_node(plan, n, values, bk, floats))
+    table = layer_table(plan, chosen, overrides)
+    wanted = _values_of(plan, table, keep)
     z = values[plan.explained]
+    if seed == "auto":
+        seed = auto_seed(plan, z)
     rows = z if callable(target) else _batch(z, plan)
     indices = None if callable(target) else target_indices(target, rows, model.labels)
     start = make_seed(indices or target, seed, rows, model.labels)
     start = Flow(start.relevance.reshape(z.shape), start.multiplier.reshape(z.shape))
-    flows, accounts = propagate(plan, values, start, table.rules(), bk, ledger, keep)
-    kept = {k: (values[k], f.relevance) for k, f in flows.items()}
+    flows, accounts = propagate(plan, values, start, table.rules(), bk, ledger, wanted)
+    kept = {wanted.get(k, k): (values[k], f.relevance) for k, f in flows.items()}
     flows = {k: flows[k] for k in plan.signals}
     named = isinstance(inputs, Mapping)
     only = next(iter(flows.values()))
@@ -155,6 +160,23 @@ def attribute(
     )
 
 
+def _values_of(plan: Plan, table: LayerTable, keep: Collection[str]) -> dict[str, str]:
+    """The value that each layer asked for makes, and the name it was asked by."""
+    known = {value: value for value in (plan.explained, *plan.signals)}
+    for la in table.layers:
+        last = next(n.output for n in reversed(plan.path) if n.layer == la.key)
+        known |= dict.fromkeys((la.alias, *la.names, la.key), last)
+    if unknown := sorted(set(keep) - known.keys()):
+        raise InputError(f"keep {unknown[0]!r}: no layer of that name carries relevance")
+    return {known[name]: name for name in keep}
+
+
+def auto_seed(plan: Plan, z: Real) -> str:
+    """``contrast`` for a classifier (one axis of classes, no Sigmoid), else ``logit``."""
+    classes = [n for n in z.shape[1:] if n != 1]
+    return "contrast" if len(classes) == 1 and plan.stripped != "Sigmoid" else "logit"
+
+
 def _floating(dtype: Any) -> np.dtype[Any]:
     """The dtype to compute in."""
     try:
@@ -167,7 +189,9 @@ def _floating(dtype: Any) -> np.dtype[Any]:
 
 
 def _batch(z: Real, plan: Plan) -> Real:
-    """z with a batch axis: a model whose signals are vectors has none."""
+    """z with a batch axis, which a number and what a model of vectors gives do not have."""
+    if z.ndim == 0:
+        return z.reshape(1, 1)
     return z[None] if all(len(v.dims or (0, 0)) == 1 for v in plan.signals.values()) else z
 
 
@@ -191,7 +215,7 @@ def predict(
     bk, floats = get_backend(backend), _floating(dtype)
     plan = model.plan(output, bind)
     given = model.constants(bk, floats) | _arrays(plan, inputs, floats)
-    return np.asarray(evaluate(plan, given, bk, floats)[plan.output])
+    return np.asarray(evaluate(plan, given, bk, floats).values[plan.output])
 
 
 def _arrays(plan: Plan, inputs: Inputs, dtype: np.dtype[Any]) -> dict[str, AnyArray]:

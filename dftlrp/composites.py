@@ -8,10 +8,10 @@ pools, normalisation) epsilon, and where the name says Flat or Box the first lay
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 
-from dftlrp.frontend import PREFIX
+from dftlrp.graph.gates import FROZEN, SHARED, TANGENT
 from dftlrp.graph.plan import Plan
 from dftlrp.ops import OPS
 from dftlrp.rules import Rule, rule
@@ -38,6 +38,9 @@ class Composite:
         For the first layer among ``first_of``, in the order of execution.
     first_of : tuple of str
         Op types that count as a layer for ``first``.
+    products : str
+        How products of two signals are treated: ``"frozen"`` or ``"shared"``; see
+        `dftlrp.graph.gates`.
     """
 
     name: str
@@ -45,6 +48,12 @@ class Composite:
     by_op: Mapping[str, Rule] = field(default_factory=dict)
     first: Rule | None = None
     first_of: tuple[str, ...] = CONVOLUTION + DENSE
+    products: str = FROZEN
+
+    @property
+    def treatment(self) -> str:
+        """What is frozen: nothing, where a rule asks for the true tangent."""
+        return TANGENT if self.default.on_tangent else self.products
 
 
 @dataclass(frozen=True)
@@ -56,6 +65,7 @@ class Layer:
     kind: str
     rule: Rule | None
     alias: str = ""
+    names: tuple[str, ...] = ()
 
     @property
     def rule_name(self) -> str:
@@ -95,6 +105,18 @@ def epsilon_gamma_box(low: float = -1.0, high: float = 1.0, gamma: float = 0.25)
     return _convolutional("EpsilonGammaBox", f"gamma({gamma})", box, box=True)
 
 
+def innvestigate_preset(which: str, flat: bool = False, epsilon: float = 0.1) -> Composite:
+    """iNNvestigate's ``lrp.sequential_preset_a`` or ``_b``; ``flat``: its ``_flat`` variant."""
+    conv = rule({"a": "innvestigate.Alpha1Beta0", "b": "innvestigate.Alpha2Beta1"}[which])
+    dense = rule(f"innvestigate.Epsilon({epsilon})")
+    return Composite(
+        f"iNNvestigate preset {which}{' flat' * flat}",
+        rule("innvestigate.Z"),
+        dict.fromkeys(CONVOLUTION, conv) | dict.fromkeys(DENSE, dense),
+        first=rule("innvestigate.Flat") if flat else None,
+    )
+
+
 PRESETS: dict[str, Callable[[], Composite]] = {
     "EpsilonPlus": lambda: _convolutional("EpsilonPlus", "zplus"),
     "EpsilonPlusFlat": lambda: _convolutional("EpsilonPlusFlat", "zplus", "flat"),
@@ -103,7 +125,7 @@ PRESETS: dict[str, Callable[[], Composite]] = {
         "EpsilonAlpha2Beta1Flat", "alpha_beta(2, 1)", "flat"
     ),
     "EpsilonGammaBox": epsilon_gamma_box,
-    "AttnLRP": lambda: Composite("AttnLRP"),
+    "AttnLRP": lambda: Composite("AttnLRP", by_op={"Softmax": FRONT}, products=SHARED),
     "CPLRP": lambda: Composite("CPLRP"),
     "Epsilon": lambda: Composite("Epsilon"),
     "Gradient": lambda: Composite("Gradient", rule("gradient")),
@@ -145,36 +167,56 @@ def layer_table(
         Unknown composite or rule; a key that matches no layer with a rule.
     """
     chosen = composite_named(composite)
-    nodes = plan.path
-    affine = [n for n in nodes if OPS[n.op].kind == "Affine"]
-    names = {n.key: {n.key, n.alias} for n in affine}
+    layers = _layers(plan)
+    affine = [la for la in layers if la.kind == "Affine"]
     if chosen.default.on_tangent:
         if overrides:
             raise InputError("Gradient is one rule for all layers: it takes no overrides")
-        return _table(plan, chosen.name, {n.key: chosen.default for n in nodes})
-    own = [n for n in affine if not n.key.startswith(PREFIX)]
-    rules = dict.fromkeys(names, FRONT) | {
-        n.key: chosen.by_op.get(n.op, chosen.default) for n in own
+        return _table(layers, chosen.name, {la.key: chosen.default for la in layers})
+    own = [la for la in affine if la.key not in plan.graph.front]
+    rules = {la.key: FRONT for la in affine} | {
+        la.key: chosen.by_op.get(la.op, chosen.default) for la in own
     }
-    first = next((n.key for n in own if n.op in chosen.first_of), None)
+    first = next((la.key for la in own if la.op in chosen.first_of), None)
     if chosen.first and first:
         rules[first] = chosen.first
-    steps = [(*_targets(key, own, names), to) for key, to in (overrides or {}).items()]
+    steps = [(*_targets(key, own, affine), to) for key, to in (overrides or {}).items()]
     for _, keys, to in sorted(steps, key=lambda step: step[0]):
         rules.update(dict.fromkeys(keys, rule(to)))
-    bare = [n.key for n in affine if not OPS[n.op].weighted and rules[n.key].modifies_weights]
-    return _table(plan, chosen.name, rules | dict.fromkeys(bare, FRONT))
+    bare = _weightless(plan)
+    unfit = [la.key for la in affine if la.key in bare and rules[la.key].modifies_weights]
+    return _table(layers, chosen.name, rules | dict.fromkeys(unfit, FRONT))
 
 
-def _targets(key: str, affine: list, names: dict[str, set[str]]) -> tuple[int, list[str]]:  # type: ignore[type-arg]
+def _layers(plan: Plan) -> list[Layer]:
+    """The layers on the path, from input to output: a loop or an LSTM is one for all its steps."""
+    found: dict[str, Layer] = {}
+    for n in plan.path:
+        op = n.layer_op or n.attrs.get("label", n.op)
+        kind = OPS[n.op].kind if n.op in OPS else "Affine"
+        known = found.get(n.layer)
+        if known is None or (kind == "Affine" and known.kind != kind):
+            alias = known.alias if known else n.alias
+            found[n.layer] = Layer(n.layer, op, kind, None, alias, (n.output, *n.names))
+    return list(found.values())
+
+
+def _weightless(plan: Plan) -> set[str]:
+    """Layers whose affine maps have no weights that a rule could modify."""
+    maps = [n for n in plan.path if n.op in OPS and OPS[n.op].kind == "Affine"]
+    return {n.layer for n in maps} - {n.layer for n in maps if OPS[n.op].weighted}
+
+
+def _targets(key: str, own: list[Layer], affine: list[Layer]) -> tuple[int, list[str]]:
     """How specific an override's key is, and the layers it means."""
-    layers = [n.key for n in affine if n.op in CONVOLUTION + DENSE] or [n.key for n in affine]
+    layers = [la.key for la in own if la.op in CONVOLUTION + DENSE] or [la.key for la in own]
+    names = {la.key: {la.key, la.alias, *la.names} for la in affine}
     exact = [k for k, known in names.items() if key in known]
     ends = {"first": layers[:1], "last": layers[-1:]}
     options = [
         (3, exact),
         (1, ends.get(key, [])),
-        (0, [n.key for n in affine if n.op == key]),
+        (0, [la.key for la in own if la.op == key]),
         (2, [k for k, known in names.items() if any(fnmatchcase(name, key) for name in known)]),
     ]
     for rank, keys in options:
@@ -186,6 +228,5 @@ def _targets(key: str, affine: list, names: dict[str, set[str]]) -> tuple[int, l
     )
 
 
-def _table(plan: Plan, name: str, rules: Mapping[str, Rule]) -> LayerTable:
-    rows = (Layer(n.key, n.op, OPS[n.op].kind, rules.get(n.key), n.alias) for n in plan.path)
-    return LayerTable(name, tuple(rows))
+def _table(layers: list[Layer], name: str, rules: Mapping[str, Rule]) -> LayerTable:
+    return LayerTable(name, tuple(replace(la, rule=rules.get(la.key)) for la in layers))

@@ -12,7 +12,7 @@ is a check and not a definition.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -40,6 +40,11 @@ class LedgerRow:
         What reached a value that carries no relevance.
     magnitude : float
         Sum of |R| over the elements of the node's outputs, all samples.
+    inner : array
+        What the nodes of one layer (steps of a loop or an LSTM) gave each other; counted neither
+        in what arrived nor in what went on.
+    worst : float
+        Largest gap of any node of the layer.
     """
 
     node: str
@@ -51,13 +56,37 @@ class LedgerRow:
     stabiliser: Real
     stopped: Real
     magnitude: float
+    inner: Real = field(default_factory=lambda: np.zeros(1))
+    worst: float = 0.0
+
+    def __add__(self, other: LedgerRow) -> LedgerRow:
+        """Two nodes of one layer."""
+        mixed = self.relevance.shape != other.relevance.shape
+        a, b = (self.total, other.total) if mixed else (self, other)
+        moved = b.inner + a.inner
+        sums = {t: getattr(a, t) + getattr(b, t) for t in TERMS}
+        return replace(
+            a, **sums, inner=moved, magnitude=max(a.magnitude, b.magnitude),
+            rule=a.rule if a.rule != "carried" else b.rule, worst=max(self.gap, other.gap),
+        )  # fmt: skip
+
+    @property
+    def outer(self) -> LedgerRow:
+        """The account of the whole layer towards the others."""
+        return replace(
+            self, relevance=self.relevance - self.inner, to_inputs=self.to_inputs - self.inner,
+            inner=0 * self.inner,
+        )  # fmt: skip
 
     @property
     def gap(self) -> float:
         """|in - (sum of the four)|, of all samples together, relative to the sum of |R|.
 
-        Together, because a node may move relevance along the first axis (a Transpose).
+        Together, because a node may move relevance along the first axis (a Transpose).  Of a layer
+        of several nodes: the largest of any.
         """
+        if self.worst:
+            return self.worst
         left = self.relevance - (self.to_inputs + self.bias + self.stabiliser + self.stopped)
         lost = abs(float(np.sum(left)))
         return lost / self.magnitude if self.magnitude > 0 else lost
@@ -65,13 +94,14 @@ class LedgerRow:
     @property
     def total(self) -> LedgerRow:
         """The account of all samples together."""
-        return replace(self, **{t: getattr(self, t).sum(keepdims=True) for t in TERMS})
+        sums = {t: getattr(self, t).sum(keepdims=True) for t in (*TERMS, "inner")}
+        return replace(self, **sums)
 
 
 def uniform(rows: Sequence[LedgerRow]) -> tuple[LedgerRow, ...]:
     """The rows, per sample where every node's account is, else all of them in total."""
     mixed = len({row.relevance.shape for row in rows}) > 1
-    return tuple(row.total if mixed else row for row in rows)
+    return tuple((row.total if mixed else row).outer for row in rows)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -64,7 +64,8 @@ def propagate(
     ledger : Ledger
         One row per node, from the output to the input.
     """
-    flows, kept, rows = {plan.explained: seed}, {}, []
+    flows, kept, rows = {plan.explained: seed}, {}, dict[str, LedgerRow]()
+    made = {node.output: node.layer for node in plan.path}
     widest = max((values[name].shape for name in plan.signals), key=len)
     batch = widest[:1] if len(widest) > 1 else ()
     for node in steps(plan.path[::-1], "relevance"):
@@ -74,7 +75,7 @@ def propagate(
         if node.output in keep:
             kept[node.output] = arrived
         here = at(plan, node, values, bk)
-        rule = rules[node.key]
+        rule = rules[node.layer]
         with blamed(node):
             layer = OPS[node.op].linearise(here)  # type: ignore[misc]
             share, stopped = send(layer, rule, bk, here.inputs, here.y, arrived)
@@ -84,9 +85,13 @@ def propagate(
             check_finite(r, f"the relevance of {name!r}, behind node {node.key!r} ({node.op}),")
             flows[name] = flows[name] + Flow(r, m) if name in flows else Flow(r, m)
         if ledger:
-            rows.append(_row(node, rule, batch, arrived.relevance, share, stopped))
+            within = [made.get(node.inputs[i]) == node.layer for i in here.live]
+            row = _row(node, rule, batch, arrived.relevance, share, stopped, within)
+            rows[node.layer] = rows[node.layer] + row if node.layer in rows else row
     silent = {n: Flow(0 * values[n], 0 * values[n]) for n in plan.signals if n not in flows}
-    return kept | {n: flows.get(n) or silent[n] for n in plan.signals}, Ledger(uniform(rows))
+    return kept | {n: flows.get(n) or silent[n] for n in plan.signals}, Ledger(
+        uniform(list(rows.values()))
+    )
 
 
 def send(
@@ -112,21 +117,25 @@ def _row(
     R: Array,
     share: Share,
     stopped: Array | None,
+    within: Sequence[bool],
 ) -> LedgerRow:
+    """The account of a node; what goes to its own layer (``within``) is inner."""
     everything = [R, *share.relevance]
     per_sample = batch and all(a.shape[:1] == batch for a in everything)
 
     def sums(a: Array) -> Real:
         return np.asarray(a.reshape(batch[0] if per_sample else 1, -1).sum(axis=1))
 
+    parts = [sums(r) for r in share.relevance]
     return LedgerRow(
-        node.key,
-        node.op,
+        node.layer,
+        node.layer_op or node.attrs.get("label", node.op),
         str(rule) if rule else "carried",
         sums(R),
-        sum((sums(r) for r in share.relevance), start=np.zeros(1)),
+        sum(parts, start=np.zeros(1)),
         sums(share.bias()),
         sums(share.stabiliser()),
         np.zeros_like(sums(R)) if stopped is None else sums(stopped),
         float(np.abs(R).sum()),
+        sum((p for p, own in zip(parts, within, strict=True) if own), start=np.zeros(1)),
     )

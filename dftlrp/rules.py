@@ -16,25 +16,29 @@ Of the relevance that arrives, :math:`\sum b s` is absorbed by the bias and
 
 Sources: Bach et al. 2015 (epsilon, alpha-beta), Montavon et al. 2017 (z+, z-box, w^2),
 Montavon et al. 2019 (gamma), Andeol et al. 2021 (generalised gamma), Lapuschkin et al. 2019
-(flat).  Numerical conventions are zennit's.
+(flat).  Numerical conventions are zennit's; switches give those of others (``docs/rules.md``):
+``bias`` 1: f(b), as the weights, 0: none, 2: b as it is, in every denominator; ``split`` 1:
+inputs are split by sign, 0: only weights are modified; ``at_zero`` 1: stabilised only at z = 0.
 """
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import reduce
 from inspect import signature
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from dftlrp.backend import Backend
+from dftlrp.conventions import CONVENTIONS, numbers
 from dftlrp.linear import Affine, Array, Arrays
 from dftlrp.types import InputError
 
 Terms = Callable[[], Array]
+Weights = Callable[[Array], Array]  # what a rule does to weights
 EPSILON = 1e-6
+SWITCHES = {"bias": (0, 1, 2), "split": (0, 1), "at_zero": (0, 1)}
 
 
 class Call(NamedTuple):
@@ -95,19 +99,27 @@ def sign(bk: Backend, z: Array) -> Array:
     return 2 * bk.step(z, strict=False) - 1
 
 
-def stabiliser(bk: Backend, z: Array, eps: float) -> Array:
-    """eps sgn(z); for eps = 0 one where z = 0, which takes what arrives there (0 / 0 = 0)."""
-    return eps * sign(bk, z) if eps else 1 - bk.step(z, strict=True) - bk.step(-z, strict=True)
+def stabiliser(bk: Backend, z: Array, eps: float, at_zero: float = 0) -> Array:
+    """eps sgn(z); or where z = 0 only: eps, or for eps = 0 one, which takes what arrives there."""
+    if eps and not at_zero:
+        return eps * sign(bk, z)
+    return (eps or 1) * (1 - bk.step(z, strict=True) - bk.step(-z, strict=True))
 
 
 def share(
-    bk: Backend, terms: list[Term], bias: Array | None, R: Array, eps: float, z: Array | None = None
+    bk: Backend,
+    terms: list[Term],
+    bias: Array | None,
+    R: Array,
+    eps: float,
+    at_zero: float = 0,
+    z: Array | None = None,
 ) -> Share:
     """Share R over the terms of one denominator; ``z`` where it is known already."""
     if z is None:
         z = reduce(lambda a, b: a + b, (t.op.apply(*t.inputs) for t in terms))
         z = z if bias is None else z + bias
-    guard = stabiliser(bk, z, eps)
+    guard = stabiliser(bk, z, eps, at_zero)
     s = R / (z + guard)
     shares = [t.op.adjoint(s) for t in terms]
     relevance = reduce(_add, (_mul(t.inputs, g) for t, g in zip(terms, shares, strict=True)))
@@ -120,45 +132,75 @@ def share(
     )
 
 
-def _signed(bk: Backend, on_pos: Affine, on_neg: Affine, xs: Arrays) -> list[Term]:
-    """``A_p x+ + A_n x-``; where x >= 0 is known the second term is nothing and left out."""
+def _terms(c: Call, f: Weights, g: Weights, split: float) -> list[Term]:
+    """``f(A) x+ + g(A) x-``, the second left out where x >= 0 is known; unsplit ``f(A) x``."""
+    bk, on_pos, xs = c.bk, c.op.map(f), c.inputs
+    if not split:
+        return [Term(on_pos, xs)]
     up = tuple(bk.step(x, strict=True) for x in xs)
     if all(map(bk.nonneg, xs)):
         return [Term(on_pos, xs, up)]
     down = tuple(bk.step(-x, strict=True) for x in xs)
-    return [Term(on_pos, _mul(up, xs), up), Term(on_neg, _mul(down, xs), down)]
+    return [Term(on_pos, _mul(up, xs), up), Term(c.op.map(g), _mul(down, xs), down)]
 
 
-def _mapped(f: Callable[[Array], Array], bias: Array | None) -> Array | None:
-    return None if bias is None else f(bias)
+def _bias(c: Call, f: Weights, switch: float) -> Array | None:
+    """What stands for the bias in a denominator: f(b), b or nothing."""
+    b = c.op.bias
+    return None if b is None or not switch else b if switch == 2 else f(b)
 
 
-def epsilon(c: Call, epsilon: float = EPSILON) -> Share:
+def epsilon(c: Call, epsilon: float = EPSILON, *, bias: float = 1, at_zero: float = 0) -> Share:
     """A x + b; the bias absorbs its part.  ``epsilon=0`` is LRP-0."""
-    return share(c.bk, [Term(c.op, c.inputs)], c.op.bias, c.relevance, epsilon, z=c.y)
+    b, z = (c.op.bias, c.y) if bias else (None, None)
+    return share(c.bk, [Term(c.op, c.inputs)], b, c.relevance, epsilon, at_zero, z)
 
 
-def _half(c: Call, R: Array, f: Any, g: Any, eps: float) -> Share:
-    """``f(A) x+ + g(A) x- + f(b)`` for f, g the positive and negative part in either order."""
-    terms = _signed(c.bk, c.op.map(f), c.op.map(g), c.inputs)
-    return share(c.bk, terms, _mapped(f, c.op.bias), R, eps)
+def zplus(
+    c: Call, epsilon: float = EPSILON, *, bias: float = 1, split: float = 1, at_zero: float = 0
+) -> Share:
+    """A+ x+ + A- x- + b+: only what speaks for the output.  Without split: A+ x + b+."""
+    f, g = c.bk.pos, c.bk.neg
+    terms = _terms(c, f, g, split)
+    return share(c.bk, terms, _bias(c, f, bias), c.relevance, epsilon, at_zero)
 
 
-def zplus(c: Call, epsilon: float = EPSILON) -> Share:
-    """A+ x+ + A- x- + b+: only what speaks for the output."""
-    return _half(c, c.relevance, c.bk.pos, c.bk.neg, epsilon)
+def alpha_beta(
+    c: Call,
+    alpha: float = 2.0,
+    beta: float = 1.0,
+    epsilon: float = EPSILON,
+    *,
+    bias: float = 1,
+    split: float = 1,
+    at_zero: float = 0,
+) -> Share:
+    """``alpha`` of what speaks for the output minus ``beta`` of what speaks against it.
+
+    For: zplus.  Against: A- x+ + A+ x- + b-; without split A- x + b-.
+    """
+    f, g = c.bk.neg, c.bk.pos
+    pro = c._replace(relevance=alpha * c.relevance)
+    up = zplus(pro, epsilon, bias=bias, split=split, at_zero=at_zero)
+    if not beta:
+        return up
+    R, terms = -beta * c.relevance, _terms(c, f, g, split)
+    return up + share(c.bk, terms, _bias(c, f, bias), R, epsilon, at_zero)
 
 
-def alpha_beta(c: Call, alpha: float = 2.0, beta: float = 1.0, epsilon: float = EPSILON) -> Share:
-    """``alpha`` of what speaks for the output minus ``beta`` of what speaks against it."""
-    up = _half(c, alpha * c.relevance, c.bk.pos, c.bk.neg, epsilon)
-    return up + _half(c, -beta * c.relevance, c.bk.neg, c.bk.pos, epsilon) if beta else up
-
-
-def gamma(c: Call, gamma: float = 0.25, epsilon: float = EPSILON) -> Share:
+def gamma(
+    c: Call,
+    gamma: float = 0.25,
+    epsilon: float = EPSILON,
+    *,
+    bias: float = 1,
+    split: float = 1,
+    at_zero: float = 0,
+) -> Share:
     """Generalised gamma: what agrees in sign with y counts 1 + gamma; y = 0 drops its relevance.
 
     For y > 0: (A + g A+) x+ + (A + g A-) x- + b + g b+; for y < 0 with A+, A- and b+, b- swapped.
+    Without split the gamma rule of 2019, whatever the sign of y: (A + g A+) x + b + g b+.
     """
     bk = c.bk
 
@@ -168,12 +210,13 @@ def gamma(c: Call, gamma: float = 0.25, epsilon: float = EPSILON) -> Share:
     def minus(w: Array) -> Array:
         return w + gamma * bk.neg(w)
 
-    def part(f: Callable[[Array], Array], g: Callable[[Array], Array], gate: Array) -> Share:
-        terms = _signed(bk, c.op.map(f), c.op.map(g), c.inputs)
-        return share(bk, terms, _mapped(f, c.op.bias), gate * c.relevance, epsilon)
+    def part(f: Weights, g: Weights, R: Array) -> Share:
+        return share(bk, _terms(c, f, g, split), _bias(c, f, bias), R, epsilon, at_zero)
 
+    if not split:
+        return part(plus, minus, c.relevance)
     above, below = bk.step(c.y, strict=True), bk.step(-c.y, strict=True)
-    both = part(plus, minus, above) + part(minus, plus, below)
+    both = part(plus, minus, above * c.relevance) + part(minus, plus, below * c.relevance)
     dropped = Share(
         tuple(0 * x for x in c.inputs),
         both.multiplier and tuple(0 * x for x in c.inputs),
@@ -183,22 +226,28 @@ def gamma(c: Call, gamma: float = 0.25, epsilon: float = EPSILON) -> Share:
     return both + dropped
 
 
-def _weights_only(c: Call, f: Callable[[Array], Array], bias: Array | None, eps: float) -> Share:
+def _weights_only(c: Call, f: Weights, bias: Array | None, eps: float, at_zero: float) -> Share:
     ones = tuple(c.bk.ones_like(x) for x in c.inputs)
-    return share(c.bk, [Term(c.op.map(f), ones, None)], bias, c.relevance, eps)
+    return share(c.bk, [Term(c.op.map(f), ones, None)], bias, c.relevance, eps, at_zero)
 
 
-def flat(c: Call, epsilon: float = EPSILON) -> Share:
+def flat(c: Call, epsilon: float = EPSILON, *, at_zero: float = 0) -> Share:
     """Ones for weights and inputs, no bias: an equal share for every input of the window."""
-    return _weights_only(c, c.bk.ones_like, None, epsilon)
+    return _weights_only(c, c.bk.ones_like, None, epsilon, at_zero)
 
 
-def wsquare(c: Call, epsilon: float = EPSILON) -> Share:
+def wsquare(c: Call, epsilon: float = EPSILON, *, bias: float = 1, at_zero: float = 0) -> Share:
     """Squared weights on ones; the bias counts b^2."""
-    return _weights_only(c, lambda w: w * w, _mapped(lambda b: b * b, c.op.bias), epsilon)
+
+    def square(w: Array) -> Array:
+        return w * w
+
+    return _weights_only(c, square, _bias(c, square, bias), epsilon, at_zero)
 
 
-def zbox(c: Call, low: float = -1.0, high: float = 1.0, epsilon: float = EPSILON) -> Share:
+def zbox(
+    c: Call, low: float = -1.0, high: float = 1.0, epsilon: float = EPSILON, *, at_zero: float = 0
+) -> Share:
     """A x - A+ low - A- high, for inputs in the box [low, high]; the bias cancels."""
     bk = c.bk
     lows = tuple(low * bk.ones_like(x) for x in c.inputs)
@@ -208,7 +257,7 @@ def zbox(c: Call, low: float = -1.0, high: float = 1.0, epsilon: float = EPSILON
         Term(c.op.map(lambda w: -bk.pos(w)), lows, None),
         Term(c.op.map(lambda w: -bk.neg(w)), highs, None),
     ]
-    return share(bk, terms, None, c.relevance, epsilon)
+    return share(bk, terms, None, c.relevance, epsilon, at_zero)
 
 
 def passing(c: Call) -> Share:
@@ -254,8 +303,18 @@ def parameters(name: str) -> dict[str, float]:
     return {p.name: p.default for p in rest}
 
 
+def _takes(name: str) -> str:
+    known = list(parameters(name))
+    switches = [k for k in known if k in SWITCHES]
+    text = f"takes {[k for k in known if k not in SWITCHES]}"
+    return f"{text}, and as switches {switches}" if switches else text
+
+
 def _check(name: str, p: Mapping[str, float]) -> None:
     """Refuse numbers for which a rule is none."""
+    for switch, values in SWITCHES.items():
+        if p.get(switch, 1) not in values:
+            raise InputError(f"rule {name}: {switch} must be one of {values}, not {p[switch]:g}")
     if negative := [k for k in ("epsilon", "gamma", "alpha", "beta") if p.get(k, 0) < 0]:
         raise InputError(f"rule {name}: {negative[0]} must be >= 0, not {p[negative[0]]:g}")
     if name == "alpha_beta" and abs(p["alpha"] - p["beta"] - 1) > 1e-9:
@@ -280,7 +339,7 @@ class Rule:
         """Refuse names and numbers that the rule does not have."""
         known = parameters(self.name)
         if unknown := sorted(dict(self.params).keys() - known):
-            raise InputError(f"rule {self.name} has no parameter {unknown}: it takes {list(known)}")
+            raise InputError(f"rule {self.name} has no parameter {unknown}: it {_takes(self.name)}")
         _check(self.name, known | dict(self.params))
 
     def __call__(self, call: Call) -> Share:
@@ -303,7 +362,7 @@ class Rule:
 
 
 def rule(text: str | Rule, /, **params: float) -> Rule:
-    """A rule from its text, as ``"zplus"``, ``"gamma(0.1)"`` or ``"zbox(low=-3, high=3)"``.
+    """A rule from its text, as ``"zplus"``, ``"gamma(0.1)"`` or ``"captum.GammaRule(0.1)"``.
 
     Raises
     ------
@@ -312,21 +371,15 @@ def rule(text: str | Rule, /, **params: float) -> Rule:
     """
     if isinstance(text, Rule):
         return text
-    match = re.fullmatch(r"\s*(\w+)\s*(?:\((.*)\))?\s*", str(text))
-    if not match or match[1] not in FUNCTIONS:
-        raise InputError(f"unknown rule {text!r}: choose one of {', '.join(FUNCTIONS)}")
-    name, inner = match[1], match[2] or ""
-    known, given = list(parameters(name)), dict(params)
-    for position, piece in enumerate(filter(None, (p.strip() for p in inner.split(",")))):
-        key, _, value = piece.rpartition("=")
-        try:
-            key = key.strip() or known[position]
-            number = float(value)
-        except (ValueError, IndexError):
-            number = math.nan
-        if not math.isfinite(number):
-            raise InputError(f"bad parameter {piece!r} in rule {text!r}: {name} takes {known}")
-        if key in given:
-            raise InputError(f"parameter {key!r} is given twice in rule {text!r}")
-        given[key] = number
-    return Rule(name, tuple(given.items()))
+    match = re.fullmatch(r"\s*(?:(\w+)\.)?(\w+)\s*(?:\((.*)\))?\s*", str(text))
+    library, name = (match[1], match[2]) if match else (None, "")
+    there = CONVENTIONS.get(library, {}) if library else dict.fromkeys(FUNCTIONS, name)
+    if match is None or name not in there:
+        raise InputError(f"unknown rule {text!r}: choose one of {', '.join(there or FUNCTIONS)}")
+    base = rule(there[name]) if library else Rule(name)
+    places = [k for k in parameters(base.name) if k not in SWITCHES]
+    try:
+        given = numbers(match[3] or "", places, params)
+    except ValueError as error:
+        raise InputError(f"{error} in rule {text!r}: {base.name} {_takes(base.name)}") from None
+    return Rule(base.name, tuple((dict(base.params) | given).items()))

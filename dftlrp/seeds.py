@@ -10,6 +10,7 @@ With the explained output z (logits), the seed is R = z c with multiplier c:
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from operator import index as integer
 from typing import Any
@@ -21,6 +22,9 @@ from dftlrp.propagate import Flow
 from dftlrp.types import AnyArray, InputError, Real
 
 Target = int | str | Sequence[int] | tuple[int, ...] | Callable[[Real], Real]
+Index = tuple[int | slice, ...]
+PLACE = r"\s*(-?\d+|-?\d*:-?\d*)\s*"
+PLACES = re.compile(rf"(?=.*[,:]){PLACE}(,{PLACE})*")  # "10:20,3"
 SEEDS = ("logit", "contrast", "one")
 
 
@@ -44,14 +48,15 @@ def label_index(label: str, labels: Sequence[str], count: int) -> int:
     )
 
 
-def target_indices(target: Any, z: Real, labels: Sequence[str] = ()) -> list[tuple[int, ...]]:
+def target_indices(target: Any, z: Real, labels: Sequence[str] = ()) -> list[Index]:
     """For each sample, the index of the target in that sample's output.
 
     Parameters
     ----------
     target : int, str, list of int, tuple of int, or "argmax"
         One class for all; a label; a class for each sample; an index into an output of higher
-        rank; each sample's largest entry.
+        rank, where a slice means the sum over it, as text too (``"10:20,3"``: class 3, frames 10 to
+        19; ``":,3"``: all frames); each sample's largest entry.
     z : array (batch, ...)
         The explained output.
 
@@ -61,6 +66,7 @@ def target_indices(target: Any, z: Real, labels: Sequence[str] = ()) -> list[tup
         Out of range, of the wrong rank, or unknown.
     """
     shape = z.shape[1:]
+    target = places(target)
     if isinstance(target, str) and target != "argmax":
         target = label_index(target, labels, shape[-1] if shape else 1)
     if isinstance(target, str):
@@ -73,10 +79,24 @@ def target_indices(target: Any, z: Real, labels: Sequence[str] = ()) -> list[tup
     return [_index(t, shape) for t in each]
 
 
-def _index(target: Any, shape: tuple[int, ...]) -> tuple[int, ...]:
+def places(target: Any) -> Any:
+    """A target that is text like ``"10:20,3"`` as a tuple of numbers and slices; others as is."""
+    if isinstance(target, str) and PLACES.fullmatch(target):
+        return tuple(map(_place, target.split(",")))
+    return target
+
+
+def _place(text: str) -> int | slice:
+    """``"3"``, ``"10:20"``, ``":"``."""
+    parts = [int(p) if p.strip() else None for p in text.split(":")]
+    return slice(*parts) if len(parts) > 1 else int(text)
+
+
+def _index(target: Any, shape: tuple[int, ...]) -> Index:
     wide = [i for i, n in enumerate(shape) if n > 1]
+    given = target if isinstance(target, tuple) else (target,)
     try:
-        index = tuple(map(integer, target if isinstance(target, tuple) else (target,)))
+        index = tuple(t if isinstance(t, slice) else integer(t) for t in given)
     except TypeError:
         raise InputError(f"target {target!r} is not an index, a label or 'argmax'") from None
     if len(index) == 1 and len(shape) != 1 and len(wide) <= 1:  # one class axis among ones
@@ -87,14 +107,18 @@ def _index(target: Any, shape: tuple[int, ...]) -> tuple[int, ...]:
         raise InputError(
             f"target {target!r}: the output has shape {shape} per sample: give a tuple"
         )
-    if any(not 0 <= i < n for i, n in zip(index, shape, strict=True)):
+    if any(not _within(i, n) for i, n in zip(index, shape, strict=True)):
         raise InputError(f"target {target!r} is out of range for an output of shape {shape}")
     return index
 
 
-def coefficients(
-    kind: str, indices: list[tuple[int, ...]], z: Real, labels: Sequence[str] = ()
-) -> Real:
+def _within(place: int | slice, size: int) -> bool:
+    if isinstance(place, slice):
+        return len(range(*place.indices(size))) > 0
+    return 0 <= place < size
+
+
+def coefficients(kind: str, indices: list[Index], z: Real, labels: Sequence[str] = ()) -> Real:
     """The array c of the module's docstring, in the shape of z (for ``one`` that of ``logit``).
 
     Raises
@@ -109,6 +133,8 @@ def coefficients(
     rival = label_index(versus, labels, classes) if versus else None
     for sample, index in enumerate(indices):
         others = (sample, *index[:-1])
+        if name == "contrast" and index and isinstance(index[-1], slice):
+            raise InputError("seed 'contrast' needs one class: use 'logit' for a sum over classes")
         if name == "contrast" and classes < 2:
             raise InputError("seed 'contrast' needs at least two classes: use 'logit'")
         if rival is not None and rival == index[-1]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import io
+import os
 import sys
 import warnings
 from importlib.util import find_spec
@@ -14,13 +15,33 @@ import onnx
 import pytest
 from graphs import loaded
 
-torch = pytest.importorskip("torch", reason="torch is not installed: no peer to compare with")
+DEMANDED = os.environ.get("DFTLRP_PEERS", "").split()  # .ci/run names those that must be there
+
+
+def needed(peer: str) -> None:
+    """Skip the module where a peer is not installed; fail if it is demanded."""
+    if find_spec(peer) is None:
+        reason = f"{peer} is not installed: no peer to compare with"
+        if peer in DEMANDED:
+            raise ModuleNotFoundError(f"{reason}, but DFTLRP_PEERS demands it")
+        pytest.skip(reason, allow_module_level=True)
+
+
+needed("torch")
+torch: Any = importlib.import_module("torch")
+
+
+def captum() -> Any:
+    """captum with its rules."""
+    needed("captum")
+    for part in ("attr", "attr._utils.lrp_rules"):
+        quiet(lambda part=part: importlib.import_module(f"captum.{part}"))
+    return sys.modules["captum"]
 
 
 def zennit() -> Any:
     """zennit's modules; a torchvision built for another torch gets two ops by hand."""
-    if find_spec("zennit") is None:
-        pytest.skip("zennit is not installed: no peer to compare with", allow_module_level=True)
+    needed("zennit")
     try:
         importlib.import_module("torchvision")
     except RuntimeError:

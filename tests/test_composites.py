@@ -7,7 +7,13 @@ import pytest
 from graphs import NETWORKS, Nodes, loaded, signals
 
 from dftlrp import Model, attribute
-from dftlrp.composites import PRESETS, Composite, composite_named, epsilon_gamma_box
+from dftlrp.composites import (
+    PRESETS,
+    Composite,
+    composite_named,
+    epsilon_gamma_box,
+    innvestigate_preset,
+)
 from dftlrp.rules import rule
 from dftlrp.types import InputError
 
@@ -47,6 +53,17 @@ def test_a_preset_gives_convolutions_their_rule_and_the_rest_epsilon(
     }
     assert rules("unet", preset)["up"] == conv
     assert rules("residual", preset)["sum"] == rules("residual", preset)["bn"] == "epsilon"
+
+
+@pytest.mark.parametrize(("which", "conv"), [("a", "Alpha1Beta0"), ("b", "Alpha2Beta1")])
+@pytest.mark.parametrize("flat", [False, True])
+def test_innvestigates_presets_give_convolutions_alpha_beta_and_dense_layers_epsilon(
+    which: str, conv: str, flat: bool
+) -> None:
+    names = {"c1": "Flat" if flat else conv, "c2": conv, "p2": "Z"}
+    names |= dict.fromkeys("hz", "Epsilon(0.1)")
+    want = {layer: str(rule(f"innvestigate.{name}")) for layer, name in names.items()}
+    assert rules("conv_stack", innvestigate_preset(which, flat)) == want
 
 
 def test_flat_stands_at_the_first_layer_of_any_kind_the_box_at_the_first_convolution() -> None:

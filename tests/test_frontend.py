@@ -37,7 +37,7 @@ def values_of(fe: FrontEnd, x=X):
 
 
 def features(fe: FrontEnd, x=X):
-    return values_of(fe, x)[2]["y"]
+    return values_of(fe, x)[2].values["y"]
 
 
 @pytest.fixture(scope="module")
@@ -125,8 +125,9 @@ CHAINS = {
 
 
 def relevance(fe: FrontEnd, x=X):
-    plan, bk, values = values_of(fe, x)
-    y = values["y"]
+    plan, bk, run = values_of(fe, x)
+    values, y = run.values, run.values["y"]
+    plan = plan.carrying(run.nodes, values, "frozen")
     rules = layer_table(plan, "Epsilon").rules()
     flows, ledger = propagate(plan, values, Flow(y, np.ones_like(y)), rules, bk)
     return y, next(iter(flows.values())), ledger

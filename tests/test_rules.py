@@ -19,7 +19,7 @@ from dftlrp.rules import Call, Share, rule
 from dftlrp.types import InputError
 
 few = settings(max_examples=7, deadline=None, derandomize=True, database=None)
-RULES = (
+PLAIN = (
     "epsilon",
     "epsilon(0.1)",
     "zplus",
@@ -33,6 +33,30 @@ RULES = (
     "zbox(-3, 4)",
     "gradient",
 )
+SWITCHED = (
+    "epsilon(bias=0)",
+    "epsilon(at_zero=1)",
+    "epsilon(1e-7, bias=0, at_zero=1)",
+    "zplus(bias=0)",
+    "zplus(bias=2)",
+    "zplus(split=0)",
+    "zplus(1e-9, bias=2, split=0)",
+    "zplus(1e-7, bias=0, at_zero=1)",
+    "alpha_beta(bias=0)",
+    "alpha_beta(bias=2)",
+    "alpha_beta(3, 2, split=0)",
+    "alpha_beta(3, 2, 1e-7, bias=2, at_zero=1)",
+    "gamma(bias=0)",
+    "gamma(1, bias=2)",
+    "gamma(split=0)",
+    "gamma(0.5, 1e-9, bias=2, split=0)",
+    "gamma(at_zero=1)",
+    "flat(at_zero=1)",
+    "wsquare(bias=0)",
+    "wsquare(1e-7, bias=0, at_zero=1)",
+    "zbox(-3, 4, at_zero=1)",
+)
+RULES = PLAIN + SWITCHED
 
 
 # -- calling a rule
@@ -116,7 +140,7 @@ def test_rules_on_other_inputs_than_x_give_no_multiplier(text: str) -> None:
 
 
 @pytest.mark.parametrize("family", MAPS)
-@pytest.mark.parametrize("text", RULES)
+@pytest.mark.parametrize("text", PLAIN)
 def test_a_rule_is_linear_in_relevance(text: str, family: str) -> None:
     @few
     @given(MAPS[family])
@@ -212,7 +236,7 @@ def test_without_stabiliser_what_arrives_at_zero_is_taken_by_it(text: str) -> No
     assert np.sum(got.stabiliser()) == pytest.approx(R.sum(), rel=1e-15)
 
 
-@pytest.mark.parametrize("text", RULES)
+@pytest.mark.parametrize("text", PLAIN)
 @pytest.mark.parametrize("op", ["Conv", "BatchNormalization", "AveragePool", "Gemm"])
 def test_a_sample_does_not_depend_on_its_batch_mates(text: str, op: str) -> None:
     """Also where one sample is non-negative and another is not: the shortcut for x >= 0."""

@@ -39,6 +39,12 @@ RULES: dict[str, Callable[[], Any]] = {
     "flat": zennit.rules.Flat,
     "wsquare": zennit.rules.WSquare,
     f"zbox({LOW}, {HIGH})": lambda: zennit.rules.ZBox(LOW, HIGH),
+    "zennit.Norm": zennit.rules.Norm,
+    "epsilon(bias=0)": lambda: zennit.rules.Epsilon(zero_params="bias"),
+    "zplus(bias=0)": lambda: zennit.rules.ZPlus(zero_params="bias"),
+    "alpha_beta(bias=0)": lambda: zennit.rules.AlphaBeta(2.0, 1.0, zero_params="bias"),
+    "gamma(bias=0)": lambda: zennit.rules.Gamma(0.25, zero_params="bias"),
+    "wsquare(bias=0)": lambda: zennit.rules.WSquare(zero_params="bias"),
 }
 
 

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from dftlrp.backend import Backend
+from dftlrp.graph.gates import stops
 from dftlrp.graph.graph import Graph, Node
 from dftlrp.graph.plan import Plan
 from dftlrp.linear import Array
-from dftlrp.ops import OPS, At
+from dftlrp.ops import EXPANSIONS, OPS, At
 from dftlrp.progress import steps
 from dftlrp.types import AnyArray, DftlrpError, InputError, NonFiniteError
 
 Values = dict[str, Array]
 MAX_BYTES = 2**34  # of all values of one forward pass
+LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul", "BatchNormalization")  # add no masks
+MAX_NODES = 10**6  # of one forward pass, loops and cells written out
 
 
 def constants(graph: Graph, bk: Backend, dtype: np.dtype[Any]) -> Values:
@@ -36,8 +39,17 @@ def at(plan: Plan, node: Node, values: Mapping[str, Array], bk: Backend) -> At:
     return At(node, bk, args, plan.live.get(node.key, ()), values.get(node.output))
 
 
-def evaluate(plan: Plan, given: Mapping[str, Array], bk: Backend, dtype: np.dtype[Any]) -> Values:
+class Run(NamedTuple):
+    """A forward pass: its values, and the nodes that really ran, loops and cells written out."""
+
+    values: Values
+    nodes: tuple[Node, ...]
+
+
+def evaluate(plan: Plan, given: Mapping[str, Array], bk: Backend, dtype: np.dtype[Any]) -> Run:
     """All values that the output needs.
+
+    If, Loop, Scan, LSTM, GRU and RNN become the nodes that they stand for at these inputs.
 
     Raises
     ------
@@ -50,14 +62,45 @@ def evaluate(plan: Plan, given: Mapping[str, Array], bk: Backend, dtype: np.dtyp
         k: bk.asarray(v, dtype if v.dtype.kind == "f" else None) for k, v in plan.bound.items()
     }
     values: Values = {**bound, **given}
-    budget = MAX_BYTES
+    carriers, masked, nodes, budget = set(plan.signals), set[str](), [], MAX_BYTES
     with np.errstate(all="ignore"):  # what overflows is reported below, by its layer's name
-        for node in steps(plan.nodes, "forward"):
-            values[node.output] = y = _run(plan, node, values, bk, dtype)
+        for node in _written_out(steps(plan.nodes, "forward"), values):
+            carries = not carriers.isdisjoint(node.inputs) and not stops(node)
+            values[node.output] = y = run_node(plan, node, values, bk, dtype)
+            if carries and y.dtype.kind == "f":
+                carriers.add(node.output)
+                if not _checked(node, values, masked):
+                    masked.add(node.output)
+            nodes.append(node)
             budget -= y.nbytes
-            if budget < 0:
+            if budget < 0 or len(nodes) > MAX_NODES:
                 raise _too_large(node)
-    return values
+    for name in masked:  # what a Softmax ignores speaks for nothing
+        values[name] = np.where(np.isfinite(values[name]), values[name], 0)
+    return Run(values, tuple(nodes))
+
+
+def _written_out(nodes: Iterator[Node], values: Values) -> Iterator[Node]:
+    """The nodes; instead of one that stands for others, these, each once the last has run."""
+    waiting = [nodes]
+    while waiting:
+        node = next(waiting[-1], None)
+        if node is None:
+            waiting.pop()
+        elif node.op not in EXPANSIONS:
+            yield node
+        elif node.output not in values:  # else made with another output of the same ONNX node
+            waiting.append(_blaming(node, EXPANSIONS[node.op](node, values)))
+
+
+def _blaming(node: Node, inner: Iterator[Node]) -> Iterator[Node]:
+    """The nodes of an expansion; what goes wrong in it is told of the node that it expands."""
+    while True:
+        with blamed(node):
+            step = next(inner, None)
+        if step is None:
+            return
+        yield step
 
 
 def _too_large(node: Node) -> InputError:
@@ -83,16 +126,29 @@ def blamed(node: Node) -> Iterator[None]:
         ) from error
 
 
-def _run(plan: Plan, node: Node, values: Values, bk: Backend, dtype: np.dtype[Any]) -> Array:
+def run_node(plan: Plan, node: Node, values: Values, bk: Backend, dtype: np.dtype[Any]) -> Array:
+    """The output of one node; floats in the dtype that is computed in."""
     with blamed(node):
         y = OPS[node.op].evaluate(at(plan, node, values, bk))
-    y = bk.asarray(y, dtype if y.dtype.kind == "f" else None)
-    if node.key in plan.live:
-        where = f"the output of node {node.key!r} ({node.op})"
-        if 0 in y.shape:
-            raise InputError(f"{where} is empty: the input is too short for the model")
-        check_finite(y, where)
-    return y
+    return bk.asarray(y, dtype if y.dtype.kind == "f" else None)
+
+
+def _checked(node: Node, values: Values, masked: set[str]) -> bool:
+    """Whether a value that depends on the signal is finite; infinite it may be by a mask only.
+
+    (Attention adds -inf, a constant, to the scores that do not count.)
+    """
+    y, where = values[node.output], f"the output of node {node.key!r} ({node.op})"
+    if 0 in y.shape:
+        raise InputError(f"{where} is empty: the input is too short for the model")
+    if np.isfinite(np.sum(y)):
+        return True
+    others = [values[name] for name in node.inputs if name and name not in masked]
+    known = masked.intersection(node.inputs) or any(np.isneginf(a).any() for a in others)
+    if known and node.op not in LAYERS and (np.isfinite(y) | np.isneginf(y)).all():
+        return False
+    check_finite(y, where)
+    return True
 
 
 def check_finite(array: AnyArray, what: str) -> None:

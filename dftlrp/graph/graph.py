@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from dftlrp.types import AnyArray
@@ -33,6 +33,14 @@ class Node:
         The ONNX node's own name, often empty.
     opset : int
         Version of the operator set the node was written for.
+    outputs : tuple of str
+        All outputs of the ONNX node; empty where one is left out.
+    captures : tuple of str
+        Values from outside that the bodies in its attributes read (If, Loop, Scan).
+    layer_key, layer_op : str
+        The layer it is a part of, if that has another name: a step of a loop or of an LSTM.
+    names : tuple of str
+        Further names of the layer: those of the nodes that were merged into it.
     """
 
     output: str
@@ -43,11 +51,64 @@ class Node:
     alias: str = ""
     opset: int = 17
     count: int = 1
+    outputs: tuple[str, ...] = ()
+    captures: tuple[str, ...] = ()
+    layer_key: str = ""
+    layer_op: str = ""
+    names: tuple[str, ...] = ()
 
     @property
     def key(self) -> str:
-        """Name of the layer: the node's first output's name."""
+        """Name of the node: that of the value it makes."""
         return self.output
+
+    @property
+    def layer(self) -> str:
+        """Name of the layer: its first output's name, as shown in Netron."""
+        return self.layer_key or self.output
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Every value that it needs, those that its bodies capture included."""
+        return (*filter(None, self.inputs), *self.captures)
+
+    def renamed(self, names: Mapping[str, str]) -> Node:
+        """The node with other names for values, in its bodies too."""
+
+        def to(values: tuple[str, ...]) -> tuple[str, ...]:
+            return tuple(names.get(v, v) for v in values)
+
+        bodies = {k: v.renamed(names) for k, v in self.attrs.items() if isinstance(v, Body)}
+        return replace(
+            self,
+            output=names.get(self.output, self.output),
+            inputs=to(self.inputs),
+            outputs=to(self.outputs),
+            captures=to(self.captures),
+            attrs={**self.attrs, **bodies},
+        )
+
+
+@dataclass(frozen=True)
+class Body:
+    """A graph within an attribute: a branch of an If, the body of a Loop or Scan."""
+
+    nodes: tuple[Node, ...]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    constants: Mapping[str, AnyArray]
+
+    @property
+    def own(self) -> set[str]:
+        """Names that it gives itself."""
+        return {*self.inputs, *self.constants, *(n.output for n in self.nodes)}
+
+    def renamed(self, names: Mapping[str, str]) -> Body:
+        """With other names for the values it reads from outside."""
+        outer = {k: v for k, v in names.items() if k not in self.own}
+        outputs = tuple(outer.get(v, v) for v in self.outputs)
+        nodes = tuple(node.renamed(outer) for node in self.nodes)
+        return replace(self, nodes=nodes, outputs=outputs)
 
 
 @dataclass(frozen=True)
@@ -84,6 +145,8 @@ class Graph:
         Of the file's bytes, and those of its external data.
     reads : str
         Behind a front end: the value that was the model's input; else empty.
+    front : frozenset of str
+        Keys of the nodes of a front end.
     """
 
     nodes: tuple[Node, ...]
@@ -93,6 +156,7 @@ class Graph:
     metadata: dict[str, str] = field(default_factory=dict)
     sha256: str = ""
     reads: str = ""
+    front: frozenset[str] = frozenset()
 
 
 def ancestors(nodes: Iterable[Node], targets: Iterable[str]) -> tuple[Node, ...]:
@@ -101,5 +165,5 @@ def ancestors(nodes: Iterable[Node], targets: Iterable[str]) -> tuple[Node, ...]
     for node in reversed(tuple(nodes)):
         if node.output in wanted:
             kept.append(node)
-            wanted.update(filter(None, node.inputs))
+            wanted.update(node.reads)
     return tuple(reversed(kept))

@@ -18,10 +18,10 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, numpy_helper
 
 from dftlrp.files import regular
-from dftlrp.graph.graph import Dims, Graph, Node, Value
+from dftlrp.graph.graph import Body, Dims, Graph, Node, Value
+from dftlrp.graph.inline import inlined, modernised
 from dftlrp.types import AnyArray, ModelError, UnsupportedModelError
 
-MIN_OPSET = 9
 MAX_RANK = 8
 MAX_BYTES = 2**31
 ONNX = ("", "ai.onnx")
@@ -35,7 +35,7 @@ def load_graph(path: str | os.PathLike[str]) -> Graph:
     ModelError
         Missing, not ONNX, truncated, or violating a rule below; the message says which.
     UnsupportedModelError
-        Local functions or an opset outside 9 to the newest this onnx knows.
+        An opset outside 1 to the newest this onnx knows.
     """
     path = Path(path)
     data = _read(path)
@@ -45,8 +45,11 @@ def load_graph(path: str | os.PathLike[str]) -> Graph:
     constants = {t.name: _constant(t, path, digest) for t in model.graph.initializer}
     _sort(model.graph, path)
     _check(model, opset, path)
+    model, opset = modernised(inlined(model, path), opset, path)
+    made = (t for t in model.graph.initializer if t.name not in constants)
+    constants |= {t.name: _tensor(t, path) for t in made}
     return Graph(
-        nodes=tuple(_nodes(model.graph, opset, path)),
+        nodes=_nodes(model.graph, opset, path),
         inputs={v.name: _value(v, path) for v in model.graph.input if v.name not in constants},
         outputs={v.name: _value(v, path) for v in model.graph.output},
         constants=constants,
@@ -153,14 +156,10 @@ def _opset(model: ModelProto, path: Path) -> int:
     newest = onnx.defs.onnx_opset_version()
     if len(versions) != 1:
         raise ModelError(f"{path}: needs exactly one import of the ONNX operator set")
-    if not MIN_OPSET <= versions[0] <= newest:
+    if not 1 <= versions[0] <= newest:
         raise UnsupportedModelError(
-            f"{path}: opset {versions[0]}; supported are {MIN_OPSET} to {newest}: "
+            f"{path}: opset {versions[0]}; supported are 1 to {newest}: "
             "export again with one of these"
-        )
-    if model.functions:
-        raise UnsupportedModelError(
-            f"{path}: has local functions: inline them first (onnx.inliner.inline_local_functions)"
         )
     return int(versions[0])
 
@@ -182,36 +181,71 @@ def _check(model: ModelProto, opset: int, path: Path) -> None:
                 raise ModelError(f"{path}: a {node.op_type} node has no input {formal.name!r}")
 
 
-def _attribute(a: AttributeProto, path: Path) -> Any:
+def _attribute(a: AttributeProto, opset: int, path: Path) -> Any:
     if a.type == AttributeProto.TENSOR:
         return _tensor(a.t, path)
-    if a.type in {AttributeProto.GRAPH, AttributeProto.GRAPHS}:
-        return None  # the ops that carry graphs are refused by name
+    if a.type == AttributeProto.GRAPH:
+        return _body(a.g, opset, path)
+    if a.type == AttributeProto.GRAPHS:
+        return None  # no op has such
     value = onnx.helper.get_attribute_value(a)
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")
-    return list(value) if not isinstance(value, int | float) else value
+    if isinstance(value, int | float):
+        return value
+    return [v.decode("utf-8", "replace") if isinstance(v, bytes) else v for v in value]
 
 
-def _nodes(graph: GraphProto, opset: int, path: Path) -> list[Node]:
+def _body(graph: GraphProto, opset: int, path: Path) -> Body:
+    return Body(
+        _nodes(graph, opset, path),
+        tuple(v.name for v in graph.input),
+        tuple(v.name for v in graph.output),
+        {t.name: _tensor(t, path) for t in graph.initializer},
+    )
+
+
+def _nodes(graph: GraphProto, opset: int, path: Path) -> tuple[Node, ...]:
     """One `Node` for each output of each ONNX node."""
 
-    def one(proto: NodeProto, index: int, output: str) -> Node:
+    def each(proto: NodeProto) -> list[Node]:
         op = proto.op_type if proto.domain in ONNX else f"{proto.domain}.{proto.op_type}"
-        attrs = {a.name: _attribute(a, path) for a in proto.attribute}
-        count = len(proto.output)
-        return Node(output, op, tuple(proto.input), attrs, index, proto.name, opset, count)
+        attrs = {a.name: _attribute(a, opset, path) for a in proto.attribute}
+        given, made = tuple(proto.input), tuple(proto.output)
+        captures = tuple(sorted(_free(proto) - set(given)))
+        return [
+            Node(name, op, given, attrs, i, proto.name, opset, len(made), made, captures)
+            for i, name in enumerate(made)
+            if name
+        ]
 
-    return [one(p, i, name) for p in graph.node for i, name in enumerate(p.output) if name]
+    return tuple(node for proto in graph.node for node in each(proto))
 
 
-def _sort(graph: GraphProto, path: Path) -> None:
-    """Topological order; refuses doubled names, values from nowhere, and cycles."""
-    known = {v.name for v in graph.input} | {t.name for t in graph.initializer}
+def _free(node: NodeProto) -> set[str]:
+    """Values from outside that a node needs: its inputs, and what its bodies read."""
+    names = {name for name in node.input if name}
+    for body in (a.g for a in node.attribute if a.type == AttributeProto.GRAPH):
+        own = {v.name for v in body.input} | {t.name for t in body.initializer}
+        own.update(name for inner in body.node for name in inner.output)
+        reads = {v.name for v in body.output}.union(*map(_free, body.node))
+        names |= reads - own
+    return names
+
+
+def _bodies(graph: GraphProto) -> list[GraphProto]:
+    """Graphs in the attributes of its nodes."""
+    return [a.g for n in graph.node for a in n.attribute if a.type == AttributeProto.GRAPH]
+
+
+def _sort(graph: GraphProto, path: Path, outer: frozenset[str] = frozenset()) -> None:
+    """Topological order, of bodies too; refuses doubled names, values from nowhere, and cycles."""
+    own = {v.name for v in graph.input} | {t.name for t in graph.initializer}
+    known = own | outer
     made = [name for node in graph.node for name in node.output if name]
-    if len(set(made)) < len(made) or known & set(made):
+    if len(set(made)) < len(made) or own & set(made):
         raise ModelError(f"{path}: two values have the same name")
-    needs = [{name for name in node.input if name and name not in known} for node in graph.node]
+    needs = [_free(node) - known for node in graph.node]
     if any(
         isinstance(name, bytes) for name in known.union(made, *needs)
     ):  # so protobuf gives these
@@ -221,6 +255,8 @@ def _sort(graph: GraphProto, path: Path) -> None:
     order = _order(needs, [node.output for node in graph.node])
     if len(order) < len(needs):
         raise ModelError(f"{path}: the graph has a cycle")
+    for body in _bodies(graph):
+        _sort(body, path, frozenset(known.union(made)))
     if order != sorted(order):
         nodes = [NodeProto.FromString(graph.node[i].SerializeToString()) for i in order]
         del graph.node[:]

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from dftlrp.graph.graph import Graph, Node, Value, ancestors
-from dftlrp.ops import OPS
+from dftlrp.graph.gates import FROZEN, Live, live_inputs
+from dftlrp.graph.graph import Body, Graph, Node, Value, ancestors
+from dftlrp.ops import EXPANSIONS, OPS
 from dftlrp.types import AnyArray, InputError, ModelError, UnsupportedModelError
 
+FLOATS = {1, 10, 11, 16}  # TensorProto's float, float16, double, bfloat16
 ENDS = ("Softmax", "LogSoftmax", "Sigmoid")
-MANY_OUTPUTS = ("Split",)
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Plan:
 
     graph: Graph
     nodes: tuple[Node, ...]
-    live: dict[str, tuple[int, ...]]
+    live: Live
     signals: dict[str, Value]
     bound: dict[str, AnyArray]
     output: str
@@ -48,14 +49,36 @@ class Plan:
     @property
     def path(self) -> tuple[Node, ...]:
         """The nodes that carry relevance from the explained value to the signals."""
-        return tuple(n for n in ancestors(self.nodes, [self.explained]) if n.key in self.live)
+        wanted, kept = {self.explained}, []
+        for node in reversed(self.nodes):
+            if node.output in wanted and node.key in self.live:
+                kept.append(node)
+                wanted.update(node.inputs[i] for i in self.live[node.key])
+                wanted.update(node.captures)
+        return tuple(reversed(kept))
+
+    def carrying(
+        self, nodes: Sequence[Node], values: Mapping[str, AnyArray], treatment: str
+    ) -> Plan:
+        """The plan for the nodes that ran, with a treatment of what is not linear.
+
+        Raises
+        ------
+        UnsupportedModelError
+            Some of them carry no relevance; all are named.
+        """
+        dead = frozenset(n.output for n in nodes if values[n.output].dtype.kind != "f")
+        live = live_inputs(nodes, set(self.signals), treatment, values, dead)
+        plan = replace(self, nodes=tuple(nodes), live=live)
+        _refuse(plan.path, live)
+        return plan
 
 
 def is_setting(value: Value) -> bool:
     """Integers and scalars (a sample rate, a mode) are settings: bound, not explained."""
     dims = value.dims
     scalar = dims is not None and all(d == 1 for d in dims)
-    return scalar or not value.dtype.startswith(("float", "bfloat"))
+    return scalar or not value.dtype.startswith(("float", "bfloat", "double"))
 
 
 def make_plan(
@@ -63,12 +86,14 @@ def make_plan(
 ) -> Plan:
     """Choose the output and the settings, and refuse what no rule can carry.
 
+    What depends on values (branches, loops, shapes) is seen when the model runs: `Plan.carrying`.
+
     Raises
     ------
     InputError
         Unknown output or bound input.
     UnsupportedModelError
-        Some node between the signals and the output has no rule: all of them are named.
+        Some node that the output needs is not known, or carries no relevance: all are named.
     ModelError
         The output does not depend on a signal.
     """
@@ -78,14 +103,31 @@ def make_plan(
     bound = {name: _bound(graph, name, value) for name, value in (bind or {}).items()}
     signals = {n: v for n, v in graph.inputs.items() if n not in bound and not is_setting(v)}
     nodes = ancestors(graph.nodes, [output])
-    live = _live(nodes, set(signals))
+    live = live_inputs(nodes, set(signals), FROZEN, dead=_integers(nodes))
     explained, stripped = _strip(nodes, output)
-    _refuse(ancestors(nodes, [explained]), live)
-    if explained not in live:
+    plan = Plan(graph, nodes, live, signals, bound, output, explained, stripped)
+    _refuse((*_unknown(nodes), *plan.path), live)
+    if explained not in live and explained not in signals:
         raise ModelError(
             f"output {output!r} does not depend on a signal among {list(graph.inputs)}"
         )
-    return Plan(graph, nodes, live, signals, bound, output, explained, stripped)
+    return plan
+
+
+def _integers(nodes: Sequence[Node]) -> frozenset[str]:
+    """Values that are whole numbers by the op that makes them."""
+    casts = (n for n in nodes if n.op == "Cast")
+    return frozenset(n.output for n in casts if n.attrs.get("to") not in FLOATS)
+
+
+def _unknown(nodes: Sequence[Node]) -> list[Node]:
+    """Nodes whose op is not known, in bodies too."""
+    found, waiting = [], list(nodes)
+    for node in waiting:  # grows while it is walked
+        if node.op not in OPS and node.op not in EXPANSIONS:
+            found.append(node)
+        waiting += [n for body in node.attrs.values() if isinstance(body, Body) for n in body.nodes]
+    return found
 
 
 def _bound(graph: Graph, name: str, value: Any) -> AnyArray:
@@ -95,8 +137,8 @@ def _bound(graph: Graph, name: str, value: Any) -> AnyArray:
     try:
         given = np.asarray(value)
         array = given.astype(declared.dtype or given.dtype)
-        if declared.dims is not None and None not in declared.dims:
-            array = np.broadcast_to(array, declared.dims).copy()  # type: ignore[arg-type]
+        if declared.dims is not None and (array.ndim == 0 or None not in declared.dims):
+            array = np.broadcast_to(array, [d or 1 for d in declared.dims]).copy()
         kept = np.isfinite(array) if array.dtype.kind == "f" else array == given
     except (ValueError, TypeError, OverflowError):
         kept = False
@@ -107,18 +149,7 @@ def _bound(graph: Graph, name: str, value: Any) -> AnyArray:
     return array
 
 
-def _live(nodes: tuple[Node, ...], carriers: set[str]) -> dict[str, tuple[int, ...]]:
-    live = {}
-    for node in nodes:
-        positions = tuple(i for i, name in enumerate(node.inputs) if name in carriers)
-        op = OPS.get(node.op)
-        if positions and (op is None or op.linearise is not None):
-            live[node.key] = positions
-            carriers.add(node.output)
-    return live
-
-
-def _strip(nodes: tuple[Node, ...], output: str) -> tuple[str, str]:
+def _strip(nodes: Sequence[Node], output: str) -> tuple[str, str]:
     """The value before a final Softmax, LogSoftmax or Sigmoid (and identities after it)."""
     made = {node.output: node for node in nodes}
     node = made.get(output)
@@ -129,13 +160,15 @@ def _strip(nodes: tuple[Node, ...], output: str) -> tuple[str, str]:
     return output, ""
 
 
-def _refuse(nodes: tuple[Node, ...], live: Mapping[str, tuple[int, ...]]) -> None:
+def _refuse(nodes: Sequence[Node], live: Live) -> None:
     reasons = []
-    for node in nodes:
+    for node in {n.output: n for n in nodes}.values():
         op = OPS.get(node.op)
-        if op is None:
-            reason: str | None = "the op is not known"
-        elif node.index and node.op not in MANY_OUTPUTS:
+        if node.op in EXPANSIONS:
+            reason: str | None = None
+        elif op is None:
+            reason = "the op is not known"
+        elif op.outputs is not None and node.index >= op.outputs:
             reason = f"its output number {node.index} is not supported"
         else:
             reason = op.refusal(live.get(node.key, ()))

@@ -1,6 +1,42 @@
 """One file per family of ops; importing this package fills the table `OPS`."""
 
-from dftlrp.ops import linear, move, pointwise, pool, transform
-from dftlrp.ops.registry import OPS, At, Op
+from dftlrp.ops import (
+    cast,
+    constant,
+    control,
+    gather,
+    inner,
+    linear,
+    move,
+    norm,
+    pointwise,
+    pool,
+    recurrent,
+    reduce,
+    scatter,
+    softmax,
+    transform,
+)
+from dftlrp.ops.registry import EXPANSIONS, OPS, At, Op
 
-__all__ = ["OPS", "At", "Op", "linear", "move", "pointwise", "pool", "transform"]
+__all__ = [
+    "EXPANSIONS",
+    "OPS",
+    "At",
+    "Op",
+    "cast",
+    "constant",
+    "control",
+    "gather",
+    "inner",
+    "linear",
+    "move",
+    "norm",
+    "pointwise",
+    "pool",
+    "recurrent",
+    "reduce",
+    "scatter",
+    "softmax",
+    "transform",
+]

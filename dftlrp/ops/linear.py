@@ -5,12 +5,15 @@ Each is ``y = A(w) x + b`` in the inputs that carry relevance; the others are it
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from dftlrp.backend import Window
-from dftlrp.linear import Affine, Array, Arrays, diagonal
+from dftlrp.linear import Affine, Array, Arrays, Map, activation, diagonal
+from dftlrp.ops.norm import trains
 from dftlrp.ops.registry import At, affine
 from dftlrp.ops.window import window
 
@@ -52,7 +55,8 @@ def _transposed_window(
         [n * s for n, s in zip(size, strides, strict=True)] if auto.startswith("SAME") else None
     )
     if wanted:
-        total = [f - n for f, n in zip(full, wanted, strict=True)]
+        # an output longer than the windows reach ends in zeros
+        total = [max(f - n, 0) for f, n in zip(full, wanted, strict=True)]
         small = [t // 2 for t in total]
         large = [t - h for t, h in zip(total, small, strict=True)]
         begin, end = (small, large) if auto == "SAME_UPPER" else (large, small)
@@ -60,7 +64,7 @@ def _transposed_window(
         pads = at.attr("pads", [0] * 2 * rank)
         begin, end = pads[:rank], pads[rank:]
     pairs = tuple(zip(begin, end, strict=True))
-    out = at.grant([f - b - e for f, (b, e) in zip(full, pairs, strict=True)])
+    out = at.grant(wanted or [f - b - e for f, (b, e) in zip(full, pairs, strict=True)])
     return Window(kernel, strides, dilations, pairs, at.attr("group", 1)), out
 
 
@@ -99,10 +103,44 @@ def gemm(at: At) -> Affine:
     )
 
 
-@affine("MatMul", carries=(0, 1))
+def shared(at: At, part: Callable[[At], Affine]) -> Affine:
+    """A product of two signals as a map of both: each as if the other were its weight, by half.
+
+    ``y = A(b) a = A'(a) b``, so ``(A(b) a + A'(a) b) / 2`` is y again: the uniform rule (AttnLRP,
+    arXiv 2402.05602, eq. 13).  The true tangent is the whole sum, less y.
+    """
+    sides = [part(replace(at, live=(i,))) for i in at.live]
+
+    def combined(factor: float, bias: Array | None, slope: Any = None) -> Affine:
+        def split(ws: Arrays) -> tuple[Arrays, Arrays]:
+            return ws[:count], ws[count:]
+
+        def linear(ws: Arrays, xs: Arrays) -> Array:
+            left, right = split(ws)
+            return sides[0].linear(left, xs[:1]) + sides[1].linear(right, xs[1:])
+
+        def transpose(ws: Arrays, r: Array) -> Arrays:
+            left, right = split(ws)
+            return sides[0].transpose(left, r) + sides[1].transpose(right, r)
+
+        count = len(sides[0].weights)
+        weights = tuple(factor * w for side in sides for w in side.weights)
+        return Affine(linear, transpose, weights, bias, slope)
+
+    return combined(0.5, None, lambda: combined(1.0, -at.y))
+
+
+def _matmul(at: At) -> Array:
+    """Also with a bias, which a MatMul has where it was merged with the Add behind it."""
+    return matmul(replace(at, live=(0,))).forward(at.x)
+
+
+@affine("MatMul", carries=(0, 1), together=True, evaluate=_matmul, product=True)
 def matmul(at: At) -> Affine:
-    """y = x W, or y = W x, whichever carries relevance; broadcast over leading axes."""
-    bk, (a, b) = at.bk, at.args
+    """y = x W (+ b), or y = W x, whichever carries relevance; broadcast over leading axes."""
+    if len(at.live) == 2:
+        return shared(at, matmul)
+    bk, (a, b) = at.bk, at.args[:2]
     assert a is not None
     assert b is not None
     lead = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
@@ -129,7 +167,7 @@ def matmul(at: At) -> Affine:
         back = bk.matmul(r, _swap(bk, q)) if first else bk.matmul(_swap(bk, p), r)
         return (bk.reshape(bk.sum_to(back, like), x.shape),)
 
-    return Affine(linear, transpose, (w,))
+    return Affine(linear, transpose, (w,), at.arg(2))
 
 
 def _swap(bk: Any, m: Array) -> Array:
@@ -140,6 +178,7 @@ def _swap(bk: Any, m: Array) -> Array:
 @affine("BatchNormalization")
 def batch_normalization(at: At) -> Affine:
     """y = g (x - mean) / sqrt(var + eps) + b, per channel."""
+    trains(at)
     scale, shift, mean, var = (_channels(a, max(at.x.ndim, 2)) for a in at.args[1:5])
     w = scale / np.sqrt(var + at.attr("epsilon", 1e-5))
     return diagonal(w, shift - w * mean)
@@ -217,17 +256,37 @@ def _scaled(at: At, factor: Array) -> Affine:
     return Affine(lambda ws, xs: ws[0] * xs[0], lambda ws, r: (bk.sum_to(ws[0] * r, x),), (factor,))
 
 
-@affine("Mul", carries=(0, 1), evaluate=_numpy(np.multiply))
+@affine("Mul", carries=(0, 1), together=True, evaluate=_numpy(np.multiply), product=True)
 def mul(at: At) -> Affine:
-    """X times a constant, which is its weight."""
+    """X times what carries none, which is its weight."""
+    if len(at.live) == 2:
+        return shared(at, mul)
     other = at.args[1 - at.live[0]]
     return _scaled(at, other)
 
 
-@affine("Div", evaluate=_numpy(_divide))
-def div(at: At) -> Affine:
-    """X divided by a constant."""
-    return _scaled(at, 1 / at.args[1])
+@affine("Div", carries=(0, 1), together=True, evaluate=_numpy(_divide), frozen=(1,))
+def div(at: At) -> Map:
+    """X divided by what is frozen; c / x is an activation.
+
+    With both live: the true tangent, ``dx / d - (y / d) dd``.
+    """
+    d, bk, y = at.args[1], at.bk, at.y
+    if at.live == (0,):
+        return _scaled(at, 1 / d)
+    if at.live == (1,) and d.shape == y.shape:
+        return activation(d, y, lambda: -y / d)
+    if at.live == (1,):
+        raise ValueError(f"a constant of shape {at.x.shape} is divided by a signal of {d.shape}")
+    weights = (bk.ones_like(d) / d, -y / d)
+
+    def linear(ws: Arrays, xs: Arrays) -> Array:
+        return bk.expand(sum(w * v for w, v in zip(ws, xs, strict=True)), y.shape)
+
+    def transpose(ws: Arrays, r: Array) -> Arrays:
+        return tuple(bk.sum_to(w * r, v) for w, v in zip(ws, at.inputs, strict=True))
+
+    return Affine(linear, transpose, weights, y)
 
 
 @affine("Neg", evaluate=_numpy(np.negative))

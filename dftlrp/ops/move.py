@@ -1,18 +1,17 @@
 """Data movement: every output element is one input element, or a constant.
 
 Most need no adjoint of their own: the op runs on the *indices* of its input, and the
-adjoint adds up at these (`_by_index`).  The common ones are stated directly.
+adjoint adds up at these (`by_index`).  The common ones are stated directly.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
 from dftlrp.linear import Array, Route, move
-from dftlrp.ops.registry import At, final, route, stop
+from dftlrp.ops.registry import At, route
 from dftlrp.types import AnyArray, UnsupportedModelError
 
 # -- the same elements in another shape
@@ -57,24 +56,21 @@ _reshaping("Flatten", _flatten)
 _reshaping("Squeeze", _squeeze)
 _reshaping("Unsqueeze", _unsqueeze)
 _reshaping("Identity", lambda at: at.x.shape)
-_reshaping("Dropout", lambda at: at.x.shape)
 
 
-def _dtype(at: At) -> np.dtype[Any]:
-    """Dtype that a Cast asks for; floats stay in the dtype that is computed in."""
-    import onnx
+def _dropout(at: At) -> Array:
+    """The input, or its mask of ones; training mode is random and refused."""
+    training, ratio = at.setting(2, "training_mode", False), at.setting(1, "ratio", 0.5)
+    if training and ratio:
+        raise UnsupportedModelError(
+            f"node {at.node.key!r} (Dropout): training_mode is on: export the model in eval mode"
+        )
+    return np.ones(at.x.shape, bool) if at.node.index else at.x
 
-    target = onnx.helper.tensor_dtype_to_np_dtype(at.attr("to"))
-    if target.kind != "f" and target.name != "bfloat16":
-        return target
-    return at.x.dtype if at.x.dtype.kind == "f" else np.dtype(np.float64)
 
-
-@route("Cast", evaluate=lambda at: at.x.astype(_dtype(at)))
-def cast(at: At) -> Route:
-    """Between floats: the identity.  To integers: nothing is carried."""
-    if _dtype(at).kind != "f":
-        return move(lambda v: 0 * v, lambda r: (0 * r,), covered=0 * at.x)
+@route("Dropout", evaluate=_dropout, silent=(1,), outputs=2)
+def dropout(at: At) -> Route:
+    """The identity."""
     return move(lambda v: v, lambda r: (r,))
 
 
@@ -123,15 +119,15 @@ def _parts(at: At) -> tuple[slice, ...]:
     return tuple(key)
 
 
-def _slicing(op: str, key_of: Callable[[At], tuple[slice, ...]]) -> None:
-    @route(op, evaluate=lambda at: at.x[key_of(at)])
+def _slicing(op: str, key_of: Callable[[At], tuple[slice, ...]], outputs: int | None = 1) -> None:
+    @route(op, evaluate=lambda at: at.x[key_of(at)], outputs=outputs)
     def build(at: At) -> Route:
         bk, x, key = at.bk, at.x, key_of(at)
         return move(lambda v: bk.slice(v, key), lambda r: (bk.slice_T(r, key, x),))
 
 
 _slicing("Slice", _key)
-_slicing("Split", _parts)
+_slicing("Split", _parts, outputs=None)
 
 
 def _pads(at: At) -> tuple[tuple[int, int], ...]:
@@ -163,7 +159,7 @@ def _pad_value(at: At) -> float:
 @route("Pad", evaluate=lambda at: _pad(at.x, at, _pad_value(at)))
 def pad(at: At) -> Route:
     """Any mode: reflected samples add up, constants carry nothing."""
-    return _by_index(at, lambda index: _pad(index, at, -1))
+    return by_index(at, lambda index: _pad(index, at, -1))
 
 
 def _joined(at: At) -> int:
@@ -215,7 +211,7 @@ def expand(at: At) -> Route:
 # -- anything else, on indices
 
 
-def _by_index(at: At, f: Callable[[AnyArray], AnyArray]) -> Route:
+def by_index(at: At, f: Callable[[AnyArray], AnyArray]) -> Route:
     """The route of a movement f that takes any array of x's shape; -1 marks constants."""
     bk, x = at.bk, at.x
     index = f(np.arange(x.size).reshape(x.shape))
@@ -248,20 +244,23 @@ def _depth_to_space(x: AnyArray, at: At) -> AnyArray:
 def _space_to_depth(x: AnyArray, at: At) -> AnyArray:
     batch, channels, height, width = x.shape
     b = at.attr("blocksize")
-    cut = x.reshape(batch, channels, height // b, b, width // b, b).transpose(0, 3, 5, 1, 2, 4)
+    order = (0, 3, 5, 1, 2, 4) if at.attr("mode", "DCR") == "DCR" else (0, 1, 3, 5, 2, 4)
+    cut = x.reshape(batch, channels, height // b, b, width // b, b).transpose(*order)
     return cut.reshape(batch, channels * b**2, height // b, width // b)
 
 
-def _indexed(op: str, f: Callable[[AnyArray, At], AnyArray]) -> None:
+def indexed(op: str, f: Callable[[AnyArray, At], AnyArray]) -> None:
+    """Register a movement that takes any array of x's shape."""
+
     @route(op, evaluate=lambda at: f(at.x, at))
     def build(at: At) -> Route:
-        return _by_index(at, lambda index: f(index, at))
+        return by_index(at, lambda index: f(index, at))
 
 
-_indexed("Tile", _tile)
-_indexed("Gather", _gather)
-_indexed("DepthToSpace", _depth_to_space)
-_indexed("SpaceToDepth", _space_to_depth)
+indexed("Tile", _tile)
+indexed("Gather", _gather)
+indexed("DepthToSpace", _depth_to_space)
+indexed("SpaceToDepth", _space_to_depth)
 
 
 def _where(at: At) -> Array:
@@ -285,84 +284,3 @@ def where(at: At) -> Route:
 
     covered = linear(*(bk.ones_like(x) for x in xs)) if len(xs) == 1 else None
     return move(linear, back, covered)
-
-
-# -- what carries none: shapes and indices
-
-
-def _constant(at: At) -> AnyArray:
-    for key in ("value", "value_float", "value_int", "value_floats", "value_ints"):
-        if key in at.node.attrs:
-            return np.asarray(at.node.attrs[key])
-    raise UnsupportedModelError(f"node {at.node.key!r} (Constant): only numbers are supported")
-
-
-def _constant_of_shape(at: At) -> AnyArray:
-    value = np.asarray(at.attr("value", np.zeros(1, np.float32)))
-    return np.full(at.grant(np.asarray(at.x).tolist(), value.itemsize), value.ravel()[0])
-
-
-def _range(at: At) -> AnyArray:
-    start, limit, delta = (np.asarray(a).item() for a in at.args)
-    at.grant([max(0, int(np.ceil((limit - start) / delta)))])
-    return np.arange(start, limit, delta, dtype=np.asarray(at.x).dtype)
-
-
-def _shape(at: At) -> AnyArray:
-    part = slice(at.attr("start", 0), at.attr("end"))
-    return np.asarray(at.x.shape, np.int64)[part]
-
-
-def _argmax(f: Callable[..., AnyArray]) -> Callable[[At], AnyArray]:
-    def evaluate(at: At) -> AnyArray:
-        axis, keep = at.axes(at.attr("axis", 0))[0], bool(at.attr("keepdims", 1))
-        if not at.attr("select_last_index", 0):
-            return f(at.x, axis=axis, keepdims=keep)
-        last = at.x.shape[axis] - 1
-        return np.asarray(last - f(np.flip(at.x, axis), axis=axis, keepdims=keep))
-
-    return evaluate
-
-
-def _each(f: Callable[..., Any]) -> Callable[[At], AnyArray]:
-    def evaluate(at: At) -> AnyArray:
-        at.broadcast()
-        return np.asarray(f(*at.args))
-
-    return evaluate
-
-
-stop("Constant", evaluate=_constant)
-stop("ConstantOfShape", evaluate=_constant_of_shape)
-stop("Range", evaluate=_range)
-stop("Shape", evaluate=_shape)
-stop("Size", evaluate=lambda at: np.asarray(at.x.size, np.int64))
-stop("ArgMax", evaluate=_argmax(np.argmax))
-stop("ArgMin", evaluate=_argmax(np.argmin))
-_ELEMENTWISE: dict[str, Callable[..., Any]] = {
-    "Equal": np.equal,
-    "Greater": np.greater,
-    "GreaterOrEqual": np.greater_equal,
-    "Less": np.less,
-    "LessOrEqual": np.less_equal,
-    "And": np.logical_and,
-    "Or": np.logical_or,
-    "Xor": np.logical_xor,
-    "Not": np.logical_not,
-    "Floor": np.floor,
-    "Ceil": np.ceil,
-    "Round": np.round,
-    "Sign": np.sign,
-    "IsNaN": np.isnan,
-}
-for _name, _f in _ELEMENTWISE.items():
-    stop(_name, evaluate=_each(_f))
-
-# -- evaluated, but with a slope that is not zero: relevance may not end here silently
-
-
-def _mod(at: At) -> AnyArray:
-    return _each(np.fmod if at.attr("fmod", 0) else np.mod)(at)
-
-
-final("Mod", evaluate=_mod)

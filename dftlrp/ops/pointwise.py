@@ -12,12 +12,15 @@ from collections.abc import Callable
 import numpy as np
 
 from dftlrp.linear import Array, Route, activation, move
-from dftlrp.ops.registry import At, final, route
+from dftlrp.ops.registry import At, route
 
 F = Callable[[At], Array]
+POINTWISE: set[str] = set()  # ops that are one function of one value, elementwise
 
 
 def _pointwise(op: str, f: F, slope: F, homogeneous: bool = False) -> None:
+    POINTWISE.add(op)
+
     @route(op, evaluate=f)
     def build(at: At) -> Route:
         return activation(at.x, at.y, lambda: slope(at), homogeneous)
@@ -187,6 +190,51 @@ def _pow_slope(at: At) -> Array:
 
 _pointwise("Pow", _pow, _pow_slope)
 
+
+def _elementary(op: str, f: Callable[..., Array], slope: F) -> None:
+    """A function that NumPy has and the backend's primitives do not name."""
+    _pointwise(op, lambda at: f(at.x), slope)
+
+
+_elementary("Sin", np.sin, lambda at: np.cos(at.x))
+_elementary("Cos", np.cos, lambda at: -np.sin(at.x))
+_elementary("Tan", np.tan, lambda at: 1 + at.y * at.y)
+_elementary("Asin", np.arcsin, lambda at: 1 / np.sqrt(1 - at.x * at.x))
+_elementary("Acos", np.arccos, lambda at: -1 / np.sqrt(1 - at.x * at.x))
+_elementary("Atan", np.arctan, lambda at: 1 / (1 + at.x * at.x))
+_elementary("Sinh", np.sinh, lambda at: np.cosh(at.x))
+_elementary("Cosh", np.cosh, lambda at: np.sinh(at.x))
+_elementary("Asinh", np.arcsinh, lambda at: 1 / np.sqrt(1 + at.x * at.x))
+_elementary("Acosh", np.arccosh, lambda at: 1 / np.sqrt(at.x * at.x - 1))
+_elementary("Atanh", np.arctanh, lambda at: 1 / (1 - at.x * at.x))
+
+
+def _swish_gate(at: At) -> Array:
+    return at.bk.sigmoid(at.attr("alpha", 1.0) * at.x)
+
+
+def _swish_slope(at: At) -> Array:
+    gate = _swish_gate(at)
+    return gate + at.attr("alpha", 1.0) * at.x * gate * (1 - gate)
+
+
+_pointwise("Swish", lambda at: at.x * _swish_gate(at), _swish_slope)
+
+
+def _outside(at: At) -> tuple[Array, Array]:
+    """1 above lambd, and 1 below -lambd."""
+    lambd = at.attr("lambd", 0.5)
+    return _above(at, lambd), at.bk.step(-at.x - lambd, strict=True)
+
+
+def _shrink(at: At) -> Array:
+    above, below = _outside(at)
+    bias = at.attr("bias", 0.0)
+    return (above * (at.x - bias) + below * (at.x + bias)).astype(at.x.dtype)
+
+
+_pointwise("Shrink", _shrink, lambda at: sum(_outside(at)))
+
 # -- Clip, and Max and Min against constants
 
 
@@ -205,7 +253,31 @@ def _clip_slope(at: At) -> Array:
     return inside * at.bk.step(high - at.x, strict=True) if high < math.inf else inside
 
 
-_pointwise("Clip", lambda at: np.clip(at.x, *_bounds(at)).astype(at.x.dtype), _clip_slope)
+POINTWISE.add("Clip")
+
+
+@route(
+    "Clip",
+    evaluate=lambda at: np.clip(at.x, *_bounds(at)).astype(at.x.dtype),
+    carries=(0, 1, 2),
+    together=True,
+    frozen=(1, 2),
+)
+def clip(at: At) -> Route:
+    """An activation; the true tangent of bounds that depend on the signal leads to these."""
+    if at.live == (0,):
+        return activation(at.x, at.y, lambda: _clip_slope(at))
+    bk, (low, high) = at.bk, _bounds(at)
+    masks = (_clip_slope(at), bk.step(low - at.x, strict=False), bk.step(at.x - high, strict=False))
+    mine = [masks[i] for i in at.live]
+
+    def linear(*live: Array) -> Array:
+        return bk.expand(sum(m * v for m, v in zip(mine, live, strict=True)), at.y.shape)
+
+    def back(r: Array) -> tuple[Array, ...]:
+        return tuple(bk.sum_to(m * r, x) for m, x in zip(mine, at.inputs, strict=True))
+
+    return move(linear, back, linear(*(bk.ones_like(x) for x in at.inputs)))
 
 
 def _extreme(op: str, sign: float, reduce: Callable[..., Array]) -> None:
@@ -254,19 +326,3 @@ def _winner(at: At, values: tuple[Array, ...], sign: float) -> Route:
 
 _extreme("Max", 1.0, np.maximum)
 _extreme("Min", -1.0, np.minimum)
-
-# -- at the end of a classifier; stripped before relevance starts
-
-
-def _softmax(at: At, log: bool = False) -> Array:
-    x, old = at.x, at.node.opset < 13
-    axis = at.attr("axis", 1 if old else -1) % x.ndim
-    flat = x.reshape(int(np.prod(x.shape[:axis])), -1) if old else np.moveaxis(x, axis, -1)
-    shifted = flat - flat.max(axis=-1, keepdims=True)
-    total = np.exp(shifted).sum(axis=-1, keepdims=True)
-    y = shifted - np.log(total) if log else np.exp(shifted) / total
-    return y.reshape(x.shape) if old else np.moveaxis(y, -1, axis)
-
-
-final("Softmax", evaluate=_softmax)
-final("LogSoftmax", evaluate=lambda at: _softmax(at, log=True))

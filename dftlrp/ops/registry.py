@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -90,7 +90,9 @@ class At:
         return self.grant(np.broadcast_shapes(*(a.shape for a in self.args if a is not None)))
 
 
+M = TypeVar("M", bound=Callable[..., Map])
 Evaluate = Callable[[At], Array]
+Expand = Callable[[Node, Mapping[str, Array]], Iterator[Node]]
 Linearise = Callable[[At], Map]
 
 
@@ -112,6 +114,16 @@ class Op:
         "Affine", "Route" or "Stop", for the tables.
     weighted : bool
         Whether an Affine has weights that a rule could modify.
+    frozen : tuple of int
+        Positions that are taken as they are where relevance is concerned (a divisor, a bound, a
+        gate of a cell), though the output's true slope there may not be zero.
+    product : bool
+        Whether it multiplies two signals: one of them is frozen, or they share
+        (`dftlrp.graph.gates`).
+    outputs : int or None
+        How many of the ONNX node's outputs it evaluates (by ``node.index``); None: any number.
+    silent : tuple of int
+        Those of them that carry no relevance: indices, masks.
     """
 
     evaluate: Evaluate
@@ -120,6 +132,10 @@ class Op:
     together: bool
     kind: str
     weighted: bool = True
+    frozen: tuple[int, ...] = ()
+    product: bool = False
+    outputs: int | None = 1
+    silent: tuple[int, ...] = ()
 
     def refusal(self, live: tuple[int, ...]) -> str | None:
         """Why relevance cannot go to these inputs, or None if it can."""
@@ -133,6 +149,7 @@ class Op:
 
 
 OPS: dict[str, Op] = {}
+EXPANSIONS: dict[str, Expand] = {}  # ops that stand for other nodes: loops, branches, cells
 
 
 def _default_live(at: At, carries: tuple[int, ...] | None, together: bool) -> tuple[int, ...]:
@@ -147,44 +164,75 @@ def affine(
     together: bool = False,
     evaluate: Evaluate | None = None,
     weighted: bool = True,
-) -> Callable[[Callable[[At], Affine]], Callable[[At], Affine]]:
-    """Register a function that gives an op's `Affine`; its forward is the evaluation."""
+    frozen: tuple[int, ...] = (),
+    product: bool = False,
+    outputs: int | None = 1,
+    silent: tuple[int, ...] = (),
+) -> Callable[[M], M]:
+    """Register a function that gives an op's `Affine`; its forward is the evaluation.
 
-    def register(build: Callable[[At], Affine]) -> Callable[[At], Affine]:
+    A form of the op that only moves data may be a `Route`; then ``evaluate`` is needed.
+    """
+
+    def register(build: M) -> M:
         def forward(at: At) -> Array:
             at = At(at.node, at.bk, at.args, _default_live(at, carries, together))
-            return build(at).forward(*at.inputs)
+            layer = build(at)
+            assert isinstance(layer, Affine)
+            return layer.forward(*at.inputs)
 
+        run = evaluate or forward
         for name in names:
-            OPS[name] = Op(evaluate or forward, build, carries, together, "Affine", weighted)
+            OPS[name] = Op(
+                run, build, carries, together, "Affine", weighted, frozen, product, outputs, silent
+            )
         return build
 
     return register
 
 
 def route(
-    *names: str, evaluate: Evaluate, carries: tuple[int, ...] | None = (0,), together: bool = False
+    *names: str,
+    evaluate: Evaluate,
+    carries: tuple[int, ...] | None = (0,),
+    together: bool = False,
+    frozen: tuple[int, ...] = (),
+    outputs: int | None = 1,
+    silent: tuple[int, ...] = (),
 ) -> Callable[[Linearise], Linearise]:
     """Register a function that gives an op's `Route`."""
 
     def register(build: Linearise) -> Linearise:
         for name in names:
-            OPS[name] = Op(evaluate, build, carries, together, "Route")
+            OPS[name] = Op(
+                evaluate, build, carries, together, "Route",
+                frozen=frozen, outputs=outputs, silent=silent,
+            )  # fmt: skip
         return build
 
     return register
 
 
-def stop(*names: str, evaluate: Evaluate) -> None:
+def stop(*names: str, evaluate: Evaluate, outputs: int | None = 1) -> None:
     """Register an op that carries no relevance."""
     for name in names:
-        OPS[name] = Op(evaluate, None, None, True, "Stop")
+        OPS[name] = Op(evaluate, None, None, True, "Stop", outputs=outputs)
 
 
-def final(*names: str, evaluate: Evaluate) -> None:
+def expands(*names: str) -> Callable[[Expand], Expand]:
+    """Register how an op becomes other nodes, one after the other, as their values come in."""
+
+    def register(expand: Expand) -> Expand:
+        EXPANSIONS.update(dict.fromkeys(names, expand))
+        return expand
+
+    return register
+
+
+def final(*names: str, evaluate: Evaluate, outputs: int | None = 1) -> None:
     """Register an op that can be evaluated, but through which no relevance goes yet."""
     for name in names:
-        OPS[name] = Op(evaluate, _never, (), False, "-")
+        OPS[name] = Op(evaluate, _never, (), False, "-", outputs=outputs)
 
 
 def _never(at: At) -> Map:

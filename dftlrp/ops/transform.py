@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 from dftlrp.linear import Affine, Array
-from dftlrp.ops.registry import At, affine, stop
+from dftlrp.ops.registry import At, affine
 from dftlrp.spectral.domains import Dft
 from dftlrp.spectral.frames import Analysis
 from dftlrp.types import UnsupportedModelError
@@ -76,6 +76,3 @@ def dft(at: At) -> Affine:
         return np.moveaxis(scale * domain.analysis_adjoint(g), -1, axis)[..., None]
 
     return Affine(lambda _, xs: linear(xs[0]), lambda _, r: (back(r),))
-
-
-stop("Freeze", evaluate=lambda at: at.x)  # not ONNX's: front ends mark with it what is frozen

@@ -10,7 +10,9 @@ from models import listener, model, normal, saved, value
 from onnx import ModelProto, TensorProto, helper
 
 import dftlrp
-from dftlrp.types import InputError, ModelError, UnsupportedModelError
+from dftlrp.graph.load import load_graph
+from dftlrp.graph.plan import make_plan
+from dftlrp.types import InputError, ModelError
 
 
 def node(op: str, inputs: str, outputs: str, **attrs: Any) -> Any:
@@ -175,9 +177,10 @@ def test_identities_after_the_normaliser_do_not_hide_it(tmp_path):
     assert dftlrp.load(saved(proto, tmp_path)).plan().explained == "logits"
 
 
-def test_a_softmax_in_the_middle_is_refused(tmp_path):
+def test_a_softmax_in_the_middle_is_explained(tmp_path):
     proto = listener(end="Softmax")
     proto.graph.node.append(node("Relu", "scores", "out"))
     proto.graph.output[0].name = "out"
-    with pytest.raises(UnsupportedModelError, match=r"scores \(Softmax\)"):
-        dftlrp.load(saved(proto, tmp_path))
+    plan = make_plan(load_graph(saved(proto, tmp_path)))
+    assert plan.stripped == ""
+    assert "Softmax" in {n.op for n in plan.path}

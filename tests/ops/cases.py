@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from graphs import normal
+from graphs import linearised, normal
 
+from dftlrp.linear import Affine, Route
 from dftlrp.ops import OPS
 from ops.case import NEW, POSITIVE, TIES, X1, X2, X3, Case, M, case, ints, wave
-from ops.moves import movements, paddings, reshapes, stops
+from ops.moves import gathers, movements, paddings, reshapes, scatters, stops
 
 
 def convolutions() -> list[Case]:
@@ -115,7 +116,9 @@ def activations() -> list[Case]:
         "HardSigmoid",
         "Abs",
         "Reciprocal",
+        *("Sin", "Cos", "Tan", "Atan", "Sinh", "Cosh", "Asinh"),
     )
+    inside = 0.9 * np.tanh(0.5 * M)
     return [
         *(case(op, M, opset=9) for op in plain),
         *(case(op, POSITIVE) for op in ("Log", "Sqrt")),
@@ -129,6 +132,12 @@ def activations() -> list[Case]:
         case("Celu", M, alpha=0.5, opset=12),
         case("HardSwish", M, opset=14),
         case("Mish", M, opset=18),
+        *(case(op, inside, opset=9) for op in ("Asin", "Acos", "Atanh")),
+        case("Acosh", 1 + POSITIVE, opset=NEW),
+        case("Shrink", M, opset=9, rtol=1e-7),
+        case("Shrink", M, lambd=0.75, bias=0.25, rtol=1e-7),
+        case("Swish", M, opset=24),
+        case("Swish", M, alpha=0.5, opset=NEW),
         case("Gelu", M, opset=20),
         case("Gelu", M, approximate="tanh", opset=NEW, rtol=1e-7),
         case("Pow", POSITIVE, np.array(0.5)),
@@ -153,11 +162,35 @@ def activations() -> list[Case]:
     ]
 
 
+def norms() -> list[Case]:
+    g, b = normal(3), normal(3)
+    groups = wave(2, 4, 5)
+    return [
+        case("LayerNormalization", X1, normal(11), normal(11), rtol=1e-6),
+        case("LayerNormalization", X2, normal(7, 6), axis=-2, epsilon=0.25, rtol=1e-6),
+        case("LayerNormalization", X1, *normal(2, 3, 11), axis=1, outputs=3, opset=NEW, rtol=1e-6),
+        case("InstanceNormalization", X1, g, b, opset=9),
+        case("InstanceNormalization", X2, g, b, epsilon=0.125, opset=NEW),
+        case("GroupNormalization", groups, *normal(2, 2), num_groups=2, opset=18, rtol=1e-6),
+        case("GroupNormalization", groups, *normal(2, 4), num_groups=2, opset=21, rtol=1e-6),
+        case("GroupNormalization", X2, g, b, num_groups=1, epsilon=0.25, opset=NEW, rtol=1e-6),
+        case("RMSNormalization", X1, normal(11), opset=23),
+        case("RMSNormalization", X2, normal(7, 6), axis=2, epsilon=0.125, opset=NEW),
+        case("LRN", X2, size=3, alpha=0.5, beta=0.6, bias=1.5, opset=9),
+        case("LRN", wave(2, 6, 5, 2), size=5, alpha=0.9, opset=13),
+        case("MeanVarianceNormalization", X2, opset=9, rtol=1e-6),
+        case("MeanVarianceNormalization", X2, axes=[0, 2], opset=13, rtol=1e-6),
+        case("LpNormalization", X1, opset=9),
+        case("LpNormalization", X1, axis=1, p=1, opset=NEW),
+        case("LpNormalization", X1, axis=0, p=2),
+    ]
+
+
 def ends() -> list[Case]:
     x = wave(2, 3, 4)
     return [
-        case(op, x, live=(), opset=opset, **axis)
-        for op in ("Softmax", "LogSoftmax")
+        case(op, x, live=() if op == "Hardmax" else (0,), opset=opset, **axis)
+        for op in ("Softmax", "LogSoftmax", "Hardmax")
         for opset, axis in (
             (9, {}),
             (11, {"axis": 2}),
@@ -216,7 +249,19 @@ def reductions() -> list[Case]:
             case(op, x, ints(), opset=as_input, noop_with_empty_axes=0),
             case(op, TIES, axes=[2], opset=11),
         ]
-    return out
+    for op in ("ReduceL1", "ReduceL2", "ReduceSumSquare", "ReduceLogSum", "ReduceLogSumExp"):
+        v = np.abs(x) if op == "ReduceLogSum" else x
+        out += [
+            case(op, v, axes=[1], opset=9),
+            case(op, v, axes=[-1, 0], keepdims=0, opset=13),
+            case(op, v, ints(0), opset=18),
+            case(op, v, opset=18),
+            case(op, v, ints(1, 2), keepdims=0, opset=NEW),
+        ]
+    flags = [{"exclusive": e, "reverse": r} for e in (0, 1) for r in (0, 1)]
+    out += [case("CumSum", x, np.array(i - 1), **f) for i, f in enumerate(flags[:3])]
+    out += [case("CumSum", x, np.array(1), **flags[3], opset=NEW)]
+    return [*out, *(case("CumProd", x, np.array(1), live=(), **f, opset=NEW) for f in flags)]
 
 
 def transforms() -> list[Case]:
@@ -241,6 +286,8 @@ FAMILIES = (
     sums,
     reshapes,
     movements,
+    gathers,
+    scatters,
     paddings,
     stops,
     activations,
@@ -248,11 +295,13 @@ FAMILIES = (
     pools,
     reductions,
     transforms,
+    norms,
 )
 CASES = {
     f"{c.op}-{c.opset or 'newest'}-{number}": c
     for number, c in enumerate(c for family in FAMILIES for c in family())
 }
 MAPS = {name: c for name, c in CASES.items() if c.live and OPS[c.op].linearise is not None}
-AFFINE = {name: c for name, c in MAPS.items() if OPS[c.op].kind == "Affine"}
-ROUTES = {name: c for name, c in MAPS.items() if OPS[c.op].kind == "Route"}
+KINDS = {name: type(linearised(c.at())) for name, c in MAPS.items()}
+AFFINE = {name: c for name, c in MAPS.items() if KINDS[name] is Affine}
+ROUTES = {name: c for name, c in MAPS.items() if KINDS[name] is Route}

@@ -31,10 +31,12 @@ def reshapes() -> list[Case]:
         case("Identity", M, opset=NEW),
         case("Dropout", M, ratio=0.5, opset=9),
         case("Dropout", M, np.array(0.5, np.float32)),
-        case("Dropout", M, np.array(0.5, np.float32), np.array(False), opset=13),
+        case("Dropout", M, np.array(0.5, np.float32), np.array(False), outputs=2, opset=13),
         case("Cast", M, to=11, opset=9),
         case("Cast", M, to=7),
         case("Cast", M, to=9),
+        case("CastLike", M, normal(2), opset=15),
+        case("CastLike", M, ints(2), opset=NEW),
         case("Cast", ints(0, 3), to=11, live=()),
         case("Cast", ints(0, 3), to=9, live=()),
     ]
@@ -79,6 +81,71 @@ def movements() -> list[Case]:
     ]
 
 
+def gathers() -> list[Case]:
+    x = wave(3, 4, 6)
+    index = np.array([[[0, -1, 2, 1, 1, 0]], [[3, 3, 0, 0, 1, 2]]])
+    pooled, places = wave(1, 2, 2, 2), np.array([[[[5, 7], [9, 15]], [[16, 19], [26, 31]]]])
+    square = {"kernel_shape": [2, 2], "strides": [2, 2]}
+    return [
+        case("GatherElements", x, index[:, :, :4], axis=1, opset=11),
+        case("GatherElements", M, ints(0, 2, 1, 0)[None], opset=13),
+        case("GatherND", x, np.array([[0, 1], [-1, 3]]), opset=11),
+        case("GatherND", x, np.array([[1], [0], [2]])[:, None], batch_dims=1, opset=12),
+        case("GatherND", x, np.array([[[0, 1, 2]]]), opset=NEW),
+        case("ReverseSequence", x, ints(2, 4, 1), time_axis=1, batch_axis=0, opset=10),
+        case("ReverseSequence", x, ints(3, 1, 2, 3), opset=NEW),
+        case("Trilu", x, opset=14),
+        case("Trilu", x, np.array(2), upper=0, opset=NEW),
+        case("Compress", x, np.array([True, False, True]), axis=1, opset=9),
+        case("Compress", x, np.array([False, True, True]), opset=11),
+        case("CenterCropPad", x, ints(4, 3), axes=[2, 1], opset=18),
+        case("CenterCropPad", x, ints(6, 7, 3), opset=NEW),
+        case("MaxUnpool", pooled, places, **square, opset=9),
+        case("MaxUnpool", pooled, places, **square, opset=NEW),
+        case("TopK", x, ints(3), axis=-1, outputs=2, opset=10),
+        case("TopK", x, ints(2), axis=1, largest=0, outputs=2, opset=11),
+        case("TopK", TIES, ints(5), outputs=2, opset=NEW),
+        case("Col2Im", wave(1, 8, 12), ints(4, 5), ints(2, 2), opset=18),
+        case(
+            "Col2Im",
+            wave(2, 6, 6),
+            ints(6, 4),
+            ints(3, 2),
+            pads=[1, 0, 1, 2],
+            strides=[2, 2],
+            dilations=[1, 2],
+            opset=NEW,
+        ),
+    ]
+
+
+def scatters() -> list[Case]:
+    x = wave(3, 4)
+    columns, rows = np.array([[1, 3, 0], [2, -1, 1]]), np.array([[[0], [2]]])
+    return [
+        case("Scatter", x, columns, wave(2, 3), axis=1, live=(0, 2), opset=9),
+        case("ScatterElements", x, columns, wave(2, 3), axis=-1, live=(0, 2), opset=11),
+        case("ScatterElements", x, columns, normal(2, 3), axis=1, opset=13),
+        case("ScatterElements", normal(3, 4), columns, wave(2, 3), axis=1, live=(2,), opset=16),
+        case(
+            "ScatterElements",
+            x,
+            columns * 0,
+            wave(2, 3),
+            axis=1,
+            live=(0, 2),
+            reduction="add",
+            opset=16,
+        ),
+        case("ScatterElements", x, columns * 0, wave(2, 3), reduction="max", live=(), opset=18),
+        case("ScatterND", x, rows, wave(1, 2, 4), live=(0, 2), opset=11),
+        case("ScatterND", x, np.array([[0, 1], [2, 2]]), wave(2), live=(2,), opset=13),
+        case("ScatterND", x, rows * 0, normal(1, 2, 4), reduction="add", opset=16),
+        case("ScatterND", x, rows * 0, wave(1, 2, 4), reduction="add", live=(2,), opset=NEW),
+        case("ScatterND", x, rows * 0, wave(1, 2, 4), reduction="mul", live=(), opset=NEW),
+    ]
+
+
 def paddings() -> list[Case]:
     x = wave(2, 3, 5)
     return [
@@ -108,6 +175,32 @@ def stops() -> list[Case]:
         case("Not", M > 0, live=()),
         *(case(op, M, live=()) for op in ("Floor", "Ceil", "Sign")),
         case("Round", np.array([0.5, 1.5, -2.5, 0.4]), live=()),
+        *(
+            case(op, ints(5, 12), ints(6, 10), live=(), opset=18)
+            for op in ("BitwiseAnd", "BitwiseOr", "BitwiseXor")
+        ),
+        case("BitwiseNot", ints(5, -12), live=(), opset=18),
+        *(
+            case(
+                "BitShift",
+                np.array([16, 4, 1], np.uint8),
+                np.array([1, 2, 3], np.uint8),
+                direction=d,
+                live=(),
+                opset=11,
+            )
+            for d in ("LEFT", "RIGHT")
+        ),
+        case("IsInf", np.array([1.0, np.nan, np.inf, -np.inf]), live=()),
+        case("IsInf", np.array([1.0, np.inf, -np.inf]), detect_negative=0, live=(), opset=20),
+        case("OneHot", ints(0, 1, 2), ints(3), np.array([0.0, 2.0]), live=(), opset=9),
+        case("OneHot", ints(0, -1, 7)[None], ints(3), ints(1, 5), axis=0, live=(), opset=11),
+        case("NonZero", np.where(M > 0, M, 0), live=(), opset=9),
+        case("Unique", ints(4, 1, 1, 3), outputs=4, live=(), opset=11),
+        case("Unique", ints(4, 1, 1, 3), sorted=0, outputs=4, live=(), opset=11),
+        case("Unique", np.array([[1, 0, 1], [2, 3, 2]]), axis=1, outputs=4, live=(), opset=NEW),
+        case("EyeLike", M, k=1, live=(), opset=9),
+        case("EyeLike", M, dtype=7, live=(), opset=NEW),
         case("IsNaN", np.array([1.0, np.nan, np.inf]), live=()),
         case("Mod", ints(7, -7, 7, -7), ints(3, 3, -3, -3), live=()),
         case("Mod", np.array([7.5, -7.5, 7.5]), np.array([2.0, 2.0, -2.0]), fmod=1, live=()),

@@ -12,11 +12,11 @@ from dftlrp.ops import OPS
 from dftlrp.types import UnsupportedModelError
 from ops.cases import CASES, ROUTES
 
-FAMILY = "dftlrp.ops.move"
+FAMILY = {f"dftlrp.ops.{name}" for name in ("move", "cast", "gather", "scatter")}
 MOVES = {
     name: c
     for name, c in ROUTES.items()
-    if OPS[c.op].linearise.__module__ == FAMILY  # type: ignore[union-attr]
+    if OPS[c.op].linearise.__module__ in FAMILY  # type: ignore[union-attr]
 }
 
 

@@ -46,6 +46,8 @@ POINTWISE = {
         "Clip",
         "Max",
         "Min",
+        *("Sin", "Cos", "Tan", "Asin", "Acos", "Atan"),
+        *("Sinh", "Cosh", "Asinh", "Acosh", "Atanh", "Shrink", "Swish"),
     }
 }
 UNCHANGED = {name: c for name, c in POINTWISE.items() if c.op not in {"Max", "Min"}}

@@ -1,0 +1,130 @@
+"""Where two signals are multiplied: which one is a gate, and what relevance it is to get.
+
+Three ways to treat what is not linear in all its inputs:
+
+* ``"frozen"``: a gate, attention weights or a normaliser's scale is taken as it is, and the
+  signal takes all (Arras et al. 2017; CP-LRP, Ali et al. 2022).
+* ``"shared"``: two signals share by half (AttnLRP, arXiv 2402.05602); scales and divisors stay
+  frozen.
+* ``"tangent"``: nothing is frozen, for gradient x input.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from dftlrp.graph.graph import Node
+from dftlrp.ops import OPS
+from dftlrp.types import InputError
+
+FROZEN, SHARED, TANGENT = TREATMENTS = ("frozen", "shared", "tangent")
+Live = dict[str, tuple[int, ...]]
+SCALE = 5  # of a normaliser: frozen where signals share, too
+# How gate-like a value is, by the op that makes it; the larger is frozen.
+GATE_OPS = {
+    "Reciprocal": SCALE, "Softmax": 3, "Sigmoid": 2, "HardSigmoid": 2, "Clip": 1, "Tanh": 1,
+    "Exp": 1, "Softplus": 1,
+}  # fmt: skip
+THROUGH = {
+    "Identity", "Dropout", "Cast", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose",
+    "Slice", "Split", "Select", "Expand", "Tile", "Gather", "Pad", "Concat", "Add", "Sub", "Mul",
+    "Div", "Neg", "Where",
+}  # fmt: skip
+
+
+def live_inputs(
+    nodes: Sequence[Node],
+    carriers: set[str],
+    treatment: str,
+    values: Mapping[str, Any] | None = None,
+    dead: frozenset[str] = frozenset(),
+) -> Live:
+    """For each node that carries relevance: the positions of the inputs that get some.
+
+    Parameters
+    ----------
+    carriers : set of str
+        The signals.
+    treatment : str
+        ``"frozen"``, ``"shared"`` or ``"tangent"``.
+    values : dict, optional
+        All values, where they are known; without them gates are told by their ops alone.
+    dead : set of str
+        Values that carry none, though they depend on a signal: integers.
+    """
+    if treatment not in TREATMENTS:
+        raise InputError(f"unknown treatment {treatment!r}: choose one of {', '.join(TREATMENTS)}")
+    live: Live = {}
+    made = {node.output: node for node in nodes}
+    carriers = set(carriers)
+    for node in nodes:
+        op = OPS.get(node.op)
+        positions = tuple(i for i, name in enumerate(node.inputs) if name in carriers)
+        inside = op is None and not carriers.isdisjoint(node.captures)
+        if not (positions or inside) or node.output in dead or stops(node):
+            continue
+        if treatment != TANGENT and op is not None:
+            positions = tuple(i for i in positions if i not in op.frozen) or positions
+            if op.product and len(positions) == 2:
+                positions = _signals(node, positions, treatment, made, live, values or {})
+        live[node.key] = positions
+        carriers.add(node.output)
+    return live
+
+
+def stops(node: Node) -> bool:
+    """Whether it carries no relevance: a Stop, or an output of indices."""
+    op = OPS.get(node.op)
+    return op is not None and (op.linearise is None or node.index in op.silent)
+
+
+def _signals(
+    node: Node,
+    positions: tuple[int, ...],
+    treatment: str,
+    made: Mapping[str, Node],
+    live: Live,
+    values: Mapping[str, Any],
+) -> tuple[int, ...]:
+    """The factors that get relevance: not the one that is a gate, if one of them is."""
+    grades = [_grade(node.inputs[i], made, live, values) for i in positions]
+    if treatment == SHARED and max(grades) < SCALE:
+        return positions
+    if grades[0] == grades[1]:
+        grades = [_narrow(node, i, values) for i in positions]
+    if grades[0] == grades[1]:
+        return positions
+    return (positions[grades.index(min(grades))],)
+
+
+def _grade(name: str, made: Mapping[str, Node], live: Live, values: Mapping[str, Any]) -> float:
+    """How gate-like a value is: by the op behind what only moves, scales or shifts it."""
+    for _ in range(32):
+        node = made.get(name)
+        if node is None or node.key not in live:
+            return 0
+        follows = live[node.key]
+        if grade := SCALE if _inverts(node, follows, values) else GATE_OPS.get(node.op, 0):
+            return grade
+        if node.op not in THROUGH or len(follows) != 1:
+            return 0
+        name = node.inputs[follows[0]]
+    return 0
+
+
+def _inverts(node: Node, live: tuple[int, ...], values: Mapping[str, Any]) -> bool:
+    """Whether it is 1 / x, or a negative power of x."""
+    if node.op == "Div":
+        return live == (1,)
+    return node.op == "Pow" and bool(np.all(values.get(node.inputs[1], 0) < 0))
+
+
+def _narrow(node: Node, position: int, values: Mapping[str, Any]) -> float:
+    """A factor that is broadcast over the other is its gate (squeeze and excitation)."""
+    part, whole = values.get(node.inputs[position]), values.get(node.output)
+    if node.op != "Mul" or part is None or whole is None:
+        return 0
+    return float(part.shape != whole.shape)

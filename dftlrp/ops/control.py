@@ -1,0 +1,170 @@
+"""If, Loop and Scan: at given values they are the nodes that they run.
+
+An expansion yields nodes one after the other; each is evaluated before the next is asked for, so
+that a condition or a number of trips is a number by then.  A step of a loop is a part of the layer
+that its node is in the body.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from dftlrp.graph.graph import Body, Node
+from dftlrp.linear import Array
+from dftlrp.ops.registry import expands
+from dftlrp.types import UnsupportedModelError
+
+MAX_TRIPS = 10**5
+Values = Mapping[str, Array]
+
+
+def alias(output: str, value: str) -> Node:
+    """Another name for a value."""
+    return Node(output, "Identity", (value,))
+
+
+def constant(output: str, value: Any) -> Node:
+    """A number."""
+    return Node(output, "Constant", (), {"value": np.asarray(value)})
+
+
+def _constants(body: Body, values: Values, key: str) -> tuple[list[Node], dict[str, str]]:
+    """The body's own weights, made once for all its runs, and how they are called."""
+    names = {name: _fresh(name, values, key) for name in body.constants}
+    return [constant(names[name], array) for name, array in body.constants.items()], names
+
+
+def _fresh(name: str, values: Values, key: str) -> str:
+    """The body's own name for a value, unless something is called so already."""
+    return name if name not in values else f"{name}@{key}"
+
+
+def _run(body: Body, names: Mapping[str, str], suffix: str) -> tuple[list[Node], list[str]]:
+    """The nodes of one run, their values told apart by the suffix; and the run's outputs."""
+    own = {n.output: f"{n.output}{suffix}" for n in body.nodes}
+    known = {**names, **own}
+    nodes = [
+        replace(
+            n.renamed(known), layer_key=n.layer_key or (n.output if suffix else ""), alias=n.alias
+        )
+        for n in body.nodes
+    ]
+    return nodes, [known.get(name, name) for name in body.outputs]
+
+
+@expands("If")
+def if_(node: Node, values: Values) -> Iterator[Node]:
+    """The branch that is taken; its values keep their names."""
+    taken = bool(np.all(values[node.inputs[0]]))
+    body: Body = node.attrs["then_branch" if taken else "else_branch"]
+    made, names = _constants(body, values, node.key)
+    yield from made
+    clash = any(n.output in values for n in body.nodes)
+    nodes, outputs = _run(body, names, f"@{node.key}" if clash else "")
+    yield from nodes
+    for own, value in zip(node.outputs, outputs, strict=True):
+        if own:
+            yield alias(own, value)
+
+
+def _trips(node: Node, values: Values) -> int:
+    """How often a Loop runs at most."""
+    asked = int(values[node.inputs[0]]) if node.inputs[0] else MAX_TRIPS
+    if node.inputs[0] and asked > MAX_TRIPS:
+        raise UnsupportedModelError(
+            f"node {node.key!r} (Loop): {asked} trips are too many (at most {MAX_TRIPS})"
+        )
+    return asked
+
+
+@expands("Loop")
+def loop(node: Node, values: Values) -> Iterator[Node]:
+    """The body, again and again, with the values it carries along."""
+    body: Body = node.attrs["body"]
+    made, weights = _constants(body, values, node.key)
+    yield from made
+    condition = node.inputs[1] if len(node.inputs) > 1 else ""
+    carried, stacks = list(node.inputs[2:]), _stacks(len(body.outputs) - len(node.inputs) + 1)
+    number, most = 0, _trips(node, values)
+    while number < most and (not condition or bool(np.all(values[condition]))):
+        if number == MAX_TRIPS - 1 and not node.inputs[0]:
+            raise UnsupportedModelError(
+                f"node {node.key!r} (Loop): it does not end within {MAX_TRIPS} trips"
+            )
+        suffix = f"[{number}]@{node.key}"
+        turn, asked = f"iteration{suffix}", condition or f"condition{suffix}"
+        yield constant(turn, np.int64(number))
+        if not condition:
+            yield constant(asked, np.True_)
+        names = weights | dict(zip(body.inputs, (turn, asked, *carried), strict=True))
+        nodes, (condition, *outputs) = _run(body, names, suffix)
+        yield from nodes
+        carried = outputs[: len(carried)]
+        for stack, value in zip(stacks, outputs[len(carried) :], strict=True):
+            stack.append(value)
+        number += 1
+    yield from _finished(node, carried, stacks, [0] * len(stacks))
+
+
+def _stacks(count: int) -> list[list[str]]:
+    return [[] for _ in range(count)]
+
+
+def _finished(
+    node: Node, carried: Sequence[str], stacks: Sequence[list[str]], axes: Sequence[int]
+) -> Iterator[Node]:
+    """The outputs of a loop: what it carried to its end, and what it collected."""
+    for own, value in zip(node.outputs, carried, strict=False):
+        if own:
+            yield alias(own, value)
+    for own, stack, axis in zip(node.outputs[len(carried) :], stacks, axes, strict=False):
+        if own and stack:
+            yield stacked(own, stack, axis)
+        elif own:
+            yield constant(own, np.zeros(0))
+
+
+def stacked(output: str, parts: Sequence[str], axis: int) -> Node:
+    """The parts next to each other along a new axis."""
+    return Node(output, "Stack", tuple(parts), {"axis": axis})
+
+
+@expands("Scan")
+def scan(node: Node, values: Values) -> Iterator[Node]:
+    """The body at each place along the inputs that are scanned."""
+    body: Body = node.attrs["body"]
+    count = node.attrs["num_scan_inputs"]
+    made, weights = _constants(body, values, node.key)
+    yield from made
+    carried, read = list(node.inputs[:-count]), node.inputs[-count:]
+    axes = node.attrs.get("scan_input_axes", [0] * count)
+    turned = node.attrs.get("scan_input_directions", [0] * count)
+    stacks = _stacks(len(body.outputs) - len(carried))
+    trips = values[read[0]].shape[axes[0]]
+    if trips > MAX_TRIPS:
+        raise UnsupportedModelError(f"node {node.key!r} (Scan): {trips} trips are too many")
+    for number in range(trips):
+        suffix = f"[{number}]@{node.key}"
+        parts = [f"{name}{suffix}" for name in read]
+        for name, part, axis, back in zip(read, parts, axes, turned, strict=True):
+            yield selected(part, name, axis, trips - 1 - number if back else number)
+        names = weights | dict(zip(body.inputs, (*carried, *parts), strict=True))
+        nodes, outputs = _run(body, names, suffix)
+        yield from nodes
+        carried = outputs[: len(carried)]
+        for stack, value in zip(stacks, outputs[len(carried) :], strict=True):
+            stack.append(value)
+    back = node.attrs.get("scan_output_directions", [0] * len(stacks))
+    ordered = [s[::-1] if b else s for s, b in zip(stacks, back, strict=True)]
+    yield from _finished(
+        node, carried, ordered, node.attrs.get("scan_output_axes", [0] * len(stacks))
+    )
+
+
+def selected(output: str, value: str, axis: int, place: int) -> Node:
+    """One place along an axis, which goes away."""
+    return Node(output, "Select", (value,), {"axis": axis, "place": place})

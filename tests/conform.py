@@ -1,0 +1,113 @@
+"""ONNX's own backend test-suite, case by case, against the evaluator."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from graphs import Real
+from onnx import ModelProto, numpy_helper
+
+from dftlrp.graph.graph import Graph
+from dftlrp.graph.load import load_graph
+from dftlrp.numpy_backend import BACKEND
+from dftlrp.ops import OPS, At
+from dftlrp.ops.cast import floating
+
+KINDS = ("node", "simple", "pytorch-converted", "pytorch-operator")
+Values = dict[str, Any]
+
+
+def as_computed(x: Any) -> Real:
+    """Floats in float64, which is what is computed in; all else as it is."""
+    x = np.asarray(x)
+    wide = x.dtype.itemsize > 1 and floating(x.dtype)
+    return x.astype(np.float64) if wide else x
+
+
+def run_graph(graph: Graph, inputs: Mapping[str, Any]) -> list[Real]:
+    """The graph's outputs in float64, node by node."""
+    values: Values = {k: as_computed(v) for k, v in {**graph.constants, **inputs}.items()}
+    for node in graph.nodes:
+        args = tuple(values[name] if name else None for name in node.inputs)
+        with np.errstate(all="ignore"):
+            y = OPS[node.op].evaluate(At(node, BACKEND, args, ()))
+        values[node.output] = as_computed(y)
+    return [values[name] for name in graph.outputs]
+
+
+def cases() -> dict[str, Any]:
+    from onnx.backend.test.loader import load_model_tests
+
+    return {f"{kind}/{c.name}": c for kind in KINDS for c in load_model_tests(kind=kind)}
+
+
+def model_of(case: Any) -> ModelProto:
+    if case.model is not None:
+        return case.model
+    return onnx.load(Path(case.model_dir) / "model.onnx")
+
+
+def data_sets(case: Any, model: ModelProto) -> list[tuple[list[Any], list[Any]]]:
+    """Inputs and expected outputs."""
+    if case.data_sets is not None:
+        return [tuple([_array(a) for a in side] for side in both) for both in case.data_sets]
+    folders = sorted(Path(case.model_dir).glob("test_data_set_*"))
+    return [(_read(f, "input"), _read(f, "output")) for f in folders]
+
+
+def _array(a: Any) -> Any:
+    return numpy_helper.to_array(a) if isinstance(a, onnx.TensorProto) else a
+
+
+def _read(folder: Path, what: str) -> list[Any]:
+    count = len(list(folder.glob(f"{what}_*.pb")))
+    files = [folder / f"{what}_{i}.pb" for i in range(count)]
+    return [numpy_helper.to_array(onnx.load_tensor(f)) for f in files]
+
+
+def loaded(model: ModelProto) -> Graph:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.onnx"
+        path.write_bytes(model.SerializeToString())
+        return load_graph(path)
+
+
+def not_claimed(model: ModelProto) -> str:
+    """Why the model is outside what dftlrp claims, or nothing."""
+    opset = max((o.version for o in model.opset_import if not o.domain), default=0)
+    unknown = {n.op_type for n in model.graph.node if n.domain or n.op_type not in OPS}
+    if unknown:
+        return f"op not in the table: {', '.join(sorted(unknown))}"
+    if opset < 9:
+        return "opset older than 9"
+    return "local functions" if model.functions else ""
+
+
+def compare(got: Real, want: Any, rtol: float) -> None:
+    """Shape, kind of dtype, and values to what the expected dtype can tell."""
+    want = np.asarray(want)
+    assert got.shape == want.shape, f"shape {got.shape}, not {want.shape}"
+    if not floating(want.dtype):
+        assert got.dtype == want.dtype, f"dtype {got.dtype}, not {want.dtype}"
+        np.testing.assert_array_equal(got, want)
+        return
+    assert got.dtype == np.float64, f"dtype {got.dtype}, not float"
+    rtol = max(rtol, {"bfloat16": 2**-7}.get(want.dtype.name, 0))
+    want = want.astype(float)
+    size = np.abs(want[np.isfinite(want)]).max(initial=0)
+    np.testing.assert_allclose(got, want, rtol=rtol, atol=max(1e-6, 0.1 * rtol * size))
+
+
+def check(case: Any) -> None:
+    """Run all data sets of a case; raises where an output differs."""
+    model = model_of(case)
+    graph = loaded(model)
+    for given, wanted in data_sets(case, model):
+        inputs = dict(zip((v.name for v in model.graph.input), given, strict=False))
+        for got, want in zip(run_graph(graph, inputs), wanted, strict=True):
+            compare(got, want, case.rtol)

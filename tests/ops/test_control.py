@@ -1,0 +1,168 @@
+"""Laws of If, Loop and Scan: what they run is onnxruntime's, and relevance goes through it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from graphs import build, loaded, normal
+from models import value
+from onnx import GraphProto, ModelProto, TensorProto, helper, numpy_helper
+
+import dftlrp
+from dftlrp.types import UnsupportedModelError
+from ops.oracle import session
+
+DOUBLE, INT64, BOOL = TensorProto.DOUBLE, TensorProto.INT64, TensorProto.BOOL
+X = normal(3, 4)
+
+
+def graph(
+    name: str, nodes: list[Any], inputs: list[Any], outputs: list[Any], **weights: Any
+) -> GraphProto:
+    given = [numpy_helper.from_array(np.asarray(a), n) for n, a in weights.items()]
+    made = [helper.make_node(op, i, o, **attrs) for op, i, o, attrs in nodes]
+    return helper.make_graph(made, name, inputs, outputs, given)
+
+
+def branch(op: str, w: Any) -> GraphProto:
+    nodes = [("MatMul", ["h", "w"], ["z"], {}), (op, ["z"], ["out"], {})]
+    return graph(op, nodes, [], [value("out", None, DOUBLE)], w=w)
+
+
+def conditional() -> ModelProto:
+    """A branch by the sum of what a bound input says; weights inside, values of outside read."""
+    nodes = [
+        helper.make_node("Relu", ["x"], ["h"]),
+        helper.make_node(
+            "If", ["c"], ["y"],
+            then_branch=branch("Tanh", normal(4, 2)), else_branch=branch("Abs", normal(4, 2)),
+        ),
+    ]  # fmt: skip
+    proto = build(nodes, {"x": [3, 4]}, {"y": [3, 2]})
+    proto.graph.input.append(value("c", [1], BOOL))
+    return proto
+
+
+def body(scan: bool) -> GraphProto:
+    """v' = tanh(v W) + u, of which also the half is collected."""
+    nodes = [
+        ("MatMul", ["v", "w"], ["a"], {}),
+        ("Tanh", ["a"], ["e"], {}),
+        ("Add", ["e", "u" if scan else "x"], ["v2"], {}),
+        ("Mul", ["v2", "half"], ["s"], {}),
+    ]
+    weights = {"w": normal(4, 4), "half": np.array(0.5)}
+    if scan:
+        inputs = [value("v", [4], DOUBLE), value("u", [4], DOUBLE)]
+        outputs = [value("v2", [4], DOUBLE), value("s", [4], DOUBLE)]
+    else:
+        nodes += [("Less", ["i", "end"], ["on"], {})]
+        weights["end"] = np.int64(2)
+        inputs = [value("i", [], INT64), value("c", [], BOOL), value("v", [3, 4], DOUBLE)]
+        outputs = [value("on", [], BOOL), value("v2", [3, 4], DOUBLE), value("s", [3, 4], DOUBLE)]
+    return graph("body", nodes, inputs, outputs, **weights)
+
+
+def looped(trips: int | None, condition: bool = True) -> ModelProto:
+    inputs = ["trips" if trips is not None else "", "go" if condition else "", "x"]
+    nodes = [
+        helper.make_node("Loop", inputs, ["last", "all"], body=body(False)),
+        helper.make_node("ReduceSum", ["all", "axis"], ["sum"], keepdims=0),
+        helper.make_node("Add", ["last", "sum"], ["y"]),
+    ]
+    weights = {"trips": np.int64(trips or 0), "go": np.bool_(True), "axis": np.array([0])}
+    return build(nodes, {"x": [3, 4]}, {"y": [3, 4]}, weights)
+
+
+def scanned(**how: Any) -> ModelProto:
+    nodes = [
+        helper.make_node(
+            "Scan", ["start", "x"], ["last", "all"], body=body(True), num_scan_inputs=1, **how
+        ),
+        helper.make_node("ReduceMax", ["all"], ["top"], axes=[0], keepdims=0),
+        helper.make_node("Add", ["last", "top"], ["sum"]),
+        helper.make_node("Unsqueeze", ["sum", "axis"], ["y"]),
+    ]
+    weights = {"start": np.zeros(4), "axis": np.array([0])}
+    return build(nodes, {"x": [3, 4]}, {"y": [1, 4]}, weights)
+
+
+MODELS = {
+    "if, then": (conditional(), {"c": [True]}),
+    "if, else": (conditional(), {"c": [False]}),
+    "loop of 2": (looped(2), {}),
+    "loop that ends itself": (looped(9), {}),
+    "loop without a limit": (looped(None), {}),
+    "loop without a condition": (looped(3, condition=False), {}),
+    "scan": (scanned(), {}),
+    "scan backwards": (scanned(scan_input_directions=[1], scan_output_directions=[1]), {}),
+    "scan along the other axis": (
+        build(
+            [
+                helper.make_node("Transpose", ["x"], ["t"]),
+                helper.make_node("Scan", ["start", "t"], ["last", "y"], body=body(True),
+                                 num_scan_inputs=1, scan_input_axes=[1], scan_output_axes=[1]),
+            ],
+            {"x": [3, 4]}, {"y": [4, 3]}, {"start": np.zeros(4)},
+        ), {},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_what_runs_is_onnxruntimes(name):
+    proto, bind = MODELS[name]
+    feed = {"x": X, **{k: np.array(v) for k, v in bind.items()}}
+    want = session(proto).run(["y"], feed)[0]
+    np.testing.assert_allclose(
+        dftlrp.predict(loaded(proto), X, bind=bind), want, rtol=1e-12, atol=1e-14
+    )
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_no_relevance_is_lost(name):
+    proto, bind = MODELS[name]
+    a = dftlrp.attribute(loaded(proto), X, bind=bind, target=lambda z: z, composite="Epsilon")
+    absorbed = sum(a.ledger.absorbed(t).sum() for t in ("bias", "stabiliser", "stopped"))
+    np.testing.assert_allclose(a.relevance.sum() + absorbed, a.seed.sum(), rtol=1e-10)
+    assert a.ledger.gap < 1e-12
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_gradient_times_input_is_the_derivative(name):
+    proto, bind = MODELS[name]
+    model, step = loaded(proto), 1e-6
+    a = dftlrp.attribute(model, X, bind=bind, target=lambda z: z, composite="Gradient")
+
+    def total(x: Any) -> float:
+        return float(dftlrp.predict(model, x, bind=bind).sum())
+
+    numeric = np.zeros_like(X)
+    for i in np.ndindex(X.shape):
+        bump = np.zeros_like(X)
+        bump[i] = step
+        numeric[i] = (total(X + bump) - total(X - bump)) / (2 * step)
+    z = a.explained
+    one = dftlrp.attribute(
+        model, X, bind=bind, target=lambda z: np.ones_like(z) * z, composite="Gradient"
+    )
+    assert z.shape == one.explained.shape
+    np.testing.assert_allclose(one.multiplier, numeric, rtol=1e-6, atol=1e-8)
+
+
+def test_a_loop_is_a_layer_for_all_its_steps():
+    a = dftlrp.attribute(loaded(looped(3)), X, target=lambda z: z, composite="Epsilon")
+    names = [layer.key for layer in a.table.layers]
+    assert names.count("a") == 1
+    assert not any("[" in name for name in names)
+    b = dftlrp.attribute(
+        loaded(looped(3)), X, target=lambda z: z, composite="Epsilon", overrides={"a": "zplus"}
+    )
+    assert not np.allclose(a.relevance, b.relevance)
+
+
+def test_endless_loops_are_refused_before_they_run():
+    with pytest.raises(UnsupportedModelError, match=r"4611686018427387904 trips are too many"):
+        dftlrp.predict(loaded(looped(2**62, condition=False)), X)
