@@ -163,6 +163,7 @@ class Shape(NamedTuple):
     channel: int | None
     length: int | None
     channels: int
+    dims: Dims
 
 
 def _waveform(plan: Plan, signal: Any) -> tuple[tuple[str, Value], Shape]:
@@ -175,13 +176,16 @@ def _waveform(plan: Plan, signal: Any) -> tuple[tuple[str, Value], Shape]:
     channel = _channel_axis(long, dims, signal) if len(long) == 2 else None
     time = [i for i in long if i != channel]
     if len(time) != 1:
-        shown = tuple("any" if d is None else d for d in dims)
         raise InputError(
-            f"input {name!r} of shape {shown} is not a waveform (batch, channels, samples): "
+            f"input {name!r} of shape {_shown(dims)} is not a waveform (batch, channels, samples): "
             "declare its front end (frontend=), or use dftlrp.attribute for arrays of any shape"
         )
     count = 1 if channel is None else dims[channel] or 1
-    return (name, value), Shape(time[0], channel, dims[time[0]], count)
+    return (name, value), Shape(time[0], channel, dims[time[0]], count, dims)
+
+
+def _shown(dims: Dims) -> tuple[int | str, ...]:
+    return tuple("any" if d is None else d for d in dims)
 
 
 def _channel_axis(long: Sequence[int], dims: Dims, signal: Any) -> int | None:
@@ -282,7 +286,7 @@ def _recording(model: Model, signal: Any, rate: float | None, shape: Shape) -> R
         if f"reads {count} channels" not in str(error):
             raise
         hint = "if these are not channels, declare the model's front end (frontend=)"
-        raise InputError(f"{error}; {hint}") from None
+        raise InputError(f"{error}, its input is {_shown(shape.dims)}; {hint}") from None
     reads = model.rate or rate or recording.rate
     notes = recording.notes
     if not reads:
