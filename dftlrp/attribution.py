@@ -13,7 +13,7 @@ from dftlrp.composites import Composite, LayerTable, composite_named, layer_tabl
 from dftlrp.graph.canonise import prepared
 from dftlrp.graph.evaluate import Values, check_finite, evaluate, run_node
 from dftlrp.graph.graph import Value
-from dftlrp.graph.plan import Plan
+from dftlrp.graph.plan import Plan, is_float
 from dftlrp.ledger import Ledger
 from dftlrp.model import Model
 from dftlrp.propagate import Flow, propagate
@@ -266,7 +266,9 @@ def _array(name: str, array: Any, value: Value, dtype: np.dtype[Any]) -> AnyArra
         raise InputError(f"input {name!r} has shape {given.shape}, the model reads ({dims})")
     if given.size == 0:
         raise InputError(f"input {name!r} is empty (shape {given.shape})")
-    result = given.astype(dtype)
+    result = given.astype(dtype if is_float(value) else value.dtype)
+    if not is_float(value) and (result != given).any():
+        raise InputError(f"input {name!r} is of type {given.dtype}: {value.dtype} is needed")
     check_finite(result, f"input {name!r}")
     return result
 

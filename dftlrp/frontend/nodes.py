@@ -9,7 +9,7 @@ import numpy as np
 
 from dftlrp.frontend.declaration import FrontEnd
 from dftlrp.graph.graph import Dims, Graph, Node, Value
-from dftlrp.graph.plan import is_setting
+from dftlrp.graph.plan import signals_of
 from dftlrp.mel import filterbank
 from dftlrp.spectral.windows import window_array
 from dftlrp.types import AnyArray, InputError
@@ -171,7 +171,7 @@ def prepend(graph: Graph, fe: FrontEnd) -> Graph:
         The model has several inputs that are signals, or one of another shape than the front end
         makes.
     """
-    signals = {k: v for k, v in graph.inputs.items() if not is_setting(v)}
+    signals = signals_of(graph)
     if len(signals) != 1:
         raise InputError(f"a front end needs a model with one signal, not {list(signals)}")
     name, value = next(iter(signals.items()))

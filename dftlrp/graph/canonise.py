@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from dftlrp.graph.evaluate import Run
-from dftlrp.graph.gates import TANGENT, Live, live_inputs
+from dftlrp.graph.gates import TANGENT, Live
 from dftlrp.graph.graph import Node
 from dftlrp.graph.plan import ENDS, Plan
 from dftlrp.numpy_backend import BACKEND as NUMPY
@@ -269,10 +269,7 @@ def prepared(plan: Plan, run: Run, treatment: str, evaluate: Callable[[Node], An
     Values of new nodes are added to the run's; ``evaluate`` gives those of moves.
     """
     nodes, values = run.nodes, run.values
-    dead = frozenset(n.output for n in nodes if values[n.output].dtype.kind != "f")
-    live, true = (
-        live_inputs(nodes, set(plan.signals), t, values, dead) for t in (treatment, TANGENT)
-    )
+    live, true = (plan.live_at(nodes, values, t) for t in (treatment, TANGENT))
     context = Context(nodes, values, live, true)
     if treatment != TANGENT:
         nodes = canonised(context)

@@ -65,11 +65,11 @@ def evaluate(plan: Plan, given: Mapping[str, Array], bk: Backend, dtype: np.dtyp
     carriers, masked, nodes, budget = set(plan.signals), set[str](), [], MAX_BYTES
     with np.errstate(all="ignore"):  # what overflows is reported below, by its layer's name
         for node in _written_out(steps(plan.nodes, "forward"), values):
-            carries = not carriers.isdisjoint(node.inputs) and not stops(node)
+            carries = not carriers.isdisjoint(node.inputs) and not stops(node, plan.tokens)
             values[node.output] = y = run_node(plan, node, values, bk, dtype)
-            if carries and y.dtype.kind == "f":
+            if carries and (plan.tokens or y.dtype.kind == "f"):
                 carriers.add(node.output)
-                if not _checked(node, values, masked):
+                if y.dtype.kind == "f" and not _checked(node, values, masked):
                     masked.add(node.output)
             nodes.append(node)
             budget -= y.nbytes

@@ -21,6 +21,7 @@ from dftlrp.ops import (
     scatter,
     signal,
     softmax,
+    tokens,
     transform,
 )
 from dftlrp.ops.registry import EXPANSIONS, OPS, At, Op
@@ -47,5 +48,6 @@ __all__ += [
     "scatter",
     "signal",
     "softmax",
+    "tokens",
     "transform",
 ]

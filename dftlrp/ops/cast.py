@@ -57,7 +57,7 @@ def _cast(at: At) -> Array:
 
 @route("Cast", "CastLike", evaluate=_cast)
 def cast(at: At) -> Route:
-    """Between floats: the identity.  To integers: nothing is carried."""
-    if not floating(_target(at)):
+    """Between floats, and from whole numbers: the identity.  From floats to others: nothing."""
+    if floating(at.x.dtype) and not floating(_target(at)):
         return move(lambda v: 0 * v, lambda r: (0 * r,), covered=0 * at.x)
     return move(lambda v: v, lambda r: (r,))
