@@ -43,11 +43,13 @@ class Context:
     values: dict[str, AnyArray]
     live: Live
     true: Live
-    made: dict[str, Node] = field(init=False)
+    made: dict[str, Node] = field(init=False)  # as merged so far
+    raw: dict[str, Node] = field(init=False)  # as they ran
     order: dict[str, int] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.made = {node.output: node for node in self.nodes}
+        self.raw = {node.output: node for node in self.nodes}
+        self.made = dict(self.raw)
         self.order = {node.output: i for i, node in enumerate(self.nodes)}
 
     def maker(self, name: str, *ops: str) -> Node | None:
@@ -207,12 +209,12 @@ def _layer_norm(node: Node, c: Context) -> list[Node] | None:
 def _activation(node: Node, c: Context) -> list[Node] | None:
     """Nodes that are together one function of one value, elementwise."""
     if node.op not in ELEMENTWISE or len(c.true.get(node.key, ())) < 2:
-        return None
+        return _scaled_activation(node, c)
     shape, region = c.values[node.output].shape, [node]
     front = _read(node, c)
     while len(front) > 1 and len(region) < MERGED:
         last = max(front, key=lambda name: c.order.get(name, -1))
-        maker = c.made.get(last)
+        maker = c.raw.get(last)
         if maker is None or maker.op not in ELEMENTWISE or c.values[last].shape != shape:
             return None
         region.append(maker)
@@ -226,6 +228,22 @@ def _activation(node: Node, c: Context) -> list[Node] | None:
     names = merged(*reversed(region))
     return [Node(node.output, "Pointwise", inputs, {"steps": steps, "label": _label(region)},
                  names=names, alias=node.alias)]  # fmt: skip
+
+
+def _scaled_activation(node: Node, c: Context) -> list[Node] | None:
+    """A merged activation times a number: x (1 + erf(x / sqrt 2)), times a half."""
+    scaled = c.fixed(node) if node.op in {"Mul", "Div"} else None
+    inner = c.maker(scaled[1], "Pointwise") if scaled is not None else None
+    if scaled is None or inner is None or scaled[2].size != 1 or node.inputs[1] == node.inputs[0]:
+        return None
+    others = (name for name in node.inputs if name not in inner.inputs)
+    steps = (*inner.attrs["steps"], (node, c.true[node.key]))
+    return [
+        replace(
+            inner, output=node.output, inputs=(*inner.inputs, *others),
+            attrs={**inner.attrs, "steps": steps}, names=merged(inner, node), alias=node.alias,
+        )
+    ]  # fmt: skip
 
 
 def _read(node: Node, c: Context) -> set[str]:

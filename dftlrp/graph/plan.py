@@ -173,10 +173,12 @@ def _refuse(nodes: Sequence[Node], live: Live) -> None:
         else:
             reason = op.refusal(live.get(node.key, ()))
         if reason:
-            reasons.append(f"{node.key} ({node.op}): {reason}")
+            reasons.append((node.key, node.op, reason))
     if reasons:
+        told = "; ".join(f"{key} ({op}): {reason}" for key, op, reason in reasons)
         raise UnsupportedModelError(
-            f"{len(reasons)} node(s) cannot be explained: {'; '.join(reasons)}. "
+            f"{len(reasons)} node(s) cannot be explained: {told}. "
             "Bind inputs that are settings (bind=), choose another output (output=), "
-            "or export the model without these ops"
+            "or export the model without these ops",
+            tuple(reasons),
         )
