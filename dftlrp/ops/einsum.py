@@ -35,11 +35,18 @@ def _unique(letters: str) -> str:
     return "".join(dict.fromkeys(letters))
 
 
+def _sizes(found: list[str], at: At) -> dict[str, int]:
+    """How far each letter runs; a length of one is stretched."""
+    sizes: dict[str, int] = {}
+    for letters, a in zip(found, at.args, strict=True):
+        for c, n in zip(letters, a.shape, strict=True):
+            sizes[c] = max(sizes.get(c, 1), n)
+    return sizes
+
+
 def _einsum(at: At) -> Array:
     found, out = terms(at.attr("equation"), [a.ndim for a in at.args])
-    sizes = {
-        c: n for t, a in zip(found, at.args, strict=True) for c, n in zip(t, a.shape, strict=True)
-    }
+    sizes = _sizes(found, at)
     at.grant([sizes[c] for c in out])
     return np.asarray(np.einsum(f"{','.join(found)}->{out}", *at.args, optimize=len(found) > 2))
 
@@ -53,6 +60,8 @@ def einsum(at: At) -> Affine:
     fixed = [a for i, a in enumerate(at.args) if i != live]
     own = _unique(mine)
     w_letters = "".join(c for c in _unique("".join(others)) if c in own + out)
+    sizes = _sizes(found, at)
+    at.grant([sizes[c] for c in w_letters])
     weight = np.einsum(f"{','.join(others)}->{w_letters}", *fixed) if others else np.ones(())
     # a letter twice in the operand (a diagonal) is a movement; ones it alone has are summed over
     index = np.einsum(f"{mine}->{own}", np.arange(x.size).reshape(x.shape))

@@ -36,6 +36,7 @@ def _spread(v: Array, at: At) -> Array:
         return v.reshape(())
     (axis,) = at.axes(at.attr("axis", 1))
     if block := at.attr("block_size", 0):
+        at.grant([v.size, block])
         return np.repeat(v, block, axis).take(range(x.shape[axis]), axis)
     return v.reshape([-1 if i == axis else 1 for i in range(x.ndim)])
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -226,7 +227,9 @@ def _written(at: At, found: dict[int, Axis]) -> Array:
 def _evaluate(at: At) -> Array:
     if at.attr("mode", "nearest") == "nearest":
         return _moved(at, at.x, at.attr("extrapolation_value", 0.0))
-    return _interpolated(at).forward(at.x).astype(at.x.dtype, copy=False)
+    whole = at.x.dtype.kind != "f"
+    x = at.x.astype(np.float64) if whole else at.x
+    return _interpolated(replace(at, args=(x, *at.args[1:]))).forward(x).astype(at.x.dtype)
 
 
 @affine("Resize", "Upsample", evaluate=_evaluate)
