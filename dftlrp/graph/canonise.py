@@ -8,6 +8,7 @@ the others drop out of the path by themselves, unless something else reads them.
 * (x - mean) / sqrt(var + eps), written out in either spelling: LayerNormalization.
 * Elementwise nodes that are together a function of one value (GELU, SiLU, x x, x sigmoid(b x),
   ...): one activation.
+* exp(x) / sum exp(x), written out: Softmax.
 * Softmax, LogSoftmax or Sigmoid behind the explained value, with moves in between: left out.
 """
 
@@ -26,6 +27,7 @@ from dftlrp.numpy_backend import BACKEND as NUMPY
 from dftlrp.ops import At
 from dftlrp.ops.pointwise import POINTWISE
 from dftlrp.ops.reduce import reduced_axes
+from dftlrp.ops.softmax import softmax_of
 from dftlrp.types import AnyArray
 
 ELEMENTWISE = POINTWISE | {"Add", "Sub", "Mul", "Div", "Neg", "Max", "Min", "Sum", "Where"}
@@ -206,6 +208,37 @@ def _layer_norm(node: Node, c: Context) -> list[Node] | None:
     ]  # fmt: skip
 
 
+def _softmax(node: Node, c: Context) -> list[Node] | None:
+    """exp(x - max) / sum of exp(x - max), written out."""
+    exp = c.maker(node.inputs[0], "Exp") if node.op == "Div" else None
+    total = _behind(node.inputs[1], (*MOVES, "Expand"), c) if exp is not None else None
+    if exp is None or total is None or total.op != "ReduceSum" or total.inputs[0] != exp.output:
+        return None
+    shifted = c.raw.get(exp.inputs[0])
+    x = exp.inputs[0] if shifted is None or shifted.op != "Sub" else shifted.inputs[0]
+    at = At(total, NUMPY, tuple(c.values[i] if i else None for i in total.inputs), (0,))
+    axes = reduced_axes(at)
+    if len(axes) != 1 or c.values[x].shape != c.values[node.output].shape:
+        return None
+    y = softmax_of(c.values[x], axes)[0]
+    if not np.allclose(y, c.values[node.output], rtol=1e-4, atol=1e-7):
+        return None
+    return [
+        Node(
+            node.output, "Softmax", (x,), {"axis": axes[0]}, opset=13,
+            names=merged(exp, node), alias=node.alias,
+        )
+    ]  # fmt: skip
+
+
+def _behind(name: str, through: Sequence[str], c: Context) -> Node | None:
+    """The node behind others that only move its output."""
+    node = c.raw.get(name)
+    while node is not None and node.op in through:
+        node = c.raw.get(node.inputs[0])
+    return node
+
+
 def _activation(node: Node, c: Context) -> list[Node] | None:
     """Nodes that are together one function of one value, elementwise."""
     if node.op not in ELEMENTWISE or len(c.true.get(node.key, ())) < 2:
@@ -281,6 +314,7 @@ def prepared(plan: Plan, run: Run, treatment: str, evaluate: Callable[[Node], An
 
 
 PATTERNS: tuple[Callable[[Node, Context], list[Node] | None], ...] = (
+    _softmax,
     _activation,
     _layer_norm,
     _scale_and_shift,

@@ -58,6 +58,5 @@ def _register() -> None:
     OPS["Gather"] = replace(OPS["Gather"], linearise=_row, carries=(0, 1))
 
 
-GATHER = OPS["Gather"].linearise
-assert GATHER is not None
+GATHER: Callable[[At], Map] = OPS["Gather"].linearise  # type: ignore[assignment]
 _register()

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from graphs import at_node, linearised, normal
 
+from dftlrp.graph.gates import stops
 from dftlrp.ops import OPS
 from dftlrp.types import UnsupportedModelError
 from ops.cases import CASES, ROUTES
@@ -130,5 +131,8 @@ def test_a_shape_that_asks_for_too_much_memory_is_refused(
 @pytest.mark.parametrize("name", [n for n, c in CASES.items() if OPS[c.op].kind == "Stop"])
 def test_a_stop_has_no_map(name: str) -> None:
     op = OPS[CASES[name].op]
-    assert op.linearise is None
     assert op.refusal((0,)) is None
+    if op.tokens:  # of whole numbers only
+        assert stops(CASES[name].at().node)
+    else:
+        assert op.linearise is None
