@@ -11,7 +11,7 @@ import numpy as np
 from dftlrp.backend import Backend, get_backend
 from dftlrp.composites import Composite, LayerTable, composite_named, layer_table
 from dftlrp.graph.canonise import prepared
-from dftlrp.graph.evaluate import Values, check_finite, evaluate, run_node
+from dftlrp.graph.evaluate import Run, Values, check_finite, evaluate, run_node
 from dftlrp.graph.graph import Value
 from dftlrp.graph.plan import Plan, is_float
 from dftlrp.ledger import Ledger
@@ -123,7 +123,7 @@ def attribute(
         NaN or Inf in the input or in a layer; names it.
     """
     bk, floats = get_backend(backend), _floating(dtype)
-    plan, values, table = run_through(
+    plan, values, table, _ = run_through(
         model.plan(output, bind), model, inputs, composite, overrides, bk, floats
     )
     wanted = _values_of(plan, table, keep)
@@ -160,6 +160,7 @@ class Ready(NamedTuple):
     plan: Plan
     values: Values
     table: LayerTable
+    run: Run
 
 
 def run_through(
@@ -179,7 +180,7 @@ def run_through(
     values = run.values
     chosen = chosen or composite_named(auto_composite(plan, values))
     plan = prepared(plan, run, chosen.treatment, lambda n: run_node(plan, n, values, bk, floats))
-    return Ready(plan, values, layer_table(plan, chosen, overrides))
+    return Ready(plan, values, layer_table(plan, chosen, overrides), run)
 
 
 def _values_of(plan: Plan, table: LayerTable, keep: Collection[str]) -> dict[str, str]:

@@ -206,7 +206,7 @@ def _noise(rng: np.random.Generator, shape: tuple[int, ...], value: Value) -> An
 
 
 def _layers(ready: Ready) -> Iterator[LayerInfo]:
-    plan, values, table = ready
+    plan, values, table = ready[:3]
     axes = {n: int(np.argmax(values[n].shape)) for n in plan.signals}
     seen = reaches(plan.path, values, plan.live, axes)
     made = {layer.key: [n for n in plan.path if n.layer == layer.key] for layer in table.layers}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -16,7 +17,6 @@ from dftlrp.linear import Affine, Array, Map, Route, Stop
 from dftlrp.ops import OPS
 from dftlrp.progress import steps
 from dftlrp.rules import Call, Rule, Share
-from dftlrp.types import Real
 
 
 class Flow(NamedTuple):
@@ -64,7 +64,34 @@ def propagate(
     ledger : Ledger
         One row per node, from the output to the input.
     """
-    flows, kept, rows = {plan.explained: seed}, {}, dict[str, LedgerRow]()
+    flows, rows = carried(plan, values, seed, rules, bk, ledger, keep)
+    return flows, settled(rows)
+
+
+def settled(rows: Sequence[LedgerRow]) -> Ledger:
+    """The accounts of layers from those of their nodes, in numbers."""
+    layers = dict[str, LedgerRow]()
+    for row in rows:
+        row = replace(row, magnitude=float(row.magnitude))  # noqa: PLW2901
+        layers[row.node] = layers[row.node] + row if row.node in layers else row
+    return Ledger(uniform(list(layers.values())))
+
+
+def carried(
+    plan: Plan,
+    values: Values,
+    seed: Flow,
+    rules: Mapping[str, Rule | None],
+    bk: Backend,
+    ledger: bool = True,
+    keep: Collection[str] = (),
+    check: Callable[[Array, str], None] = check_finite,
+) -> tuple[dict[str, Flow], list[LedgerRow]]:
+    """What `propagate` does, on arrays of any backend.
+
+    ``check`` sees each relevance; the rows are one per node, their amounts arrays of the backend.
+    """
+    flows, kept, rows = {plan.explained: seed}, {}, list[LedgerRow]()
     made = {node.output: node.layer for node in plan.path}
     widest = max((values[name].shape for name in plan.signals), key=len)
     batch = widest[:1] if len(widest) > 1 else ()
@@ -82,16 +109,13 @@ def propagate(
         multipliers = share.multiplier or (None,) * len(here.live)
         for position, r, m in zip(here.live, share.relevance, multipliers, strict=True):
             name = node.inputs[position]
-            check_finite(r, f"the relevance of {name!r}, behind node {node.key!r} ({node.op}),")
+            check(r, f"the relevance of {name!r}, behind node {node.key!r} ({node.op}),")
             flows[name] = flows[name] + Flow(r, m) if name in flows else Flow(r, m)
         if ledger:
             within = [made.get(node.inputs[i]) == node.layer for i in here.live]
-            row = _row(node, rule, batch, arrived.relevance, share, stopped, within)
-            rows[node.layer] = rows[node.layer] + row if node.layer in rows else row
+            rows.append(_row(bk, node, rule, batch, arrived.relevance, share, stopped, within))
     silent = {n: Flow(0 * values[n], 0 * values[n]) for n in plan.signals if n not in flows}
-    return kept | {n: flows.get(n) or silent[n] for n in plan.signals}, Ledger(
-        uniform(list(rows.values()))
-    )
+    return kept | {n: flows.get(n) or silent[n] for n in plan.signals}, rows
 
 
 def send(
@@ -111,6 +135,7 @@ def send(
 
 
 def _row(
+    bk: Backend,
     node: Node,
     rule: Rule | None,
     batch: tuple[int, ...],
@@ -123,8 +148,8 @@ def _row(
     everything = [R, *share.relevance]
     per_sample = batch and all(a.shape[:1] == batch for a in everything)
 
-    def sums(a: Array) -> Real:
-        return np.asarray(a.reshape(batch[0] if per_sample else 1, -1).sum(axis=1))
+    def sums(a: Array) -> Array:
+        return bk.sum(bk.reshape(a, (batch[0] if per_sample else 1, -1)), (1,), False)
 
     parts = [sums(r) for r in share.relevance]
     return LedgerRow(
@@ -135,7 +160,7 @@ def _row(
         sum(parts, start=np.zeros(1)),
         sums(share.bias()),
         sums(share.stabiliser()),
-        np.zeros_like(sums(R)) if stopped is None else sums(stopped),
-        float(np.abs(R).sum()),
+        np.zeros(batch if per_sample else 1) if stopped is None else sums(stopped),
+        bk.sum(abs(R), tuple(range(R.ndim)), False),
         sum((p for p, own in zip(parts, within, strict=True) if own), start=np.zeros(1)),
     )

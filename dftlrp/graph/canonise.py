@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -24,7 +25,7 @@ from dftlrp.graph.gates import TANGENT, Live
 from dftlrp.graph.graph import Node
 from dftlrp.graph.plan import ENDS, Plan
 from dftlrp.numpy_backend import BACKEND as NUMPY
-from dftlrp.ops import At
+from dftlrp.ops import OPS, At
 from dftlrp.ops.pointwise import POINTWISE
 from dftlrp.ops.reduce import reduced_axes
 from dftlrp.ops.softmax import softmax_of
@@ -48,24 +49,33 @@ class Context:
     made: dict[str, Node] = field(init=False)  # as merged so far
     raw: dict[str, Node] = field(init=False)  # as they ran
     order: dict[str, int] = field(init=False)
+    derived: list[Node] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.raw = {node.output: node for node in self.nodes}
         self.made = dict(self.raw)
         self.order = {node.output: i for i, node in enumerate(self.nodes)}
 
+    def derive(self, output: str, op: str, *inputs: str, **attrs: Any) -> str:
+        """A value of its own that a merged layer reads, by the node that makes it."""
+        node = Node(output, op, inputs, attrs)
+        args = tuple(self.values[name] for name in inputs)
+        self.values[output] = OPS[op].evaluate(At(node, NUMPY, args, ()))
+        self.derived.append(node)
+        return output
+
     def maker(self, name: str, *ops: str) -> Node | None:
         """The node that makes a value out of a signal, if it is one of these ops."""
         node = self.made.get(name)
         return node if node is not None and node.op in ops and node.key in self.live else None
 
-    def fixed(self, node: Node) -> tuple[Node, str, AnyArray] | None:
-        """Of a node with two inputs, one live: the node, the live input and the other's value."""
+    def fixed(self, node: Node) -> tuple[str, str, AnyArray] | None:
+        """Of a node with two inputs, one live: the other one, the live one, the other's value."""
         live = self.live.get(node.key, ())
         if len(node.inputs) != 2 or len(live) != 1:
             return None
-        other = self.values[node.inputs[1 - live[0]]]
-        return node, node.inputs[live[0]], np.asarray(other)
+        other = node.inputs[1 - live[0]]
+        return other, node.inputs[live[0]], np.asarray(self.values[other])
 
 
 def merged(*nodes: Node) -> tuple[str, ...]:
@@ -136,16 +146,16 @@ def _with_bias(
     node: Node, layer: Node, bias: AnyArray, moves: Sequence[Node], c: Context
 ) -> list[Node]:
     """The layer with its bias, and the moves behind it."""
-    constant = f"{node.output}/bias"
-    c.values[constant] = bias
+    constant = c.derive(f"{node.output}/bias", "Constant", value=bias)
     shape = (1, -1, *(1,) * (c.values[layer.output].ndim - 2))
     conv = layer.op in {"Conv", "ConvTranspose"}
     names = merged(layer, node)
     if not moves:
         inputs, key = (*layer.inputs, constant), layer.layer
         return [replace(layer, output=node.output, inputs=inputs, names=names, layer_key=key)]
-    output = f"{layer.output}/biased"
-    c.values[output] = c.values[layer.output] + (bias.reshape(shape) if conv else bias)
+    spread = bias.reshape(shape) if conv else bias
+    added = c.derive(f"{node.output}/bias/spread", "Constant", value=spread)
+    output = c.derive(f"{layer.output}/biased", "Add", layer.output, added)
     nodes = [replace(layer, output=output, inputs=(*layer.inputs, constant), names=names,
                      layer_key=layer.layer)]  # fmt: skip
     for i, move in enumerate(moves):
@@ -173,18 +183,17 @@ def _scale_and_shift(node: Node, c: Context) -> list[Node] | None:
     scale = c.fixed(mul) if mul is not None else None
     if mul is None or scale is None or scale[2].ndim == 0:
         return None
-    (_, x, w), b = scale, shift[2] if node.op == "Add" else -shift[2]
+    w, x, _ = scale
     y = c.values[node.output]
     if c.values[x].shape != y.shape:
         return None
-    names = [f"{node.output}/scale", f"{node.output}/shift"]
+    b = c.derive(f"{node.output}/shift", "Neg", shift[0]) if node.op == "Sub" else shift[0]
     norm = c.maker(x, "Normalised")
     if norm is not None and len(norm.inputs) == 2:
-        c.values.update(zip(names, (w * c.values[norm.inputs[1]], b), strict=True))
-        inputs = (norm.inputs[0], *names)
+        factor = c.derive(f"{node.output}/scale", "Mul", w, norm.inputs[1])
+        inputs = (norm.inputs[0], factor, b)
         return [replace(norm, output=node.output, inputs=inputs, names=merged(norm, mul, node))]
-    c.values.update(zip(names, (w, b), strict=True))
-    return [Node(node.output, "MulAdd", (x, *names), names=merged(mul, node), alias=node.alias)]
+    return [Node(node.output, "MulAdd", (x, w, b), names=merged(mul, node), alias=node.alias)]
 
 
 def _layer_norm(node: Node, c: Context) -> list[Node] | None:
@@ -194,11 +203,12 @@ def _layer_norm(node: Node, c: Context) -> list[Node] | None:
     mean = c.maker(centred.inputs[1], "ReduceMean") if centred is not None else None
     if scaled is None or centred is None or mean is None or mean.inputs[0] != centred.inputs[0]:
         return None
-    x, s = c.values[centred.inputs[0]], scaled[2]
+    x = c.values[centred.inputs[0]]
     if (node.op == "Div" and c.live[node.key] != (0,)) or c.values[node.output].shape != x.shape:
         return None
-    name = f"{node.output}/deviation"
-    c.values[name] = 1 / s if node.op == "Div" else s
+    name = scaled[0]
+    if node.op == "Div":
+        name = c.derive(f"{node.output}/deviation", "Reciprocal", name)
     at = At(mean, NUMPY, tuple(c.values[i] if i else None for i in mean.inputs), (0,))
     return [
         Node(
@@ -309,7 +319,8 @@ def prepared(plan: Plan, run: Run, treatment: str, evaluate: Callable[[Node], An
     moves, explained, op = stripped(context, plan.output)
     for node in moves:
         values[node.output] = evaluate(node)
-    plan = replace(plan, explained=explained, stripped=op)
+    derived = tuple(context.derived)
+    plan = replace(plan, explained=explained, stripped=op, derived=derived)
     return plan.carrying((*nodes, *moves), values, treatment)
 
 

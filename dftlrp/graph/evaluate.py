@@ -40,10 +40,14 @@ def at(plan: Plan, node: Node, values: Mapping[str, Array], bk: Backend) -> At:
 
 
 class Run(NamedTuple):
-    """A forward pass: its values, and the nodes that really ran, loops and cells written out."""
+    """A forward pass: its values, and the nodes that really ran, loops and cells written out.
+
+    ``masked``: values in which a mask wrote -inf, which are 0 here.
+    """
 
     values: Values
     nodes: tuple[Node, ...]
+    masked: frozenset[str] = frozenset()
 
 
 def evaluate(plan: Plan, given: Mapping[str, Array], bk: Backend, dtype: np.dtype[Any]) -> Run:
@@ -77,7 +81,7 @@ def evaluate(plan: Plan, given: Mapping[str, Array], bk: Backend, dtype: np.dtyp
                 raise _too_large(node)
     for name in masked:  # what a Softmax ignores speaks for nothing
         values[name] = np.where(np.isfinite(values[name]), values[name], 0)
-    return Run(values, tuple(nodes))
+    return Run(values, tuple(nodes), frozenset(masked))
 
 
 def written_out(nodes: Iterator[Node], values: Values) -> Iterator[Node]:

@@ -35,6 +35,9 @@ class Plan:
         The chosen output, and the value that is explained (before a final Softmax).
     stripped : str
         The op between the two, or empty.
+    derived : tuple of Node
+        What makes the values that merged layers read beside the graph's own (a scale, a bias);
+        no relevance goes through these.
     """
 
     graph: Graph
@@ -45,6 +48,7 @@ class Plan:
     output: str
     explained: str
     stripped: str
+    derived: tuple[Node, ...] = ()
 
     @property
     def path(self) -> tuple[Node, ...]:

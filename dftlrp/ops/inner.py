@@ -8,8 +8,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-import numpy as np
-
 from dftlrp.linear import Affine, Array, Arrays, Map, Route, activation, diagonal, move
 from dftlrp.ops.registry import OPS, At, affine, route, stop
 
@@ -38,7 +36,13 @@ def select(at: At) -> Route:
     return move(lambda v: bk.reshape(bk.slice(v, key), shape), back)
 
 
-@route("Stack", evaluate=lambda at: np.stack(at.args, at.attr("axis")), carries=None, together=True)
+def _stacked(at: At) -> Array:
+    axis = at.attr("axis") % (at.x.ndim + 1)
+    thick = (*at.x.shape[:axis], 1, *at.x.shape[axis:])
+    return at.bk.concat(tuple(at.bk.reshape(p, thick) for p in at.args), axis)
+
+
+@route("Stack", evaluate=_stacked, carries=None, together=True)
 def stack(at: At) -> Route:
     """Parts of one shape along a new axis; what lands on constant ones is stopped."""
     bk, axis, shape = at.bk, at.attr("axis") % (at.x.ndim + 1), at.x.shape

@@ -1,0 +1,279 @@
+"""Model and explanation as one ONNX graph: the engine's own pass, on symbolic arrays.
+
+A forward pass in NumPy tells which nodes run at these shapes (loops and cells written out) and
+recognises the layers.  Then the nodes are taken over into a new graph, and the engine sends the
+seed back through them on a backend whose primitives append nodes.  What does not depend on a signal
+stays a number and folds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from onnx import ModelProto, helper
+
+from dftlrp.attribution import Ready
+from dftlrp.graph.evaluate import Values, at, blamed
+from dftlrp.graph.graph import Node
+from dftlrp.graph.plan import Plan
+from dftlrp.ledger import LedgerRow
+from dftlrp.onnx_backend import OnnxBackend
+from dftlrp.onnx_fuse import tidied
+from dftlrp.onnx_graph import Sym, Tape
+from dftlrp.onnx_nodes import emitted
+from dftlrp.ops import EXPANSIONS
+from dftlrp.propagate import Flow, carried
+from dftlrp.types import AnyArray, InputError, UnsupportedModelError
+
+OPSET = 17
+INDEX, ARRAY = "index", "array"  # kinds of target
+
+
+@dataclass(frozen=True)
+class Question:
+    """What a traced graph answers.
+
+    Attributes
+    ----------
+    seed : str
+        ``"logit"``, ``"contrast"`` or ``"one"``.
+    target : str
+        ``"index"``: the graph's input ``target`` holds one index per sample into its explained
+        output, flattened; below zero: the largest.  ``"array"``: the input ``seed`` holds
+        coefficients c in the explained output's shape, R = c z (with seed ``"one"`` R = c).
+    keep : tuple of str
+        Values on the way whose relevance is wanted, too.
+    ledger : bool
+        Whether the sums of the accounts are outputs.
+    """
+
+    seed: str = "logit"
+    target: str = INDEX
+    keep: tuple[str, ...] = ()
+    ledger: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Traced:
+    """A graph, and which of its outputs means what.
+
+    Attributes
+    ----------
+    model : ModelProto
+        Runs with plain onnxruntime.
+    outputs : dict of str to str
+        Graph output by meaning: ``output``, ``explained``, ``relevance:NAME``,
+        ``multiplier:NAME``, ``value:NAME``.
+    target : str
+        Name of the input that says what is explained.
+    fixed : dict of str to array
+        Outputs that do not depend on the signals, which no graph needs to compute.
+    rows : list of LedgerRow
+        Accounts whose amounts are names of outputs, or numbers.
+    """
+
+    model: ModelProto
+    outputs: dict[str, str]
+    target: str
+    fixed: dict[str, AnyArray]
+    rows: list[LedgerRow]
+
+
+def trace(ready: Ready, question: Question) -> Traced:
+    """One graph for the model and its explanation, at the shapes of the sample that ran.
+
+    Raises
+    ------
+    UnsupportedModelError
+        A node that cannot be written as ONNX nodes; names it.
+    """
+    plan, run = ready.plan, ready.run
+    tape = Tape(opset=max(OPSET, *(n.opset for n in run.nodes)))
+    tape.taken.update(run.values)
+    bk = OnnxBackend(tape)
+    values = _forward(plan, run.nodes, run.values, bk)
+    z = values[plan.explained]
+    if not isinstance(z, Sym):
+        raise InputError(f"{plan.explained!r} does not depend on the input: nothing to explain")
+    for name in run.masked:  # what a mask took out speaks for nothing
+        values[name] = _finite(tape, values[name])
+    start, target = _seed(bk, z, question, plan)
+    with _traceable():
+        flows, rows = carried(
+            plan, values, start, ready.table.rules(), bk, question.ledger, question.keep, _no_check
+        )
+    return _closed(tape, plan, values, flows, rows, target, question)
+
+
+def _no_check(_: Any, __: str) -> None:
+    """Numbers exist when the graph runs."""
+
+
+@contextmanager
+def _traceable() -> Iterator[None]:
+    """Say of what cannot be traced that another backend can."""
+    try:
+        yield
+    except InputError as error:
+        if not isinstance(error.__cause__, TypeError):
+            raise
+        line = str(error).replace("cannot run on these inputs", "cannot be traced into a graph")
+        raise UnsupportedModelError(f"{line}: use backend='numpy'") from error
+
+
+# -- the forward part
+
+
+def _forward(plan: Plan, nodes: Sequence[Node], known: Values, bk: OnnxBackend) -> Values:
+    """Every value, symbolic where it depends on a signal."""
+    values: Values = dict(known)
+    for name in plan.signals:
+        bk.tape.taken.discard(name)
+        values[name] = bk.tape.input(name, known[name].shape, known[name].dtype)
+    _refuse_control(plan, nodes, known)
+    made = set(plan.signals)
+    for node in (*nodes, *plan.derived, *plan.nodes):
+        if node.output in made or node.op == "Pointwise":
+            continue
+        made.add(node.output)
+        if any(isinstance(values.get(name), Sym) for name in node.inputs):
+            here = at(plan, node, values, bk)
+            here = replace(here, y=None)
+            with _traceable(), blamed(node):
+                values[node.output] = emitted(bk.tape, here, np.asarray(known[node.output]))
+    return values
+
+
+def _refuse_control(plan: Plan, nodes: Sequence[Node], known: Values) -> None:
+    """A branch or a number of trips that hangs on the signal is not a graph without them."""
+    moving = set(plan.signals)
+    for node in nodes:
+        shapes = node.op in {"Shape", "Size"}
+        if not shapes and not moving.isdisjoint(node.inputs):
+            moving.add(node.output)
+    for node in plan.graph.nodes:
+        if node.op not in EXPANSIONS or node.op not in {"If", "Loop"}:
+            continue
+        decides = node.inputs[:1] if node.op == "If" else node.inputs[:2]
+        body = node.attrs.get("body")
+        ends = {n for n in moving if body and n.split("[")[0] == body.outputs[0] and "[" in n}
+        if (not moving.isdisjoint(decides)) or ends:
+            raise UnsupportedModelError(
+                f"node {node.key!r} ({node.op}): which nodes run depends on the signal, so no one "
+                "graph explains all: use backend='numpy'"
+            )
+
+
+def _finite(tape: Tape, x: Any) -> Any:
+    """X with 0 where it is infinite."""
+    if not isinstance(x, Sym):
+        return x
+    infinite = tape.node("IsInf", x, shape=x.shape, dtype=np.dtype(bool))
+    return tape.node("Where", infinite, np.zeros((), x.dtype), x, shape=x.shape, dtype=x.dtype)
+
+
+# -- where relevance starts
+
+
+def _seed(bk: OnnxBackend, z: Sym, question: Question, plan: Plan) -> tuple[Flow, str]:
+    """Relevance and multiplier at z, and the name of the input that chooses the target."""
+    tape = bk.tape
+    if question.target == ARRAY:
+        c = tape.input("seed", z.shape)
+        name = c.name
+    else:
+        count = z.shape[0] if z.ndim else 1
+        vector = all(len(v.dims or (0, 0)) == 1 for v in plan.signals.values())
+        c, name = _coefficients(tape, z, 1 if vector else count, question.seed == "contrast")
+    if question.seed != "one":
+        return Flow(c * z, c), name
+    zero = 1 - bk.step(z, True) - bk.step(-z, True)
+    return Flow(c, c * (1 - zero) / (z + zero)), name
+
+
+def _coefficients(tape: Tape, z: Sym, batch: int, contrast: bool) -> tuple[Sym, str]:
+    """One at the target; for a contrast minus the mean of the others."""
+    flat = tape.reshape(z, (batch, z.size // batch))
+    size, whole = flat.shape[1], np.dtype(np.int64)
+    asked = tape.input("target", (batch,), whole)
+    best = tape.node("ArgMax", flat, shape=(batch,), dtype=whole, axis=1, keepdims=0)
+    least = tape.node("Less", asked, np.int64(0), shape=(batch,), dtype=np.dtype(bool))
+    index = tape.node("Where", least, best, asked, shape=(batch,), dtype=whole)
+    ends = np.array([0, 1], np.float32)
+    c: Any = tape.node("OneHot", index, np.int64(size), ends, shape=(batch, size), sign=1, axis=-1)
+    if contrast:
+        c = c * (1 + 1 / (size - 1)) - 1 / (size - 1)
+    return tape.reshape(c, z.shape), asked.name
+
+
+# -- the outputs
+
+
+def _closed(
+    tape: Tape,
+    plan: Plan,
+    values: Values,
+    flows: Mapping[str, Flow],
+    rows: list[LedgerRow],
+    target: str,
+    question: Question,
+) -> Traced:
+    """The model with its outputs; what none of these needs is left out."""
+    wanted = {"output": values[plan.output], "explained": values[plan.explained]}
+    for name, flow in flows.items():
+        wanted[f"relevance:{name}"] = flow.relevance
+        if name in plan.signals and flow.multiplier is not None:
+            wanted[f"multiplier:{name}"] = flow.multiplier
+        if name in question.keep:
+            wanted[f"value:{name}"] = values[name]
+    several, outputs, fixed, infos = len(plan.signals) > 1, {}, {}, []
+    for meaning, x in wanted.items():
+        if not isinstance(x, Sym):
+            fixed[meaning] = np.asarray(x)
+            continue
+        kind, _, name = meaning.partition(":")
+        own = name in plan.signals and not several
+        outputs[meaning] = _output(tape, x, kind if own or not name else f"{kind}_{name}", infos)
+    named = [_named(tape, row, i, infos) for i, row in enumerate(rows)]
+    return Traced(_model(tape, infos), outputs, target, fixed, named)
+
+
+def _output(tape: Tape, x: Sym, name: str, infos: list[Any]) -> str:
+    """A graph output for a value."""
+    own = tape.fresh(name)
+    tape.append("Identity", (x,), (own,), {})
+    code = helper.np_dtype_to_tensor_dtype(x.dtype)
+    infos.append(helper.make_tensor_value_info(own, code, x.shape))
+    return own
+
+
+AMOUNTS = ("relevance", "to_inputs", "bias", "stabiliser", "stopped", "magnitude", "inner")
+
+
+def _named(tape: Tape, row: LedgerRow, place: int, infos: list[Any]) -> LedgerRow:
+    """The row, with names of outputs for its symbolic amounts."""
+    amounts = {k: getattr(row, k) for k in AMOUNTS}
+    named = {
+        k: _output(tape, a, f"ledger/{place}/{k}", infos) if isinstance(a, Sym) else a
+        for k, a in amounts.items()
+    }
+    return replace(row, **named)  # type: ignore[arg-type]
+
+
+def _model(tape: Tape, infos: list[Any]) -> ModelProto:
+    nodes = tidied(tape, [i.name for i in infos])
+    used = {name for node in nodes for name in node.input}
+    inputs = [
+        helper.make_tensor_value_info(x.name, helper.np_dtype_to_tensor_dtype(x.dtype), x.shape)
+        for x in tape.inputs
+    ]
+    tensors = [t for t in tape.tensors() if t.name in used]
+    graph = helper.make_graph(nodes, "explained", inputs, infos, tensors)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", tape.opset)])
+    model.ir_version = 10
+    model.producer_name = "dftlrp"
+    return model
