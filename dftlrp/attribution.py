@@ -4,24 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from dftlrp.backend import Backend, get_backend
-from dftlrp.composites import Composite, LayerTable, composite_named, layer_table
-from dftlrp.graph.canonise import prepared
-from dftlrp.graph.evaluate import Run, Values, check_finite, evaluate, run_node
-from dftlrp.graph.graph import Value
-from dftlrp.graph.plan import Plan, is_float
+from dftlrp.composites import Composite, LayerTable
+from dftlrp.forward import (
+    Inputs,
+    Pass,
+    auto_seed,
+    checked_arrays,
+    floating_dtype,
+    kept_values,
+    run_through,
+    with_batch,
+)
+from dftlrp.graph.evaluate import evaluate
+from dftlrp.graph.plan import Plan
 from dftlrp.ledger import Ledger
 from dftlrp.model import Model
+from dftlrp.onnx_backend import OnnxBackend
+from dftlrp.onnx_run import in_graph
 from dftlrp.propagate import Flow, propagate
-from dftlrp.rules import Rule, rule
+from dftlrp.rules import Rule
 from dftlrp.seeds import Index, Target, make_seed, target_indices
-from dftlrp.types import AnyArray, InputError, Real
-
-Inputs = AnyArray | Mapping[str, AnyArray]
+from dftlrp.types import Real
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,7 +115,8 @@ def attribute(
     overrides : dict, optional
         Rules by layer; see `dftlrp.composites.layer_table`.
     backend : str, optional
-        ``"numpy"`` if not given.
+        ``"numpy"`` if not given; ``"onnx"`` (``"onnx:PROVIDER:THREADS"``): one graph, run by
+        onnxruntime in float32, traced at the first call for inputs of these shapes.
     dtype : dtype, optional
         What is computed in; float64 if not given.
     ledger : bool
@@ -122,107 +131,62 @@ def attribute(
     NonFiniteError
         NaN or Inf in the input or in a layer; names it.
     """
-    bk, floats = get_backend(backend), _floating(dtype)
-    plan, values, table, _ = run_through(
-        model.plan(output, bind), model, inputs, composite, overrides, bk, floats
-    )
-    wanted = _values_of(plan, table, keep)
-    z = values[plan.explained]
-    if seed == "auto":
-        seed = auto_seed(plan, z)
-    rows = z if callable(target) else _batch(z, plan)
-    indices = None if callable(target) else target_indices(target, rows, model.labels)
-    start = make_seed(indices or target, seed, rows, model.labels)
-    start = Flow(start.relevance.reshape(z.shape), start.multiplier.reshape(z.shape))
-    flows, accounts = propagate(plan, values, start, table.rules(), bk, ledger, wanted)
-    kept = {wanted.get(k, k): (values[k], f.relevance) for k, f in flows.items()}
-    flows = {k: flows[k] for k in plan.signals}
+    bk, floats = get_backend(backend), floating_dtype(dtype)
+    question = (model, inputs, target, output, bind, seed, composite, overrides, ledger, keep)
+    if isinstance(bk, OnnxBackend):
+        found = in_graph(*question, bk, dtype)
+    else:
+        found = _computed(*question, bk, floats)
+    plan, table, wanted = found.plan, found.table, kept_values(found.plan, found.table, keep)
+    kept = {wanted.get(k, k): (found.kept[k], f.relevance) for k, f in found.flows.items()}
+    flows = {k: found.flows[k] for k in plan.signals}
     named = isinstance(inputs, Mapping)
     only = next(iter(flows.values()))
     return Attribution(
         relevance={k: f.relevance for k, f in flows.items()} if named else only.relevance,
         multiplier={k: f.multiplier for k, f in flows.items()} if named else only.multiplier,
-        output=values[plan.output],
-        explained=z,
-        seed=start.relevance,
-        seed_kind="a function of the output" if callable(target) else seed,
-        target=None if indices is None else tuple(indices),
-        ledger=accounts,
+        output=found.output,
+        explained=found.explained,
+        seed=found.seed,
+        seed_kind="a function of the output" if callable(target) else found.kind,
+        target=None if found.target is None else tuple(found.target),
+        ledger=found.ledger,
         table=table,
-        notes=_notes(plan, table, None if callable(target) else seed, composite == "auto"),
+        notes=_notes(plan, table, None if callable(target) else found.kind, composite == "auto"),
         kept=kept,
     )
 
 
-class Ready(NamedTuple):
-    """A forward pass that relevance can go back through."""
-
-    plan: Plan
-    values: Values
-    table: LayerTable
-    run: Run
-
-
-def run_through(
-    plan: Plan,
+def _computed(
     model: Model,
     inputs: Inputs,
+    target: Target,
+    output: str | None,
+    bind: Mapping[str, Any] | None,
+    seed: str,
     composite: str | Composite,
     overrides: Mapping[str, str | Rule] | None,
+    ledger: bool,
+    keep: Collection[str],
     bk: Backend,
     floats: np.dtype[Any],
-) -> Ready:
-    """Run the model, recognise its layers and give each a rule; arguments as of `attribute`."""
-    arrays = _arrays(plan, inputs, floats)
-    chosen = None if composite == "auto" else composite_named(composite)
-    overrides = {key: rule(to) for key, to in (overrides or {}).items()}
-    run = evaluate(plan, model.constants(bk, floats) | arrays, bk, floats)
-    values = run.values
-    chosen = chosen or composite_named(auto_composite(plan, values))
-    plan = prepared(plan, run, chosen.treatment, lambda n: run_node(plan, n, values, bk, floats))
-    return Ready(plan, values, layer_table(plan, chosen, overrides), run)
-
-
-def _values_of(plan: Plan, table: LayerTable, keep: Collection[str]) -> dict[str, str]:
-    """The value that each layer asked for makes, and the name it was asked by."""
-    known = {value: value for value in (plan.explained, *plan.signals)}
-    for la in table.layers:
-        last = next(n.output for n in reversed(plan.path) if n.layer == la.key)
-        known |= dict.fromkeys((la.alias, *la.names, la.key), last)
-    if unknown := sorted(set(keep) - known.keys()):
-        raise InputError(f"keep {unknown[0]!r}: no layer of that name carries relevance")
-    return {known[name]: name for name in keep}
-
-
-def auto_seed(plan: Plan, z: Real) -> str:
-    """``contrast`` for a classifier (one axis of classes, no Sigmoid), else ``logit``."""
-    classes = [n for n in z.shape[1:] if n != 1]
-    return "contrast" if len(classes) == 1 and plan.stripped != "Sigmoid" else "logit"
-
-
-def _floating(dtype: Any) -> np.dtype[Any]:
-    """The dtype to compute in."""
-    try:
-        taken = np.dtype(dtype or np.float64)
-    except TypeError:
-        taken = np.dtype(object)
-    if taken.kind != "f":
-        raise InputError(f"dtype {dtype!r}: it must be a floating one, as 'float64' or 'float32'")
-    return taken
-
-
-def _batch(z: Real, plan: Plan) -> Real:
-    """z with a batch axis, which a number and what a model of vectors gives do not have."""
-    if z.ndim == 0:
-        return z.reshape(1, 1)
-    return z[None] if all(len(v.dims or (0, 0)) == 1 for v in plan.signals.values()) else z
-
-
-def auto_composite(plan: Plan, values: Mapping[str, AnyArray]) -> str:
-    """EpsilonPlus where the model (behind its front end) reads features >= 0, else Alpha2Beta1."""
-    reads = [values[name] for name in ([plan.graph.reads] if plan.graph.reads else plan.signals)]
-    features = all(a.min(initial=0) >= 0 and a.any() for a in reads)
-    return "EpsilonPlus" if features else "EpsilonAlpha2Beta1"
+) -> Pass:
+    """The explanation by a backend that computes at once; arguments as of `attribute`."""
+    plan, values, table, _ = run_through(
+        model.plan(output, bind), model, inputs, composite, overrides, bk, floats
+    )
+    wanted = kept_values(plan, table, keep)
+    z = values[plan.explained]
+    if seed == "auto":
+        seed = auto_seed(plan, z)
+    rows = z if callable(target) else with_batch(z, plan)
+    indices = None if callable(target) else target_indices(target, rows, model.labels)
+    start = make_seed(indices or target, seed, rows, model.labels)
+    start = Flow(start.relevance.reshape(z.shape), start.multiplier.reshape(z.shape))
+    flows, accounts = propagate(plan, values, start, table.rules(), bk, ledger, wanted)
+    kept = {name: values[name] for name in flows}
+    R = start.relevance
+    return Pass(plan, table, values[plan.output], z, flows, kept, R, seed, indices, accounts)
 
 
 def predict(
@@ -235,43 +199,10 @@ def predict(
     dtype: Any = None,
 ) -> Real:
     """The model's own output, as `attribute` computes it; arguments and errors as there."""
-    bk, floats = get_backend(backend), _floating(dtype)
+    bk, floats = get_backend(backend), floating_dtype(dtype)
     plan = model.plan(output, bind)
-    given = model.constants(bk, floats) | _arrays(plan, inputs, floats)
+    given = model.constants(bk, floats) | checked_arrays(plan, inputs, floats)
     return np.asarray(evaluate(plan, given, bk, floats).values[plan.output])
-
-
-def _arrays(plan: Plan, inputs: Inputs, dtype: np.dtype[Any]) -> dict[str, AnyArray]:
-    """The signals by name, checked against the model's declared shapes."""
-    if not isinstance(inputs, Mapping):
-        if len(plan.signals) != 1:
-            raise InputError(f"the model reads {list(plan.signals)}: give a dict by input name")
-        inputs = {next(iter(plan.signals)): inputs}
-    if set(inputs) != set(plan.signals):
-        raise InputError(
-            f"inputs {sorted(inputs)} given, but the model reads {sorted(plan.signals)}"
-        )
-    return {name: _array(name, inputs[name], value, dtype) for name, value in plan.signals.items()}
-
-
-def _array(name: str, array: Any, value: Value, dtype: np.dtype[Any]) -> AnyArray:
-    given = np.asarray(array)
-    if given.dtype.kind not in "fiub":
-        raise InputError(f"input {name!r} is of type {given.dtype}: real numbers are needed")
-    fits = value.dims is None or (
-        len(value.dims) == given.ndim
-        and all(d in (None, n) for d, n in zip(value.dims, given.shape, strict=True))
-    )
-    if not fits:
-        dims = ", ".join("any" if d is None else str(d) for d in value.dims or ())
-        raise InputError(f"input {name!r} has shape {given.shape}, the model reads ({dims})")
-    if given.size == 0:
-        raise InputError(f"input {name!r} is empty (shape {given.shape})")
-    result = given.astype(dtype if is_float(value) else value.dtype)
-    if not is_float(value) and (result != given).any():
-        raise InputError(f"input {name!r} is of type {given.dtype}: {value.dtype} is needed")
-    check_finite(result, f"input {name!r}")
-    return result
 
 
 def _notes(plan: Plan, table: LayerTable, seed: str | None, auto: bool) -> tuple[str, ...]:

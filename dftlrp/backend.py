@@ -133,14 +133,21 @@ class Backend(Protocol):
 def get_backend(name: str | None = None) -> Backend:
     """The backend of that name (None: ``"numpy"``, the float64 reference).
 
+    Behind a colon come its options, as in ``"onnx:CPUExecutionProvider:2"``.
+
     Raises
     ------
     InputError
         No installed distribution offers it; a requested backend is never replaced.
     """
-    name = name or "numpy"
+    name, _, options = (name or "numpy").partition(":")
     known = entry_points(group="dftlrp.backends")
     if name not in known.names:
         raise InputError(f"unknown backend {name!r}: installed are {sorted(known.names)}")
     backend: Backend = known[name].load()
-    return backend
+    if not options:
+        return backend
+    if not hasattr(backend, "with_options"):
+        raise InputError(f"backend {name!r} takes no options, {options!r} given")
+    chosen: Backend = backend.with_options(options)
+    return chosen

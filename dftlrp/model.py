@@ -41,6 +41,7 @@ class Model:
     graph: Graph
     rate: float | None = None
     _constants: dict[tuple[str, str], Values] = field(default_factory=dict, repr=False)
+    _sessions: dict[Any, Any] = field(default_factory=dict, repr=False)  # of the onnx backend
 
     @cached_property
     def labels(self) -> tuple[str, ...]:

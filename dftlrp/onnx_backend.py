@@ -45,8 +45,12 @@ class OnnxBackend:
 
     name = "onnx"
 
-    def __init__(self, tape: Tape | None = None) -> None:
-        self.tape = tape or Tape()
+    def __init__(self, tape: Tape | None = None, options: str = "") -> None:
+        self.tape, self.options = tape or Tape(), options
+
+    def with_options(self, options: str) -> OnnxBackend:
+        """For sessions by ``PROVIDER``, ``PROVIDER:THREADS`` or ``:THREADS``."""
+        return OnnxBackend(options=options)
 
     def asarray(self, x: Any, dtype: Any = None) -> Array:
         if isinstance(x, Sym):

@@ -16,14 +16,14 @@ from typing import Any
 import numpy as np
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
-from dftlrp.types import AnyArray, UnsupportedModelError
+from dftlrp.types import AnyArray
 
 FLOAT = np.dtype(np.float32)
 STEEP = 3e38  # slope of a HardSigmoid that is a step: onnxruntime's fastest on a CPU
 Operand = Any  # Sym, array or number
 
 
-class Untraceable(TypeError, AttributeError):
+class UntraceableError(TypeError, AttributeError):
     """Something that cannot be written as nodes was asked of a symbolic array."""
 
 
@@ -94,16 +94,16 @@ class Sym:
         return NotImplemented
 
     def __array__(self, *_: Any, **__: Any) -> Any:
-        raise Untraceable("it needs numbers that only exist when the graph runs")
+        raise UntraceableError("it needs numbers that only exist when the graph runs")
 
     def __bool__(self) -> bool:
-        raise Untraceable("it needs a truth that only exists when the graph runs")
+        raise UntraceableError("it needs a truth that only exists when the graph runs")
 
     def __iter__(self) -> Any:
-        raise Untraceable("it walks through an array")
+        raise UntraceableError("it walks through an array")
 
     def __getattr__(self, name: str) -> Any:
-        raise Untraceable(f"{name!r} of an array")
+        raise UntraceableError(f"{name!r} of an array")
 
     def __getitem__(self, key: Any) -> Sym:
         """Basic slicing."""
@@ -248,7 +248,9 @@ class Tape:
         keys = [(op, texts, frozen, i) for i in range(len(outputs))]
         if not names and keys[0] in self._known:
             return tuple(self._known[k] for k in keys)
-        made = [n or self.fresh(f"{op.lower()}{len(self.nodes)}") for n in names or [""] * len(keys)]
+        made = [
+            n or self.fresh(f"{op.lower()}{len(self.nodes)}") for n in names or [""] * len(keys)
+        ]
         self.taken.update(made)
         while texts and not texts[-1]:
             texts = texts[:-1]
@@ -435,7 +437,7 @@ class Tape:
                 shape.append(1)
                 continue
             if not isinstance(k, slice) and not hasattr(k, "__index__"):
-                raise Untraceable(f"it indexes with {type(k).__name__}")
+                raise UntraceableError(f"it indexes with {type(k).__name__}")
             n = x.shape[axis]
             place = None if isinstance(k, slice) else k.__index__() % n
             begin, end, step = (k if place is None else slice(place, place + 1)).indices(n)
@@ -534,4 +536,3 @@ UFUNCS: dict[str, Any] = {
         }.items()
     },
 }  # fmt: skip
-

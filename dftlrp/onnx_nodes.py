@@ -71,7 +71,7 @@ def _verbatim(
         tape.append(node.op, inputs, spare, attrs)
         tape.waiting.update(n for n in spare if n)
         name = node.output
-    sign = _sign(node, inputs, attrs)
+    sign = _sign(node, inputs)
     return tape.known(name, wanted.shape, floats(wanted.dtype), sign, node.op, inputs)
 
 
@@ -109,36 +109,54 @@ def _plain(value: Any) -> Any:
     if isinstance(value, np.ndarray):
         from onnx import numpy_helper
 
-        return numpy_helper.from_array(
-            value.astype(FLOAT) if value.dtype.kind == "f" else value
-        )
+        return numpy_helper.from_array(value.astype(FLOAT) if value.dtype.kind == "f" else value)
     return value
 
 
-def _sign(node: Node, inputs: Syms, attrs: Mapping[str, Any]) -> int:
+def _sign(node: Node, inputs: Syms) -> int:
     """What is known of the sign of a node's output."""
     if node.op in POSITIVE:
         return 1
-    if node.op == "Mul":
-        same = len({x.name for x in inputs if isinstance(x, Sym)}) == 1 and len(inputs) == 2
-        squared = same and all(isinstance(x, Sym) for x in inputs)
-        return 1 if squared else sign_of(inputs[0]) * sign_of(inputs[1])
-    if node.op == "Clip":
-        low = inputs[1] if len(inputs) > 1 else None
-        return 1 if low is not None and sign_of(low) > 0 else sign_of(inputs[0])
-    if node.op == "Pad":
-        fill = inputs[2] if len(inputs) > 2 and inputs[2] is not None else 0.0
-        return sign_of(inputs[0]) if sign_of(fill) == sign_of(inputs[0]) or not np.any(fill) else 0
-    if node.op == "Pow":
-        even = not isinstance(inputs[1], Sym) and not np.any(np.mod(inputs[1], 2))
-        return int(even or sign_of(inputs[0]) > 0)
-    if node.op in {"Div"}:
-        return sign_of(inputs[0]) * sign_of(inputs[1])
+    if rule := SIGNS.get(node.op):
+        return rule(inputs)
     if node.op in KEEPING:
         read = inputs if node.op in ALL else inputs[1:3] if node.op == "Where" else inputs[:1]
-        signs = {sign_of(x) for x in read if x is not None}
-        return signs.pop() if len(signs) == 1 else 0
+        return _common(read)
     return 0
+
+
+def _common(xs: Syms) -> int:
+    signs = {sign_of(x) for x in xs if x is not None}
+    return signs.pop() if len(signs) == 1 else 0
+
+
+def _product(xs: Syms) -> int:
+    same = all(isinstance(x, Sym) for x in xs) and xs[0].name == xs[1].name
+    return 1 if same else sign_of(xs[0]) * sign_of(xs[1])
+
+
+def _clipped(xs: Syms) -> int:
+    low = xs[1] if len(xs) > 1 else None
+    return 1 if low is not None and sign_of(low) > 0 else int(sign_of(xs[0]) > 0)
+
+
+def _padded(xs: Syms) -> int:
+    fill = xs[2] if len(xs) > 2 and xs[2] is not None else np.zeros(())
+    return sign_of(xs[0]) if isinstance(fill, Sym) or not np.any(fill) else _common([xs[0], fill])
+
+
+def _powered(xs: Syms) -> int:
+    even = not isinstance(xs[1], Sym) and not np.any(np.mod(xs[1], 2))
+    return int(even or sign_of(xs[0]) > 0)
+
+
+SIGNS: dict[str, Callable[[Syms], int]] = {
+    "Mul": _product,
+    "Clip": _clipped,
+    "Pad": _padded,
+    "Pow": _powered,
+    "Div": lambda xs: sign_of(xs[0]) * sign_of(xs[1]),
+}
 
 
 # -- ops whose meaning changed, or that need another dtype

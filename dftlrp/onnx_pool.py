@@ -135,7 +135,8 @@ def winners(p: Pool, v: Any, x: Any) -> Any:
         if line.kernel == line.stride == 1 and line.begin == line.end == 0:
             continue
         x, masks = _masks(p, _parts(p, x, line, LOWEST))
-        picked = (q if m is None else m * q for m, q in zip(masks, _parts(p, v, line, 0.0)))
+        parts = _parts(p, v, line, 0.0)
+        picked = [q if m is None else m * q for m, q in zip(masks, parts, strict=True)]
         v = reduce(lambda a, b: a + b, picked)
     return v
 

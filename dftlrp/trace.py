@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from onnx import ModelProto, helper
 
-from dftlrp.attribution import Ready
+from dftlrp.forward import Ready
 from dftlrp.graph.evaluate import Values, at, blamed
 from dftlrp.graph.graph import Node
 from dftlrp.graph.plan import Plan
@@ -30,7 +30,7 @@ from dftlrp.propagate import Flow, carried
 from dftlrp.types import AnyArray, InputError, UnsupportedModelError
 
 OPSET = 17
-INDEX, ARRAY = "index", "array"  # kinds of target
+INDEX, ARRAY, FORWARD = "index", "array", "forward"  # kinds of target
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,7 @@ class Question:
         ``"index"``: the graph's input ``target`` holds one index per sample into its explained
         output, flattened; below zero: the largest.  ``"array"``: the input ``seed`` holds
         coefficients c in the explained output's shape, R = c z (with seed ``"one"`` R = c).
+        ``"forward"``: nothing is explained, only the outputs are given.
     keep : tuple of str
         Values on the way whose relevance is wanted, too.
     ledger : bool
@@ -99,6 +100,8 @@ def trace(ready: Ready, question: Question) -> Traced:
     z = values[plan.explained]
     if not isinstance(z, Sym):
         raise InputError(f"{plan.explained!r} does not depend on the input: nothing to explain")
+    if question.target == FORWARD:
+        return _closed(tape, plan, values, {}, [], "", question)
     for name in run.masked:  # what a mask took out speaks for nothing
         values[name] = _finite(tape, values[name])
     start, target = _seed(bk, z, question, plan)
@@ -205,8 +208,10 @@ def _coefficients(tape: Tape, z: Sym, batch: int, contrast: bool) -> tuple[Sym, 
     index = tape.node("Where", least, best, asked, shape=(batch,), dtype=whole)
     ends = np.array([0, 1], np.float32)
     c: Any = tape.node("OneHot", index, np.int64(size), ends, shape=(batch, size), sign=1, axis=-1)
-    if contrast:
-        c = c * (1 + 1 / (size - 1)) - 1 / (size - 1)
+    if contrast:  # within the last axis
+        rows = (batch, -1, z.shape[-1]) if z.ndim > 1 else (batch, 1, size)
+        one, others = tape.reshape(c, rows), max(z.shape[-1] - 1, 1)
+        c = one * (1 + 1 / others) - tape.total(one, (2,), True) * (1 / others)
     return tape.reshape(c, z.shape), asked.name
 
 
@@ -228,7 +233,7 @@ def _closed(
         wanted[f"relevance:{name}"] = flow.relevance
         if name in plan.signals and flow.multiplier is not None:
             wanted[f"multiplier:{name}"] = flow.multiplier
-        if name in question.keep:
+        if name not in plan.signals:
             wanted[f"value:{name}"] = values[name]
     several, outputs, fixed, infos = len(plan.signals) > 1, {}, {}, []
     for meaning, x in wanted.items():

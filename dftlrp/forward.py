@@ -1,0 +1,162 @@
+"""The forward pass that an explanation goes back through, and the checks of what it reads."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from dftlrp.backend import Backend
+from dftlrp.composites import Composite, LayerTable, composite_named, layer_table
+from dftlrp.graph.canonise import prepared
+from dftlrp.graph.evaluate import Run, Values, check_finite, evaluate, run_node
+from dftlrp.graph.graph import Value
+from dftlrp.graph.plan import Plan, is_float
+from dftlrp.ledger import Ledger
+from dftlrp.model import Model
+from dftlrp.propagate import Flow
+from dftlrp.rules import Rule, rule
+from dftlrp.seeds import Index
+from dftlrp.types import AnyArray, InputError, Real
+
+Inputs = AnyArray | Mapping[str, AnyArray]
+
+
+class Ready(NamedTuple):
+    """A forward pass that relevance can go back through."""
+
+    plan: Plan
+    values: Values
+    table: LayerTable
+    run: Run
+
+
+def run_through(
+    plan: Plan,
+    model: Model,
+    inputs: Inputs,
+    composite: str | Composite,
+    overrides: Mapping[str, str | Rule] | None,
+    bk: Backend,
+    floats: np.dtype[Any],
+) -> Ready:
+    """Run the model, recognise its layers and give each a rule; arguments as of `attribute`."""
+    arrays = checked_arrays(plan, inputs, floats)
+    chosen = None if composite == "auto" else composite_named(composite)
+    overrides = {key: rule(to) for key, to in (overrides or {}).items()}
+    run = evaluate(plan, model.constants(bk, floats) | arrays, bk, floats)
+    values = run.values
+    chosen = chosen or composite_named(auto_composite(plan, values))
+    plan = prepared(plan, run, chosen.treatment, lambda n: run_node(plan, n, values, bk, floats))
+    return Ready(plan, values, layer_table(plan, chosen, overrides), run)
+
+
+def auto_composite(plan: Plan, values: Mapping[str, AnyArray]) -> str:
+    """EpsilonPlus where the model (behind its front end) reads features >= 0, else Alpha2Beta1."""
+    reads = [values[name] for name in ([plan.graph.reads] if plan.graph.reads else plan.signals)]
+    features = all(a.min(initial=0) >= 0 and a.any() for a in reads)
+    return "EpsilonPlus" if features else "EpsilonAlpha2Beta1"
+
+
+def floating_dtype(dtype: Any) -> np.dtype[Any]:
+    """The dtype to compute in."""
+    try:
+        taken = np.dtype(dtype or np.float64)
+    except TypeError:
+        taken = np.dtype(object)
+    if taken.kind != "f":
+        raise InputError(f"dtype {dtype!r}: it must be a floating one, as 'float64' or 'float32'")
+    return taken
+
+
+def checked_arrays(plan: Plan, inputs: Inputs, dtype: np.dtype[Any]) -> dict[str, AnyArray]:
+    """The signals by name, checked against the model's declared shapes."""
+    if not isinstance(inputs, Mapping):
+        if len(plan.signals) != 1:
+            raise InputError(f"the model reads {list(plan.signals)}: give a dict by input name")
+        inputs = {next(iter(plan.signals)): inputs}
+    if set(inputs) != set(plan.signals):
+        raise InputError(
+            f"inputs {sorted(inputs)} given, but the model reads {sorted(plan.signals)}"
+        )
+    return {name: _array(name, inputs[name], value, dtype) for name, value in plan.signals.items()}
+
+
+def _array(name: str, array: Any, value: Value, dtype: np.dtype[Any]) -> AnyArray:
+    given = np.asarray(array)
+    if given.dtype.kind not in "fiub":
+        raise InputError(f"input {name!r} is of type {given.dtype}: real numbers are needed")
+    fits = value.dims is None or (
+        len(value.dims) == given.ndim
+        and all(d in (None, n) for d, n in zip(value.dims, given.shape, strict=True))
+    )
+    if not fits:
+        dims = ", ".join("any" if d is None else str(d) for d in value.dims or ())
+        raise InputError(f"input {name!r} has shape {given.shape}, the model reads ({dims})")
+    if given.size == 0:
+        raise InputError(f"input {name!r} is empty (shape {given.shape})")
+    result = given.astype(dtype if is_float(value) else value.dtype)
+    if not is_float(value) and (result != given).any():
+        raise InputError(f"input {name!r} is of type {given.dtype}: {value.dtype} is needed")
+    check_finite(result, f"input {name!r}")
+    return result
+
+
+class Pass(NamedTuple):
+    """What a backend gives of one question.
+
+    Attributes
+    ----------
+    plan, table
+        What was explained and by which rules.
+    output, explained : array
+        The model's own output, and the value that the seed stands at.
+    flows : dict of str to Flow
+        By signal, and by the values to keep.
+    kept : dict of str to array
+        Values of those.
+    seed : array
+        Relevance at ``explained``.
+    kind : str
+        How the seed was made.
+    target : list of tuple, or None
+        Index for each sample.
+    ledger : Ledger
+        Where the relevance of every node went.
+    """
+
+    plan: Plan
+    table: LayerTable
+    output: Real
+    explained: Real
+    flows: dict[str, Flow]
+    kept: dict[str, Real]
+    seed: Real
+    kind: str
+    target: list[Index] | None
+    ledger: Ledger
+
+
+def kept_values(plan: Plan, table: LayerTable, keep: Collection[str]) -> dict[str, str]:
+    """The value that each layer asked for makes, and the name it was asked by."""
+    known = {value: value for value in (plan.explained, *plan.signals)}
+    for la in table.layers:
+        last = next(n.output for n in reversed(plan.path) if n.layer == la.key)
+        known |= dict.fromkeys((la.alias, *la.names, la.key), last)
+    if unknown := sorted(set(keep) - known.keys()):
+        raise InputError(f"keep {unknown[0]!r}: no layer of that name carries relevance")
+    return {known[name]: name for name in keep}
+
+
+def auto_seed(plan: Plan, z: Real) -> str:
+    """``contrast`` for a classifier (one axis of classes, no Sigmoid), else ``logit``."""
+    classes = [n for n in z.shape[1:] if n != 1]
+    return "contrast" if len(classes) == 1 and plan.stripped != "Sigmoid" else "logit"
+
+
+def with_batch(z: Real, plan: Plan) -> Real:
+    """z with a batch axis, which a number and what a model of vectors gives do not have."""
+    if z.ndim == 0:
+        return z.reshape(1, 1)
+    return z[None] if all(len(v.dims or (0, 0)) == 1 for v in plan.signals.values()) else z
