@@ -36,6 +36,7 @@ class Backend(Protocol):
     """What a backend supplies.  Shapes follow NumPy and ONNX."""
 
     name: str
+    numbers: bool  # whether fast transforms of NumPy and SciPy take its arrays
 
     def asarray(self, x: Any, dtype: Any = None) -> Array:
         """Array of this backend."""

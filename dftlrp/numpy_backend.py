@@ -52,6 +52,7 @@ class NumpyBackend:
     """NumPy arrays; each primitive is one or two NumPy calls."""
 
     name = "numpy"
+    numbers = True
 
     def asarray(self, x: Any, dtype: Any = None) -> AnyArray:
         return np.asarray(x, dtype)
@@ -156,6 +157,8 @@ class NumpyBackend:
 
     def maxpool(self, v: AnyArray, x: AnyArray, g: Window) -> AnyArray:
         out = window_size(x.shape[2:], g)
+        if whole(x.shape[2:], g):
+            return np.take_along_axis(_flat(v), _first(x), 2).reshape(*v.shape[:2], *out)
         vp, winner = _padded(v, g, 0.0), _winner(x, g, out)
         y = np.zeros((*v.shape[:2], *out), v.dtype)
         for i, tap in enumerate(_taps(g, out)):
@@ -163,11 +166,29 @@ class NumpyBackend:
         return y
 
     def maxpool_T(self, r: AnyArray, x: AnyArray, g: Window) -> AnyArray:
+        if whole(x.shape[2:], g):
+            flat = np.zeros_like(_flat(x), r.dtype)
+            np.put_along_axis(flat, _first(x), _flat(r), 2)
+            return flat.reshape(x.shape)
         out, winner = r.shape[2:], _winner(x, g, r.shape[2:])
         back = np.zeros_like(_padded(x, g, 0.0), r.dtype)
         for i, tap in enumerate(_taps(g, out)):
             back[(..., *tap)] += r * (winner == i)
         return _unpadded(back, g)
+
+
+def whole(size: Shape, g: Window) -> bool:
+    """Whether there is one window, of all samples."""
+    return g.kernel == tuple(size) and not np.any(g.pads) and set(g.dilations) <= {1}
+
+
+def _flat(x: AnyArray) -> AnyArray:
+    return x.reshape(*x.shape[:2], -1)
+
+
+def _first(x: AnyArray) -> AnyArray:
+    """Place of the first of the largest in each channel."""
+    return np.asarray(np.argmax(_flat(x), axis=2, keepdims=True))
 
 
 def _winner(x: AnyArray, g: Window, out: Shape) -> AnyArray:

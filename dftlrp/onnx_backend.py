@@ -44,6 +44,7 @@ class OnnxBackend:
     """Primitives on symbolic arrays of one graph under construction."""
 
     name = "onnx"
+    numbers = False
 
     def __init__(self, tape: Tape | None = None, options: str = "") -> None:
         self.tape, self.options = tape or Tape(), options
@@ -149,13 +150,7 @@ class OnnxBackend:
 
     @_folds
     def pad(self, x: Sym, pads: tuple[tuple[int, int], ...], value: float = 0.0) -> Sym:
-        if not np.any(pads):
-            return x
-        shape = tuple(n + b + e for n, (b, e) in zip(x.shape, pads, strict=True))
-        flat = np.array([p[0] for p in pads] + [p[1] for p in pads], np.int64)
-        sign = x.sign if value == 0 or np.sign(value) == x.sign else 0
-        inputs = (x, flat) if value == 0 else (x, flat, np.asarray(value, x.dtype))
-        return self.tape.node("Pad", *inputs, shape=shape, sign=sign, dtype=x.dtype)
+        return self.tape.pad(x, pads, value)
 
     @_folds
     def concat(self, xs: tuple[Array, ...], axis: int) -> Sym:

@@ -93,6 +93,11 @@ class Sym:
             return f(self.tape, *args)
         return NotImplemented
 
+    def __array_function__(self, f: Any, _: Any, args: Any, kwargs: Any) -> Any:
+        """NumPy's functions that are no ufuncs, those that ONNX has."""
+        known = FUNCTIONS.get(f.__name__)
+        return known(self.tape, *args, **kwargs) if known else NotImplemented
+
     def __array__(self, *_: Any, **__: Any) -> Any:
         raise UntraceableError("it needs numbers that only exist when the graph runs")
 
@@ -118,6 +123,24 @@ class Sym:
         """As NumPy's."""
         given = perm[0] if len(perm) == 1 and isinstance(perm[0], tuple | list) else perm
         return self.tape.transpose(self, tuple(given or range(self.ndim)[::-1]))
+
+    def swapaxes(self, a: int, b: int) -> Sym:
+        """As NumPy's."""
+        perm = list(range(self.ndim))
+        perm[a], perm[b] = perm[b], perm[a]
+        return self.tape.transpose(self, perm)
+
+    def sum(self, axis: Any = None, keepdims: bool = False) -> Sym:
+        """As NumPy's."""
+        return self.tape.total(self, _axes(self, axis), keepdims)
+
+    def take(self, index: Any, axis: int) -> Sym:
+        """Places along an axis."""
+        places = np.asarray(index, np.int64)
+        axis %= self.ndim
+        shape = (*self.shape[:axis], *places.shape, *self.shape[axis + 1 :])
+        own = {"sign": self.sign, "dtype": self.dtype}
+        return self.tape.node("Gather", self, places, shape=shape, axis=axis, **own)
 
     def astype(self, dtype: Any, copy: bool = True) -> Sym:
         """Another dtype; floats are float32."""
@@ -456,6 +479,16 @@ class Tape:
             x = self.node("Slice", x, *ints, shape=tuple(sizes), sign=x.sign, dtype=x.dtype)
         return self.reshape(x, tuple(shape))
 
+    def pad(self, x: Sym, pads: Sequence[tuple[int, int]], value: float = 0.0) -> Sym:
+        """Constant padding, one (begin, end) pair per axis."""
+        if not np.any(pads):
+            return x
+        shape = tuple(n + b + e for n, (b, e) in zip(x.shape, pads, strict=True))
+        flat = np.array([p[0] for p in pads] + [p[1] for p in pads], np.int64)
+        sign = x.sign if value == 0 or np.sign(value) == x.sign else 0
+        inputs = (x, flat) if value == 0 else (x, flat, np.asarray(value, x.dtype))
+        return self.node("Pad", *inputs, shape=shape, sign=sign, dtype=x.dtype)
+
     def concat(self, xs: Sequence[Operand], axis: int) -> Sym:
         """Join along an axis."""
         shapes = [shape_of(x) for x in xs]
@@ -508,6 +541,97 @@ def _ufunc(op: str, sign: int = 0) -> Any:
     return call
 
 
+def _axes(x: Sym, axis: Any) -> tuple[int, ...]:
+    if axis is None:
+        return tuple(range(x.ndim))
+    return tuple(int(a) % x.ndim for a in np.atleast_1d(axis))
+
+
+def _extreme(op: str) -> Any:
+    def call(
+        tape: Tape, x: Sym, axis: Any = None, keepdims: bool = False, initial: Any = None
+    ) -> Sym:
+        axes = _axes(x, axis)
+        shape = tuple(1 if i in axes else n for i, n in enumerate(x.shape))
+        if tape.opset >= 18:
+            given: tuple[Any, ...] = (np.array(axes, np.int64),)
+            attrs = {}
+        else:
+            given, attrs = (), {"axes": list(axes)}
+        y = tape.node(op, x, *given, shape=shape, sign=x.sign, dtype=x.dtype, **attrs)
+        return y if keepdims else y.reshape(tuple(n for i, n in enumerate(shape) if i not in axes))
+
+    return call
+
+
+def _where(tape: Tape, condition: Any, a: Any, b: Any) -> Sym:
+    own = next((x.dtype for x in (a, b) if isinstance(x, Sym)), FLOAT)
+    shape = np.broadcast_shapes(*map(shape_of, (condition, a, b)))
+    sign = sign_of(a) if sign_of(a) == sign_of(b) else 0
+    a, b = (x if isinstance(x, Sym) else np.asarray(x, own) for x in (a, b))
+    return tape.node("Where", condition, a, b, shape=shape, sign=sign, dtype=own)
+
+
+def _is_infinite(tape: Tape, x: Sym) -> Sym:
+    truth = {"shape": x.shape, "dtype": np.dtype(bool)}
+    return tape.node("IsInf", x, detect_positive=0, **truth)
+
+
+def _is_finite(tape: Tape, x: Sym) -> Sym:
+    truth = {"shape": x.shape, "dtype": np.dtype(bool)}
+    wrong = tape.node("Or", tape.node("IsInf", x, **truth), tape.node("IsNaN", x, **truth), **truth)
+    return tape.node("Not", wrong, **truth)
+
+
+def _einsum(tape: Tape, equation: str, *xs: Any, **_: Any) -> Sym:
+    left, out = equation.split("->")
+    sizes: dict[str, int] = {}
+    for term, x in zip(left.split(","), xs, strict=True):
+        for c, n in zip(term, shape_of(x), strict=True):
+            sizes[c] = max(n, sizes.get(c, 1))
+    sign = math.prod(map(sign_of, xs))
+    shape = tuple(sizes[c] for c in out)
+    return tape.node("Einsum", *xs, shape=shape, sign=sign, equation=equation)
+
+
+def _stack(tape: Tape, xs: Sequence[Any], axis: int = 0) -> Sym:
+    axis %= len(shape_of(xs[0])) + 1
+    thick = (*shape_of(xs[0])[:axis], 1, *shape_of(xs[0])[axis:])
+    return tape.concat([x.reshape(thick) for x in xs], axis)
+
+
+def _cumsum(tape: Tape, x: Sym, axis: int, dtype: Any = None) -> Sym:
+    return tape.node("CumSum", x, np.int64(axis), shape=x.shape, sign=x.sign, dtype=x.dtype)
+
+
+def _flip(_: Tape, x: Sym, axis: int) -> Sym:
+    return x[(slice(None),) * (axis % x.ndim) + (slice(None, None, -1),)]
+
+
+def _moveaxis(tape: Tape, x: Sym, source: int, target: int) -> Sym:
+    order = [i for i in range(x.ndim) if i != source % x.ndim]
+    order.insert(target % x.ndim, source % x.ndim)
+    return tape.transpose(x, order)
+
+
+def _clip(tape: Tape, x: Sym, low: Any, high: Any) -> Sym:
+    sign = int(x.sign > 0 or np.asarray(low) >= 0)
+    return tape.node("Clip", x, np.asarray(low, x.dtype), np.asarray(high, x.dtype),
+                     shape=x.shape, sign=sign, dtype=x.dtype)  # fmt: skip
+
+
+FUNCTIONS: dict[str, Any] = {
+    "where": _where, "isneginf": _is_infinite, "einsum": _einsum, "stack": _stack,
+    "max": _extreme("ReduceMax"), "amax": _extreme("ReduceMax"), "min": _extreme("ReduceMin"),
+    "amin": _extreme("ReduceMin"),
+    "sum": lambda _, x, axis=None, keepdims=False: x.sum(axis, keepdims),
+    "concatenate": lambda t, xs, axis=0: t.concat(xs, axis),
+    "cumsum": _cumsum, "flip": _flip, "moveaxis": _moveaxis, "clip": _clip,
+    "full_like": lambda _, x, value: np.full(x.shape, value, x.dtype),
+    "zeros_like": lambda _, x: np.zeros(x.shape, x.dtype),
+    "ones_like": lambda _, x, dtype=None: np.ones(x.shape, dtype or x.dtype),
+    "pad": lambda t, x, pads, constant_values=0.0: t.pad(x, pads, constant_values),
+}  # fmt: skip
 UFUNCS: dict[str, Any] = {
     "add": lambda t, a, b: b + a if isinstance(b, Sym) else a + b,
     "subtract": lambda t, a, b: t.sub(a, b),
@@ -527,6 +651,7 @@ UFUNCS: dict[str, Any] = {
     **{n: _ufunc(n.capitalize()) for n in ("sin", "cos", "tan", "sinh", "cosh")},
     "arcsin": _ufunc("Asin"), "arccos": _ufunc("Acos"), "arctan": _ufunc("Atan"),
     "arcsinh": _ufunc("Asinh"), "arccosh": _ufunc("Acosh"), "arctanh": _ufunc("Atanh"),
+    "isfinite": _is_finite, "clip": _clip,
     "maximum": _ufunc("Max"), "minimum": _ufunc("Min"),
     **{
         name: lambda t, a, b, op=op: t.compare(op, a, b)

@@ -21,7 +21,7 @@ from dftlrp.ops.inner import OWN
 from dftlrp.types import AnyArray, UnsupportedModelError
 
 Syms = list[Any]
-EVALUATED = {*OWN, "QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear"}
+EVALUATED = {*OWN, "STFT", "DFT", "QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear"}
 POSITIVE = {
     "Relu", "Sigmoid", "HardSigmoid", "Softmax", "Abs", "Exp", "Sqrt", "Softplus", "ReduceL1",
     "ReduceL2", "ReduceSumSquare", "OneHot", "Hardmax", "Shape", "LpPool", "GlobalLpPool",
@@ -46,7 +46,7 @@ def emitted(tape: Tape, at: At, wanted: AnyArray) -> Any:
         The node cannot be written in the graph's operator set.
     """
     node = at.node
-    if node.op in EVALUATED:
+    if node.op in EVALUATED or (node.op == "MatMul" and len(at.args) > 2):
         from dftlrp.ops import OPS
 
         return OPS[node.op].evaluate(at)

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dftlrp.backend import Window
+from dftlrp.numpy_backend import whole
 from dftlrp.onnx_graph import Sym, Tape
 
 LOWEST = -3.0e38  # of padding, instead of -inf, which has no difference
@@ -129,8 +130,21 @@ def _joined(p: Pool, parts: list[Any], line: Line) -> Any:
     return p.pad(whole, tuple((0, missing) if i == a else (0, 0) for i in range(whole.ndim)))
 
 
+def _chosen(p: Pool, x: Any) -> Any:
+    """1 at the first of the largest of each channel, flattened."""
+    flat = x.reshape((*x.shape[:2], -1))
+    size, whole = flat.shape[2], np.dtype(np.int64)
+    best = p.tape.node("ArgMax", flat, shape=flat.shape[:2], dtype=whole, axis=2, keepdims=0)
+    ends = np.array([0, 1], np.float32)
+    return p.tape.node("OneHot", best, np.int64(size), ends, shape=flat.shape, sign=1, axis=-1)
+
+
 def winners(p: Pool, v: Any, x: Any) -> Any:
     """``v`` at the winner of each window of x."""
+    if isinstance(x, Sym) and whole(x.shape[2:], p.g):
+        ones = (1,) * (x.ndim - 2)
+        picked = (_chosen(p, x) * v.reshape((*v.shape[:2], -1))).sum(axis=2)
+        return picked.reshape((*v.shape[:2], *ones))
     for line in _lines(p.g, x.shape[2:]):
         if line.kernel == line.stride == 1 and line.begin == line.end == 0:
             continue
@@ -143,6 +157,8 @@ def winners(p: Pool, v: Any, x: Any) -> Any:
 
 def winners_T(p: Pool, r: Any, x: Any) -> Any:
     """R of each window to its winner."""
+    if isinstance(x, Sym) and whole(x.shape[2:], p.g):
+        return (_chosen(p, x) * r.reshape((*x.shape[:2], 1))).reshape(x.shape)
     steps = []
     for line in _lines(p.g, x.shape[2:]):
         if line.kernel == line.stride == 1 and line.begin == line.end == 0:

@@ -69,10 +69,10 @@ def einsum(at: At) -> Affine:
     narrow = tuple(n if c in back_letters else 1 for c, n in zip(own, index.shape, strict=True))
 
     def linear(w: Array, v: Array) -> Array:
-        return np.asarray(np.einsum(f"{own},{w_letters}->{out}", bk.take(v, index), w))
+        return np.einsum(f"{own},{w_letters}->{out}", bk.take(v, index), w)
 
     def transpose(w: Array, r: Array) -> Array:
-        g = np.asarray(np.einsum(f"{out},{w_letters}->{back_letters}", r, w))
+        g = np.einsum(f"{out},{w_letters}->{back_letters}", r, w)
         shape = tuple(n for c, n in zip(own, index.shape, strict=True) if c in back_letters)
         g = bk.reshape(bk.sum_to(g, np.empty(shape)), narrow)
         return bk.take_T(bk.expand(g, index.shape), index, x)
@@ -80,5 +80,5 @@ def einsum(at: At) -> Affine:
     return Affine(
         lambda ws, xs: linear(ws[0], xs[0]),
         lambda ws, r: (transpose(ws[0], r),),
-        (np.asarray(weight, x.dtype),),
+        (bk.asarray(weight, x.dtype),),
     )

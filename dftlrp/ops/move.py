@@ -274,7 +274,7 @@ def _where(at: At) -> Array:
 def where(at: At) -> Route:
     """Each element from one of two inputs; the condition is fixed."""
     bk, xs = at.bk, at.inputs
-    chosen = np.asarray(at.args[0]).astype(xs[0].dtype)
+    chosen = bk.asarray(at.args[0], xs[0].dtype)
     masks = tuple(chosen if i == 1 else 1 - chosen for i in at.live)
     shape = np.broadcast_shapes(*(a.shape for a in at.args if a is not None))
 

@@ -164,13 +164,13 @@ def mean_variance_normalization(at: At) -> Affine:
     std = _deviation(at, axes, 0.0)
     count = at.x.size // max(std.size, 1)
     return normaliser(
-        at, c, std + 1e-9, lambda: _gradient(at, c(at.x) / (_nonzero(std) * count), std)
+        at, c, std + 1e-9, lambda: _gradient(at, c(at.x) / (_nonzero(at, std) * count), std)
     )
 
 
-def _nonzero(size: Array) -> Array:
+def _nonzero(at: At, size: Array) -> Array:
     """1 where a size is zero."""
-    return size + (size == 0)
+    return size + (1 - at.bk.step(size, strict=True))
 
 
 @affine("LpNormalization")
@@ -178,9 +178,9 @@ def lp_normalization(at: At) -> Affine:
     """``x / (sum |x|^p)^(1/p)`` along an axis, p 1 or 2; zeros stay zeros."""
     x, bk, axes = at.x, at.bk, at.axes(at.attr("axis", -1))
     if at.attr("p", 2) == 1:
-        size = _nonzero(bk.sum(abs(x), axes, True))
+        size = _nonzero(at, bk.sum(abs(x), axes, True))
         return normaliser(at, None, size, lambda: _gradient(at, np.sign(x), size))
-    size = _nonzero(bk.sqrt(bk.sum(x * x, axes, True)))
+    size = _nonzero(at, bk.sqrt(bk.sum(x * x, axes, True)))
     return normaliser(at, None, size, lambda: _gradient(at, x / size, size))
 
 

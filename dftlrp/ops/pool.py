@@ -98,7 +98,7 @@ def _norm_pool(at: At, g: Window) -> Affine:
     taps = np.ones((channels, 1, *g.kernel), x.dtype)
     own = np.sign(x) * abs(x) ** (p - 1)
     total = bk.conv(own * x, taps, g) ** (1 / p)
-    scale = (total + (total == 0)) ** (1 - p)
+    scale = (total + (1 - bk.step(total, strict=True))) ** (1 - p)
     return Affine(
         lambda ws, xs: scale * bk.conv(ws[0] * xs[0], taps, g),
         lambda ws, r: (ws[0] * bk.conv_T(scale * r, taps, g, size),),

@@ -75,7 +75,7 @@ def _carried(slope: Array, at: At, y: Array) -> Route:
     """R unchanged; the tangent is a diagonal through y."""
 
     def tangent() -> Affine:
-        full = slope * np.ones_like(at.x, dtype=np.float64)
+        full = slope * at.bk.ones_like(at.x)
         return diagonal(full, y - full * at.x)
 
     return Route(lambda r: (r,), tangent, homogeneous=False)
@@ -86,7 +86,7 @@ def quantize_linear(at: At) -> Route:
     """``round(x / scale) + zero``."""
     low, high = _limits(_quantised_dtype(at))
     y = _scaled(at)
-    inside = (y >= low) & (y <= high)
+    inside = at.bk.step(y - low, strict=False) * at.bk.step(high - y, strict=False)
     return _carried(inside / _spread(at.args[1], at), at, at.y)
 
 

@@ -5,11 +5,13 @@ A norm is a sum, too: of x * (x / y) with x / y frozen.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from dftlrp.backend import Window
 from dftlrp.linear import Affine, Array, Route, move
 from dftlrp.ops.registry import At, affine, final, route
 from dftlrp.ops.softmax import softmax_of
@@ -30,7 +32,7 @@ def weighted_sum(
     return Affine(
         lambda ws, xs: bk.sum(ws[0] * xs[0], axes, keep),
         lambda ws, r: (ws[0] * back(r),),
-        (np.asarray(weight, x.dtype),),
+        (bk.asarray(weight, x.dtype),),
         bias,
     )
 
@@ -109,7 +111,7 @@ def reduce_l1(at: At) -> Affine:
 def reduce_l2(at: At) -> Affine:
     """``sum x (x / y)``: its own tangent, too."""
     y = _spread(at, at.bk.sqrt(_sum(at, at.x).apply(at.x)))
-    return _sum(at, at.x / (y + (y == 0)))
+    return _sum(at, at.x / (y + (1 - at.bk.step(y, strict=True))))
 
 
 @affine("ReduceSumSquare", evaluate=_numpy(_square))
@@ -168,14 +170,24 @@ def reduce_log_sum_exp(at: At) -> Route:
 def _extremum(at: At, sign: int) -> Route:
     """To the first of the largest (sign 1) or smallest (sign -1) over the axes."""
     x, bk, axes = at.x, at.bk, reduced_axes(at)
-    kept = tuple(i for i in range(x.ndim) if i not in axes)
-    order = np.arange(x.size).reshape(x.shape).transpose(*kept, *axes)
-    order = order.reshape(*(x.shape[i] for i in kept), -1)
-    best = np.argmax(sign * x.ravel()[order], axis=-1, keepdims=True)
-    index = np.take_along_axis(order, best, -1)[..., 0]
-    if _keep(at):
-        index = np.expand_dims(index, axes)
-    return move(lambda v: bk.take(v, index), lambda r: (bk.take_T(r, index, x),))
+    order = (*(i for i in range(x.ndim) if i not in axes), *axes)
+    back = tuple(int(i) for i in np.argsort(order))
+    moved = tuple(x.shape[i] for i in order)
+    count = math.prod(x.shape[a] for a in axes)
+    g = Window((count,), (1,), (1,), ((0, 0),))
+
+    def rows(v: Array) -> Array:
+        return bk.reshape(bk.transpose(v, order), (1, x.size // count, count))
+
+    def pick(v: Array) -> Array:
+        return bk.reshape(bk.maxpool(rows(v), compared, g), at.y.shape)
+
+    def put(r: Array) -> Array:
+        spread = bk.maxpool_T(bk.reshape(r, (1, x.size // count, 1)), compared, g)
+        return bk.transpose(bk.reshape(spread, moved), back)
+
+    compared = rows(sign * x)
+    return move(pick, lambda r: (put(r),))
 
 
 def _bounded(f: Callable[..., Array], sign: int) -> Callable[[At], Array]:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from dftlrp.backend import Backend
 from dftlrp.linear import Affine, Array, Route
 from dftlrp.ops.move import by_index
 from dftlrp.ops.registry import At, affine
@@ -185,10 +186,11 @@ def _matrix(at: At, a: Axis) -> Any:
     return csr_array((weights.ravel().astype(at.x.dtype), place), shape=(a.m, a.n))
 
 
-def along(matrix: Any, v: AnyArray, axis: int) -> AnyArray:
+def along(bk: Backend, matrix: Any, v: Array, axis: int) -> Array:
     """A sparse matrix times v along an axis."""
     moved = np.moveaxis(v, axis, 0)
-    y = matrix @ moved.reshape(moved.shape[0], -1)
+    flat = moved.reshape(moved.shape[0], -1)
+    y = matrix @ flat if bk.numbers else bk.matmul(matrix.toarray(), flat)
     return np.moveaxis(y.reshape(-1, *moved.shape[1:]), 0, axis)
 
 
@@ -199,12 +201,12 @@ def _interpolated(at: At) -> Affine:
 
     def linear(v: Array) -> Array:
         for i, matrix in matrices.items():
-            v = along(matrix, v, i)
+            v = along(at.bk, matrix, v, i)
         return v
 
     def transpose(r: Array) -> Array:
         for i, matrix in matrices.items():
-            r = along(matrix.T, r, i)
+            r = along(at.bk, matrix.T, r, i)
         return r
 
     constant = at.attr("extrapolation_value", 0.0) * _written(at, found)

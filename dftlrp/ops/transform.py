@@ -8,13 +8,17 @@ pair of reals on the last axis, and the transpose is that of the real map.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 
+from dftlrp.backend import Window
 from dftlrp.linear import Affine, Array
+from dftlrp.numpy_backend import BACKEND as NUMPY
 from dftlrp.ops.registry import At, affine
 from dftlrp.spectral.frames import Analysis
+from dftlrp.types import AnyArray
 
 
 def _split(Y: Array) -> Array:
@@ -107,6 +111,26 @@ def _real_framed(at: At, hop: int, taps: Array) -> Affine:
     )
 
 
+def _by_products(at: At, hop: int, taps: Array) -> Affine:
+    """The usual form where no fast transform takes the arrays: a convolution with windowed waves."""
+    bk, n = at.bk, len(taps)
+    waves = np.exp(-2j * np.pi * np.outer(np.arange(n // 2 + 1), np.arange(n)) / n) * taps
+    w = np.stack([waves.real, waves.imag], 1).reshape(-1, 1, n)
+    g = Window((n,), (hop,), (1,), ((0, 0),))
+    batch, length = at.x.shape[:2]
+    frames = (length - n) // hop + 1
+
+    def linear(v: Array) -> Array:
+        y = bk.transpose(bk.conv(bk.reshape(v, (batch, 1, length)), w, g), (0, 2, 1))
+        return bk.reshape(y, (batch, frames, n // 2 + 1, 2))
+
+    def transpose(r: Array) -> Array:
+        rows = bk.transpose(bk.reshape(r, (batch, frames, len(w))), (0, 2, 1))
+        return bk.reshape(bk.conv_T(rows, w, g, (length,)), at.x.shape)
+
+    return Affine(lambda _, xs: linear(xs[0]), lambda _, r: (transpose(r),))
+
+
 @affine("STFT", weighted=False)
 def stft(at: At) -> Affine:
     """Frames times window, then DFT: (batch, n, 1 or 2) to (batch, T, K, 2)."""
@@ -115,7 +139,9 @@ def stft(at: At) -> Affine:
     taps = np.ones(n_fft, at.x.dtype) if window is None else window
     step = int(np.ravel(hop)[0])
     usual = at.x.shape[-1] == 1 and at.attr("onesided", 1)
-    return _real_framed(at, step, taps) if usual else _framed(at, step, taps)
+    if not usual:
+        return _framed(at, step, taps)
+    return (_real_framed if at.bk.numbers else _by_products)(at, step, taps)
 
 
 def _fourier(at: At) -> Fourier:
@@ -134,6 +160,8 @@ def _fourier(at: At) -> Fourier:
 def dft(at: At) -> Affine:
     """DFT along one axis: (..., n, ..., 1 or 2) to (..., K, ..., 2)."""
     f = _fourier(at)
+    if not at.bk.numbers:
+        return _by_matrix(at, f)
     if f.inverse and f.onesided:
         return _real_inverse(at, f.n, f.axis)
     size = at.x.shape[f.axis]
@@ -158,3 +186,26 @@ def _real_inverse(at: At, n: int, axis: int) -> Affine:
         lambda _, xs: fft.irfft(_complex(xs[0]), n, axis=axis)[..., None],
         lambda _, r: (_parts(_fitted(weight * fft.rfft(r[..., 0], axis=axis), size, axis), at.x),),
     )
+
+
+def _by_matrix(at: At, f: Fourier) -> Affine:
+    """The same as one matrix of (re, im) pairs, where no fast transform takes the arrays."""
+    bk, x = at.bk, at.x
+    size, parts = x.shape[f.axis], x.shape[-1]
+    units = np.eye(size * parts).reshape(size * parts, size, parts)
+    inner = replace(at, bk=NUMPY, args=(units, *at.args[1:]), y=None)
+    inner = replace(inner, node=replace(at.node, attrs={**at.node.attrs, "axis": 1}))
+    inner = replace(inner, args=(units, at.arg(1)))
+    images = dft(inner).apply(units)
+    out = images.shape[1:]
+    W = images.reshape(size * parts, -1)
+    axes = [i for i in range(x.ndim - 1) if i != f.axis]
+    order = (*axes, f.axis, x.ndim - 1)
+    back = tuple(int(i) for i in np.argsort(order))
+    lead = tuple(x.shape[i] for i in axes)
+
+    def times(v: Array, M: AnyArray, shape: tuple[int, ...]) -> Array:
+        flat = bk.reshape(bk.transpose(v, order), (math.prod(lead), len(M)))
+        return bk.transpose(bk.reshape(bk.matmul(flat, M), (*lead, *shape)), back)
+
+    return Affine(lambda _, xs: times(xs[0], W, out), lambda _, r: (times(r, W.T, (size, parts)),))
