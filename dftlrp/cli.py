@@ -15,6 +15,9 @@ from dftlrp.shipped import MODELS, embedded
 from dftlrp.types import DftlrpError, InputError
 
 DESCRIPTION = "Why this output?  Relevance of ONNX models for sound and other signals."
+EXPORT = """Write a model and its explanation as one ONNX file, which runs with plain onnxruntime:
+it reads the model's input and a target, and gives the output and the relevance.  Its metadata
+entry "dftlrp" says what each output means."""
 EXPLAIN = """Explain one output of a model for one recording, and write report.html, figure.png,
 explanation.npz, tables (CSV) and the sounds.  Without MODEL and CLIP the embedded digit classifier
 explains the embedded clip; with CLIP alone it explains that one.  --model names another one."""
@@ -92,7 +95,54 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     p.add_argument("--backend", help="default: numpy, the float64 reference")
     _inspect_parser(commands)
+    _export_parser(commands)
     return parser
+
+
+def _export_parser(commands: Any) -> None:
+    p = commands.add_parser("export", help="model and explanation as one file", description=EXPORT)
+    p.set_defaults(run=_export)
+    p.add_argument("model", metavar="MODEL.onnx", help="an ONNX file, or an embedded model's name")
+    p.add_argument("-o", "--out", required=True, metavar="EXPLAINED.onnx", help="file to write")
+    p.add_argument("--composite", default="auto", help="preset of rules; default: auto")
+    p.add_argument("--batch", type=int, default=1, help="samples at a time; default: %(default)s")
+    p.add_argument(
+        "--domains", nargs="+", default=["time"], metavar="DOMAIN",
+        help="any of time, frequency, time-frequency; default: time",
+    )  # fmt: skip
+    p.add_argument("--seed-kind", default="auto", help="auto, logit, contrast or one")
+    p.add_argument("--output", metavar="NAME", help="which output of the model")
+    for option, form in (("--rule", "LAYER=RULE"), ("--bind", "NAME=VALUE")):
+        p.add_argument(option, action="append", default=[], metavar=form, help="as in explain")
+    p.add_argument(
+        "--shape", action="append", default=[], metavar="NAME=1,2,3", help="as in inspect"
+    )
+    p.add_argument("--frontend", metavar="FILE.toml", help="as in explain")
+
+
+def _export(args: argparse.Namespace) -> int:
+    from dftlrp.api import behind_front_end
+    from dftlrp.export import export
+    from dftlrp.model import load
+
+    model = load(embedded(args.model) if args.model in MODELS else args.model)
+    traced = export(
+        behind_front_end(model, args.frontend),
+        args.out,
+        composite=args.composite,
+        overrides=_pairs(args.rule, "--rule"),
+        seed=args.seed_kind,
+        output=args.output,
+        bind=_bindings(args.bind),
+        batch=args.batch,
+        shapes={name: _dims(text) for name, text in _pairs(args.shape, "--shape").items()},
+        domains=[d for chunk in args.domains for d in chunk.split(",") if d],
+    )
+    for info in (*traced.model.graph.input, *traced.model.graph.output):
+        shape = [d.dim_value for d in info.type.tensor_type.shape.dim]
+        print(f"  {info.name:26} {shape}")
+    print(f"  {args.out}")
+    return 0
 
 
 def _inspect_parser(commands: Any) -> None:

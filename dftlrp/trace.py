@@ -8,7 +8,7 @@ stays a number and folds.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -30,6 +30,7 @@ from dftlrp.propagate import Flow, carried
 from dftlrp.types import AnyArray, InputError, UnsupportedModelError
 
 OPSET = 17
+Views = Callable[[OnnxBackend, Plan, Values, Mapping[str, Flow]], dict[str, Any]]
 INDEX, ARRAY, FORWARD = "index", "array", "forward"  # kinds of target
 
 
@@ -84,8 +85,10 @@ class Traced:
     rows: list[LedgerRow]
 
 
-def trace(ready: Ready, question: Question) -> Traced:
+def trace(ready: Ready, question: Question, views: Views | None = None) -> Traced:
     """One graph for the model and its explanation, at the shapes of the sample that ran.
+
+    ``views`` makes further outputs of values and relevance, by their names.
 
     Raises
     ------
@@ -101,7 +104,7 @@ def trace(ready: Ready, question: Question) -> Traced:
     if not isinstance(z, Sym):
         raise InputError(f"{plan.explained!r} does not depend on the input: nothing to explain")
     if question.target == FORWARD:
-        return _closed(tape, plan, values, {}, [], "", question)
+        return _closed(tape, plan, values, {}, [], "", {})
     for name in run.masked:  # what a mask took out speaks for nothing
         values[name] = _finite(tape, values[name])
     start, target = _seed(bk, z, question, plan)
@@ -109,7 +112,8 @@ def trace(ready: Ready, question: Question) -> Traced:
         flows, rows = carried(
             plan, values, start, ready.table.rules(), bk, question.ledger, question.keep, _no_check
         )
-    return _closed(tape, plan, values, flows, rows, target, question)
+        more = views(bk, plan, values, flows) if views else {}
+    return _closed(tape, plan, values, flows, rows, target, more)
 
 
 def _no_check(_: Any, __: str) -> None:
@@ -225,7 +229,7 @@ def _closed(
     flows: Mapping[str, Flow],
     rows: list[LedgerRow],
     target: str,
-    question: Question,
+    more: Mapping[str, Any],
 ) -> Traced:
     """The model with its outputs; what none of these needs is left out."""
     wanted = {"output": values[plan.output], "explained": values[plan.explained]}
@@ -235,6 +239,7 @@ def _closed(
             wanted[f"multiplier:{name}"] = flow.multiplier
         if name not in plan.signals:
             wanted[f"value:{name}"] = values[name]
+    wanted |= more
     several, outputs, fixed, infos = len(plan.signals) > 1, {}, {}, []
     for meaning, x in wanted.items():
         if not isinstance(x, Sym):

@@ -112,7 +112,7 @@ def _real_framed(at: At, hop: int, taps: Array) -> Affine:
 
 
 def _by_products(at: At, hop: int, taps: Array) -> Affine:
-    """The usual form where no fast transform takes the arrays: a convolution with windowed waves."""
+    """The usual form as a convolution with windowed waves, where no FFT takes the arrays."""
     bk, n = at.bk, len(taps)
     waves = np.exp(-2j * np.pi * np.outer(np.arange(n // 2 + 1), np.arange(n)) / n) * taps
     w = np.stack([waves.real, waves.imag], 1).reshape(-1, 1, n)

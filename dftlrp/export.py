@@ -1,0 +1,270 @@
+"""`export`: model and explanation as one ONNX file that needs nothing of dftlrp to run.
+
+Inspection layers stand in the graph as matrix products.  The DFT of N = N1 N2 samples is two small
+ones with twiddles in between (Cooley and Tukey): with n = N2 n1 + n2 and k = k1 + N1 k2,
+
+    Y_k = sum_n2 e^(-2 pi i n2 k2 / N2) e^(-2 pi i n2 k1 / N) sum_n1 e^(-2 pi i n1 k1 / N1) x_n
+
+An STFT is a convolution with windowed waves.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from onnx import checker, helper
+
+from dftlrp.backend import Backend, Window, get_backend
+from dftlrp.composites import Composite
+from dftlrp.forward import Ready, auto_seed, run_through
+from dftlrp.graph.evaluate import Values
+from dftlrp.graph.plan import Plan, is_float
+from dftlrp.linear import Array
+from dftlrp.model import Model
+from dftlrp.propagate import Flow
+from dftlrp.rules import Rule
+from dftlrp.seeds import SEEDS
+from dftlrp.spectral import Stft, stft_for
+from dftlrp.spectral.domains import bin_weights
+from dftlrp.trace import Question, Traced, trace
+from dftlrp.types import AnyArray, InputError
+
+TIME, FREQUENCY, TILES = DOMAINS = ("time", "frequency", "time-frequency")
+MOST_TAPS = 4096  # side of a DFT's matrices, at most
+
+
+class Pair(NamedTuple):
+    """Real and imaginary part."""
+
+    real: Array
+    imag: Array
+
+
+def export(
+    model: Model,
+    path: str | os.PathLike[str],
+    *,
+    composite: str | Composite = "auto",
+    overrides: Mapping[str, str | Rule] | None = None,
+    seed: str = "auto",
+    output: str | None = None,
+    bind: Mapping[str, Any] | None = None,
+    batch: int = 1,
+    shapes: Mapping[str, Sequence[int]] | None = None,
+    domains: Sequence[str] = (TIME,),
+) -> Traced:
+    """Write a model and its explanation as one ONNX file.
+
+    The file reads the model's signals (float32) and ``target``: for each sample an index into its
+    explained output, flattened; -1: the largest.  It gives ``output``, ``explained``, ``relevance``
+    and, where known, ``multiplier`` (of several signals with ``_NAME``), and for each further
+    domain ``relevance_frequency`` (batch, ..., K) and ``relevance_time_frequency``
+    (batch, ..., K, T).  Its metadata entry ``dftlrp`` (JSON) says what each means.
+
+    Parameters
+    ----------
+    composite, overrides, seed, output, bind
+        As of `dftlrp.attribute`; seed ``"logit"``, ``"contrast"`` or ``"one"``.
+    batch : int
+        Number of samples that it explains at a time.
+    shapes : dict, optional
+        Shapes of inputs, where the file leaves other axes than the batch open.
+    domains : list of str
+        ``"time"`` (always there), ``"frequency"``, ``"time-frequency"``.
+
+    Raises
+    ------
+    InputError
+        Open shapes, unknown domains, rules without a multiplier where a domain needs it.
+    UnsupportedModelError
+        A node that cannot be written as ONNX nodes.
+    """
+    if wrong := [d for d in domains if d not in DOMAINS]:
+        raise InputError(f"domain {wrong[0]!r}: a file can hold {', '.join(DOMAINS)}")
+    plan = model.plan(output, bind)
+    sample = _sample(plan, batch, shapes or {})
+    ready = run_through(plan, model, sample, composite, overrides, get_backend(),
+                        np.dtype(np.float64))  # fmt: skip
+    kind = auto_seed(ready.plan, ready.values[ready.plan.explained]) if seed == "auto" else seed
+    if kind not in SEEDS:
+        raise InputError(f"seed {seed!r}: a file can hold {', '.join(SEEDS)}")
+    views = _Views(model.rate or 1.0, tuple(domains))
+    traced = trace(ready, Question(kind), views)
+    _describe(traced, model, ready, kind)
+    checker.check_model(traced.model, full_check=True)
+    _write(Path(path), traced.model.SerializeToString())
+    return traced
+
+
+def _write(path: Path, contents: bytes) -> None:
+    """Write all of it or nothing."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        part.write_bytes(contents)
+        part.replace(path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise InputError(f"{path}: cannot be written: {error.strerror}") from None
+
+
+def _sample(plan: Plan, batch: int, shapes: Mapping[str, Sequence[int]]) -> dict[str, AnyArray]:
+    """Noise in the shapes that the file is to read."""
+    if batch < 1:
+        raise InputError(f"batch {batch}: at least one sample is needed")
+    if unknown := sorted(set(shapes) - set(plan.signals)):
+        raise InputError(f"shape of {unknown[0]!r}: the model reads {list(plan.signals)}")
+    rng, sample = np.random.default_rng(0), {}
+    for name, value in plan.signals.items():
+        dims = list(value.dims or ())
+        if len(dims) > 1:
+            dims[0] = dims[0] or batch
+        shape = tuple(shapes.get(name, ())) or tuple(dims)
+        if not shape or None in shape:
+            raise InputError(
+                f"input {name!r} has the open shape {value.dims}: give it, as --shape {name}=1,2,3"
+            )
+        noise = 0.1 * rng.standard_normal(shape) if is_float(value) else rng.integers(0, 2, shape)
+        sample[name] = noise
+    return sample
+
+
+# -- inspection layers in the graph
+
+
+class _Views(NamedTuple):
+    """What is added to a graph: relevance in other domains, from signal and multiplier."""
+
+    rate: float
+    domains: tuple[str, ...]
+
+    def __call__(
+        self, bk: Backend, plan: Plan, values: Values, flows: Mapping[str, Flow]
+    ) -> dict[str, Array]:
+        wanted = [d for d in self.domains if d != TIME]
+        if not wanted:
+            return {}
+        if len(plan.signals) != 1:
+            raise InputError(f"the model reads {list(plan.signals)}: only one has other domains")
+        name = next(iter(plan.signals))
+        x, m = values[name], flows[name].multiplier
+        if m is None:
+            raise InputError(
+                f"domain {wanted[0]!r} needs the multiplier, which a rule at the input has none of "
+                "(flat, wsquare, zbox, pass): choose another composite"
+            )
+        made = {FREQUENCY: _frequency, TILES: self._tiles}
+        return {f"relevance_{d.replace('-', '_')}": made[d](bk, x, m) for d in wanted}
+
+    def _tiles(self, bk: Backend, x: Array, m: Array) -> Array:
+        """R_tk = w_k Re(Y_tk conj C_tk), C_t = rfft(s m / W) on frame t."""
+        domain = Stft(x.shape[-1], **stft_for(self.rate))
+        W = domain.overlap
+        inverse = np.where(1e-4 * W.max() < W, 1 / np.maximum(W, 1e-300), 0)
+        Y = _framed(bk, x, domain, domain.analysis_window)
+        C = _framed(bk, m * inverse, domain, domain.synthesis_window_array)
+        K, T = domain.shape
+        R = (Y.real * C.real + Y.imag * C.imag) * domain.weights[:, None]
+        return bk.reshape(R, (*x.shape[:-1], K, T))
+
+
+def _framed(bk: Backend, x: Array, domain: Stft, window: AnyArray) -> Pair:
+    """Orthonormal transforms of windowed frames, (rows, K, T)."""
+    n, L, K = domain.n, domain.n_fft, domain.bins
+    left = round(L / 2 - float(domain.times[0]))
+    right = max((domain.frames - 1) * domain.hop + L - left - n, 0)
+    rows = bk.reshape(x, (math.prod(x.shape[:-1]), 1, n))
+    waves = np.exp(-2j * np.pi * np.outer(np.arange(K), np.arange(L)) / L) * window / math.sqrt(L)
+    g = Window((L,), (domain.hop,), (1,), ((0, 0),))
+    padded = bk.pad(rows, ((0, 0), (0, 0), (left, right)))
+    parts = np.concatenate([waves.real, waves.imag])[:, None, :]
+    y = bk.conv(padded, parts, g)
+    y = bk.slice(y, (slice(None), slice(None), slice(0, domain.frames)))
+    every = slice(None)
+    real, imag = (bk.slice(y, (every, slice(a, a + K), every)) for a in (0, K))
+    return Pair(real, imag)
+
+
+def _frequency(bk: Backend, x: Array, m: Array) -> Array:
+    """R_k = w_k Re(Y_k conj C_k), orthonormal."""
+    n = x.shape[-1]
+    Y, C = transformed(bk, x), transformed(bk, m)
+    return (Y.real * C.real + Y.imag * C.imag) * (bin_weights(n) / n)
+
+
+def factors(n: int) -> tuple[int, int]:
+    """N1 and N2 with N1 N2 = n, as near to each other as there are."""
+    small = max(k for k in range(1, math.isqrt(n) + 1) if n % k == 0)
+    return small, n // small
+
+
+def transformed(bk: Backend, x: Array) -> Pair:
+    """One-sided DFT of the last axis, real (..., n) to (..., n // 2 + 1), not normalised."""
+    n, lead = x.shape[-1], x.shape[:-1]
+    n1, n2 = factors(n)
+    if n2 > MOST_TAPS:
+        raise InputError(
+            f"a DFT of {n} samples has no factors near {math.isqrt(n)} (the best are {n1} and {n2})"
+            ": cut or pad the signal to another length"
+        )
+    rows = bk.reshape(x, (*lead, n1, n2))
+    F1 = np.exp(-2j * np.pi * np.outer(np.arange(n1), np.arange(n1)) / n1)
+    twiddle = np.exp(-2j * np.pi * np.outer(np.arange(n1), np.arange(n2)) / n)
+    half = n2 // 2 + 1
+    F2 = np.exp(-2j * np.pi * np.outer(np.arange(n2), np.arange(half)) / n2)
+    re, im = bk.matmul(F1.real, rows), bk.matmul(F1.imag, rows)
+    re, im = re * twiddle.real - im * twiddle.imag, re * twiddle.imag + im * twiddle.real
+    out_re = bk.matmul(re, F2.real) - bk.matmul(im, F2.imag)
+    out_im = bk.matmul(re, F2.imag) + bk.matmul(im, F2.real)
+    return Pair(*(_ordered(bk, part, lead, n) for part in (out_re, out_im)))
+
+
+def _ordered(bk: Backend, y: Array, lead: tuple[int, ...], n: int) -> Array:
+    """k = k1 + N1 k2 from (..., k1, k2)."""
+    axes = (*range(len(lead)), len(lead) + 1, len(lead))
+    flat = bk.reshape(bk.transpose(y, axes), (*lead, math.prod(y.shape[-2:])))
+    return bk.slice(flat, (*(slice(None),) * len(lead), slice(0, n // 2 + 1)))
+
+
+# -- what the file says of itself
+
+
+def _describe(traced: Traced, model: Model, ready: Ready, seed: str) -> None:
+    rate, plan = model.rate, ready.plan
+    unit = "hertz" if rate else "cycles per sample"
+    meaning = {
+        "output": "the model's own output",
+        "explained": f"what is explained: {plan.explained}",
+        "relevance": "relevance of each element of the input, in the explained output's units",
+        "multiplier": "relevance = input * multiplier",
+        "relevance_frequency": f"relevance of frequencies; last axis k: k rate / N {unit}",
+        "relevance_time_frequency": (
+            "relevance of tiles; last axes (frequency, frame); STFT "
+            f"{json.dumps(stft_for(rate or 1.0))}"
+        ),
+    }
+    outputs = {
+        name: meaning.get(key.partition(":")[0], key)
+        + (f": {key.partition(':')[2]}" if ":" in key else "")
+        for key, name in traced.outputs.items()
+    }
+    text = {
+        "composite": ready.table.composite,
+        "rules": {la.key: la.rule_name for la in ready.table.layers if la.rule},
+        "seed": seed,
+        "target": f"input {traced.target!r}: one index per sample into the explained output, "
+        "flattened; -1: the largest",
+        "outputs": outputs,
+        "model": model.path.name,
+        "model sha256": model.graph.sha256,
+        "rate": rate,
+        "versions": {n: version(n) for n in ("dftlrp", "numpy", "onnx")},
+    }
+    helper.set_model_props(traced.model, {**model.graph.metadata, "dftlrp": json.dumps(text)})
+    traced.model.metadata_props.sort(key=lambda p: p.key)
