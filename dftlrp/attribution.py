@@ -185,9 +185,9 @@ def run_through(
 def _values_of(plan: Plan, table: LayerTable, keep: Collection[str]) -> dict[str, str]:
     """The value that each layer asked for makes, and the name it was asked by."""
     known = {value: value for value in (plan.explained, *plan.signals)}
+    last = {n.layer: n.output for n in plan.path}
     for la in table.layers:
-        last = next(n.output for n in reversed(plan.path) if n.layer == la.key)
-        known |= dict.fromkeys((la.alias, *la.names, la.key), last)
+        known |= dict.fromkeys((la.alias, *la.names, la.key), last[la.key])
     if unknown := sorted(set(keep) - known.keys()):
         raise InputError(f"keep {unknown[0]!r}: no layer of that name carries relevance")
     return {known[name]: name for name in keep}
@@ -196,7 +196,8 @@ def _values_of(plan: Plan, table: LayerTable, keep: Collection[str]) -> dict[str
 def auto_seed(plan: Plan, z: Real) -> str:
     """``contrast`` for a classifier (one axis of classes, no Sigmoid), else ``logit``."""
     classes = [n for n in z.shape[1:] if n != 1]
-    return "contrast" if len(classes) == 1 and plan.stripped != "Sigmoid" else "logit"
+    one_axis = len(classes) == 1 and z.shape[-1] > 1
+    return "contrast" if one_axis and plan.stripped != "Sigmoid" else "logit"
 
 
 def _floating(dtype: Any) -> np.dtype[Any]:
