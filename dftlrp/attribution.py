@@ -163,9 +163,9 @@ def attribute(
 def _values_of(plan: Plan, table: LayerTable, keep: Collection[str]) -> dict[str, str]:
     """The value that each layer asked for makes, and the name it was asked by."""
     known = {value: value for value in (plan.explained, *plan.signals)}
+    last = {n.layer: n.output for n in plan.path}
     for la in table.layers:
-        last = next(n.output for n in reversed(plan.path) if n.layer == la.key)
-        known |= dict.fromkeys((la.alias, *la.names, la.key), last)
+        known |= dict.fromkeys((la.alias, *la.names, la.key), last[la.key])
     if unknown := sorted(set(keep) - known.keys()):
         raise InputError(f"keep {unknown[0]!r}: no layer of that name carries relevance")
     return {known[name]: name for name in keep}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -46,7 +47,7 @@ class Plan:
     explained: str
     stripped: str
 
-    @property
+    @cached_property
     def path(self) -> tuple[Node, ...]:
         """The nodes that carry relevance from the explained value to the signals."""
         wanted, kept = {self.explained}, []
