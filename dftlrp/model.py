@@ -18,7 +18,7 @@ from dftlrp.frontend import FrontEnd, prepend
 from dftlrp.graph.evaluate import Values, constants
 from dftlrp.graph.graph import Graph
 from dftlrp.graph.load import load_graph
-from dftlrp.graph.plan import Plan, is_setting, make_plan
+from dftlrp.graph.plan import Plan, make_plan, signals_of
 from dftlrp.rules import Rule
 from dftlrp.types import InputError
 
@@ -65,9 +65,7 @@ class Model:
         InputError
             Also where an input that is a setting has no value.
         """
-        missing = {n: v for n, v in self.graph.inputs.items() if is_setting(v)}.keys() - (
-            bind or {}
-        )
+        missing = self.graph.inputs.keys() - signals_of(self.graph) - (bind or {}).keys()
         if missing:
             name = sorted(missing)[0]
             value = self.graph.inputs[name]

@@ -8,6 +8,7 @@ the others drop out of the path by themselves, unless something else reads them.
 * (x - mean) / sqrt(var + eps), written out in either spelling: LayerNormalization.
 * Elementwise nodes that are together a function of one value (GELU, SiLU, x x, x sigmoid(b x),
   ...): one activation.
+* exp(x) / sum exp(x), written out: Softmax.
 * Softmax, LogSoftmax or Sigmoid behind the explained value, with moves in between: left out.
 """
 
@@ -19,13 +20,14 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from dftlrp.graph.evaluate import Run
-from dftlrp.graph.gates import TANGENT, Live, live_inputs
+from dftlrp.graph.gates import TANGENT, Live
 from dftlrp.graph.graph import Node
 from dftlrp.graph.plan import ENDS, Plan
 from dftlrp.numpy_backend import BACKEND as NUMPY
 from dftlrp.ops import At
 from dftlrp.ops.pointwise import POINTWISE
 from dftlrp.ops.reduce import reduced_axes
+from dftlrp.ops.softmax import softmax_of
 from dftlrp.types import AnyArray
 
 ELEMENTWISE = POINTWISE | {"Add", "Sub", "Mul", "Div", "Neg", "Max", "Min", "Sum", "Where"}
@@ -43,11 +45,13 @@ class Context:
     values: dict[str, AnyArray]
     live: Live
     true: Live
-    made: dict[str, Node] = field(init=False)
+    made: dict[str, Node] = field(init=False)  # as merged so far
+    raw: dict[str, Node] = field(init=False)  # as they ran
     order: dict[str, int] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.made = {node.output: node for node in self.nodes}
+        self.raw = {node.output: node for node in self.nodes}
+        self.made = dict(self.raw)
         self.order = {node.output: i for i, node in enumerate(self.nodes)}
 
     def maker(self, name: str, *ops: str) -> Node | None:
@@ -204,15 +208,46 @@ def _layer_norm(node: Node, c: Context) -> list[Node] | None:
     ]  # fmt: skip
 
 
+def _softmax(node: Node, c: Context) -> list[Node] | None:
+    """exp(x - max) / sum of exp(x - max), written out."""
+    exp = c.maker(node.inputs[0], "Exp") if node.op == "Div" else None
+    total = _behind(node.inputs[1], (*MOVES, "Expand"), c) if exp is not None else None
+    if exp is None or total is None or total.op != "ReduceSum" or total.inputs[0] != exp.output:
+        return None
+    shifted = c.raw.get(exp.inputs[0])
+    x = exp.inputs[0] if shifted is None or shifted.op != "Sub" else shifted.inputs[0]
+    at = At(total, NUMPY, tuple(c.values[i] if i else None for i in total.inputs), (0,))
+    axes = reduced_axes(at)
+    if len(axes) != 1 or c.values[x].shape != c.values[node.output].shape:
+        return None
+    y = softmax_of(c.values[x], axes)[0]
+    if not np.allclose(y, c.values[node.output], rtol=1e-4, atol=1e-7):
+        return None
+    return [
+        Node(
+            node.output, "Softmax", (x,), {"axis": axes[0]}, opset=13,
+            names=merged(exp, node), alias=node.alias,
+        )
+    ]  # fmt: skip
+
+
+def _behind(name: str, through: Sequence[str], c: Context) -> Node | None:
+    """The node behind others that only move its output."""
+    node = c.raw.get(name)
+    while node is not None and node.op in through:
+        node = c.raw.get(node.inputs[0])
+    return node
+
+
 def _activation(node: Node, c: Context) -> list[Node] | None:
     """Nodes that are together one function of one value, elementwise."""
     if node.op not in ELEMENTWISE or len(c.true.get(node.key, ())) < 2:
-        return None
+        return _scaled_activation(node, c)
     shape, region = c.values[node.output].shape, [node]
     front = _read(node, c)
     while len(front) > 1 and len(region) < MERGED:
         last = max(front, key=lambda name: c.order.get(name, -1))
-        maker = c.made.get(last)
+        maker = c.raw.get(last)
         if maker is None or maker.op not in ELEMENTWISE or c.values[last].shape != shape:
             return None
         region.append(maker)
@@ -226,6 +261,22 @@ def _activation(node: Node, c: Context) -> list[Node] | None:
     names = merged(*reversed(region))
     return [Node(node.output, "Pointwise", inputs, {"steps": steps, "label": _label(region)},
                  names=names, alias=node.alias)]  # fmt: skip
+
+
+def _scaled_activation(node: Node, c: Context) -> list[Node] | None:
+    """A merged activation times a number: x (1 + erf(x / sqrt 2)), times a half."""
+    scaled = c.fixed(node) if node.op in {"Mul", "Div"} else None
+    inner = c.maker(scaled[1], "Pointwise") if scaled is not None else None
+    if scaled is None or inner is None or scaled[2].size != 1 or node.inputs[1] == node.inputs[0]:
+        return None
+    others = (name for name in node.inputs if name not in inner.inputs)
+    steps = (*inner.attrs["steps"], (node, c.true[node.key]))
+    return [
+        replace(
+            inner, output=node.output, inputs=(*inner.inputs, *others),
+            attrs={**inner.attrs, "steps": steps}, names=merged(inner, node), alias=node.alias,
+        )
+    ]  # fmt: skip
 
 
 def _read(node: Node, c: Context) -> set[str]:
@@ -251,10 +302,7 @@ def prepared(plan: Plan, run: Run, treatment: str, evaluate: Callable[[Node], An
     Values of new nodes are added to the run's; ``evaluate`` gives those of moves.
     """
     nodes, values = run.nodes, run.values
-    dead = frozenset(n.output for n in nodes if values[n.output].dtype.kind != "f")
-    live, true = (
-        live_inputs(nodes, set(plan.signals), t, values, dead) for t in (treatment, TANGENT)
-    )
+    live, true = (plan.live_at(nodes, values, t) for t in (treatment, TANGENT))
     context = Context(nodes, values, live, true)
     if treatment != TANGENT:
         nodes = canonised(context)
@@ -266,6 +314,7 @@ def prepared(plan: Plan, run: Run, treatment: str, evaluate: Callable[[Node], An
 
 
 PATTERNS: tuple[Callable[[Node, Context], list[Node] | None], ...] = (
+    _softmax,
     _activation,
     _layer_norm,
     _scale_and_shift,

@@ -64,12 +64,12 @@ def evaluate(plan: Plan, given: Mapping[str, Array], bk: Backend, dtype: np.dtyp
     values: Values = {**bound, **given}
     carriers, masked, nodes, budget = set(plan.signals), set[str](), [], MAX_BYTES
     with np.errstate(all="ignore"):  # what overflows is reported below, by its layer's name
-        for node in _written_out(steps(plan.nodes, "forward"), values):
-            carries = not carriers.isdisjoint(node.inputs) and not stops(node)
+        for node in written_out(steps(plan.nodes, "forward"), values):
+            carries = not carriers.isdisjoint(node.inputs) and not stops(node, plan.tokens)
             values[node.output] = y = run_node(plan, node, values, bk, dtype)
-            if carries and y.dtype.kind == "f":
+            if carries and (plan.tokens or y.dtype.kind == "f"):
                 carriers.add(node.output)
-                if not _checked(node, values, masked):
+                if y.dtype.kind == "f" and not _checked(node, values, masked):
                     masked.add(node.output)
             nodes.append(node)
             budget -= y.nbytes
@@ -80,7 +80,7 @@ def evaluate(plan: Plan, given: Mapping[str, Array], bk: Backend, dtype: np.dtyp
     return Run(values, tuple(nodes))
 
 
-def _written_out(nodes: Iterator[Node], values: Values) -> Iterator[Node]:
+def written_out(nodes: Iterator[Node], values: Values) -> Iterator[Node]:
     """The nodes; instead of one that stands for others, these, each once the last has run."""
     waiting = [nodes]
     while waiting:

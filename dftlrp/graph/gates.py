@@ -41,6 +41,7 @@ def live_inputs(
     treatment: str,
     values: Mapping[str, Any] | None = None,
     dead: frozenset[str] = frozenset(),
+    tokens: bool = False,
 ) -> Live:
     """For each node that carries relevance: the positions of the inputs that get some.
 
@@ -54,6 +55,8 @@ def live_inputs(
         All values, where they are known; without them gates are told by their ops alone.
     dead : set of str
         Values that carry none, though they depend on a signal: integers.
+    tokens : bool
+        Whether the signals are whole numbers.
     """
     if treatment not in TREATMENTS:
         raise InputError(f"unknown treatment {treatment!r}: choose one of {', '.join(TREATMENTS)}")
@@ -64,7 +67,7 @@ def live_inputs(
         op = OPS.get(node.op)
         positions = tuple(i for i, name in enumerate(node.inputs) if name in carriers)
         inside = op is None and not carriers.isdisjoint(node.captures)
-        if not (positions or inside) or node.output in dead or stops(node):
+        if not (positions or inside) or node.output in dead or stops(node, tokens):
             continue
         if treatment != TANGENT and op is not None:
             positions = tuple(i for i in positions if i not in op.frozen) or positions
@@ -75,10 +78,12 @@ def live_inputs(
     return live
 
 
-def stops(node: Node) -> bool:
-    """Whether it carries no relevance: a Stop, or an output of indices."""
+def stops(node: Node, tokens: bool = False) -> bool:
+    """Whether it carries no relevance: a Stop, an output of indices, an op for tokens only."""
     op = OPS.get(node.op)
-    return op is not None and (op.linearise is None or node.index in op.silent)
+    if op is None:
+        return False
+    return op.linearise is None or node.index in op.silent or (op.tokens and not tokens)
 
 
 def _signals(

@@ -167,13 +167,21 @@ def _opset(model: ModelProto, path: Path) -> int:
 def _check(model: ModelProto, opset: int, path: Path) -> None:
     """ONNX's own checker, without shape inference (which can hang on hostile shapes).
 
-    It lets pass an empty name where an input is needed.
+    It lets pass an empty name where an input is needed, and refuses inputs and outputs whose shape
+    is left open, which onnxruntime runs.
     """
+    types = (v.type for v in (*model.graph.input, *model.graph.output))
+    tensors = (t.tensor_type for t in types if t.HasField("tensor_type"))
+    open_shapes = [t for t in tensors if not t.HasField("shape")]
+    for tensor in open_shapes:
+        tensor.shape.SetInParent()
     try:
         onnx.checker.check_model(model)
     except (onnx.checker.ValidationError, ValueError) as error:
         line = " ".join(str(error).split())
         raise ModelError(f"{path}: not a valid ONNX model: {line[:300]}") from None
+    for tensor in open_shapes:
+        tensor.ClearField("shape")
     for node in (n for n in model.graph.node if "" in n.input and n.domain in ONNX):
         schema = onnx.defs.get_schema(node.op_type, opset)
         for name, formal in zip(node.input, schema.inputs, strict=False):

@@ -148,6 +148,7 @@ def _image(at: At) -> tuple[AnyArray, tuple[int, ...]]:
     rank = len(size)
     dilations, strides = at.attr("dilations", [1] * rank), at.attr("strides", [1] * rank)
     pads = at.attr("pads", [0] * 2 * rank)
+    at.grant([*block, *(-(-(n + sum(pads)) // s) for n, s in zip(size, strides, strict=True))])
     places = np.zeros([1] * 2 * rank, np.int64)
     inside = places == 0
     for axis in range(rank):

@@ -91,8 +91,10 @@ def transpose(at: At) -> Route:
 
 def _slice(start: int, end: int, step: int, size: int) -> slice:
     """ONNX's clamped slice as a Python one (whose end -1 means the last element)."""
-    begin, stop_, step = slice(start, end, step).indices(size)
-    return slice(begin, None if stop_ < 0 else stop_, step)
+    low, high = (0, size) if step > 0 else (-1, size - 1)
+    begin, stop = (i + size if i < 0 else i for i in (start, end))
+    begin, stop = min(max(begin, 0), high), min(max(stop, low), high)
+    return slice(begin, None if stop < 0 else stop, step)
 
 
 def _key(at: At) -> tuple[slice, ...]:

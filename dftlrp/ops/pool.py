@@ -40,11 +40,24 @@ def average_pool(at: At) -> Affine:
     )
 
 
+def _places(at: At) -> Array:
+    """The index of each sample in the flattened input, as the second output counts."""
+    x = at.x
+    inner = np.arange(int(np.prod(x.shape[2:])))
+    if at.attr("storage_order", 0):
+        inner = inner.reshape(x.shape[2:][::-1]).T.ravel()
+    lead = np.arange(x.shape[0] * x.shape[1])[:, None] * inner.size
+    return (lead + inner).reshape(x.shape)
+
+
 def _maxpool(at: At) -> Array:
-    return at.bk.maxpool(at.x, at.x, _window(at))
+    if at.node.index:
+        return at.bk.maxpool(_places(at), at.x, _window(at))
+    compared = at.x if at.x.dtype.kind == "f" else at.x.astype(np.float64)
+    return at.bk.maxpool(at.x, compared, _window(at))
 
 
-@route("MaxPool", evaluate=_maxpool)
+@route("MaxPool", evaluate=_maxpool, outputs=2, silent=(1,))
 def max_pool(at: At) -> Route:
     """Winner takes all, the first on ties."""
     return _winners(at, _window(at))
@@ -72,3 +85,34 @@ def global_average_pool(at: At) -> Affine:
     """Mean over all spatial axes."""
     axes = tuple(range(2, at.x.ndim))
     return weighted_sum(at, axes, True, 1 / int(np.prod(at.x.shape[2:])))
+
+
+def _norm_pool(at: At, g: Window) -> Affine:
+    """``(sum |x|^p)^(1/p)`` over windows: ``sum x w`` with ``w = sgn(x) |x|^(p-1) y^(1-p)``.
+
+    It is homogeneous of degree one, so with w frozen it is its own tangent.
+    """
+    x, bk, p = at.x, at.bk, at.attr("p", 2)
+    channels, size = x.shape[1], x.shape[2:]
+    g = g._replace(groups=channels)
+    taps = np.ones((channels, 1, *g.kernel), x.dtype)
+    own = np.sign(x) * abs(x) ** (p - 1)
+    total = bk.conv(own * x, taps, g) ** (1 / p)
+    scale = (total + (total == 0)) ** (1 - p)
+    return Affine(
+        lambda ws, xs: scale * bk.conv(ws[0] * xs[0], taps, g),
+        lambda ws, r: (ws[0] * bk.conv_T(scale * r, taps, g, size),),
+        (own,),
+    )
+
+
+@affine("LpPool")
+def lp_pool(at: At) -> Affine:
+    """p-norm of each window."""
+    return _norm_pool(at, _window(at))
+
+
+@affine("GlobalLpPool")
+def global_lp_pool(at: At) -> Affine:
+    """p-norm of each channel."""
+    return _norm_pool(at, _global(at))

@@ -120,6 +120,8 @@ class Op:
     product : bool
         Whether it multiplies two signals: one of them is frozen, or they share
         (`dftlrp.graph.gates`).
+    tokens : bool
+        Whether it carries the relevance of whole numbers only.
     outputs : int or None
         How many of the ONNX node's outputs it evaluates (by ``node.index``); None: any number.
     silent : tuple of int
@@ -136,6 +138,7 @@ class Op:
     product: bool = False
     outputs: int | None = 1
     silent: tuple[int, ...] = ()
+    tokens: bool = False
 
     def refusal(self, live: tuple[int, ...]) -> str | None:
         """Why relevance cannot go to these inputs, or None if it can."""
