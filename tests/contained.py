@@ -115,9 +115,15 @@ def _one(path: Path) -> dict[str, Any]:
     return {
         "path": str(path), "kind": kind, "text": text[:4000], "ours": ours,
         "seconds": end.ru_utime + end.ru_stime - begin.ru_utime - begin.ru_stime,
-        "outside": [o for o in opened if Path(o).parent != path.parent],
+        "outside": [o for o in opened if not _expected(Path(o), path)],
         "memory": _peak() - before,
     }  # fmt: skip
+
+
+def _expected(opened: Path, path: Path) -> bool:
+    """Beside the model, or of the interpreter's own (entry points of the backends)."""
+    own = (sys.prefix, sys.base_prefix)
+    return opened.parent == path.parent or any(map(opened.is_relative_to, own))
 
 
 def main() -> None:
