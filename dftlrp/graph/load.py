@@ -52,7 +52,7 @@ def load_graph(path: str | os.PathLike[str]) -> Graph:
     constants |= {t.name: _tensor(t, path) for t in made}
     return Graph(
         nodes=_nodes(model.graph, opset, path),
-        inputs={v.name: _input(v, path) for v in model.graph.input if v.name not in constants},
+        inputs={v.name: _value(v, path) for v in model.graph.input if v.name not in constants},
         outputs={v.name: _value(v, path) for v in model.graph.output},
         constants=constants,
         metadata={p.key: p.value for p in model.metadata_props},
@@ -294,12 +294,6 @@ def _order(needs: Sequence[set[str]], made: Sequence[Iterable[str]]) -> list[int
             if missing[reader] == 0:
                 ready.append(reader)
     return ready
-
-
-def _input(info: onnx.ValueInfoProto, path: Path) -> Value:
-    if not info.type.tensor_type.elem_type:
-        raise UnsupportedModelError(f"{path}: input {info.name!r} is not a tensor of a known type")
-    return _value(info, path)
 
 
 def _value(info: onnx.ValueInfoProto, path: Path) -> Value:

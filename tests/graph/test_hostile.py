@@ -8,7 +8,6 @@ from __future__ import annotations
 import random
 import sys
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,10 +15,12 @@ from contained import SECONDS, SLACK, Outcome, outcomes
 from graphs import loaded
 from hostile import CASES, LEGITIMATE, PLACES, body, called, ints, node, write
 from models import listener, model, normal
-from onnx import ModelProto, TensorProto
+from onnx import ModelProto, TensorProto, numpy_helper
 
 import dftlrp
 from dftlrp.graph.evaluate import byte_budget
+from dftlrp.ops import EXPANSIONS, OPS
+from dftlrp.ops.inner import OWN
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="limits of address space")
 
@@ -151,19 +152,91 @@ def mutant(data: bytes, rng: random.Random) -> bytes:
     return bytes(out)
 
 
+NUMBERS = [-(2**63), -(2**31), -9, -2, -1, 0, 1, 2, 3, 8, 99, 10**4, 10**6, 2**31, 2**62]
+
+
+def deformed(data: bytes, rng: random.Random) -> bytes:
+    """Still ONNX, but with numbers, op types, names or shapes of weights changed."""
+    proto = ModelProto.FromString(data)
+    graphs, nodes = [proto.graph], [n for f in proto.functions for n in f.node]
+    for graph in graphs:  # grows while it is walked
+        nodes += graph.node
+        graphs += [a.g for n in graph.node for a in n.attribute if a.HasField("g")]
+    weights = [t for g in graphs for t in g.initializer]
+    for _ in range(rng.choice([1, 1, 2, 3])):
+        changed = rng.choice(nodes)
+        match rng.randrange(6):
+            case 0:
+                changed.op_type = rng.choice(sorted({*OPS, *EXPANSIONS} - {*OWN}))
+            case 1 if changed.input:
+                others = [name for n in nodes for name in (*n.input, "")]
+                changed.input[rng.randrange(len(changed.input))] = rng.choice(others)
+            case 2 if changed.attribute:
+                attribute = rng.choice(changed.attribute)
+                attribute.i = rng.choice(NUMBERS)
+                if attribute.ints:
+                    attribute.ints[rng.randrange(len(attribute.ints))] = rng.choice(NUMBERS)
+            case 3 if changed.input and rng.random() < 0.5:
+                del changed.input[rng.randrange(len(changed.input))]
+            case 3:
+                changed.input.append(rng.choice(["x", *(t.name for t in weights)]))
+            case _ if weights:
+                chosen = rng.choice(weights)
+                array = numpy_helper.to_array(chosen).copy()
+                if array.dtype == np.int64 and array.size:
+                    array.flat[rng.randrange(array.size)] = rng.choice(NUMBERS)
+                else:
+                    shape = [rng.choice([0, 1, 2, 3, 4]) for _ in range(rng.randrange(5))]
+                    array = np.full(shape, rng.choice([0, 1, -1, 3, np.inf]), array.dtype)
+                chosen.CopyFrom(numpy_helper.from_array(array, chosen.name))
+    return proto.SerializeToString()
+
+
+def _broad() -> ModelProto:
+    """Many ops on one small signal, in a row."""
+    nodes = [
+        node("Unsqueeze", "x one", "a"), node("Pad", "a pads", "b", mode="reflect"),
+        node("Conv", "b w", "c", auto_pad="SAME_UPPER", strides=[2]),
+        node("BatchNormalization", "c p p p p", "d"), node("LeakyRelu", "d", "e", alpha=0.1),
+        node("MaxPool", "e", "f", kernel_shape=[2], pads=[1, 0], ceil_mode=1),
+        node("Split", "f", "g h", axis=1, num_outputs=2), node("Concat", "h g f", "i", axis=1),
+        node("ConvTranspose", "i v", "j", output_padding=[1], strides=[2]),
+        node("Slice", "j one far last", "k"), node("Transpose", "k", "l", perm=[0, 2, 1]),
+        node("Shape", "l", "m"), node("ConstantOfShape", "m", "n"), node("Add", "l n", "o"),
+        node("Gather", "o one", "q", axis=2), node("Expand", "q wide", "r"),
+        node("Tile", "r twice", "s"), node("TopK", "s one", "t idx", axis=1),
+        node("Resize", "s - scales", "u", mode="linear"), node("CumSum", "u last", "v2"),
+        node("Einsum", "v2 ew", "ee", equation="abc,cd->abd"), node("AveragePool", "ee", "ap",
+        kernel_shape=[1]), node("LRN", "ap", "lr", size=3), node("Trilu", "lr", "tl"),
+        node("ScatterND", "tl at up", "sc"), node("GatherND", "sc at", "gn"),
+        node("GatherElements", "sc zeros", "ge", axis=1), node("Flatten", "ge", "fl"),
+        node("ReduceLogSumExp", "fl one", "rl"), node("Softmax", "fl", "sm"),
+        node("Sum", "sm rl", "y0"), node("ReduceSum", "gn", "gs", keepdims=0),
+        node("ReduceMax", "gs", "mx", keepdims=0), node("Add", "y0 mx", "y"),
+    ]  # fmt: skip
+    weights = {
+        "one": ints(1), "pads": ints(0, 0, 2, 0, 0, 2), "w": normal(2, 1, 3), "p": np.float32([1, 2]),
+        "v": normal(4, 2, 2), "far": ints(99), "last": ints(2), "wide": ints(1, 1, 2),
+        "twice": ints(1, 1, 2), "scales": np.float32([1, 1, 2]), "at": ints(0, 0, 0).reshape(1, 3),
+        "up": np.float32([1]), "zeros": np.zeros((1, 2, 2), np.int64), "ew": normal(8, 3),
+    }  # fmt: skip
+    return model(nodes, {"x": [1, 12]}, {"y": None}, weights, opset=18)
+
+
 SEEDS: dict[str, Callable[[], ModelProto]] = {
-    "listener": listener, "looping": _looping, "old": _old, "calling": _calling,
+    "broad": _broad, "listener": listener, "looping": _looping, "old": _old, "calling": _calling,
 }  # fmt: skip
 
 
 @pytest.mark.parametrize(("count", "start"), [
     (100, 0), pytest.param(2000, 100, marks=pytest.mark.slow),
 ])  # fmt: skip
+@pytest.mark.parametrize("mutate", [mutant, deformed])
 @pytest.mark.parametrize("name", SEEDS)
-def test_of_a_mutant_nothing_but_our_own_error_comes(tmp_path, name, count, start):
+def test_of_a_mutant_nothing_but_our_own_error_comes(tmp_path, name, mutate, count, start):
     whole, paths = SEEDS[name]().SerializeToString(), []
     for number in range(-1, count):
-        data = whole if number < 0 else mutant(whole, random.Random(f"{name} {start + number}"))
+        data = whole if number < 0 else mutate(whole, random.Random(f"{name} {start + number}"))
         paths.append(tmp_path / f"{number + 1}" / "model.onnx")
         paths[-1].parent.mkdir()
         paths[-1].write_bytes(data)
