@@ -196,7 +196,8 @@ def _values_of(plan: Plan, table: LayerTable, keep: Collection[str]) -> dict[str
 def auto_seed(plan: Plan, z: Real) -> str:
     """``contrast`` for a classifier (one axis of classes, no Sigmoid), else ``logit``."""
     classes = [n for n in z.shape[1:] if n != 1]
-    return "contrast" if len(classes) == 1 and plan.stripped != "Sigmoid" else "logit"
+    one_axis = len(classes) == 1 and z.shape[-1] > 1
+    return "contrast" if one_axis and plan.stripped != "Sigmoid" else "logit"
 
 
 def _floating(dtype: Any) -> np.dtype[Any]:

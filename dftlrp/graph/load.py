@@ -214,7 +214,7 @@ def _attribute(a: AttributeProto, opset: int, path: Path) -> Any:
 
 
 def _body(graph: GraphProto, opset: int, path: Path) -> Body:
-    return Body(
+    return Body.of(
         _nodes(graph, opset, path),
         tuple(v.name for v in graph.input),
         tuple(v.name for v in graph.output),

@@ -22,9 +22,9 @@ MAX_TRIPS = 10**5  # of one loop, whatever the input
 Values = Mapping[str, Array]
 
 
-def alias(output: str, value: str) -> Node:
+def alias(output: str, value: str, layer: str = "") -> Node:
     """Another name for a value."""
-    return Node(output, "Identity", (value,))
+    return Node(output, "Identity", (value,), layer_key=layer)
 
 
 def constant(output: str, value: Any) -> Node:
@@ -43,14 +43,12 @@ def _fresh(name: str, values: Values, key: str) -> str:
     return name if name not in values else f"{name}@{key}"
 
 
-def _run(body: Body, names: Mapping[str, str], suffix: str) -> tuple[list[Node], list[str]]:
+def run_body(body: Body, names: Mapping[str, str], suffix: str) -> tuple[list[Node], list[str]]:
     """The nodes of one run, their values told apart by the suffix; and the run's outputs."""
     own = {n.output: f"{n.output}{suffix}" for n in body.nodes}
-    known = {**names, **own}
+    known = {**body.links, **names, **own}
     nodes = [
-        replace(
-            n.renamed(known), layer_key=n.layer_key or (n.output if suffix else ""), alias=n.alias
-        )
+        replace(n.renamed(known), layer_key=n.layer_key or (n.output if suffix else ""))
         for n in body.nodes
     ]
     return nodes, [known.get(name, name) for name in body.outputs]
@@ -80,11 +78,11 @@ def if_(node: Node, values: Values, room: int) -> Iterator[Node]:
     made, names = _constants(body, values, node.key)
     yield from made
     clash = any(n.output in values for n in body.nodes)
-    nodes, outputs = _run(body, names, f"@{node.key}" if clash else "")
+    nodes, outputs = run_body(body, names, f"@{node.key}" if clash else "")
     yield from nodes
     for own, value in zip(node.outputs, outputs, strict=True):
         if own:
-            yield alias(own, value)
+            yield alias(own, value, node.layer_key)
 
 
 def _trips(node: Node, values: Values) -> int | None:
@@ -122,7 +120,7 @@ def loop(node: Node, values: Values, room: int) -> Iterator[Node]:
         if not condition:
             yield constant(asked, np.True_)
         names = weights | dict(zip(body.inputs, (turn, asked, *carried), strict=True))
-        nodes, (condition, *outputs) = _run(body, names, suffix)
+        nodes, (condition, *outputs) = run_body(body, names, suffix)
         yield from nodes
         carried = outputs[: len(carried)]
         for stack, value in zip(stacks, outputs[len(carried) :], strict=True):
@@ -141,7 +139,7 @@ def _finished(
     """The outputs of a loop: what it carried to its end, and what it collected."""
     for own, value in zip(node.outputs, carried, strict=False):
         if own:
-            yield alias(own, value)
+            yield alias(own, value, node.layer_key)
     for own, stack, axis in zip(node.outputs[len(carried) :], stacks, axes, strict=False):
         if own and stack:
             yield stacked(own, stack, axis)
@@ -173,7 +171,7 @@ def scan(node: Node, values: Values, room: int) -> Iterator[Node]:
         for name, part, axis, back in zip(read, parts, axes, turned, strict=True):
             yield selected(part, name, axis, trips - 1 - number if back else number)
         names = weights | dict(zip(body.inputs, (*carried, *parts), strict=True))
-        nodes, outputs = _run(body, names, suffix)
+        nodes, outputs = run_body(body, names, suffix)
         yield from nodes
         carried = outputs[: len(carried)]
         for stack, value in zip(stacks, outputs[len(carried) :], strict=True):
