@@ -38,8 +38,8 @@ def _bias(node: Node, c: Context) -> list[Node] | None:
     if split is None or c.values[node.output].shape != c.values[split[1]].shape:
         return None
     _, name, bias = split
-    chain = []
-    while (move := c.maker(name, *RESHAPES)) is not None:
+    chain: list[Node] = []
+    while len(chain) < MERGED and (move := c.maker(name, *RESHAPES)) is not None:
         chain.append(move)
         name = move.inputs[0]
     layer = c.maker(name, *LINEAR)

@@ -126,6 +126,8 @@ def make_plan(
         raise InputError(f"unknown output {output!r}: the model has {list(graph.outputs)}")
     bound = {name: _bound(graph, name, value) for name, value in (bind or {}).items()}
     signals = {n: v for n, v in signals_of(graph).items() if n not in bound}
+    if odd := [name for name, value in signals.items() if not value.dtype]:
+        raise UnsupportedModelError(f"input {odd[0]!r} is not a tensor of a known type")
     nodes = ancestors(graph.nodes, [output])
     tokens = not any(map(is_float, signals.values()))
     dead = frozenset() if tokens else _integers(nodes)

@@ -116,7 +116,7 @@ def _parts(at: At) -> tuple[slice, ...]:
     if sizes is None:  # equal parts, the last may be smaller
         step = -(-size // count)
         sizes = [step] * (count - 1) + [size - step * (count - 1)]
-    begin = int(sum(sizes[: at.node.index]))
+    begin = int(np.sum(sizes[: at.node.index], dtype=np.int64))
     key = [slice(None)] * at.x.ndim
     key[axis] = slice(begin, begin + int(sizes[at.node.index]))
     return tuple(key)
@@ -148,11 +148,28 @@ def _pad(x: AnyArray, at: At, value: float) -> AnyArray:
     pads = _pads(at)
     crop = tuple(slice(max(-b, 0), n - max(-e, 0)) for (b, e), n in zip(pads, x.shape, strict=True))
     grow = [(max(b, 0), max(e, 0)) for b, e in pads]
-    at.grant([n + b + e for n, (b, e) in zip(x.shape, pads, strict=True)])
+    x = x[crop]
+    at.grant([n + b + e for n, (b, e) in zip(x.shape, grow, strict=True)])
     mode = at.attr("mode", "constant")
     if mode == "constant":
-        return np.pad(x[crop], grow, constant_values=value)
-    return np.pad(x[crop], grow, mode=mode)
+        return np.pad(x, grow, constant_values=value)
+    for axis, (before, after) in enumerate(grow):
+        if before or after:
+            x = x.take(_source(x.shape[axis], before, after, mode), axis)
+    return x
+
+
+def _source(size: int, before: int, after: int, mode: str) -> AnyArray:
+    """For each place along a padded axis, the place in the input that it repeats."""
+    place = np.arange(-before, size + after)
+    if mode == "edge":
+        return place.clip(0, size - 1)
+    if mode == "wrap":
+        return place % size
+    if mode != "reflect":
+        raise ValueError(f"mode {mode!r}")
+    period = max(2 * (size - 1), 1)
+    return np.minimum(place % period, period - place % period) % size
 
 
 def _pad_value(at: At) -> float:
@@ -171,7 +188,7 @@ def _joined(at: At) -> int:
 
 
 def _concatenated(at: At) -> AnyArray:
-    at.grant([sum(a.size for a in at.args if a is not None)])
+    at.grant([sum(a.size for a in at.args)])
     return np.concatenate(at.args, _joined(at))
 
 
