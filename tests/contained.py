@@ -129,8 +129,6 @@ def _expected(opened: Path, path: Path) -> bool:
 def main() -> None:
     """Explain what works first, so that everything is imported; then the limit falls."""
     import ml_dtypes  # noqa: F401
-    import onnx.inliner
-    import onnx.version_converter
     import scipy.special  # noqa: F401
     from models import listener, saved
 

@@ -16,7 +16,7 @@ import numpy as np
 from dftlrp.graph.graph import Body, Graph, Node, Value, ancestors
 from dftlrp.graph.plan import signals_of
 from dftlrp.linear import Array
-from dftlrp.ops.control import MAX_TRIPS, run_body, stacked
+from dftlrp.ops.control import refuse_long, run_body, size_of, stacked
 from dftlrp.ops.registry import expands
 from dftlrp.types import InputError
 
@@ -92,7 +92,7 @@ def _zeros(value: Value) -> np.ndarray:
 
 
 @expands("Chunks")
-def chunks(node: Node, values: Mapping[str, Array]) -> Iterator[Node]:
+def chunks(node: Node, values: Mapping[str, Array], room: int) -> Iterator[Node]:
     """The body on one chunk after the other."""
     body: Body = node.attrs["body"]
     chunk, context, axis = (node.attrs[k] for k in ("chunk", "context", "axis"))
@@ -100,8 +100,7 @@ def chunks(node: Node, values: Mapping[str, Array]) -> Iterator[Node]:
     x = values[signal]
     axis, size = axis % x.ndim, x.shape[axis]
     count = -(-size // chunk)
-    if count > MAX_TRIPS:
-        raise InputError(f"{count} chunks of {chunk} are too many: explain a shorter recording")
+    refuse_long(node, count, size_of(body.nodes), room)
     before = [context if i == axis else 0 for i in range(x.ndim)]
     after = [count * chunk - size if i == axis else 0 for i in range(x.ndim)]
     padded = f"{signal}/padded"
