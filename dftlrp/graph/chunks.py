@@ -92,7 +92,7 @@ def _zeros(value: Value) -> np.ndarray:
 
 
 @expands("Chunks")
-def chunks(node: Node, values: Mapping[str, Array]) -> Iterator[Node]:
+def chunks(node: Node, values: Mapping[str, Array], room: int) -> Iterator[Node]:
     """The body on one chunk after the other."""
     body: Body = node.attrs["body"]
     chunk, context, axis = (node.attrs[k] for k in ("chunk", "context", "axis"))
@@ -100,7 +100,7 @@ def chunks(node: Node, values: Mapping[str, Array]) -> Iterator[Node]:
     x = values[signal]
     axis, size = axis % x.ndim, x.shape[axis]
     count = -(-size // chunk)
-    if count > MAX_TRIPS:
+    if count > min(MAX_TRIPS, room):
         raise InputError(f"{count} chunks of {chunk} are too many: explain a shorter recording")
     before = [context if i == axis else 0 for i in range(x.ndim)]
     after = [count * chunk - size if i == axis else 0 for i in range(x.ndim)]

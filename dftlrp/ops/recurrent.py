@@ -247,7 +247,7 @@ def _refuse_misshapen(node: Node, values: Mapping[str, Array]) -> None:
     """Weights must fit each other: the state is as large as one of them says."""
     W, R = (np.shape(values[name]) for name in node.inputs[1:3])
     count = len(GATES[node.op])
-    if len(W) != 3 or R != (*W[:1], W[1], W[1] // count) or W[1] % count:
+    if len(W) != 3 or (*W[:1], W[1], W[1] // count) != R or W[1] % count:
         raise ValueError(f"weights of shapes {W} and {R} do not fit")
 
 

@@ -8,7 +8,6 @@ from dftlrp.backend import Window
 from dftlrp.ops.registry import At
 from dftlrp.types import InputError, UnsupportedModelError
 
-
 TAP = 2**6  # what a tap of a kernel takes beside its samples, in float64s
 
 
