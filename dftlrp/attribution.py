@@ -178,7 +178,13 @@ def run_through(
     run = evaluate(plan, model.constants(bk, floats) | arrays, bk, floats)
     values = run.values
     chosen = chosen or composite_named(auto_composite(plan, values))
-    plan = prepared(plan, run, chosen.treatment, lambda n: run_node(plan, n, values, bk, floats))
+    plan = prepared(
+        plan,
+        run,
+        chosen.treatment,
+        lambda n: run_node(plan, n, values, bk, floats),
+        chosen.fold,
+    )
     return Ready(plan, values, layer_table(plan, chosen, overrides))
 
 

@@ -47,6 +47,7 @@ def _unsqueeze(at: At) -> tuple[int, ...]:
 def _reshaping(op: str, shape: Callable[[At], tuple[int, ...]]) -> None:
     @route(op, evaluate=lambda at: at.x.reshape(shape(at)))
     def build(at: At) -> Route:
+        """The same elements in another shape."""
         bk, old, new = at.bk, at.x.shape, shape(at)
         return move(lambda v: bk.reshape(v, new), lambda r: (bk.reshape(r, old),))
 
@@ -124,6 +125,7 @@ def _parts(at: At) -> tuple[slice, ...]:
 def _slicing(op: str, key_of: Callable[[At], tuple[slice, ...]], outputs: int | None = 1) -> None:
     @route(op, evaluate=lambda at: at.x[key_of(at)], outputs=outputs)
     def build(at: At) -> Route:
+        """A part of the input."""
         bk, x, key = at.bk, at.x, key_of(at)
         return move(lambda v: bk.slice(v, key), lambda r: (bk.slice_T(r, key, x),))
 
@@ -273,6 +275,7 @@ def indexed(op: str, f: Callable[[AnyArray, At], AnyArray]) -> None:
 
     @route(op, evaluate=lambda at: f(at.x, at))
     def build(at: At) -> Route:
+        """Elements moved: the op runs on their indices, and relevance adds up at these."""
         return by_index(at, lambda index: f(index, at))
 
 
@@ -287,7 +290,7 @@ def _where(at: At) -> Array:
     return np.where(at.args[0], at.args[1], at.args[2])
 
 
-@route("Where", evaluate=_where, carries=(1, 2), together=True)
+@route("Where", evaluate=_where, carries=(1, 2), together=True, frozen=(0,))
 def where(at: At) -> Route:
     """Each element from one of two inputs; the condition is fixed."""
     bk, xs = at.bk, at.inputs

@@ -27,6 +27,7 @@ def _pointwise(op: str, f: F, slope: F, homogeneous: bool = False) -> None:
 
     @route(op, evaluate=evaluate)
     def build(at: At) -> Route:
+        """One function of one value: R passes unchanged."""
         return activation(at.x, at.y, lambda: slope(at), homogeneous)
 
 
