@@ -106,8 +106,8 @@ class At:
         if len(dims) > MAX_RANK or size * 8 > min(self.budget.room, MAX_BYTES):
             raise UnsupportedModelError(
                 f"node {self.node.key!r} ({self.node.op}): a tensor of shape {dims} is too large: "
-                f"{max(self.budget.room, 0)} bytes of memory are left for this input: explain fewer "
-                "samples at a time, or shorter ones"
+                f"{max(self.budget.room, 0)} bytes of memory are left for this input: "
+                "explain fewer samples at a time, or shorter ones"
             )
         return dims
 

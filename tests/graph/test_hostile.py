@@ -215,7 +215,8 @@ def _broad() -> ModelProto:
         node("ReduceMax", "gs", "mx", keepdims=0), node("Add", "y0 mx", "y"),
     ]  # fmt: skip
     weights = {
-        "one": ints(1), "pads": ints(0, 0, 2, 0, 0, 2), "w": normal(2, 1, 3), "p": np.float32([1, 2]),
+        "one": ints(1), "pads": ints(0, 0, 2, 0, 0, 2), "w": normal(2, 1, 3),
+        "p": np.float32([1, 2]),
         "v": normal(4, 2, 2), "far": ints(99), "last": ints(2), "wide": ints(1, 1, 2),
         "twice": ints(1, 1, 2), "scales": np.float32([1, 1, 2]), "at": ints(0, 0, 0).reshape(1, 3),
         "up": np.float32([1]), "zeros": np.zeros((1, 2, 2), np.int64), "ew": normal(8, 3),
