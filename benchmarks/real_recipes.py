@@ -83,6 +83,8 @@ class Recipe:
         As for `dftlrp.attribute`.
     refused : str
         Why it cannot be explained: part of the message; empty for one that can.
+    why : str
+        Where stabiliser or stopped take more than a fifth: why that is right or cannot be helped.
     """
 
     reads: str
@@ -91,6 +93,7 @@ class Recipe:
     output: str | None = None
     target: Any = "argmax"
     refused: str = ""
+    why: str = ""
 
     def arrays(self, shared: Shared) -> tuple[dict[str, Array], dict[str, Array]]:
         """The signals and the settings, in the model's own precision."""
