@@ -19,11 +19,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from unittest.mock import patch
 
 import numpy as np
-from real_recipes import RECIPES, Recipe, Shared
+from real_inputs import Shared
+from real_recipes import RECIPES, Recipe
+from real_words import HEAD, OTHER_HEAD, WHY
 
 import dftlrp
 import dftlrp.attribution
@@ -31,16 +33,30 @@ import dftlrp.propagate
 
 OTHERS = ("EpsilonPlus", "EpsilonAlpha2Beta1", "AttnLRP", "Gradient")
 PAGE = Path(__file__).parents[1] / "docs" / "models.md"
-LIMIT = 0.2  # of stabiliser and stopped together, before a reason is asked for
+LIMIT = 0.2  # what may be lost without a reason given
 ENDS = ("input", "bias", "stabiliser", "stopped")
+
+
+class Step(NamedTuple):
+    """A node that relevance went through, and the inputs it gave some to."""
+
+    output: str
+    layer: str
+    op: str
+    inputs: tuple[str, ...]
 
 
 @dataclass
 class Walk:
-    """What every node gave to whom, in absolute amounts, and the plan."""
+    """What every node gave to whom, in absolute amounts, from the output to the input."""
 
-    plan: Any = None
-    steps: list[tuple[Any, list[float], dict[str, float]]] = field(default_factory=list)
+    explained: str = ""
+    signals: tuple[str, ...] = ()
+    steps: list[tuple[Step, list[float], dict[str, float]]] = field(default_factory=list)
+
+    def note(self, step: Step, given: list[float], taken: dict[str, float]) -> None:
+        """Amounts given to the step's inputs, and taken by its ends."""
+        self.steps.append((step, given, taken))
 
     def ends(self) -> tuple[dict[str, float], dict[tuple[str, str], float]]:
         """Where one unit of relevance ends: at each node it goes on in proportion to |R|.
@@ -52,41 +68,50 @@ class Walk:
         lost : dict of (layer, op) to float
             What each layer's stabiliser and stop took of the unit.
         """
-        there = defaultdict(float, {self.plan.explained: 1.0})
+        there = defaultdict(float, {self.explained: 1.0})
         ends, lost = dict.fromkeys(ENDS, 0.0), defaultdict(float)
-        for node, given, taken in self.steps:
-            unit = there.pop(node.output, 0.0) / ((sum(given) + sum(taken.values())) or 1)
-            for position, amount in zip(self.plan.live[node.key], given, strict=True):
-                there[node.inputs[position]] += unit * amount
+        for step, given, taken in self.steps:
+            unit = there.pop(step.output, 0.0) / ((sum(given) + sum(taken.values())) or 1)
+            for name, amount in zip(step.inputs, given, strict=True):
+                there[name] += unit * amount
             for end, amount in taken.items():
                 ends[end] += unit * amount
-            op = node.layer_op or node.attrs.get("label", node.op)
-            lost[node.layer, op] += unit * (taken["stabiliser"] + taken["stopped"])
-        ends["input"] = sum(there.get(name, 0.0) for name in self.plan.signals)
+            lost[step.layer, step.op] += unit * (taken["stabiliser"] + taken["stopped"])
+        ends["input"] = sum(there.get(name, 0.0) for name in self.signals)
         return ends, dict(lost)
+
+
+def size(a: Any) -> float:
+    return 0.0 if a is None else float(np.abs(a).sum())
 
 
 @contextmanager
 def followed() -> Iterator[Walk]:
     """Follow the relevance of one explanation, element by element."""
-    walk, propagate, row = Walk(), dftlrp.propagate.propagate, dftlrp.propagate._row
-
-    def size(a: Any) -> float:
-        return 0.0 if a is None else float(np.abs(a).sum())
+    walk, live = Walk(), {}
+    propagate, row = dftlrp.propagate.propagate, dftlrp.propagate._row
 
     def planned(plan: Any, *args: Any) -> Any:
-        walk.plan = plan
+        walk.explained, walk.signals = plan.explained, tuple(plan.signals)
+        live.update(plan.live)
         return propagate(plan, *args)
 
     def noted(node: Any, rule: Any, batch: Any, R: Any, share: Any, stopped: Any, own: Any) -> Any:
+        op = node.layer_op or node.attrs.get("label", node.op)
+        names = tuple(node.inputs[i] for i in live[node.key])
         taken = {"bias": share.bias(), "stabiliser": share.stabiliser(), "stopped": stopped}
-        given = [size(r) for r in share.relevance]
-        walk.steps.append((node, given, {k: size(v) for k, v in taken.items()}))
+        walk.note(
+            Step(node.output, node.layer, op, names),
+            [size(r) for r in share.relevance],
+            {end: size(a) for end, a in taken.items()},
+        )
         return row(node, rule, batch, R, share, stopped, own)
 
-    with patch.object(dftlrp.attribution, "propagate", planned):
-        with patch.object(dftlrp.propagate, "_row", noted):
-            yield walk
+    with (
+        patch.object(dftlrp.attribution, "propagate", planned),
+        patch.object(dftlrp.propagate, "_row", noted),
+    ):
+        yield walk
 
 
 def explained(recipe: Recipe, model: Any, arrays: Any, composite: str) -> tuple[Any, dict]:
@@ -126,7 +151,7 @@ def said(result: Any) -> str:
 def row_of(name: str, shared: Shared, composites: tuple[str, ...]) -> dict[str, Any]:
     """Everything the page says about one model."""
     recipe, path = RECIPES[name], shared.models / f"{name}.onnx"
-    row: dict[str, Any] = {"model": name, "reads": recipe.reads, "why": recipe.why} | facts(path)
+    row: dict[str, Any] = {"model": name, "reads": recipe.reads} | facts(path)
     try:
         model, arrays = dftlrp.load(path), recipe.arrays(shared)
         output = recipe.output or next(iter(model.graph.outputs))
@@ -156,32 +181,9 @@ def facts(path: Path) -> dict[str, int]:
 
 # -- the page
 
-HEAD = """# Real models
-
-Real, trained networks from public packages, each explained for its main output on a real recording that suits it. The
-models and recordings are not part of the project; their licences stand beside them. The page is written by
-
-```
-python benchmarks/real_models.py --models ../shared/models --data ../shared/data
-```
-
-and `tests/test_real_models.py` checks the same: the output equals onnxruntime's (float32, optimisations off), every node's
-account closes to 1e-8 in float64, and seed = relevance + absorbed.
-
-**Where relevance ends.** Follow one unit of relevance from the output: at every node it goes on in proportion to the absolute
-amounts |R| that the node gives to its inputs, its bias, its stabiliser and to what carries none (*stopped*), element by element.
-The four shares add up to one. Sums of |R| at single nodes would not do: rules that let parts cancel (alpha 2, beta 1) make
-|R| grow from layer to layer, so what is lost near the output would look like nothing beside it, and what flows on a side path
-would count as much as all. Signed sums would let losses of both signs cancel. **Where**: the layer that took most, named
-where stabiliser and stopped together take more than a tenth; above a fifth the reason is given below.
-
-Seconds: one explanation, forward pass included, one core. Memory: peak of the whole process, of which Python and its
-libraries are about 150 MB. Target: index in the output and the value there, before a final Softmax or Sigmoid; of several,
-their sum. Deviation: from onnxruntime, relative to the largest output.
-"""
 COLUMNS = (
     "model", "opset, nodes", "reads", "output: target, value", "composite", "input", "bias",
-    "stabiliser", "stopped", "where", "gap", "deviation", "seconds", "MB",
+    "stabiliser", "stopped", "lost of the rest", "where", "gap", "deviation", "seconds", "MB",
 )  # fmt: skip
 
 
@@ -192,20 +194,20 @@ def page(rows: list[dict[str, Any]]) -> str:
     bad = [r for r in rows if "error" in r]
     parts = [HEAD, "", table(COLUMNS, [cells(r) for r in good])]
     if over:
-        parts += ["\n## More than a fifth lost\n", *(f"- **{r['model']}**: {r['why']}" for r in over)]
+        parts += [
+            "\n## More than a fifth lost\n",
+            *(f"- **{r['model']}**: {WHY[r['model']]}" for r in over),
+        ]
     if bad:
         parts += ["\n## Refused\n", *(f"- **{r['model']}**: {r['error']}" for r in bad)]
     if good[0]["others"]:
-        parts += [OTHER_HEAD, table(("model", *OTHERS), [other_cells(r) for r in good])]
+        gap = max(run.get("gap", 0.0) for r in good for run in r["others"].values())
+        parts += [OTHER_HEAD.format(gap), table(("model", *OTHERS), [other_cells(r) for r in good])]
     return "\n".join(parts) + "\n"
 
 
-OTHER_HEAD = """
-## Other composites
-
-Shares that ended at the input / in biases / in stabilisers or stopped, in per cent. Every gap is below 1e-8 here, too.
-Gradient is gradient x input: what a layer's tangent does not explain counts as its bias.
-"""
+def item(row: dict[str, Any], text: str) -> str:
+    return f"- **{row['model']}**: {text}."
 
 
 def table(head: tuple[str, ...], rows: list[list[str]]) -> str:
@@ -214,7 +216,10 @@ def table(head: tuple[str, ...], rows: list[list[str]]) -> str:
 
 
 def lost(run: dict[str, Any]) -> float:
-    return run["ends"]["stabiliser"] + run["ends"]["stopped"]
+    """What stabilisers and stops took of what no bias took."""
+    ends = run["ends"]
+    gone = ends["stabiliser"] + ends["stopped"]
+    return gone / (gone + ends["input"]) if gone else 0.0
 
 
 def percent(share: float) -> str:
@@ -223,7 +228,7 @@ def percent(share: float) -> str:
 
 def short(name: str) -> str:
     """The end of a long key."""
-    name = name.split(";")[-1]
+    name = name.rsplit(";", maxsplit=1)[-1]
     return f"`{name if len(name) <= 40 else '...' + name[-37:]}`"
 
 
@@ -233,7 +238,8 @@ def cells(r: dict[str, Any]) -> list[str]:
     return [
         r["model"], f"{r['opset']}, {r['nodes']}", r["reads"], f"{short(r['output'])}: {r['said']}",
         run["composite"], *(percent(run["ends"][end]) for end in ENDS),
-        f"{op} {short(layer)}" if lost(run) > LIMIT / 2 else "", f"{run['gap']:.0e}",
+        percent(lost(run)), f"{op} {short(layer)}" if lost(run) > LIMIT / 2 else "",
+        f"{run['gap']:.0e}",
         f"{r['deviation']:.0e}", f"{run['seconds']:.2f}", f"{r['megabytes']:.0f}",
     ]  # fmt: skip
 
@@ -243,7 +249,9 @@ def other_cells(r: dict[str, Any]) -> list[str]:
         if "error" in run:
             return run["error"]
         ends = run["ends"]
-        return " / ".join(f"{100 * s:.0f}" for s in (ends["input"], ends["bias"], lost(run)))
+        gone = ends["stabiliser"] + ends["stopped"]
+        shares = (f"{100 * s:.0f}" for s in (ends["input"], ends["bias"], gone))
+        return f"{' / '.join(shares)}; {100 * lost(run):.0f}"
 
     return [r["model"], *(text(r["others"][c]) for c in OTHERS)]
 
