@@ -2,8 +2,8 @@
 
 DEAD = (
     "{} sums to less than zero from inputs that are all >= 0 (there is a Relu before it), at "
-    "places where no weight speaks for the sum: {}. The positive part is empty there, and what zplus, or "
-    "alpha, would share over it has nowhere to go but to the stabiliser"
+    "places where no weight speaks for the sum: {}. The positive part is empty there, and what "
+    "zplus, or alpha, would share over it has nowhere to go but to the stabiliser"
 )
 TOKEN = (
     "the output is read at a class token, a constant that the Concat puts in front of the frames; "
@@ -17,8 +17,8 @@ WHY = {
         "to negative sums, too. The preset Epsilon loses nothing here",
     ),
     "basic_pitch_nmp": (
-        "its constant-Q power is 1e-10 to 1e-2 and log(power + 1e-10) follows: the stabiliser of "
-        "1e-6 is larger than most of the sums before the logarithm. With "
+        "half of the values of its constant-Q power + 1e-10, whose logarithm is read, are smaller "
+        "than the stabiliser of 1e-6, which takes most of what arrives there. With "
         "`overrides={'Add': 'epsilon(0)', 'ReduceSum': 'epsilon(0)'}` it is 5 %"
     ),
     "dtln_1": (
@@ -72,6 +72,7 @@ OTHER_HEAD = """
 ## Other composites
 
 Shares that ended at the input / in biases / in stabilisers or stopped, in per cent; then what was
-lost of the rest. The largest gap of any is {:.0e}. Gradient is gradient x input: what a layer's
+lost of the rest. The largest gap is {:.0e} (of nodes with more than 1e-20 of
+the seed; what is less is the round-off of a sum that cancels). Gradient is gradient x input: what a layer's
 tangent does not explain counts as its bias.
 """
