@@ -29,6 +29,7 @@ WHY = {
         "99.8 % are the bias of a Softmax: the pitch is a mean of log frequencies under it, and a "
         "constant says most of a number of hertz. Of the rest, "
         + DEAD.format("the last convolution", "all of its four weights are negative")
+        + ". Under EpsilonPlus nothing at all reaches the waveform"
     ),
     "families/TransformerEnc_gelu__ts": TOKEN,
     "families/TransformerEnc_relu__ts": TOKEN,
@@ -72,7 +73,7 @@ OTHER_HEAD = """
 ## Other composites
 
 Shares that ended at the input / in biases / in stabilisers or stopped, in per cent; then what was
-lost of the rest. The largest gap is {:.0e} (of nodes with more than 1e-20 of
-the seed; what is less is the round-off of a sum that cancels). Gradient is gradient x input: what a layer's
-tangent does not explain counts as its bias.
+lost of the rest. The largest gap is {:.0e} (of nodes with more than 1e-20 of the seed; what is
+less is the round-off of a sum that cancels). Gradient is gradient x input: what a layer's tangent
+does not explain counts as its bias.
 """

@@ -25,6 +25,7 @@ SLOW = {"basic_pitch_nmp", "gtcrn", "plcmos_v2", "brainmaze_seizure_a"}  # secon
 QUICK = {"families/M5_ts", "families/TransformerEnc_relu__ts", "mlperf_streaming_wakeword"}
 GOOD = [name for name, recipe in RECIPES.items() if not recipe.refused]
 REFUSED = [name for name, recipe in RECIPES.items() if recipe.refused]
+NOTHING = {("swift_f0", "EpsilonPlus"), ("swift_f0", "EpsilonPlusFlat")}  # see WHY: a dead layer
 MODELS = [pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in GOOD]
 WITH_PRESETS = [
     pytest.param(name, preset, marks=() if name in QUICK else pytest.mark.slow)
@@ -71,7 +72,8 @@ def test_no_relevance_of_a_real_model_is_lost_under_any_preset(folders, name, pr
     result, row = real_models.explained(recipe, model, recipe.arrays(folders), preset)
     assert row["gap"] < 1e-8
     assert row["closure"] < 1e-8
-    assert any(np.any(r) for r in result.relevance.values())
+    reached = any(np.any(r) for r in result.relevance.values())
+    assert reached == ((name, preset) not in NOTHING)
 
 
 @pytest.mark.parametrize("name", REFUSED)
