@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from dftlrp.composites import Composite
     from dftlrp.explanation import Explanation
     from dftlrp.frontend import FrontEnd
+    from dftlrp.inspection import Inspection, inspect
     from dftlrp.ledger import Ledger
     from dftlrp.model import Model, load
     from dftlrp.shipped import embedded
@@ -33,6 +34,7 @@ __all__ = [
     "Explanation",
     "FrontEnd",
     "InputError",
+    "Inspection",
     "Ledger",
     "Model",
     "ModelError",
@@ -42,6 +44,7 @@ __all__ = [
     "dft_lrp",
     "embedded",
     "explain",
+    "inspect",
     "inverse_dft_lrp",
     "inverse_stft_lrp",
     "load",
@@ -61,6 +64,8 @@ _HOME = {
     "load": "model",
     "embedded": "shipped",
     "explain": "api",
+    "Inspection": "inspection",
+    "inspect": "inspection",
     "dft_lrp": "spectral",
     "stft_lrp": "spectral",
     "inverse_dft_lrp": "spectral",

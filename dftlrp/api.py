@@ -17,11 +17,11 @@ from dftlrp.attribution import Attribution, attribute
 from dftlrp.composites import Composite
 from dftlrp.explanation import Explanation
 from dftlrp.frontend import FrontEnd, empty_filters, levels
-from dftlrp.graph.graph import Value
+from dftlrp.graph.graph import Dims, Value
 from dftlrp.graph.plan import Plan
 from dftlrp.ledger import LedgerRow
 from dftlrp.model import Model, load
-from dftlrp.recording import Recording, fitted, from_array, read_recording, resampled
+from dftlrp.recording import Recording, fitted, from_array, own_channels, read_recording, resampled
 from dftlrp.rules import Rule
 from dftlrp.seeds import label_index, places
 from dftlrp.spectral import stft_for
@@ -95,7 +95,7 @@ def explain(
     chosen = views.checked(domains)
     model = behind_front_end(model if isinstance(model, Model) else load(model), frontend)
     plan = model.plan(output, bind)
-    (name, value), shape = _waveform(plan)
+    (name, value), shape = _waveform(plan, signal)
     recording = _recording(model, signal, rate, shape)
     names = tuple(map(str, labels)) if labels is not None else model.labels
     default = composite == "auto" and not plan.graph.reads
@@ -128,8 +128,8 @@ def explain(
         target=where,
         label=label,
         labels=names,
-        output=_first(result.output, plan),
-        explained=_first(result.explained, plan),
+        output=_narrow(_first(result.output, plan)),
+        explained=_narrow(_first(result.explained, plan)),
         ledger=result.ledger,
         stft=dict(start.stft),
         notes=(
@@ -163,27 +163,38 @@ class Shape(NamedTuple):
     channel: int | None
     length: int | None
     channels: int
+    dims: Dims
 
 
-def _waveform(plan: Plan) -> tuple[tuple[str, Value], Shape]:
+def _waveform(plan: Plan, signal: Any) -> tuple[tuple[str, Value], Shape]:
     """The one signal that the plan reads, and its axes."""
     if len(plan.signals) != 1:
         raise InputError(f"the model reads {list(plan.signals)}: use dftlrp.attribute with a dict")
     (name, value) = next(iter(plan.signals.items()))
     dims = value.dims or ()
     long = [i for i, d in enumerate(dims) if (d is None or d > 1) and (i > 0 or len(dims) == 1)]
-    few = [i for i in long if (dims[i] or MOST_CHANNELS) < MOST_CHANNELS]
-    two_axes = len(dims) == 3 and len(long) == 2 and few
-    channel = min(few, key=lambda i: dims[i] or 0) if two_axes else None
+    channel = _channel_axis(long, dims, signal) if len(long) == 2 else None
     time = [i for i in long if i != channel]
     if len(time) != 1:
-        shown = tuple("any" if d is None else d for d in dims)
         raise InputError(
-            f"input {name!r} of shape {shown} is not a waveform (batch, channels, samples): "
+            f"input {name!r} of shape {_shown(dims)} is not a waveform (batch, channels, samples): "
             "declare its front end (frontend=), or use dftlrp.attribute for arrays of any shape"
         )
     count = 1 if channel is None else dims[channel] or 1
-    return (name, value), Shape(time[0], channel, dims[time[0]], count)
+    return (name, value), Shape(time[0], channel, dims[time[0]], count, dims)
+
+
+def _shown(dims: Dims) -> tuple[int | str, ...]:
+    return tuple("any" if d is None else d for d in dims)
+
+
+def _channel_axis(long: Sequence[int], dims: Dims, signal: Any) -> int | None:
+    """The smaller of two axes; the first one, if the signal has as many channels as that alone."""
+    few = [i for i in long if (dims[i] or MOST_CHANNELS) < MOST_CHANNELS]
+    least = min(few, key=lambda i: dims[i] or 0, default=None)
+    if least == long[1] and long[0] in few and (own := own_channels(signal)) != dims[least]:
+        return long[0] if own == dims[long[0]] else least
+    return least
 
 
 def _shaped(samples: Real, value: Value, shape: Shape) -> Real:
@@ -244,6 +255,11 @@ def _first(batch: Real, plan: Plan) -> Real:
     return batch[0] if dims is None or len(dims) > 1 else batch
 
 
+def _narrow(values: Real) -> Real:
+    """Without the axes of length one, where there is one axis of classes only."""
+    return values.reshape(-1) if sum(n > 1 for n in values.shape) <= 1 else values
+
+
 def _target(result: Attribution, labels: tuple[str, ...]) -> tuple[Any, str]:
     """Index and name of the target of the one sample."""
     if result.target is None:
@@ -252,6 +268,8 @@ def _target(result: Attribution, labels: tuple[str, ...]) -> tuple[Any, str]:
     wide = [i for i, n in enumerate(result.explained.shape[-len(place) :]) if n > 1]
     index = place[wide[0]] if len(wide) == 1 else place[0] if len(place) == 1 else place
     last = place[-1] if place else None
+    if any(isinstance(p, slice) for p in place):
+        return -1, _spelled(place)
     if isinstance(last, int) and last < len(labels):
         return index, labels[last]
     return index, _spelled(place) if len(wide) > 1 else _spelled((index,))
@@ -275,7 +293,7 @@ def _recording(model: Model, signal: Any, rate: float | None, shape: Shape) -> R
         if f"reads {count} channels" not in str(error):
             raise
         hint = "if these are not channels, declare the model's front end (frontend=)"
-        raise InputError(f"{error}; {hint}") from None
+        raise InputError(f"{error}, its input is {_shown(shape.dims)}; {hint}") from None
     reads = model.rate or rate or recording.rate
     notes = recording.notes
     if not reads:

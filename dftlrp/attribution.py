@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from dftlrp.backend import get_backend
+from dftlrp.backend import Backend, get_backend
 from dftlrp.composites import Composite, LayerTable, composite_named, layer_table
 from dftlrp.graph.canonise import prepared
-from dftlrp.graph.evaluate import check_finite, evaluate, run_node
+from dftlrp.graph.evaluate import Values, check_finite, evaluate, run_node
 from dftlrp.graph.graph import Value
-from dftlrp.graph.plan import Plan
+from dftlrp.graph.plan import Plan, is_float
 from dftlrp.ledger import Ledger
 from dftlrp.model import Model
 from dftlrp.propagate import Flow, propagate
@@ -123,15 +123,9 @@ def attribute(
         NaN or Inf in the input or in a layer; names it.
     """
     bk, floats = get_backend(backend), _floating(dtype)
-    plan = model.plan(output, bind)
-    arrays = _arrays(plan, inputs, floats)
-    chosen = None if composite == "auto" else composite_named(composite)
-    overrides = {key: rule(to) for key, to in (overrides or {}).items()}
-    run = evaluate(plan, model.constants(bk, floats) | arrays, bk, floats)
-    values = run.values
-    chosen = chosen or composite_named(auto_composite(plan, values))
-    plan = prepared(plan, run, chosen.treatment, lambda n: run_node(plan, n, values, bk, floats))
-    table = layer_table(plan, chosen, overrides)
+    plan, values, table = run_through(
+        model.plan(output, bind), model, inputs, composite, overrides, bk, floats
+    )
     wanted = _values_of(plan, table, keep)
     z = values[plan.explained]
     if seed == "auto":
@@ -160,12 +154,46 @@ def attribute(
     )
 
 
+class Ready(NamedTuple):
+    """A forward pass that relevance can go back through."""
+
+    plan: Plan
+    values: Values
+    table: LayerTable
+
+
+def run_through(
+    plan: Plan,
+    model: Model,
+    inputs: Inputs,
+    composite: str | Composite,
+    overrides: Mapping[str, str | Rule] | None,
+    bk: Backend,
+    floats: np.dtype[Any],
+) -> Ready:
+    """Run the model, recognise its layers and give each a rule; arguments as of `attribute`."""
+    arrays = _arrays(plan, inputs, floats)
+    chosen = None if composite == "auto" else composite_named(composite)
+    overrides = {key: rule(to) for key, to in (overrides or {}).items()}
+    run = evaluate(plan, model.constants(bk, floats) | arrays, bk, floats)
+    values = run.values
+    chosen = chosen or composite_named(auto_composite(plan, values))
+    plan = prepared(
+        plan,
+        run,
+        chosen.treatment,
+        lambda n: run_node(plan, n, values, bk, floats),
+        chosen.fold,
+    )
+    return Ready(plan, values, layer_table(plan, chosen, overrides))
+
+
 def _values_of(plan: Plan, table: LayerTable, keep: Collection[str]) -> dict[str, str]:
     """The value that each layer asked for makes, and the name it was asked by."""
     known = {value: value for value in (plan.explained, *plan.signals)}
+    last = {n.layer: n.output for n in plan.path}
     for la in table.layers:
-        last = next(n.output for n in reversed(plan.path) if n.layer == la.key)
-        known |= dict.fromkeys((la.alias, *la.names, la.key), last)
+        known |= dict.fromkeys((la.alias, *la.names, la.key), last[la.key])
     if unknown := sorted(set(keep) - known.keys()):
         raise InputError(f"keep {unknown[0]!r}: no layer of that name carries relevance")
     return {known[name]: name for name in keep}
@@ -174,7 +202,8 @@ def _values_of(plan: Plan, table: LayerTable, keep: Collection[str]) -> dict[str
 def auto_seed(plan: Plan, z: Real) -> str:
     """``contrast`` for a classifier (one axis of classes, no Sigmoid), else ``logit``."""
     classes = [n for n in z.shape[1:] if n != 1]
-    return "contrast" if len(classes) == 1 and plan.stripped != "Sigmoid" else "logit"
+    one_axis = len(classes) == 1 and z.shape[-1] > 1
+    return "contrast" if one_axis and plan.stripped != "Sigmoid" else "logit"
 
 
 def _floating(dtype: Any) -> np.dtype[Any]:
@@ -244,7 +273,9 @@ def _array(name: str, array: Any, value: Value, dtype: np.dtype[Any]) -> AnyArra
         raise InputError(f"input {name!r} has shape {given.shape}, the model reads ({dims})")
     if given.size == 0:
         raise InputError(f"input {name!r} is empty (shape {given.shape})")
-    result = given.astype(dtype)
+    result = given.astype(dtype if is_float(value) else value.dtype)
+    if not is_float(value) and (result != given).any():
+        raise InputError(f"input {name!r} is of type {given.dtype}: {value.dtype} is needed")
     check_finite(result, f"input {name!r}")
     return result
 

@@ -19,6 +19,9 @@ EXPLAIN = """Explain one output of a model for one recording, and write report.h
 explanation.npz, tables (CSV) and the sounds.  Without MODEL and CLIP the embedded digit classifier
 explains the embedded clip; with CLIP alone it explains that one.  --model names another one."""
 
+INSPECT = """List the layers of a model as they are explained: name, op, shape, rule, parameters and
+receptive field; what is bound, folded, merged, left out, or refused and why."""
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; 0 on success, 2 where something was refused in one clear line."""
@@ -87,8 +90,61 @@ def _parser() -> argparse.ArgumentParser:
         "--bind", action="append", default=[], metavar="NAME=VALUE",
         help="value of an input that is a setting; may be repeated",
     )  # fmt: skip
+    p.add_argument(
+        "--state", action="append", default=[], metavar="INPUT=OUTPUT",
+        help="a state that the model keeps from chunk to chunk; may be repeated, needs --chunk",
+    )  # fmt: skip
+    p.add_argument("--chunk", type=int, metavar="N", help="samples that each chunk goes on by")
+    p.add_argument(
+        "--context", type=int, default=0, metavar="N", help="samples that a chunk reads again"
+    )
     p.add_argument("--backend", help="default: numpy, the float64 reference")
+    _inspect_parser(commands)
     return parser
+
+
+def _inspect_parser(commands: Any) -> None:
+    p = commands.add_parser("inspect", help="the layers of a model", description=INSPECT)
+    p.set_defaults(run=_inspect)
+    p.add_argument("model", metavar="MODEL.onnx", help="an ONNX file, or an embedded model's name")
+    p.add_argument("--composite", default="auto", help="preset of rules; default: auto")
+    p.add_argument(
+        "--rule", action="append", default=[], metavar="LAYER=RULE", help="as in explain"
+    )
+    p.add_argument("--output", metavar="NAME", help="which output of the model")
+    p.add_argument(
+        "--bind", action="append", default=[], metavar="NAME=VALUE", help="as in explain"
+    )
+    p.add_argument(
+        "--shape", action="append", default=[], metavar="NAME=1,2,3",
+        help="shape of an input to run with, where the file leaves it open; may be repeated",
+    )  # fmt: skip
+    p.add_argument("--json", action="store_true", help="as JSON")
+
+
+def _inspect(args: argparse.Namespace) -> int:
+    from dftlrp.inspection import inspect
+
+    found = inspect(
+        embedded(args.model) if args.model in MODELS else args.model,
+        composite=args.composite,
+        overrides=_pairs(args.rule, "--rule"),
+        output=args.output,
+        bind=_bindings(args.bind),
+        shapes={name: _dims(text) for name, text in _pairs(args.shape, "--shape").items()},
+    )
+    print(json.dumps(found.to_dict(), indent=1, default=str) if args.json else found)
+    return 0
+
+
+def _dims(text: str) -> tuple[int, ...]:
+    try:
+        dims = tuple(int(n) for n in text.split(","))
+    except ValueError:
+        dims = ()
+    if not dims or min(dims) < 1:
+        raise InputError(f"--shape {text!r}: write it as NAME=1,2,3")
+    return dims
 
 
 def _pairs(items: Sequence[str], option: str) -> dict[str, str]:
@@ -155,6 +211,9 @@ def _explain(args: argparse.Namespace) -> int:
     path, clip = _files(args.files, args.model)
     _spare(Path(clip), args.out)
     model = load(path)
+    if args.chunk or args.state:
+        states = _pairs(args.state, "--state")
+        model = model.chained(states, args.chunk or 0, args.context, output=args.output)
     targets = [args.target] if args.versus is None else [args.target, args.versus]
     explanations = [
         explain(

@@ -15,10 +15,11 @@ import numpy as np
 from dftlrp.backend import Backend
 from dftlrp.composites import Composite, LayerTable, layer_table
 from dftlrp.frontend import FrontEnd, prepend
+from dftlrp.graph.chunks import chunked
 from dftlrp.graph.evaluate import Values, constants
 from dftlrp.graph.graph import Graph
 from dftlrp.graph.load import load_graph
-from dftlrp.graph.plan import Plan, is_setting, make_plan
+from dftlrp.graph.plan import Plan, make_plan, signals_of
 from dftlrp.rules import Rule
 from dftlrp.types import InputError
 
@@ -57,6 +58,22 @@ class Model:
         make_plan(graph)
         return Model(self.path, graph, frontend.rate)
 
+    def chained(
+        self,
+        states: Mapping[str, str],
+        chunk: int,
+        context: int = 0,
+        *,
+        axis: int = -1,
+        output: str | None = None,
+    ) -> Model:
+        """The model over a whole recording, its states carried from chunk to chunk.
+
+        Parameters, errors: `dftlrp.graph.chunks.chunked`.
+        """
+        graph = chunked(self.graph, states, chunk, context, axis, output)
+        return Model(self.path, graph, self.rate)
+
     def plan(self, output: str | None = None, bind: Mapping[str, Any] | None = None) -> Plan:
         """The graph with an output and settings chosen; see `dftlrp.graph.plan.make_plan`.
 
@@ -65,9 +82,7 @@ class Model:
         InputError
             Also where an input that is a setting has no value.
         """
-        missing = {n: v for n, v in self.graph.inputs.items() if is_setting(v)}.keys() - (
-            bind or {}
-        )
+        missing = self.graph.inputs.keys() - signals_of(self.graph) - (bind or {}).keys()
         if missing:
             name = sorted(missing)[0]
             value = self.graph.inputs[name]

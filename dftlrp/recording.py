@@ -148,6 +148,18 @@ def from_array(signal: AnyArray, rate: float | None, channels: int = 1) -> Recor
     return Recording(kept, rate, notes, sha256=digest)
 
 
+def own_channels(signal: AnyArray | str | os.PathLike[str]) -> int | None:
+    """How many channels an array or a sound file has; None: the reader will refuse it."""
+    import soundfile
+
+    try:
+        if not isinstance(signal, str | os.PathLike):
+            return np.shape(signal)[0] if np.ndim(signal) == 2 else 1
+        return int(soundfile.info(os.fspath(signal)).channels) if Path(signal).is_file() else None
+    except (soundfile.SoundFileError, RuntimeError, OSError, ValueError):
+        return None
+
+
 def _on_its_side(array: AnyArray, channels: int) -> bool:
     """Whether this is rather (samples, channels)."""
     return array.ndim == 2 and len(array) > array.shape[1] and channels in {1, array.shape[1]}

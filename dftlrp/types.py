@@ -26,7 +26,14 @@ class ModelError(DftlrpError):
 
 
 class UnsupportedModelError(ModelError):
-    """The model is valid, but some of its nodes cannot be explained."""
+    """The model is valid, but some of its nodes cannot be explained.
+
+    ``reasons`` holds (name, op, why) of each of them, where they are known.
+    """
+
+    def __init__(self, message: str, reasons: tuple[tuple[str, str, str], ...] = ()) -> None:
+        super().__init__(message)
+        self.reasons = reasons
 
 
 class InputError(DftlrpError, ValueError):

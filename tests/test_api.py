@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -368,8 +369,60 @@ def test_every_layout_of_one_channel_is_the_same_network(tmp_path, sound, small,
     assert e.label == expected.label
 
 
+def mixer(dims: tuple[int, ...], channel: int) -> dftlrp.Model:
+    """y_j = sum over channels c of (c + 1)^j / count times the sum over time."""
+    count = dims[channel]
+    w = (1.0 + np.arange(count))[:, None] ** [0, 1, 2] / count
+    axes = [i for i in range(1, len(dims)) if i != channel]
+    nodes = [
+        helper.make_node("ReduceSum", ["x", "axes"], ["sums"], keepdims=0),
+        helper.make_node("MatMul", ["sums", "w"], ["y"]),
+    ]
+    return network(nodes, {"x": dims}, {"y": [1, 3]}, {"w": w, "axes": np.array(axes)})
+
+
 @pytest.mark.parametrize(
-    "dims", [(None, 2, 400), (1, 64, 64), (1, 1, 64, 64), (None, None, 80), (1, 1, 1), (3, 400), ()]
+    ("dims", "channel", "count", "n"),
+    [
+        ((1, 1, 22, 500), 2, 22, 500),
+        ((1, 12, 1, 100), 1, 12, 100),
+        ((1, 1, 100, 12), 3, 12, 100),
+        ((1, 100, 1, 12), 3, 12, 100),
+        ((1, 64, 63), 1, 64, 63),  # the smaller one is time: the signal has 64 channels
+        ((1, 1, 64, 63), 2, 64, 63),
+        ((1, 64, 63), 2, 63, 64),
+    ],
+)
+def test_channels_and_time_are_found_among_axes_of_one(dims, channel, count, n):
+    x = normal(count, n, seed=2).astype(np.float64)
+    model = mixer(dims, channel)
+    e = dftlrp.explain(model, x, rate=100, target=1, seed="logit", composite="Epsilon")
+    wanted = (1.0 + np.arange(count)) / count * x.sum(axis=1)
+    np.testing.assert_allclose(e.output[1], wanted.sum(), rtol=1e-5)
+    for domain, axes in (("time", 1), ("frequency", 1), ("time-frequency", (1, 2))):
+        np.testing.assert_allclose(e.relevance[domain].sum(axis=axes), wanted, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("dims", "shape"), [((1, 22, 500), (500, 22)), ((1, 2, 16000), (16000, 2))]
+)
+def test_a_signal_on_its_side_is_refused_with_the_shape_that_is_wanted(dims, shape):
+    with pytest.raises(InputError, match=rf"give \({dims[1]}, samples\)"):
+        dftlrp.explain(mixer(dims, 1), normal(*shape).astype(np.float64), rate=100)
+
+
+@pytest.mark.parametrize(
+    "dims",
+    [
+        (None, 2, 400),
+        (1, 64, 64),
+        (1, 2, 201, 26),
+        (1, 1, 64, 64),
+        (None, None, 80),
+        (1, 1, 1),
+        (3, 400),
+        (),
+    ],
 )
 def test_what_is_no_waveform_of_one_channel_is_refused_and_says_what_to_use(tmp_path, sound, dims):
     nodes = [helper.make_node("ReduceSum", ["x"], ["y"], keepdims=0)]
@@ -460,6 +513,53 @@ def test_behind_a_log_mel_front_end_the_input_shows_what_silence_keeps_from_the_
     for domain in e.domains:
         total = e.relevance[domain].sum() + e.rest[domain]
         np.testing.assert_allclose(total, e.relevance["time"].sum(), atol=1e-9 * whole)
+
+
+def reader(*dims: int | None) -> dftlrp.Model:
+    """One dense layer on features."""
+    nodes = [
+        helper.make_node("Flatten", ["x"], ["flat"]),
+        helper.make_node("MatMul", ["flat", "w"], ["y"]),
+    ]
+    w = np.random.default_rng(0).normal(size=(math.prod(d for d in dims if d), 3))
+    return network(nodes, {"x": dims}, {"y": [None, 3]}, {"w": w})
+
+
+def warned(e: dftlrp.Explanation, words: str) -> list[str]:
+    return [note for note in e.notes if words in note]
+
+
+@pytest.mark.parametrize("target", [0, 1, 2])
+def test_the_share_on_silent_frames_is_of_absolute_relevance(target):
+    rng = np.random.default_rng(0)
+    x = np.concatenate([rng.normal(size=2000) * 0.1, np.zeros(2000)])
+    fe = FrontEnd(16000, n_mels=20, log="ln")
+    e = dftlrp.explain(
+        reader(None, 20, 26), x, rate=16000, frontend=fe, domains=["input"], target=target
+    )
+    size = np.abs(e.relevance["input"])
+    (note,) = warned(e, "silent frames")
+    assert f"{100 * size[:, 14:].sum() / size.sum():.0f} %" in note  # frames of zeros only
+
+
+def test_empty_mel_filters_are_no_silence():
+    x = np.random.default_rng(0).normal(size=4000) * 0.1
+    fe = FrontEnd(16000, n_mels=128, mel_scale="htk", log="ln")
+    e = dftlrp.explain(reader(None, 128, 26), x, rate=16000, frontend=fe)
+    assert warned(e, "mel filters hold no bin")
+    assert not warned(e, "silent frames")
+
+
+@pytest.mark.parametrize("fe", [3, {"rate": 16000}, 0])
+def test_a_front_end_that_is_none_is_refused(small, sound, fe):
+    with pytest.raises(InputError, match="must be a FrontEnd or the path"):
+        dftlrp.explain(small, sound, frontend=fe)
+
+
+@pytest.mark.parametrize("domains", [None, 3, [3], []])
+def test_domains_that_are_none_are_refused(small, sound, domains):
+    with pytest.raises(InputError, match="domain"):
+        dftlrp.explain(small, sound, domains=domains)
 
 
 def test_layers_on_the_way_can_be_kept_and_others_are_refused():

@@ -233,9 +233,8 @@ def _bad_models() -> None:
     _write("text.onnx", b"not a model\n")
     _write("cut.onnx", whole[: len(whole) // 2])
     _write("empty.onnx", b"")
-    node = helper.make_node("LSTM", ["x", "w", "r"], ["", "y"], hidden_size=2)
-    weights = {"w": normal(1, 8, 3), "r": normal(1, 8, 2)}
-    saved(model([node], {"x": [5, 1, 3]}, {"y": [1, 1, 2]}, weights), Path(), "lstm.onnx")
+    node = helper.make_node("Bernoulli", ["x"], ["y"])
+    saved(model([node], {"x": [1, 400]}, {"y": [1, 400]}), Path(), "chance.onnx")
     saved(listener((None, 2, 400)), Path(), "stereo.onnx")
     saved(chain(1), Path(), "wrong.onnx")
     nodes = [helper.make_node("Relu", ["x"], ["y"])]
@@ -275,7 +274,7 @@ REFUSED: dict[str, tuple[list[str], str]] = {
     "a model for a recording": ([M, M], "m.onnx: not a sound"),
     "a folder for a model": ([".", A], "folder"),
     "a folder for a recording": ([M, "."], "folder"),
-    "an unsupported op": (["lstm.onnx", A], "y (LSTM)"),
+    "an unsupported op": (["chance.onnx", A], "y (Bernoulli)"),
     "an input of two channels": (["stereo.onnx", A], "reads 2 channels"),
     "an input of another rank": (["image.onnx", A], "(1, 1, 8, 8)"),
     "a setting without a value": (["setting.onnx", A], "--bind n=VALUE"),

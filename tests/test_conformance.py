@@ -7,13 +7,14 @@ listed case that passes is a failure, too, so the list cannot rot.
 from __future__ import annotations
 
 import tomllib
+import warnings
 from collections import Counter
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conform import cases, check, model_of, not_claimed
+from conform import LIGHT, cases, check, check_light, model_of, not_claimed
 
 CASES = cases()
 FAILS: dict[str, str] = tomllib.loads(
@@ -39,10 +40,11 @@ def outcome(case: Any) -> str:
 
 @pytest.fixture(scope="module")
 def outcomes() -> dict[str, str]:
-    return {name: outcome(case) for name, case in CASES.items()}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return {name: outcome(case) for name, case in CASES.items()}
 
 
-@pytest.mark.filterwarnings("ignore")
 def test_every_case_of_onnxs_suite_passes_or_is_listed_with_its_reason(
     outcomes: dict[str, str],
 ) -> None:
@@ -56,3 +58,14 @@ def test_every_case_of_onnxs_suite_passes_or_is_listed_with_its_reason(
 def test_every_line_of_the_list_names_a_case_that_fails(outcomes: dict[str, str]) -> None:
     fail = [name for name, o in outcomes.items() if o.startswith("fails")]
     assert [p for p in FAILS if not any(fnmatchcase(n, p) for n in fail)] == []
+
+
+LARGE = {"bvlc_alexnet", "vgg19"}
+NAMES = sorted(p.stem[6:] for p in LIGHT.glob("*.onnx"))
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=[pytest.mark.slow] * (n in LARGE)) for n in NAMES]
+)
+def test_a_classic_image_network_gives_the_output_that_onnx_ships(name: str) -> None:
+    check_light(name)

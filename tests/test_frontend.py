@@ -294,6 +294,16 @@ def test_the_shortest_recording_gives_as_many_frames_as_the_model_reads(n_fft, h
         assert features(fe, X[:, :samples]).shape == (1, 201, frames)
 
 
+ONE_DFT = {"transform": "dft", "layout": ("batch", "frequency")}
+
+
+def test_a_number_of_bins_is_that_of_an_even_length_unless_samples_says_otherwise():
+    """As for irfft."""
+    assert reads(FrontEnd(16000, **ONE_DFT), 1, 51) == (1, 100)
+    assert reads(FrontEnd(16000, **ONE_DFT, samples=101), 1, 51) == (1, 101)
+    assert reads(FrontEnd(16000, **ONE_DFT), 1, None) == (1, None)
+
+
 def test_declared_samples_are_read_whatever_the_model_says():
     assert reads(FrontEnd(16000, samples=4100), 1, 201, None) == (1, 4100)
     assert reads(FrontEnd(16000, samples=4100), None, 201, 26) == (None, 4100)
@@ -304,7 +314,8 @@ def test_declared_samples_are_read_whatever_the_model_says():
 @pytest.mark.parametrize(
     ("how", "dims", "words"),
     [
-        ({"transform": "dft", "layout": ("batch", "frequency")}, (1, 51), "100 or 101 samples"),
+        ({**ONE_DFT, "orthonormal": True}, (1, None), "declare samples"),
+        ({**ONE_DFT, "samples": 102}, (1, 51), "'frequency' has length 52, .* reads 51"),
         ({"samples": 10}, (1, 201, 26), "axis 'time' has length 1, .* reads 26"),
         ({"n_mels": 40}, (1, 64, 26), "axis 'frequency' has length 40, .* reads 64"),
         ({}, (1, 201), "layout"),

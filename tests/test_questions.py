@@ -239,3 +239,9 @@ def test_round_numbers_are_one_two_or_five(value):
     nice = round_up(value)
     assert value * (1 - 1e-5) <= nice < 2.6 * value
     assert f"{nice:e}"[0] in "125"
+
+
+@pytest.mark.parametrize("count", [-1, 2.5, "a", True])
+def test_a_count_is_a_whole_number(count):
+    with pytest.raises(InputError, match="count is"):
+        E.table(count=count)

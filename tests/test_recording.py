@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from dftlrp.recording import Recording, fitted, from_array, read_recording, resampled
+from dftlrp.recording import Recording, fitted, from_array, own_channels, read_recording, resampled
 from dftlrp.types import InputError
 
 RATES = [8000, 16000, 22050, 44100, 48000]
@@ -213,6 +213,15 @@ def test_a_model_of_several_channels_gets_each_as_it_is(tmp_path, count):
         np.testing.assert_array_equal(read.samples, x)
         assert read.notes == ()
         assert read.length == 50
+
+
+def test_the_channels_of_a_signal_are_told_before_it_is_read(tmp_path):
+    soundfile.write(tmp_path / "a.wav", np.zeros((50, 3)), 100)
+    (tmp_path / "b.wav").write_bytes(b"RIFF")
+    signals = [tmp_path / "a.wav", np.zeros((2, 9)), np.zeros(9), [[0.0] * 9] * 4]
+    assert [own_channels(s) for s in signals] == [3, 2, 1, 4]
+    for none in (tmp_path / "b.wav", tmp_path / "c.wav", tmp_path, [[1.0], [1.0, 2.0]]):
+        assert own_channels(none) is None
 
 
 @pytest.mark.parametrize(("found", "wanted"), [(1, 3), (2, 3), (4, 3), (3, 2)])

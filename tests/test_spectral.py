@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import subprocess
 import sys
-import warnings
 
 import numpy as np
 import pytest
@@ -19,6 +18,7 @@ from hypothesis.extra import numpy as hnp
 from scipy import fft, signal
 
 from dftlrp.spectral import (
+    Analysis,
     Dft,
     Stft,
     dft_lrp,
@@ -428,7 +428,8 @@ def test_stft_lrp_conserves_to_4_eps_log_n(stft, seed):
         layout=stft.layout,
         boundary=stft.boundary,
     )
-    assert constant(gap(result, x * m), x, m, max(2, stft.n)) <= 4 * worst
+    longest = max(2, stft.n, stft.n_fft)  # of the transforms, and of the signal
+    assert constant(gap(result, x * m), x, m, longest) <= 4 * worst
 
 
 @pytest.mark.parametrize("n", [2**14, 16000, 16001, 65537])
@@ -694,6 +695,14 @@ BAD = {
         "multiplier is nan at index 7",
     ),
     "nan spectrum": (lambda: inverse_dft_lrp(broken(np.nan), broken(1)), "spectrum is"),
+    "ragged": (lambda: dft_lrp([[1, 2], [3]], GOOD), "signal is a ragged list"),
+    "ragged multiplier": (lambda: dft_lrp(GOOD, multiplier=[[1, 2], [3]]), "multiplier is a ragg"),
+    "ragged spectrum": (lambda: inverse_dft_lrp(GOOD, [[1, 2], [3]]), "relevance is a ragged list"),
+    "no axis": (lambda: dft_lrp(GOOD, GOOD, axis=None), "axis is None"),
+    "axes": (lambda: dft_lrp(GOOD, GOOD, axis=(0,)), "axis is \\(0,\\), but must be a whole"),
+    "inverse axes": (lambda: inverse_dft_lrp(GOOD, GOOD, axis=0.5), "axis is 0.5"),
+    "rate of text": (lambda: stft_for("a"), "rate is 'a'"),
+    "window of nan": (lambda: stft_lrp(GOOD, GOOD, window=("gaussian", 0.0)), "not finite"),
     "axis": (lambda: dft_lrp(GOOD, GOOD, axis=1), "axis 1 does not exist"),
     "inverse axis": (lambda: inverse_dft_lrp(GOOD, GOOD, axis=-2), "axis -2 does not exist"),
     "hop": (lambda: stft_lrp(GOOD, GOOD, hop=401), "more than the window's 400"),
@@ -742,20 +751,59 @@ def test_bad_input_is_one_clear_line(case):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("window", ["hann", "blackman", "boxcar"])
-@pytest.mark.parametrize("hop", [14, 15, 16])
-def test_the_hop_that_is_advised_works(window, hop):
+@settings(max_examples=100, deadline=None)
+@given(
+    window=st.sampled_from(["hann", "blackman", "boxcar", "cosine", "bartlett", "flattop"]),
+    n_fft=st.integers(2, 40),
+    excess=st.integers(-20, 10),
+    boundary=st.sampled_from(["zeros", "center", None]),
+    n=st.integers(40, 300),
+)
+def test_the_hop_that_is_advised_works(window, n_fft, excess, boundary, n):
+    hop = max(1, n_fft + excess)
     try:
-        Stft(100, window, 16, hop)
+        Stft(n, window, n_fft, hop, boundary=boundary)
     except InputError as error:
-        Stft(100, window, 16, int(str(error).rsplit(" ", 1)[1]))
+        advised = int(str(error).rsplit(" ", 1)[1])
+        assert advised != hop
+        Stft(n, window, n_fft, advised, boundary=boundary)
 
 
-def test_huge_finite_numbers_are_not_taken_for_inf():
-    x = np.full(4, 1e308)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # their DFT does overflow
-        dft_lrp(x, multiplier=np.zeros(4))
+@pytest.mark.parametrize("hop", [1, 5, 16, 20, 50, 300])
+def test_an_analysis_needs_no_inverse_but_has_its_adjoint(hop):
+    """<T x, y> = <x, T^T y> for hops with which no inverse exists; each frame is windowed rfft."""
+    T = Analysis(203, "hann", 16, hop)
+    x, y = draw((2, 203)), draw((2, *T.shape)) + 1j * draw((2, *T.shape), 1)
+    np.testing.assert_allclose(inner(T.analysis(x), y, 2), inner(x, T.analysis_adjoint(y)))
+    frames = np.lib.stride_tricks.sliding_window_view(x, 16, -1)[:, ::hop] * signal.windows.hann(
+        16, sym=False
+    )
+    want = fft.rfft(frames, norm="ortho").swapaxes(-1, -2)
+    np.testing.assert_allclose(T.analysis(x), want, atol=1e-14)
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_what_overflows_is_refused_in_one_line(tmp_path, dtype, streamed):
+    huge, one = np.full(400, np.finfo(dtype).max / 2, dtype), np.ones(400, dtype)
+    root = np.full(400, np.sqrt(np.finfo(dtype).max), dtype)
+    out = {"out": tmp_path / "out"} if streamed else {}
+    for x, m in ((huge, one), (one, huge), (root, root)):
+        with pytest.raises(InputError, match=f"overflows {np.dtype(dtype)}.*scale it down"):
+            stft_lrp(x, multiplier=m, n_fft=64, hop=16, **out)
+        assert not (tmp_path / "out").exists()
+        with pytest.raises(InputError, match="overflows"):
+            dft_lrp(x, multiplier=m)
+    with pytest.raises(InputError, match="overflows"):
+        inverse_dft_lrp(root, multiplier=root)
+
+
+def test_large_finite_relevance_is_kept_though_its_sum_overflows():
+    x, m = np.zeros((2, 400))
+    x[0], m[0] = 1e154, 9e153
+    R = dft_lrp(np.stack([x] * 40), multiplier=np.stack([m] * 40)).relevance
+    assert np.isfinite(R).all()
+    np.testing.assert_allclose(R.sum(axis=-1), 9e307)
 
 
 def test_uncovered_edges_are_rest_and_never_divided_by():

@@ -396,6 +396,22 @@ def test_a_pair_of_operators_is_a_domain():
         close(back.multiplier, g @ T)
 
 
+def test_the_laws_are_tested_with_the_precision_of_the_maps():
+    A = draw((14, 9))
+    P = np.linalg.pinv(A)
+    for dtype in (np.float32, np.complex64):
+        T, S = A.astype(dtype), P.astype(dtype)
+        Custom.from_operators(T, S)
+        Custom(lambda x, T=T: T @ x.astype(np.float32), lambda y, S=S: (S @ y).real,
+               lambda m, S=S: S.T.conj() @ m.astype(np.float32), 9)  # fmt: skip
+        with pytest.raises(InputError, match="is not x"):
+            Custom.from_operators(T, S * np.float32(1.01))
+    rough = A.astype(np.float32).astype(np.float64)
+    with pytest.raises(InputError, match="is not x"):
+        Custom.from_operators(rough, P)
+    Custom.from_operators(rough.astype(np.float32), P)
+
+
 def test_a_pair_of_complex_operators_is_a_domain():
     F = fft.fft(np.eye(15), norm="ortho", axis=0)
     domain = Custom.from_operators(F, F.conj().T)
@@ -498,6 +514,18 @@ BAD = {
     "both": (lambda: relevance_in(Dct(4), GOOD, GOOD, multiplier=GOOD), "exactly one"),
     "neither": (lambda: relevance_from(Dct(4), GOOD), "exactly one"),
     "rate": (lambda: Mel(0), "rate is 0"),
+    "rate of text": (lambda: Mel("a"), "rate is 'a'"),
+    "no domain": (lambda: relevance_in(Mel(8000), GOOD, GOOD), r"Mel only pools: Mel\(...\).pool"),
+    "no domain back": (lambda: relevance_from(None, GOOD, GOOD), "NoneType is no transform"),
+    "no function": (lambda: Custom(identity, identity, None, 4), "synthesis_adjoint is None"),
+    "tolerance": (
+        lambda: Custom(identity, identity, identity, 4, tolerance="a"),
+        "tolerance is 'a'",
+    ),
+    "wrong n": (
+        lambda: Custom(lambda x: EYE @ x, identity, identity, 5),
+        r"analysis fails on shape \(5,\) \(n = 5\)",
+    ),
     "scale": (lambda: Mel(8000, scale="bark"), "bark"),
     "n_mels": (lambda: Mel(8000, 0), "n_mels is 0"),
     "mel bins": (lambda: Mel(8000).pool(np.ones((200, 5))), "length 201"),

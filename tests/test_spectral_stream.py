@@ -114,6 +114,25 @@ def test_a_copy_on_write_map_keeps_what_was_written_to_it(tmp_path):
     assert (x[:500] == 7).all()
 
 
+@pytest.mark.parametrize("name", ["relevance", "phase", "spectrum"])
+def test_what_is_read_is_never_replaced(tmp_path, name):
+    x, R = draw((2, 5000))
+    np.save(tmp_path / f"{name}.npy", R)
+    (given,) = (np.load(tmp_path / f"{name}.npy", mmap_mode="r"),)
+    for signal, relevance in ((x, given), (given, R), (x, given[::-1][::-1])):
+        with pytest.raises(InputError, match=f"{name}.npy.*read from this file"):
+            stft_lrp(signal, relevance, out=tmp_path)
+    np.testing.assert_array_equal(np.load(tmp_path / f"{name}.npy"), R)
+    assert len(list(tmp_path.iterdir())) == 1
+    stft_lrp(x, given, out=tmp_path / "another")
+
+
+def test_out_is_a_path():
+    x, R = draw((2, 5000))
+    with pytest.raises(InputError, match="out is 3"):
+        stft_lrp(x, R, out=3)
+
+
 def test_progress_is_shown_where_it_takes_long(tmp_path, monkeypatch):
     seen = []
 

@@ -53,6 +53,47 @@ class Moved(nn.Module):  # type: ignore[misc]
         return self.head(h.flatten(1))
 
 
+class Many(nn.Module):  # type: ignore[misc]
+    """A layer of the table between two linear ones."""
+
+    def __init__(self, layer: Any, channels: int = 4, wide: int = 10) -> None:
+        super().__init__()
+        self.first, self.layer = nn.Conv1d(2, channels, 3), layer
+        self.head = nn.Linear(wide, 3)
+
+    def forward(self, x: Any) -> Any:
+        return self.head(self.layer(self.first(x)).flatten(1))
+
+
+def gridded(x: Any) -> Any:
+    """Samples between samples, at fixed places."""
+    u = torch.linspace(-0.9, 0.8, 5, dtype=x.dtype)
+    grid = torch.stack([u, torch.zeros_like(u)], -1)[None, None].expand(len(x), 1, 5, 2)
+    return nn.functional.grid_sample(x[:, :, None], grid, align_corners=True)[:, :, 0]
+
+
+FUNCTIONS: dict[str, tuple[Any, int]] = {
+    "LayerNorm": (nn.LayerNorm(10), 40),
+    "GroupNorm": (nn.GroupNorm(2, 4), 40),
+    "InstanceNorm": (nn.InstanceNorm1d(4, affine=True), 40),
+    "Softmax within": (nn.Softmax(dim=1), 40),
+    "LogSoftmax within": (nn.LogSoftmax(dim=2), 40),
+    "Upsample linear": (nn.Upsample(scale_factor=2, mode="linear"), 80),
+    "Upsample nearest": (nn.Upsample(size=7), 28),
+    "Upsample corners": (nn.Upsample(size=17, mode="linear", align_corners=True), 68),
+    "logsumexp": (lambda x: x.logsumexp(dim=1), 10),
+    "norm": (lambda x: x.norm(dim=2), 4),
+    "square": (lambda x: (x * 1.0).pow(2).sum(dim=2), 4),
+    "cumsum": (lambda x: x.cumsum(dim=2), 40),
+    "topk": (lambda x: x.topk(3, dim=2).values, 12),
+    "gather": (lambda x: x.gather(2, torch.zeros(len(x), 4, 2, dtype=torch.int64) + 3), 8),
+    "triu": (lambda x: x.triu(1), 40),
+    "sin": (lambda x: x.sin() + (0.5 * x).cos() + x.atan(), 40),
+    "einsum": (lambda x: torch.einsum("bct,cd->bdt", x, torch.eye(4, dtype=x.dtype)[:, :3]), 30),
+    "grid_sample": (gridded, 20),
+}
+
+
 def body(*layers: Any, wide: int) -> Any:
     return nn.Sequential(nn.Conv1d(2, 4, 3), *layers, nn.Flatten(), nn.Linear(wide, 3))
 
@@ -87,6 +128,7 @@ NETWORKS = {
     "BatchNorm": body(nn.BatchNorm1d(4), nn.ReLU(), wide=40),
     "Dropout": body(nn.Dropout(), nn.Identity(), wide=40),
     "LogSoftmax": nn.Sequential(body(nn.ReLU(), wide=40), nn.LogSoftmax(dim=1)),
+    **{name: Many(f, wide=wide) for name, (f, wide) in FUNCTIONS.items()},
     "Residual": Residual(),
     "UNet": UNet(),
     "Moved": Moved(),

@@ -61,8 +61,8 @@ class FrontEnd:
         Zero mean and unit deviation over the recording; over time for each frequency (and part).
     samples : int, optional
         Length of recording that the model was made for; if not given, the shortest that gives the
-        number of frames that the model reads.  One DFT of the whole recording needs it: N // 2 + 1
-        bins do not tell whether N is odd.
+        number of frames that the model reads; for one DFT of the whole recording 2 (K - 1), as for
+        `irfft`: K bins do not tell whether the length was odd, and then it must be given.
     layout : tuple
         Axes of the model's input: ``"batch"``, ``"part"``, ``"frequency"``, ``"time"``, or 1.
 

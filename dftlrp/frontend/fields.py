@@ -159,7 +159,7 @@ def _weights(fe: FrontEnd) -> int:
 
 def _has_size(fe: FrontEnd) -> bool:
     """Whether the length of the DFT is known where something is made for it."""
-    made = bool(fe.n_mels or fe.n_mfcc or fe.orthonormal or _lists(fe))
+    made = bool(fe.n_mels or fe.n_mfcc or _lists(fe))
     return fe.size is not None or not made
 
 
@@ -191,8 +191,8 @@ LAWS = (
     ),
     Law(
         _has_size,
-        "transform = 'dft' with n_mels, n_mfcc, orthonormal or a list of mean or std needs "
-        "samples, the length of recording that it was made for",
+        "transform = 'dft' with n_mels, n_mfcc or a list of mean or std needs samples, the length "
+        "of recording that it was made for",
     ),
     Law(
         lambda fe: fe.samples is None or fe.frames(fe.samples) >= 1,

@@ -9,7 +9,7 @@ import numpy as np
 
 from dftlrp.frontend.declaration import FrontEnd
 from dftlrp.graph.graph import Dims, Graph, Node, Value
-from dftlrp.graph.plan import is_setting
+from dftlrp.graph.plan import signals_of
 from dftlrp.mel import filterbank
 from dftlrp.spectral.windows import window_array
 from dftlrp.types import AnyArray, InputError
@@ -71,10 +71,12 @@ def _amplitude(fe: FrontEnd, b: _Builder) -> None:
         b.add("amplitude", "Div", b.add("rms", "Sqrt"), source=signal)
 
 
-def _transform(fe: FrontEnd, b: _Builder) -> None:
+def _transform(fe: FrontEnd, b: _Builder, samples: int | None) -> None:
     """To (batch, time, frequency, 2), or (batch, frequency, 2) for one DFT."""
     if fe.orthonormal:
-        b.add("orthonormal", "Mul", b.constant(fe.size**-0.5))  # type: ignore[operator]
+        if (size := fe.size or samples) is None:
+            raise InputError("front end: orthonormal needs the length of the DFT: declare samples")
+        b.add("orthonormal", "Mul", b.constant(size**-0.5))
     if fe.transform == "dft":
         b.add("column", "Unsqueeze", b.constant([-1], np.int64))
         b.add("dft", "DFT", axis=1, onesided=1)
@@ -167,9 +169,9 @@ def prepend(graph: Graph, fe: FrontEnd) -> Graph:
     ------
     InputError
         The model has several inputs that are signals, or one of another shape than the front end
-        makes; or a number of bins from which the length of the recording does not follow.
+        makes.
     """
-    signals = {k: v for k, v in graph.inputs.items() if not is_setting(v)}
+    signals = signals_of(graph)
     if len(signals) != 1:
         raise InputError(f"a front end needs a model with one signal, not {list(signals)}")
     name, value = next(iter(signals.items()))
@@ -178,7 +180,7 @@ def prepend(graph: Graph, fe: FrontEnd) -> Graph:
     inputs = {b.value: Value(dims, value.dtype)}
     inputs |= {k: v for k, v in graph.inputs.items() if k != name}
     _amplitude(fe, b)
-    _transform(fe, b)
+    _transform(fe, b, dims[1])
     steps = [(_power, fe.power), (_mel, fe.n_mels), (_log, fe.log), (_cepstrum, fe.n_mfcc)]
     for step, wanted in steps:
         if wanted is not None:
@@ -191,7 +193,7 @@ def prepend(graph: Graph, fe: FrontEnd) -> Graph:
 
 
 def _waveform_dims(fe: FrontEnd, name: str, dims: Dims | None) -> tuple[int | None, int | None]:
-    """(batch, samples): as declared, or as follows from a fixed number of frames."""
+    """(batch, samples): as declared, or as follows from a fixed number of frames or bins."""
     if dims is None:
         return None, fe.samples
     if len(dims) != len(fe.layout):
@@ -201,10 +203,7 @@ def _waveform_dims(fe: FrontEnd, name: str, dims: Dims | None) -> tuple[int | No
     if frames is not None:
         samples = fe.length(frames)
     elif bins is not None and fe.features is None:
-        raise InputError(
-            f"front end: {bins} bins belong to {max(1, 2 * bins - 2)} or {2 * bins - 1} samples: "
-            "declare samples"
-        )
+        samples = max(1, 2 * (bins - 1))
     _refuse_sizes(fe, name, dims, samples)
     return size["batch"], samples
 
@@ -225,14 +224,13 @@ def _refuse_sizes(fe: FrontEnd, name: str, dims: Dims, samples: int | None) -> N
 def levels(graph: Graph) -> str:
     """The value (batch, time, ...) of a front end in which silent frames are all zero, or none."""
     steps = [f"{PREFIX}/{step}" for step in ("mel", "power", "stft")]
-    made = {node.output: node.op for node in graph.nodes} if graph.reads else {}
-    return next((s for s in steps if s in made and f"{PREFIX}/stft" in made), "")
+    return next((s for s in steps if s in graph.front and steps[-1] in graph.front), "")
 
 
 def empty_filters(graph: Graph) -> tuple[str, ...]:
     """A note on mel filters of a front end that hold no bin, as librosa warns of them."""
     banks = [node.inputs[1] for node in graph.nodes if node.output == f"{PREFIX}/mel"]
-    if not (graph.reads and banks):
+    if not (banks and f"{PREFIX}/mel" in graph.front):
         return ()
     bank = graph.constants[banks[0]]
     empty, count = int((~bank.any(axis=0)).sum()), bank.shape[1]

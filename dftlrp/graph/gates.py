@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from dftlrp.graph.graph import Node
-from dftlrp.ops import OPS
+from dftlrp.ops import OPS, Op
 from dftlrp.types import InputError
 
 FROZEN, SHARED, TANGENT = TREATMENTS = ("frozen", "shared", "tangent")
@@ -41,6 +41,7 @@ def live_inputs(
     treatment: str,
     values: Mapping[str, Any] | None = None,
     dead: frozenset[str] = frozenset(),
+    tokens: bool = False,
 ) -> Live:
     """For each node that carries relevance: the positions of the inputs that get some.
 
@@ -54,6 +55,8 @@ def live_inputs(
         All values, where they are known; without them gates are told by their ops alone.
     dead : set of str
         Values that carry none, though they depend on a signal: integers.
+    tokens : bool
+        Whether the signals are whole numbers.
     """
     if treatment not in TREATMENTS:
         raise InputError(f"unknown treatment {treatment!r}: choose one of {', '.join(TREATMENTS)}")
@@ -64,21 +67,38 @@ def live_inputs(
         op = OPS.get(node.op)
         positions = tuple(i for i, name in enumerate(node.inputs) if name in carriers)
         inside = op is None and not carriers.isdisjoint(node.captures)
-        if not (positions or inside) or node.output in dead or stops(node):
+        if not (positions or inside) or node.output in dead or stops(node, tokens):
             continue
-        if treatment != TANGENT and op is not None:
-            positions = tuple(i for i in positions if i not in op.frozen) or positions
-            if op.product and len(positions) == 2:
+        if op is not None:
+            positions = _not_frozen(op, positions, treatment)
+            if not positions:
+                continue
+            if op.product and len(positions) == 2 and treatment != TANGENT:
                 positions = _signals(node, positions, treatment, made, live, values or {})
         live[node.key] = positions
         carriers.add(node.output)
     return live
 
 
-def stops(node: Node) -> bool:
-    """Whether it carries no relevance: a Stop, or an output of indices."""
+def _not_frozen(op: Op, positions: tuple[int, ...], treatment: str) -> tuple[int, ...]:
+    """The inputs that may get relevance.
+
+    Those without influence (a type, a condition) never do; frozen ones (a divisor) do for the
+    tangent, and where nothing else depends on the signal.
+    """
+    able = tuple(
+        i for i in positions if op.carries is None or i in op.carries or i not in op.frozen
+    )
+    free = tuple(i for i in able if i not in op.frozen)
+    return able if treatment == TANGENT else free or able
+
+
+def stops(node: Node, tokens: bool = False) -> bool:
+    """Whether it carries no relevance: a Stop, an output of indices, an op for tokens only."""
     op = OPS.get(node.op)
-    return op is not None and (op.linearise is None or node.index in op.silent)
+    if op is None:
+        return False
+    return op.linearise is None or node.index in op.silent or (op.tokens and not tokens)
 
 
 def _signals(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -46,7 +47,7 @@ class Plan:
     explained: str
     stripped: str
 
-    @property
+    @cached_property
     def path(self) -> tuple[Node, ...]:
         """The nodes that carry relevance from the explained value to the signals."""
         wanted, kept = {self.explained}, []
@@ -56,6 +57,19 @@ class Plan:
                 wanted.update(node.inputs[i] for i in self.live[node.key])
                 wanted.update(node.captures)
         return tuple(reversed(kept))
+
+    @property
+    def tokens(self) -> bool:
+        """Whether the signals are whole numbers."""
+        return not any(map(is_float, self.signals.values()))
+
+    def live_at(
+        self, nodes: Sequence[Node], values: Mapping[str, AnyArray], treatment: str
+    ) -> Live:
+        """Who carries relevance, at known values."""
+        whole = (n.output for n in nodes if values[n.output].dtype.kind != "f")
+        dead = frozenset() if self.tokens else frozenset(whole)
+        return live_inputs(nodes, set(self.signals), treatment, values, dead, self.tokens)
 
     def carrying(
         self, nodes: Sequence[Node], values: Mapping[str, AnyArray], treatment: str
@@ -67,18 +81,28 @@ class Plan:
         UnsupportedModelError
             Some of them carry no relevance; all are named.
         """
-        dead = frozenset(n.output for n in nodes if values[n.output].dtype.kind != "f")
-        live = live_inputs(nodes, set(self.signals), treatment, values, dead)
+        live = self.live_at(nodes, values, treatment)
         plan = replace(self, nodes=tuple(nodes), live=live)
         _refuse(plan.path, live)
         return plan
 
 
-def is_setting(value: Value) -> bool:
-    """Integers and scalars (a sample rate, a mode) are settings: bound, not explained."""
-    dims = value.dims
-    scalar = dims is not None and all(d == 1 for d in dims)
-    return scalar or not value.dtype.startswith(("float", "bfloat", "double"))
+def is_float(value: Value) -> bool:
+    """Whether it holds floats."""
+    return value.dtype.startswith(("float", "bfloat"))
+
+
+def _is_scalar(value: Value) -> bool:
+    return value.dims is not None and all(d == 1 for d in value.dims)
+
+
+def signals_of(graph: Graph) -> dict[str, Value]:
+    """The inputs that are explained: floats but for scalars; else whole numbers (tokens).
+
+    The others (a sample rate, a mode, lengths) are settings: bound, not explained.
+    """
+    many = {n: v for n, v in graph.inputs.items() if not _is_scalar(v)}
+    return {n: v for n, v in many.items() if is_float(v)} or many
 
 
 def make_plan(
@@ -101,9 +125,13 @@ def make_plan(
     if output not in graph.outputs:
         raise InputError(f"unknown output {output!r}: the model has {list(graph.outputs)}")
     bound = {name: _bound(graph, name, value) for name, value in (bind or {}).items()}
-    signals = {n: v for n, v in graph.inputs.items() if n not in bound and not is_setting(v)}
+    signals = {n: v for n, v in signals_of(graph).items() if n not in bound}
+    if odd := [name for name, value in signals.items() if not value.dtype]:
+        raise UnsupportedModelError(f"input {odd[0]!r} is not a tensor of a known type")
     nodes = ancestors(graph.nodes, [output])
-    live = live_inputs(nodes, set(signals), FROZEN, dead=_integers(nodes))
+    tokens = not any(map(is_float, signals.values()))
+    dead = frozenset() if tokens else _integers(nodes)
+    live = live_inputs(nodes, set(signals), FROZEN, dead=dead, tokens=tokens)
     explained, stripped = _strip(nodes, output)
     plan = Plan(graph, nodes, live, signals, bound, output, explained, stripped)
     _refuse((*_unknown(nodes), *plan.path), live)
@@ -173,10 +201,12 @@ def _refuse(nodes: Sequence[Node], live: Live) -> None:
         else:
             reason = op.refusal(live.get(node.key, ()))
         if reason:
-            reasons.append(f"{node.key} ({node.op}): {reason}")
+            reasons.append((node.key, node.op, reason))
     if reasons:
+        told = "; ".join(f"{key} ({op}): {reason}" for key, op, reason in reasons)
         raise UnsupportedModelError(
-            f"{len(reasons)} node(s) cannot be explained: {'; '.join(reasons)}. "
+            f"{len(reasons)} node(s) cannot be explained: {told}. "
             "Bind inputs that are settings (bind=), choose another output (output=), "
-            "or export the model without these ops"
+            "or export the model without these ops",
+            tuple(reasons),
         )

@@ -18,6 +18,11 @@ def floating(dtype: DType) -> bool:
     return dtype.kind == "f" or dtype.name.startswith(("bfloat", "float"))
 
 
+def computed(dtype: DType) -> bool:
+    """Whether it is one of the floats that NumPy computes in."""
+    return dtype.kind == "f" and dtype.itemsize > 1
+
+
 def narrowed(x: Array, dtype: DType, saturate: bool = True) -> Array:
     """Floats rounded to a dtype of 8 or fewer bits, but kept in their own."""
     import ml_dtypes
@@ -42,7 +47,7 @@ def _cast(at: At) -> Array:
     if target.kind == "O" or x.dtype.kind in "OSU":
         raise UnsupportedModelError(f"node {at.node.key!r} ({at.node.op}): no text can be cast")
     if floating(target):
-        wide = x if x.dtype.kind == "f" else x.astype(np.float64)
+        wide = x if computed(x.dtype) else x.astype(np.float64)
         narrow = target.itemsize == 1
         return narrowed(wide, target, bool(at.attr("saturate", 1))) if narrow else wide
     if target.kind == "V":  # whole numbers of less than 8 bits: by way of 8
@@ -50,9 +55,9 @@ def _cast(at: At) -> Array:
     return x.astype(target)
 
 
-@route("Cast", "CastLike", evaluate=_cast)
+@route("Cast", "CastLike", evaluate=_cast, frozen=(1,))
 def cast(at: At) -> Route:
-    """Between floats: the identity.  To integers: nothing is carried."""
-    if not floating(_target(at)):
+    """Between floats, and from whole numbers: the identity.  From floats to others: nothing."""
+    if floating(at.x.dtype) and not floating(_target(at)):
         return move(lambda v: 0 * v, lambda r: (0 * r,), covered=0 * at.x)
     return move(lambda v: v, lambda r: (r,))

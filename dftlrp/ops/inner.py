@@ -38,7 +38,12 @@ def select(at: At) -> Route:
     return move(lambda v: bk.reshape(bk.slice(v, key), shape), back)
 
 
-@route("Stack", evaluate=lambda at: np.stack(at.args, at.attr("axis")), carries=None, together=True)
+def _stacked(at: At) -> Array:
+    at.grant([len(at.args), at.x.size])
+    return np.stack(at.args, at.attr("axis"))
+
+
+@route("Stack", evaluate=_stacked, carries=None, together=True)
 def stack(at: At) -> Route:
     """Parts of one shape along a new axis; what lands on constant ones is stopped."""
     bk, axis, shape = at.bk, at.attr("axis") % (at.x.ndim + 1), at.x.shape
@@ -60,6 +65,7 @@ def stack(at: At) -> Route:
 
 
 def _gated(at: At) -> Array:
+    at.broadcast()
     return sum(g * s for g, s in zip(at.args[::2], at.args[1::2], strict=True))
 
 

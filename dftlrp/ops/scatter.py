@@ -9,7 +9,7 @@ import numpy as np
 
 from dftlrp.linear import Affine, Array, Arrays, Route, move
 from dftlrp.ops.gather import Key, along
-from dftlrp.ops.registry import At, affine
+from dftlrp.ops.registry import At, affine, route
 from dftlrp.types import AnyArray, UnsupportedModelError
 
 _UFUNCS: dict[str, Any] = {
@@ -25,6 +25,8 @@ def _element_key(at: At) -> Key:
 
 
 def _nd_key(at: At) -> Key:
+    if np.shape(at.args[1])[-1] > at.x.ndim:
+        raise ValueError(f"an index of {np.shape(at.args[1])[-1]} numbers, rank {at.x.ndim}")
     return tuple(np.moveaxis(np.asarray(at.args[1]), -1, 0))
 
 
@@ -37,10 +39,10 @@ def _written(data: AnyArray, key: Key, updates: AnyArray, reduction: str) -> Any
     return y
 
 
-def _replaced(at: At, key: Key) -> Route:
-    """Each output element is one of data or one of updates."""
-    bk, (data, _, updates) = at.bk, at.args
-    sizes = {0: data.size, 2: updates.size}
+def _replaced(at: At, key: Key, second: int = 2) -> Route:
+    """Each output element is one of data (input 0) or one of updates (input ``second``)."""
+    bk, data, updates = at.bk, at.x, at.args[second]
+    sizes = {0: data.size, second: updates.size}
     index = np.arange(data.size).reshape(data.shape)
     index[key] = data.size + np.arange(updates.size).reshape(updates.shape)
     flat = np.empty(data.size + updates.size, data.dtype)
@@ -53,7 +55,7 @@ def _replaced(at: At, key: Key) -> Route:
 
     def back(r: Array) -> Arrays:
         both = bk.take_T(r, index, flat)
-        cut = {0: slice(0, data.size), 2: slice(data.size, None)}
+        cut = {0: slice(0, data.size), second: slice(data.size, None)}
         return tuple(bk.reshape(bk.slice(both, (cut[i],)), at.args[i].shape) for i in at.live)
 
     alone = len(at.live) < 2
@@ -95,3 +97,27 @@ def _scattering(name: str, key: Callable[[At], Key]) -> None:
 _scattering("Scatter", _element_key)
 _scattering("ScatterElements", _element_key)
 _scattering("ScatterND", _nd_key)
+
+
+# -- a cache of keys or values, whose part from some step on is written
+
+
+def _cache_key(at: At) -> Key:
+    update, axis = at.args[1], at.axes(at.attr("axis", -2))[0]
+    first = np.zeros(len(update), np.int64) if at.arg(2) is None else np.asarray(at.args[2])
+    steps = np.arange(update.shape[axis]).reshape(-1, *(1,) * (update.ndim - axis - 1))
+    index = first.reshape(-1, *(1,) * (update.ndim - 1)) + steps
+    if at.attr("mode", "linear") == "circular":
+        index = index % at.x.shape[axis]
+    return along(np.broadcast_to(index, update.shape), axis)
+
+
+@route(
+    "TensorScatter",
+    carries=(0, 1),
+    together=True,
+    evaluate=lambda at: _written(at.x, _cache_key(at), at.args[1], "none"),
+)
+def tensor_scatter(at: At) -> Route:
+    """The cache with the update written into it."""
+    return _replaced(at, _cache_key(at), second=1)

@@ -1,20 +1,20 @@
-"""In-graph transforms: STFT and DFT of real signals are `Affine`, exact and without weights.
+"""In-graph transforms: STFT and DFT are `Affine`, exact and without weights.
 
 A rule that needs weights cannot stand here; with epsilon = 0 this is DFT-LRP
-(arXiv 2303.06365) in the direction from the coefficients to the signal.
+(arXiv 2303.06365) in the direction from the coefficients to the signal.  A complex number is a
+pair of reals on the last axis, and the transpose is that of the real map.
 """
 
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
 from dftlrp.linear import Affine, Array
 from dftlrp.ops.registry import At, affine
-from dftlrp.spectral.domains import Dft
 from dftlrp.spectral.frames import Analysis
-from dftlrp.types import UnsupportedModelError
 
 
 def _split(Y: Array) -> Array:
@@ -27,52 +27,138 @@ def _joined(y: Array) -> Array:
     return y[..., 0] + 1j * y[..., 1]
 
 
-def _real_input(at: At) -> None:
-    if at.x.shape[-1] != 1:
-        raise UnsupportedModelError(
-            f"node {at.node.key!r} ({at.node.op}): its input is complex; only real signals go here"
+def _complex(x: Array) -> Array:
+    """A signal (..., 1) or (..., 2), real and imaginary part, as numbers (...)."""
+    return x[..., 0] if x.shape[-1] == 1 else _joined(x)
+
+
+def _parts(v: Array, like: Array) -> Array:
+    """Numbers (...) as a signal in the shape of ``like``: a real one has no imaginary part."""
+    return v.real[..., None] if like.shape[-1] == 1 else _split(v)
+
+
+def _fitted(v: Array, n: int, axis: int) -> Array:
+    """Cut or padded with zeros at the end of an axis: its own transpose."""
+    v = v[(slice(None),) * axis + (slice(n),)]
+    return np.pad(v, [(0, n - v.shape[axis] if i == axis else 0) for i in range(v.ndim)])
+
+
+class Fourier(NamedTuple):
+    """``V = F v`` along an axis, v cut or padded to n samples, as real maps of (re, im)."""
+
+    n: int
+    axis: int
+    inverse: bool
+    onesided: bool
+
+    @property
+    def kept(self) -> int:
+        """How many coefficients stay."""
+        return self.n // 2 + 1 if self.onesided else self.n
+
+    def forward(self, v: Array) -> Array:
+        """Coefficients of v."""
+        from scipy import fft
+
+        f = fft.ifft if self.inverse else fft.fft
+        return _fitted(f(_fitted(v, self.n, self.axis), axis=self.axis), self.kept, self.axis)
+
+    def backward(self, r: Array, size: int) -> Array:
+        """The conjugate transpose, to that many samples."""
+        from scipy import fft
+
+        r = _fitted(r, self.n, self.axis)
+        v = (
+            fft.fft(r, axis=self.axis) / self.n
+            if self.inverse
+            else self.n * fft.ifft(r, axis=self.axis)
         )
+        return _fitted(v, size, self.axis)
 
 
-@affine("STFT", weighted=False)
-def stft(at: At) -> Affine:
-    """Frames times window, then DFT: (batch, n, 1) to (batch, T, K, 2)."""
-    _real_input(at)
-    if not at.attr("onesided", 1):
-        raise UnsupportedModelError(f"node {at.node.key!r} (STFT): only onesided=1 is supported")
-    hop, window, length = (at.arg(i) for i in (1, 2, 3))
-    n_fft = int(length) if length is not None else len(window)
-    taps = np.ones(n_fft) if window is None else window
-    domain = Analysis(at.x.shape[1], taps, n_fft, int(hop))
-    scale = math.sqrt(n_fft)  # ONNX's transform is not orthonormal
+def _framed(at: At, hop: int, taps: Array) -> Affine:
+    """Frames times window, then DFT, of real or complex signals, one-sided or not."""
+    x, n = at.x, len(taps)
+    starts = np.arange(0, x.shape[1] - n + 1, hop)
+    at.grant([*x.shape[:1], len(starts), 2 * n])
+    index = starts[:, None] + np.arange(n)
+    f = Fourier(n, 2, inverse=False, onesided=bool(at.attr("onesided", 1)))
+
+    def transpose(r: Array) -> Array:
+        v = f.backward(_joined(r), n) * taps
+        out = np.zeros(x.shape[:2], v.dtype)
+        for start, frame in zip(starts, v.swapaxes(0, 1), strict=True):
+            out[:, start : start + n] += frame
+        return _parts(out, x)
+
+    return Affine(
+        lambda _, xs: _split(f.forward(_complex(xs[0])[:, index] * taps)),
+        lambda _, r: (transpose(r),),
+    )
+
+
+def _real_framed(at: At, hop: int, taps: Array) -> Affine:
+    """The usual form, in blocks that stay in the cache."""
+    domain = Analysis(at.x.shape[1], taps, len(taps), hop)
+    scale = math.sqrt(len(taps))  # ONNX's transform is not orthonormal
     return Affine(
         lambda _, xs: scale * _split(domain.analysis(xs[0][..., 0]).swapaxes(-1, -2)),
         lambda _, r: (scale * domain.analysis_adjoint(_joined(r).swapaxes(-1, -2))[..., None],),
     )
 
 
+@affine("STFT", weighted=False)
+def stft(at: At) -> Affine:
+    """Frames times window, then DFT: (batch, n, 1 or 2) to (batch, T, K, 2)."""
+    hop, window, length = (at.arg(i) for i in (1, 2, 3))
+    n_fft = len(window) if length is None else int(np.ravel(length)[0])
+    at.grant([n_fft])
+    taps = np.ones(n_fft, at.x.dtype) if window is None else window
+    step = int(np.ravel(hop)[0])
+    if step < 1 or not 1 <= n_fft <= at.x.shape[1]:
+        raise ValueError(f"frames of {n_fft} samples, every {step}, of {at.x.shape[1]} samples")
+    at.grant([at.x.shape[0], (at.x.shape[1] - n_fft) // step + 1, 2 * n_fft])
+    usual = at.x.shape[-1] == 1 and at.attr("onesided", 1)
+    return _real_framed(at, step, taps) if usual else _framed(at, step, taps)
+
+
+def _fourier(at: At) -> Fourier:
+    """Geometry of a DFT node; a one-sided inverse makes a real signal of half a spectrum."""
+    axis = at.setting(2, "axis", 1 if at.node.opset < 20 else -2)
+    axis = at.axes(axis)[0]
+    onesided, inverse = bool(at.attr("onesided", 0)), bool(at.attr("inverse", 0))
+    size = at.x.shape[axis]
+    samples = 2 * (size - 1) if onesided and inverse else size
+    n = int(np.ravel(at.setting(1, "dft_length", samples))[0])
+    at.grant([at.x.size // max(size, 1), 2 * n])
+    return Fourier(n, axis, inverse, onesided)
+
+
 @affine("DFT", weighted=False)
 def dft(at: At) -> Affine:
-    """DFT of a real signal along one axis: (..., n, ..., 1) to (..., K, ..., 2)."""
-    _real_input(at)
-    if at.attr("inverse", 0):
-        raise UnsupportedModelError(f"node {at.node.key!r} (DFT): the inverse is not supported")
-    axis = int(at.setting(2, "axis", 1 if at.node.opset < 20 else -2)) % at.x.ndim
-    length = at.arg(1)
-    n = at.x.shape[axis]
-    if length is not None and int(length) != n:
-        raise UnsupportedModelError(
-            f"node {at.node.key!r} (DFT): dft_length must be {n}, the signal's"
-        )
-    domain, scale = Dft(n, onesided=bool(at.attr("onesided", 0))), math.sqrt(n)
+    """DFT along one axis: (..., n, ..., 1 or 2) to (..., K, ..., 2)."""
+    f = _fourier(at)
+    if f.inverse and f.onesided:
+        return _real_inverse(at, f.n, f.axis)
+    size = at.x.shape[f.axis]
+    return Affine(
+        lambda _, xs: _split(f.forward(_complex(xs[0]))),
+        lambda _, r: (_parts(f.backward(_joined(r), size), at.x),),
+    )
 
-    def linear(x: Array) -> Array:
-        return _split(
-            scale * np.moveaxis(domain.analysis(np.moveaxis(x[..., 0], axis, -1)), -1, axis)
-        )
 
-    def back(r: Array) -> Array:
-        g = np.moveaxis(_joined(r), axis, -1)
-        return np.moveaxis(scale * domain.analysis_adjoint(g), -1, axis)[..., None]
+def _real_inverse(at: At, n: int, axis: int) -> Affine:
+    """Half a spectrum to a real signal: (..., K, ..., 2) to (..., n, ..., 1).
 
-    return Affine(lambda _, xs: linear(xs[0]), lambda _, r: (back(r),))
+    The transpose is the one-sided DFT times w / n, w = 1 at DC and (even n) Nyquist, else 2.
+    """
+    from scipy import fft
+
+    weight = np.full(n // 2 + 1, 2.0)
+    weight[[0, -1] if n % 2 == 0 else [0]] = 1
+    weight = weight.reshape([-1 if i == axis else 1 for i in range(at.x.ndim - 1)]) / n
+    size = at.x.shape[axis]
+    return Affine(
+        lambda _, xs: fft.irfft(_complex(xs[0]), n, axis=axis)[..., None],
+        lambda _, r: (_parts(_fitted(weight * fft.rfft(r[..., 0], axis=axis), size, axis), at.x),),
+    )

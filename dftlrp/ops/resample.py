@@ -1,0 +1,246 @@
+"""Resize and Upsample: nearest is movement, linear and cubic are `Affine`.
+
+All are separable: one small sparse matrix per axis.  Positions follow ONNX's Resize: the sample
+i of the output lies at some x in the input, and reads its neighbours with a kernel's weights.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from dftlrp.linear import Affine, Array, Route
+from dftlrp.ops.move import by_index
+from dftlrp.ops.registry import At, affine
+from dftlrp.types import AnyArray, UnsupportedModelError
+
+
+class Axis(NamedTuple):
+    """One axis: n samples become m, with a scale, and a region of it (crop and resize)."""
+
+    n: int
+    m: int
+    scale: float
+    begin: float = 0.0
+    end: float = 1.0
+
+
+# -- where the output's samples lie
+
+
+def _half_pixel(a: Axis, i: AnyArray) -> AnyArray:
+    return (i + 0.5) / a.scale - 0.5
+
+
+def _symmetric(a: Axis, i: AnyArray) -> AnyArray:
+    """Half a pixel, about the middle of the input."""
+    return a.n / 2 * (1 - a.m / (a.scale * a.n)) + _half_pixel(a, i)
+
+
+def _corners(a: Axis, i: AnyArray) -> AnyArray:
+    return i * (a.n - 1) / max(a.m - 1, 1)
+
+
+def _cropped(a: Axis, i: AnyArray) -> AnyArray:
+    if a.m == 1:
+        return 0.5 * (a.begin + a.end) * (a.n - 1) + 0 * i
+    return (a.begin + i * (a.end - a.begin) / (a.m - 1)) * (a.n - 1)
+
+
+_COORDINATES: dict[str, Callable[[Axis, AnyArray], AnyArray]] = {
+    "half_pixel": _half_pixel,
+    "half_pixel_symmetric": _symmetric,
+    "pytorch_half_pixel": lambda a, i: _half_pixel(a, i) if a.m > 1 else 0.0 * i,
+    "tf_half_pixel_for_nn": lambda a, i: (i + 0.5) / a.scale,
+    "align_corners": _corners,
+    "asymmetric": lambda a, i: i / a.scale,
+    "tf_crop_and_resize": _cropped,
+}
+_NEAREST: dict[str, Callable[[AnyArray], AnyArray]] = {
+    "round_prefer_floor": lambda x: np.ceil(x - 0.5),
+    "round_prefer_ceil": lambda x: np.floor(x + 0.5),
+    "floor": np.floor,
+    "ceil": np.ceil,
+}
+
+
+def _mode(at: At) -> str:
+    old = at.node.op == "Upsample" or at.node.opset < 11
+    default = "asymmetric" if old else "half_pixel"
+    return str(at.attr("coordinate_transformation_mode", default))
+
+
+def _positions(at: At, a: Axis) -> AnyArray:
+    return _COORDINATES[_mode(at)](a, np.arange(a.m, dtype=np.float64))
+
+
+def _outside(at: At, a: Axis) -> AnyArray:
+    """Samples that lie outside the input, where crop and resize writes a constant."""
+    x = _positions(at, a)
+    return ((x < 0) | (x > a.n - 1)) & (_mode(at) == "tf_crop_and_resize")
+
+
+# -- sizes
+
+
+def _axis_numbers(at: At) -> tuple[int, ...]:
+    return at.axes(at.attr("axes"))
+
+
+def _keeping(at: At, sizes: list[int], axes: tuple[int, ...]) -> list[tuple[int, float]]:
+    """(size, scale) for sizes, by the policy on the aspect ratio."""
+    policy = at.attr("keep_aspect_ratio_policy", "stretch")
+    scales = [m / at.x.shape[i] for m, i in zip(sizes, axes, strict=True)]
+    if policy == "stretch":
+        return list(zip(sizes, scales, strict=True))
+    scale = min(scales) if policy == "not_larger" else max(scales)
+    return [(math.floor(scale * at.x.shape[i] + 0.5), scale) for i in axes]
+
+
+def _axes(at: At) -> dict[int, Axis]:
+    """The axes that are resized, by their number."""
+    new = at.node.op == "Resize" and at.node.opset >= 11
+    axes, position = _axis_numbers(at), 2 if new else 1
+    roi = np.ravel(at.setting(1, "roi", [])) if new else np.zeros(0)
+    region = np.tile([[0.0], [1.0]], len(axes))
+    if _mode(at) == "tf_crop_and_resize":
+        region = roi.reshape(2, -1)
+    if np.size(scales := at.setting(position, "scales", [])):
+        spans = (region[1] - region[0]).tolist()
+        lengths = [at.x.shape[i] * s for i, s in zip(axes, spans, strict=True)]
+        pairs = [(math.floor(n * s), s) for n, s in zip(lengths, scales, strict=True)]
+    else:
+        pairs = _keeping(at, at.setting(3, "sizes"), axes)
+    found = {
+        i: Axis(at.x.shape[i], m, scale, begin, end)
+        for i, (m, scale), begin, end in zip(axes, pairs, *region.tolist(), strict=True)
+    }
+    at.grant([found[i].m if i in found else n for i, n in enumerate(at.x.shape)])
+    return found
+
+
+# -- nearest
+
+
+def _nearest(at: At, a: Axis) -> AnyArray:
+    old = at.node.op == "Upsample" or at.node.opset < 11
+    simple = "ceil" if a.scale < 1 else "floor"  # what onnxruntime does where ONNX says nothing
+    mode = simple if old else at.attr("nearest_mode", "round_prefer_floor")
+    x = _NEAREST[mode](_positions(at, a))
+    return np.where(_outside(at, a), -1, np.clip(x, 0, a.n - 1)).astype(np.int64)
+
+
+def _moved(at: At, v: AnyArray, fill: float) -> AnyArray:
+    for i, a in _axes(at).items():
+        index = _nearest(at, a)
+        v = v.take(np.maximum(index, 0), i)
+        keep = (index >= 0).reshape([-1 if k == i else 1 for k in range(v.ndim)])
+        v = np.where(keep, v, np.asarray(fill, v.dtype))
+    return v
+
+
+# -- linear and cubic
+
+
+def triangle(d: AnyArray) -> AnyArray:
+    """The kernel of linear interpolation."""
+    y: AnyArray = np.maximum(1 - abs(d), 0)
+    return y
+
+
+def cubic(a: float) -> Callable[[AnyArray], AnyArray]:
+    """Keys' convolution kernel (1981, eq. 15) with parameter a."""
+
+    def kernel(d: AnyArray) -> AnyArray:
+        d = abs(d)
+        near = ((a + 2) * d - (a + 3)) * d * d + 1
+        far = a * (((d - 5) * d + 8) * d - 4)
+        return np.where(d <= 1, near, np.where(d < 2, far, 0))
+
+    return kernel
+
+
+def _matrix(at: At, a: Axis) -> Any:
+    """Sparse (m, n): the weights of each output sample on one axis."""
+    from scipy.sparse import csr_array
+
+    linear = at.attr("mode", "nearest") == "linear"
+    kernel = triangle if linear else cubic(at.attr("cubic_coeff_a", -0.75))
+    shrink = min(a.scale, 1.0) if at.attr("antialias", 0) else 1.0
+    reach = math.ceil((1 if linear else 2) / shrink)
+    x = _positions(at, a)
+    at.grant([a.m, 2 * reach])
+    taps = np.floor(x)[:, None] + np.arange(1 - reach, reach + 1)
+    weights = kernel((taps - x[:, None]) * shrink)
+    if at.attr("exclude_outside", 0):
+        weights = weights * ((taps >= 0) & (taps < a.n))
+    weights = weights / weights.sum(axis=1, keepdims=True) * ~_outside(at, a)[:, None]
+    columns = np.clip(taps, 0, a.n - 1).astype(np.int64)
+    rows = np.broadcast_to(np.arange(a.m)[:, None], columns.shape)
+    place = (rows.ravel(), columns.ravel())
+    return csr_array((weights.ravel().astype(at.x.dtype), place), shape=(a.m, a.n))
+
+
+def along(matrix: Any, v: AnyArray, axis: int) -> AnyArray:
+    """A sparse matrix times v along an axis."""
+    moved = np.moveaxis(v, axis, 0)
+    y = matrix @ moved.reshape(moved.shape[0], -1)
+    return np.moveaxis(y.reshape(-1, *moved.shape[1:]), 0, axis)
+
+
+def _interpolated(at: At) -> Affine:
+    """A matrix for each axis; those that stay as they are need none."""
+    found = {i: a for i, a in _axes(at).items() if a.m != a.n or a.scale != 1 or a.begin}
+    matrices = {i: _matrix(at, a) for i, a in found.items()}
+
+    def linear(v: Array) -> Array:
+        for i, matrix in matrices.items():
+            v = along(matrix, v, i)
+        return v
+
+    def transpose(r: Array) -> Array:
+        for i, matrix in matrices.items():
+            r = along(matrix.T, r, i)
+        return r
+
+    constant = at.attr("extrapolation_value", 0.0) * _written(at, found)
+    return Affine(
+        lambda ws, xs: ws[0] * linear(xs[0]),
+        lambda ws, r: (transpose(ws[0] * r),),
+        (np.asarray(1.0, at.x.dtype),),
+        constant if np.any(constant) else None,
+    )
+
+
+def _written(at: At, found: dict[int, Axis]) -> Array:
+    """1 where the constant of crop and resize is written, else 0."""
+    written = np.zeros((1,) * at.x.ndim, bool)
+    for i, a in found.items():
+        written = written | _outside(at, a).reshape([-1 if k == i else 1 for k in range(at.x.ndim)])
+    return written.astype(at.x.dtype)
+
+
+def _evaluate(at: At) -> Array:
+    if at.attr("mode", "nearest") == "nearest":
+        return _moved(at, at.x, at.attr("extrapolation_value", 0.0))
+    whole = at.x.dtype.kind != "f"
+    x = at.x.astype(np.float64) if whole else at.x
+    return _interpolated(replace(at, args=(x, *at.args[1:]))).forward(x).astype(at.x.dtype)
+
+
+@affine("Resize", "Upsample", evaluate=_evaluate)
+def resize(at: At) -> Affine | Route:
+    """Nearest is a `Route`; linear and cubic have the scalar weight 1.
+
+    A rule on weights so leaves the kernel's own signs (cubic has small negative lobes) as they are.
+    """
+    mode = at.attr("mode", "nearest")
+    if mode == "nearest":
+        return by_index(at, lambda index: _moved(at, index, -1))
+    if mode not in {"linear", "cubic"}:
+        raise UnsupportedModelError(f"node {at.node.key!r} ({at.node.op}): mode {mode!r}")
+    return _interpolated(at)

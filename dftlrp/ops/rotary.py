@@ -1,0 +1,45 @@
+"""RotaryEmbedding: pairs of features turned by an angle that depends on the position."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dftlrp.linear import Affine, Array
+from dftlrp.ops.registry import At, affine
+
+
+def _angles(at: At) -> tuple[Array, Array]:
+    """Cosine and sine of each token's angles, (batch, 1, tokens, pairs)."""
+    caches, positions = at.args[1:3], at.arg(3)
+    if positions is not None:
+        caches = tuple(c[np.asarray(positions)] for c in caches)
+    cos, sin = (c[:, None] for c in caches)
+    return cos, sin
+
+
+def _heads(at: At, v: Array) -> Array:
+    """(batch, tokens, features) as (batch, heads, tokens, size)."""
+    if v.ndim == 4:
+        return v
+    return v.reshape(*v.shape[:2], at.attr("num_heads"), -1).swapaxes(1, 2)
+
+
+def _turned(at: At, v: Array, cos: Array, sin: Array) -> Array:
+    """``(a, b) -> (cos a - sin b, sin a + cos b)``; the features behind the last pair stay."""
+    x, pairs = _heads(at, v), cos.shape[-1]
+    mixed = bool(at.attr("interleaved", 0))
+    first = slice(0, 2 * pairs, 2) if mixed else slice(0, pairs)
+    second = slice(1, 2 * pairs, 2) if mixed else slice(pairs, 2 * pairs)
+    a, b, y = x[..., first], x[..., second], x.copy()
+    y[..., first], y[..., second] = cos * a - sin * b, sin * a + cos * b
+    return y if v.ndim == 4 else y.swapaxes(1, 2).reshape(v.shape)
+
+
+@affine("RotaryEmbedding", weighted=False)
+def rotary_embedding(at: At) -> Affine:
+    """A rotation: its transpose turns back."""
+    cos, sin = _angles(at)
+    return Affine(
+        lambda _, xs: _turned(at, xs[0], cos, sin),
+        lambda _, r: (_turned(at, r, cos, -sin),),
+    )
