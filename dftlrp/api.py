@@ -148,8 +148,8 @@ def behind_front_end(model: Model, frontend: FrontEnd | str | os.PathLike[str] |
     if isinstance(frontend, FrontEnd):
         return model.behind(frontend)
     beside = model.path.with_suffix(".toml")
-    if frontend is None and "frontend" in model.graph.metadata:
-        text = model.graph.metadata["frontend"]
+    text = model.graph.metadata.get("frontend", "")
+    if frontend is None and "[frontend]" in text:  # others use the key for words of their own
         return model.behind(FrontEnd.from_text(text, f"{model.path}: metadata"))
     if frontend is None and not beside.is_file():
         return model
