@@ -200,9 +200,13 @@ def _values_of(plan: Plan, table: LayerTable, keep: Collection[str]) -> dict[str
 
 
 def auto_seed(plan: Plan, z: Real) -> str:
-    """``contrast`` for a classifier (one axis of classes, no Sigmoid), else ``logit``."""
-    classes = [n for n in z.shape[1:] if n != 1]
-    one_axis = len(classes) == 1 and z.shape[-1] > 1
+    """``contrast`` for a classifier (one axis of classes, no Sigmoid), else ``logit``.
+
+    An axis of open length holds frames, not classes.
+    """
+    dims = plan.graph.outputs[plan.output].dims
+    known = dims is not None and dims[-1:] != (None,)
+    one_axis = known and len([n for n in z.shape[1:] if n != 1]) == 1 and z.shape[-1] > 1
     return "contrast" if one_axis and plan.stripped != "Sigmoid" else "logit"
 
 
