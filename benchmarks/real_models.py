@@ -205,7 +205,7 @@ def page(rows: list[dict[str, Any]]) -> str:
     if over:
         parts += [
             "\n## More than a fifth lost\n",
-            *(f"- **{r['model']}**: {WHY[r['model']]}" for r in over),
+            *(f"- **{r['model']}**: {WHY.get(r['model'], 'not explained yet')}" for r in over),
         ]
     if bad:
         parts += ["\n## Refused\n", *(f"- **{r['model']}**: {r['error']}" for r in bad)]
@@ -281,12 +281,12 @@ def main() -> None:
     names = [name for name in RECIPES if args.only in name]
     with multiprocessing.get_context("fork").Pool(1, maxtasksperchild=1) as pool:
         rows = [pool.apply(row_of, (name, shared, composites)) for name in names]
+    if args.json:
+        args.json.write_text(json.dumps(rows, indent=1), encoding="utf-8")
     if args.composite or args.only:
         print(page(rows))
     else:
         PAGE.write_text(page(rows), encoding="utf-8")
-    if args.json:
-        args.json.write_text(json.dumps(rows, indent=1), encoding="utf-8")
 
 
 if __name__ == "__main__":

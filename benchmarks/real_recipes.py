@@ -25,8 +25,6 @@ class Recipe:
         The inputs that are settings.
     output, target
         As for `dftlrp.attribute`.
-    refused : str
-        Why it cannot be explained: part of the message; empty for one that can.
     """
 
     reads: str
@@ -34,7 +32,6 @@ class Recipe:
     bind: tuple[str, ...] = ()
     output: str | None = None
     target: Any = "argmax"
-    refused: str = ""
 
     def arrays(self, shared: Shared) -> tuple[dict[str, Array], dict[str, Array]]:
         """The signals and the settings, in the model's own precision."""
@@ -98,7 +95,7 @@ RECIPES: dict[str, Recipe] = {
         "a 'jarvis', 30 frames of 40 mel levels", _one("input_1", made.lfbe),
     ),
     "mlperf_kws_dscnn": Recipe(
-        "a 'jarvis', 49 frames of 10 MFCC", _one("input_1", made.mfcc), refused="DequantizeLinear"
+        "a 'jarvis', 49 frames of 10 MFCC", _one("input_1", made.mfcc)
     ),
     "mlperf_resnet8": Recipe("robin, its spectrogram as a picture", _one("input_1", made.picture)),
     "gtcrn": Recipe(NOISY, made.gtcrn, tuple(GTCRN)),
@@ -125,7 +122,7 @@ RECIPES: dict[str, Recipe] = {
         _one("input_layer", made.beats),
     ),
     "magika": Recipe(
-        "2048 bytes of README.md", _one("bytes", made.text), refused="does not depend on a signal"
+        "2048 bytes of README.md", _one("bytes", made.text)
     ),
     "families/M5_ts": _waveform("sentence, 1 s at 8 kHz", "input.1", (1, 1, 8000), 8000),
     "families/ResNet1d_ts": Recipe(

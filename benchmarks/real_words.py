@@ -16,6 +16,11 @@ WHY = {
         "bias; and the next convolution follows without an activation, so that it gives relevance "
         "to negative sums, too. The preset Epsilon loses nothing here",
     ),
+    "mlperf_kws_dscnn": (
+        "alpha 2, beta 1 hands on 2 R for what speaks for a sum and -R for what speaks against it. "
+        "In the depthwise convolutions, nine taps behind a Relu, often nothing speaks against it: "
+        "that -R goes to the stabiliser and the 2 R stays. Under EpsilonPlus nothing is lost"
+    ),
     "basic_pitch_nmp": (
         "half of the values of its constant-Q power + 1e-10, whose logarithm is read, are smaller "
         "than the stabiliser of 1e-6, which takes most of what arrives there. With "
