@@ -40,7 +40,8 @@ class LedgerRow:
     stopped : array
         What reached a value that carries no relevance.
     magnitude : float
-        Sum of |R| over the elements of the node's outputs, all samples.
+        Sum of |R| over elements and samples: of what arrived or of what went on, whichever is
+        larger (where large parts cancel, round-off is a share of these).
     inner : array
         What the nodes of one layer (steps of a loop or an LSTM) gave each other; counted neither
         in what arrived nor in what went on.

@@ -136,6 +136,6 @@ def _row(
         sums(share.bias()),
         sums(share.stabiliser()),
         np.zeros_like(sums(R)) if stopped is None else sums(stopped),
-        float(np.abs(R).sum()),
+        max(float(np.abs(R).sum()), sum(float(np.abs(r).sum()) for r in share.relevance)),
         sum((p for p, own in zip(parts, within, strict=True) if own), start=np.zeros(1)),
     )
