@@ -128,8 +128,8 @@ def explain(
         target=where,
         label=label,
         labels=names,
-        output=_first(result.output, plan),
-        explained=_first(result.explained, plan),
+        output=_narrow(_first(result.output, plan)),
+        explained=_narrow(_first(result.explained, plan)),
         ledger=result.ledger,
         stft=dict(start.stft),
         notes=(
@@ -148,8 +148,8 @@ def behind_front_end(model: Model, frontend: FrontEnd | str | os.PathLike[str] |
     if isinstance(frontend, FrontEnd):
         return model.behind(frontend)
     beside = model.path.with_suffix(".toml")
-    if frontend is None and "frontend" in model.graph.metadata:
-        text = model.graph.metadata["frontend"]
+    text = model.graph.metadata.get("frontend", "")
+    if frontend is None and "[frontend]" in text:  # others use the key for words of their own
         return model.behind(FrontEnd.from_text(text, f"{model.path}: metadata"))
     if frontend is None and not beside.is_file():
         return model
@@ -255,6 +255,11 @@ def _first(batch: Real, plan: Plan) -> Real:
     return batch[0] if dims is None or len(dims) > 1 else batch
 
 
+def _narrow(values: Real) -> Real:
+    """Without the axes of length one, where there is one axis of classes only."""
+    return values.reshape(-1) if sum(n > 1 for n in values.shape) <= 1 else values
+
+
 def _target(result: Attribution, labels: tuple[str, ...]) -> tuple[Any, str]:
     """Index and name of the target of the one sample."""
     if result.target is None:
@@ -263,6 +268,8 @@ def _target(result: Attribution, labels: tuple[str, ...]) -> tuple[Any, str]:
     wide = [i for i, n in enumerate(result.explained.shape[-len(place) :]) if n > 1]
     index = place[wide[0]] if len(wide) == 1 else place[0] if len(place) == 1 else place
     last = place[-1] if place else None
+    if any(isinstance(p, slice) for p in place):
+        return -1, _spelled(place)
     if isinstance(last, int) and last < len(labels):
         return index, labels[last]
     return index, _spelled(place) if len(wide) > 1 else _spelled((index,))

@@ -32,6 +32,14 @@ class Window(NamedTuple):
     groups: int = 1
 
 
+def window_size(size: tuple[int, ...], g: Window) -> tuple[int, ...]:
+    """Number of windows along each axis: floor((L + pads - dilated kernel) / stride) + 1."""
+    return tuple(
+        (n + sum(p) - d * (k - 1) - 1) // s + 1
+        for n, k, s, d, p in zip(size, g.kernel, g.strides, g.dilations, g.pads, strict=True)
+    )
+
+
 class Backend(Protocol):
     """What a backend supplies.  Shapes follow NumPy and ONNX."""
 

@@ -93,6 +93,14 @@ def _parser() -> argparse.ArgumentParser:
         "--bind", action="append", default=[], metavar="NAME=VALUE",
         help="value of an input that is a setting; may be repeated",
     )  # fmt: skip
+    p.add_argument(
+        "--state", action="append", default=[], metavar="INPUT=OUTPUT",
+        help="a state that the model keeps from chunk to chunk; may be repeated, needs --chunk",
+    )  # fmt: skip
+    p.add_argument("--chunk", type=int, metavar="N", help="samples that each chunk goes on by")
+    p.add_argument(
+        "--context", type=int, default=0, metavar="N", help="samples that a chunk reads again"
+    )
     p.add_argument("--backend", help="default: numpy, the float64 reference")
     _inspect_parser(commands)
     _export_parser(commands)
@@ -253,6 +261,9 @@ def _explain(args: argparse.Namespace) -> int:
     path, clip = _files(args.files, args.model)
     _spare(Path(clip), args.out)
     model = load(path)
+    if args.chunk or args.state:
+        states = _pairs(args.state, "--state")
+        model = model.chained(states, args.chunk or 0, args.context, output=args.output)
     targets = [args.target] if args.versus is None else [args.target, args.versus]
     explanations = [
         explain(

@@ -41,6 +41,9 @@ class Composite:
     products : str
         How products of two signals are treated: ``"frozen"`` or ``"shared"``; see
         `dftlrp.graph.gates`.
+    fold : bool
+        Whether a BatchNormalization right behind a linear layer is a part of it, so that all files
+        of one network, folded by their writer or not, have one explanation.
     """
 
     name: str
@@ -49,6 +52,7 @@ class Composite:
     first: Rule | None = None
     first_of: tuple[str, ...] = CONVOLUTION + DENSE
     products: str = FROZEN
+    fold: bool = True
 
     @property
     def treatment(self) -> str:

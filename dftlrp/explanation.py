@@ -44,7 +44,7 @@ class Explanation:
     rate : float
         Sampling rate of the signal the model read, in hertz.
     target : int or tuple of int
-        Index of the explained output; -1 where a function of the output was given.
+        Index of the explained output; -1 where a function of the output, or a sum, was asked for.
     label : str
         Its name (the index as text where the model has no labels).
     labels : tuple of str

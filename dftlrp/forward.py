@@ -48,7 +48,13 @@ def run_through(
     run = evaluate(plan, model.constants(bk, floats) | arrays, bk, floats)
     values = run.values
     chosen = chosen or composite_named(auto_composite(plan, values))
-    plan = prepared(plan, run, chosen.treatment, lambda n: run_node(plan, n, values, bk, floats))
+    plan = prepared(
+        plan,
+        run,
+        chosen.treatment,
+        lambda n: run_node(plan, n, values, bk, floats),
+        chosen.fold,
+    )
     return Ready(plan, values, layer_table(plan, chosen, overrides), run)
 
 
@@ -141,18 +147,23 @@ class Pass(NamedTuple):
 def kept_values(plan: Plan, table: LayerTable, keep: Collection[str]) -> dict[str, str]:
     """The value that each layer asked for makes, and the name it was asked by."""
     known = {value: value for value in (plan.explained, *plan.signals)}
+    last = {n.layer: n.output for n in plan.path}
     for la in table.layers:
-        last = next(n.output for n in reversed(plan.path) if n.layer == la.key)
-        known |= dict.fromkeys((la.alias, *la.names, la.key), last)
+        known |= dict.fromkeys((la.alias, *la.names, la.key), last[la.key])
     if unknown := sorted(set(keep) - known.keys()):
         raise InputError(f"keep {unknown[0]!r}: no layer of that name carries relevance")
     return {known[name]: name for name in keep}
 
 
 def auto_seed(plan: Plan, z: Real) -> str:
-    """``contrast`` for a classifier (one axis of classes, no Sigmoid), else ``logit``."""
-    classes = [n for n in z.shape[1:] if n != 1]
-    return "contrast" if len(classes) == 1 and plan.stripped != "Sigmoid" else "logit"
+    """``contrast`` for a classifier (one axis of classes, no Sigmoid), else ``logit``.
+
+    An axis of open length holds frames, not classes.
+    """
+    dims = plan.graph.outputs[plan.output].dims
+    known = dims is not None and dims[-1:] != (None,)
+    one_axis = known and len([n for n in z.shape[1:] if n != 1]) == 1 and z.shape[-1] > 1
+    return "contrast" if one_axis and plan.stripped != "Sigmoid" else "logit"
 
 
 def with_batch(z: Real, plan: Plan) -> Real:

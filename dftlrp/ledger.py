@@ -19,6 +19,7 @@ import numpy as np
 
 from dftlrp.types import AnyArray, Real
 
+LEAST = 1e-290  # sums of |R| below this have lost their digits: they count as so much
 TERMS = ("relevance", "to_inputs", "bias", "stabiliser", "stopped")
 
 
@@ -39,12 +40,13 @@ class LedgerRow:
     stopped : array
         What reached a value that carries no relevance.
     magnitude : float
-        Sum of |R| over the elements of the node's outputs, all samples.
+        Sum of |R| over elements and samples: of what arrived or of what went on, whichever is
+        larger (where large parts cancel, round-off is a share of these).
     inner : array
         What the nodes of one layer (steps of a loop or an LSTM) gave each other; counted neither
         in what arrived nor in what went on.
     worst : float
-        Largest gap of any node of the layer.
+        What is missing in the account of one node at most, where the layer has several.
     """
 
     node: str
@@ -67,7 +69,7 @@ class LedgerRow:
         sums = {t: getattr(a, t) + getattr(b, t) for t in TERMS}
         return replace(
             a, **sums, inner=moved, magnitude=max(a.magnitude, b.magnitude),
-            rule=a.rule if a.rule != "carried" else b.rule, worst=max(self.gap, other.gap),
+            rule=a.rule if a.rule != "carried" else b.rule, worst=max(self.missing, other.missing),
         )  # fmt: skip
 
     @property
@@ -83,13 +85,17 @@ class LedgerRow:
         """|in - (sum of the four)|, of all samples together, relative to the sum of |R|.
 
         Together, because a node may move relevance along the first axis (a Transpose).  Of a layer
-        of several nodes: the largest of any.
+        of several nodes: what any of them misses, relative to the largest of their sums of |R|.
         """
+        return self.missing / max(self.magnitude, LEAST) if self.magnitude > 0 else self.missing
+
+    @property
+    def missing(self) -> float:
+        """|in - (sum of the four)| of all samples together."""
         if self.worst:
             return self.worst
         left = self.relevance - (self.to_inputs + self.bias + self.stabiliser + self.stopped)
-        lost = abs(float(np.sum(left)))
-        return lost / self.magnitude if self.magnitude > 0 else lost
+        return abs(float(np.sum(left)))
 
     @property
     def total(self) -> LedgerRow:

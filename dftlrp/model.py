@@ -15,6 +15,7 @@ import numpy as np
 from dftlrp.backend import Backend
 from dftlrp.composites import Composite, LayerTable, layer_table
 from dftlrp.frontend import FrontEnd, prepend
+from dftlrp.graph.chunks import chunked
 from dftlrp.graph.evaluate import Values, constants
 from dftlrp.graph.graph import Graph
 from dftlrp.graph.load import load_graph
@@ -57,6 +58,22 @@ class Model:
         graph = prepend(self.graph, frontend)
         make_plan(graph)
         return Model(self.path, graph, frontend.rate)
+
+    def chained(
+        self,
+        states: Mapping[str, str],
+        chunk: int,
+        context: int = 0,
+        *,
+        axis: int = -1,
+        output: str | None = None,
+    ) -> Model:
+        """The model over a whole recording, its states carried from chunk to chunk.
+
+        Parameters, errors: `dftlrp.graph.chunks.chunked`.
+        """
+        graph = chunked(self.graph, states, chunk, context, axis, output)
+        return Model(self.path, graph, self.rate)
 
     def plan(self, output: str | None = None, bind: Mapping[str, Any] | None = None) -> Plan:
         """The graph with an output and settings chosen; see `dftlrp.graph.plan.make_plan`.

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from dftlrp.backend import Key, Window
+from dftlrp.backend import Key, Window, window_size
 from dftlrp.types import AnyArray
 
 Shape = tuple[int, ...]
@@ -31,14 +31,6 @@ def _padded(x: AnyArray, g: Window, value: float) -> AnyArray:
 def _unpadded(x: AnyArray, g: Window) -> AnyArray:
     inner: Key = tuple(slice(b, x.shape[i + 2] - e) for i, (b, e) in enumerate(g.pads))
     return x[(..., *inner)]
-
-
-def window_size(size: Shape, g: Window) -> Shape:
-    """Number of windows along each axis: floor((L + pads - dilated kernel) / stride) + 1."""
-    return tuple(
-        (n + sum(p) - d * (k - 1) - 1) // s + 1
-        for n, k, s, d, p in zip(size, g.kernel, g.strides, g.dilations, g.pads, strict=True)
-    )
 
 
 def _columns(x: AnyArray, g: Window, out: Shape) -> AnyArray:

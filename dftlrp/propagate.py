@@ -151,7 +151,10 @@ def _row(
     def sums(a: Array) -> Array:
         return bk.sum(bk.reshape(a, (batch[0] if per_sample else 1, -1)), (1,), False)
 
-    parts = [sums(r) for r in share.relevance]
+    def size(a: Array) -> Array:
+        return bk.sum(abs(a), tuple(range(a.ndim)), False)
+
+    parts, arrived = [sums(r) for r in share.relevance], size(R)
     return LedgerRow(
         node.layer,
         node.layer_op or node.attrs.get("label", node.op),
@@ -161,6 +164,6 @@ def _row(
         sums(share.bias()),
         sums(share.stabiliser()),
         np.zeros(batch if per_sample else 1) if stopped is None else sums(stopped),
-        bk.sum(abs(R), tuple(range(R.ndim)), False),
+        arrived + bk.pos(sum(map(size, share.relevance)) - arrived),  # the larger
         sum((p for p, own in zip(parts, within, strict=True) if own), start=np.zeros(1)),
     )

@@ -147,6 +147,11 @@ def _forward(plan: Plan, nodes: Sequence[Node], known: Values, bk: OnnxBackend) 
         if node.output in made or node.op == "Pointwise":
             continue
         made.add(node.output)
+        if moving := [n for n in node.captures if isinstance(values.get(n), Sym)]:
+            raise UnsupportedModelError(
+                f"{node.output!r} is folded from {moving[0]!r}, which depends on the signal: "
+                "use backend='numpy'"
+            )
         if any(isinstance(values.get(name), Sym) for name in node.inputs):
             here = at(plan, node, values, bk)
             here = replace(here, y=None)

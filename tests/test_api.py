@@ -571,3 +571,10 @@ def test_layers_on_the_way_can_be_kept_and_others_are_refused():
     np.testing.assert_allclose(relevance.sum(axis=(1, 2)), row.relevance)
     with pytest.raises(InputError, match="'relu99'"):
         dftlrp.attribute(model, x, keep=["relu99"])
+
+
+def test_a_metadata_entry_of_the_same_name_that_is_not_ours_is_left_alone(sound, tmp_path):
+    proto = listener()
+    proto.metadata_props.add(key="frontend", value="matrix-product STFT (float32)")
+    e = dftlrp.explain(dftlrp.load(saved(proto, tmp_path)), sound, rate=RATE)
+    assert e.signal["time"].shape == (400,)

@@ -97,7 +97,7 @@ def agree(ours: Any, want: Any) -> None:
 
 def in_captums_words(text: str) -> Composite:
     weighted = dict.fromkeys(WEIGHTED, rule(text))
-    return Composite("captum", rule("captum.EpsilonRule"), weighted)
+    return Composite("captum", rule("captum.EpsilonRule"), weighted, fold=False)
 
 
 @pytest.mark.parametrize("text", RULES)
@@ -122,7 +122,9 @@ def test_one_layer_under_each_of_captums_rules(text: str) -> None:
 @pytest.mark.parametrize("text", ["captum.EpsilonRule", "captum.IdentityRule"])
 def test_batch_normalisation_is_captums_by_epsilon_or_passed(text: str) -> None:
     net, x = made("normalised")
-    composite = Composite("captum", rule("captum.EpsilonRule"), {"BatchNormalization": rule(text)})
+    composite = Composite(
+        "captum", rule("captum.EpsilonRule"), {"BatchNormalization": rule(text)}, fold=False
+    )
     mine = attribute(exported(net, x), x.numpy(), target=1, composite=composite)
     make = theirs.IdentityRule if "Identity" in text else theirs.EpsilonRule
     agree(mine.relevance, relevance(net, x, {nn.BatchNorm2d: make, nn.MaxPool2d: winners}))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -14,13 +14,24 @@ from dftlrp.graph.graph import Graph, Node
 from dftlrp.graph.plan import Plan
 from dftlrp.linear import Array
 from dftlrp.ops import EXPANSIONS, OPS, At
+from dftlrp.ops.registry import WORK, Budget
 from dftlrp.progress import steps
-from dftlrp.types import AnyArray, DftlrpError, InputError, NonFiniteError
+from dftlrp.types import (
+    AnyArray,
+    DftlrpError,
+    InputError,
+    NonFiniteError,
+    UnsupportedModelError,
+)
 
 Values = dict[str, Array]
-MAX_BYTES = 2**34  # of all values of one forward pass
+# What one forward pass may take, in bytes of values: `FLOOR`, and a multiple of what the user gave
+# (128 channels of 10 layers at the input's rate are 1280 times it) and of the weights, which make
+# values of their own; so a small file on a small input stays small.  At most `MAX_BYTES`.
+FLOOR, PER_INPUT, PER_WEIGHT, MAX_BYTES = 2**27, 2**12, 2**4, 2**34
+# The same in nodes, loops and cells written out, beyond those in the file.
+FLOOR_NODES, NODES_PER_NUMBER, MAX_NODES = 2 * 10**4, 2**6, 10**6
 LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul", "BatchNormalization")  # add no masks
-MAX_NODES = 10**6  # of one forward pass, loops and cells written out
 
 
 def constants(graph: Graph, bk: Backend, dtype: np.dtype[Any]) -> Values:
@@ -33,10 +44,31 @@ def constants(graph: Graph, bk: Backend, dtype: np.dtype[Any]) -> Values:
     return {name: cast(array) for name, array in graph.constants.items()}
 
 
-def at(plan: Plan, node: Node, values: Mapping[str, Array], bk: Backend) -> At:
+def at(
+    plan: Plan, node: Node, values: Mapping[str, Array], bk: Backend, budget: Budget | None = None
+) -> At:
     """The node at its current activations."""
     args = tuple(values[name] if name else None for name in node.inputs)
-    return At(node, bk, args, plan.live.get(node.key, ()), values.get(node.output))
+    live = plan.live.get(node.key, ())
+    return At(node, bk, args, live, values.get(node.output), budget or Budget())
+
+
+def byte_budget(plan: Plan, given: Mapping[str, Array]) -> Budget:
+    """What may be allocated and computed at these inputs and weights."""
+    inputs = sum(given[name].nbytes for name in plan.signals)
+    weights = sum(a.nbytes for a in given.values()) - inputs
+    room = min(MAX_BYTES, FLOOR + PER_INPUT * inputs + PER_WEIGHT * weights)
+    return Budget(room, WORK * room)
+
+
+def node_budget(plan: Plan, given: Mapping[str, Array]) -> int:
+    """How many nodes may run at these inputs."""
+    numbers = sum(int(given[name].size) for name in plan.signals)
+    return min(MAX_NODES, len(plan.nodes) + FLOOR_NODES + NODES_PER_NUMBER * numbers)
+
+
+# What NumPy and an op's own code raise where a node does not go with its inputs.
+REFUSALS = (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError)
 
 
 class Run(NamedTuple):
@@ -66,26 +98,37 @@ def evaluate(plan: Plan, given: Mapping[str, Array], bk: Backend, dtype: np.dtyp
         k: bk.asarray(v, dtype if v.dtype.kind == "f" else None) for k, v in plan.bound.items()
     }
     values: Values = {**bound, **given}
-    carriers, masked, nodes, budget = set(plan.signals), set[str](), [], MAX_BYTES
+    carriers, masked, nodes = set(plan.signals), set[str](), list[Node]()
+    budget, most = byte_budget(plan, values), node_budget(plan, values)
     with np.errstate(all="ignore"):  # what overflows is reported below, by its layer's name
-        for node in written_out(steps(plan.nodes, "forward"), values):
+        for node in written_out(steps(plan.nodes, "forward"), values, lambda: most - len(nodes)):
             carries = not carriers.isdisjoint(node.inputs) and not stops(node, plan.tokens)
-            values[node.output] = y = run_node(plan, node, values, bk, dtype)
+            values[node.output] = y = run_node(plan, node, values, bk, dtype, budget)
             if carries and (plan.tokens or y.dtype.kind == "f"):
                 carriers.add(node.output)
                 if y.dtype.kind == "f" and not _checked(node, values, masked):
                     masked.add(node.output)
             nodes.append(node)
-            budget -= y.nbytes
-            if budget < 0 or len(nodes) > MAX_NODES:
+            budget.room -= y.nbytes
+            if budget.room < 0:
                 raise _too_large(node)
+            if len(nodes) > most:
+                raise UnsupportedModelError(
+                    f"node {node.key!r} ({node.op}): the loops and cells up to here take more than "
+                    f"{most} steps: explain shorter inputs"
+                )
     for name in masked:  # what a Softmax ignores speaks for nothing
         values[name] = np.where(np.isfinite(values[name]), values[name], 0)
     return Run(values, tuple(nodes), frozenset(masked))
 
 
-def written_out(nodes: Iterator[Node], values: Values) -> Iterator[Node]:
-    """The nodes; instead of one that stands for others, these, each once the last has run."""
+def written_out(
+    nodes: Iterator[Node], values: Values, left: Callable[[], int] = lambda: MAX_NODES
+) -> Iterator[Node]:
+    """The nodes; instead of one that stands for others, these, each once the last has run.
+
+    ``left`` tells how many nodes may still run.
+    """
     waiting = [nodes]
     while waiting:
         node = next(waiting[-1], None)
@@ -94,7 +137,7 @@ def written_out(nodes: Iterator[Node], values: Values) -> Iterator[Node]:
         elif node.op not in EXPANSIONS:
             yield node
         elif node.output not in values:  # else made with another output of the same ONNX node
-            waiting.append(_blaming(node, EXPANSIONS[node.op](node, values)))
+            waiting.append(_blaming(node, EXPANSIONS[node.op](node, values, left())))
 
 
 def _blaming(node: Node, inner: Iterator[Node]) -> Iterator[Node]:
@@ -123,18 +166,29 @@ def blamed(node: Node) -> Iterator[None]:
         raise
     except MemoryError:
         raise _too_large(node) from None
-    except (ValueError, TypeError, IndexError, ZeroDivisionError, OverflowError) as error:
+    except REFUSALS as error:
         line = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(
             f"node {node.key!r} ({node.op}) cannot run on these inputs: {line}"
         ) from error
 
 
-def run_node(plan: Plan, node: Node, values: Values, bk: Backend, dtype: np.dtype[Any]) -> Array:
+def run_node(
+    plan: Plan,
+    node: Node,
+    values: Values,
+    bk: Backend,
+    dtype: np.dtype[Any],
+    budget: Budget | None = None,
+) -> Array:
     """The output of one node; floats in the dtype that is computed in."""
     with blamed(node):
-        y = OPS[node.op].evaluate(at(plan, node, values, bk))
-    return bk.asarray(y, dtype if y.dtype.kind == "f" else None)
+        here = at(plan, node, values, bk, budget)
+        if any(a is not None and a.dtype.kind in "OSU" for a in here.args):
+            raise UnsupportedModelError(f"node {node.key!r} ({node.op}): it reads text")
+        y = OPS[node.op].evaluate(here)
+        here.grant(y.shape)  # ops that make no larger tensor do not ask
+        return bk.asarray(y, dtype if y.dtype.kind == "f" else None)
 
 
 def _checked(node: Node, values: Values, masked: set[str]) -> bool:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from dftlrp.graph.graph import Node
-from dftlrp.ops import OPS
+from dftlrp.ops import OPS, Op
 from dftlrp.types import InputError
 
 FROZEN, SHARED, TANGENT = TREATMENTS = ("frozen", "shared", "tangent")
@@ -69,13 +69,28 @@ def live_inputs(
         inside = op is None and not carriers.isdisjoint(node.captures)
         if not (positions or inside) or node.output in dead or stops(node, tokens):
             continue
-        if treatment != TANGENT and op is not None:
-            positions = tuple(i for i in positions if i not in op.frozen) or positions
-            if op.product and len(positions) == 2:
+        if op is not None:
+            positions = _not_frozen(op, positions, treatment)
+            if not positions:
+                continue
+            if op.product and len(positions) == 2 and treatment != TANGENT:
                 positions = _signals(node, positions, treatment, made, live, values or {})
         live[node.key] = positions
         carriers.add(node.output)
     return live
+
+
+def _not_frozen(op: Op, positions: tuple[int, ...], treatment: str) -> tuple[int, ...]:
+    """The inputs that may get relevance.
+
+    Those without influence (a type, a condition) never do; frozen ones (a divisor) do for the
+    tangent, and where nothing else depends on the signal.
+    """
+    able = tuple(
+        i for i in positions if op.carries is None or i in op.carries or i not in op.frozen
+    )
+    free = tuple(i for i in able if i not in op.frozen)
+    return able if treatment == TANGENT else free or able
 
 
 def stops(node: Node, tokens: bool = False) -> bool:

@@ -91,24 +91,34 @@ class Node:
 
 @dataclass(frozen=True)
 class Body:
-    """A graph within an attribute: a branch of an If, the body of a Loop or Scan."""
+    """A graph within an attribute: a branch of an If, the body of a Loop or Scan.
+
+    ``links`` says what the values are called now that it reads from outside; its nodes are renamed
+    only when it runs.
+    """
 
     nodes: tuple[Node, ...]
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     constants: Mapping[str, AnyArray]
+    links: Mapping[str, str] = field(default_factory=dict)
 
-    @property
-    def own(self) -> set[str]:
-        """Names that it gives itself."""
-        return {*self.inputs, *self.constants, *(n.output for n in self.nodes)}
+    @classmethod
+    def of(
+        cls,
+        nodes: tuple[Node, ...],
+        inputs: tuple[str, ...],
+        outputs: tuple[str, ...],
+        constants: Mapping[str, AnyArray],
+    ) -> Body:
+        """A body that reads from outside what it does not make itself."""
+        own = {*inputs, *constants, *(n.output for n in nodes)}
+        reads = {name for node in nodes for name in node.reads}.union(outputs) - own
+        return cls(nodes, inputs, outputs, constants, {name: name for name in reads})
 
     def renamed(self, names: Mapping[str, str]) -> Body:
         """With other names for the values it reads from outside."""
-        outer = {k: v for k, v in names.items() if k not in self.own}
-        outputs = tuple(outer.get(v, v) for v in self.outputs)
-        nodes = tuple(node.renamed(outer) for node in self.nodes)
-        return replace(self, nodes=nodes, outputs=outputs)
+        return replace(self, links={k: names.get(v, v) for k, v in self.links.items()})
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from onnx import AttributeProto, ModelProto, NodeProto
@@ -11,7 +11,8 @@ from onnx import AttributeProto, ModelProto, NodeProto
 from dftlrp.types import ModelError, UnsupportedModelError
 
 MIN_OPSET = 9  # what the ops understand; older files are converted
-MAX_NODES = 10**5  # after inlining
+MAX_NODES = 10**5  # in a file, those of its functions written out
+MAX_BYTES, TIMES = 2**26, 2**4  # of these: the first, and a multiple of the file's own
 
 Key = tuple[str, str]
 
@@ -22,28 +23,53 @@ def inlined(model: ModelProto, path: Path) -> ModelProto:
     Raises
     ------
     ModelError
-        Functions that call themselves, or more than `MAX_NODES` nodes once inlined: counted before
-        anything is copied.
+        Functions that call themselves, or more than `MAX_NODES` nodes, or many more bytes than in
+        the file, once inlined: counted before anything is copied.
     """
     if not model.functions:
         return model
     from onnx.inliner import inline_local_functions
 
-    if (size := _inlined_size(model, path)) > MAX_NODES:
-        raise ModelError(f"{path}: {size} nodes once its functions are inlined: more than can be")
-    return inline_local_functions(model)
+    nodes, size = (_inlined_size(model, path, weigh) for weigh in (lambda _: 1, _bytes))
+    if nodes > MAX_NODES:
+        raise ModelError(f"{path}: {nodes} nodes once its functions are inlined: more than can be")
+    if size > MAX_BYTES + TIMES * model.ByteSize():
+        raise ModelError(f"{path}: {size} bytes once its functions are inlined: more than can be")
+    try:
+        return inline_local_functions(model)
+    except (RuntimeError, ValueError) as error:
+        line = " ".join(str(error).split())[:200]
+        raise ModelError(f"{path}: its functions cannot be inlined: {line}") from None
 
 
-def _inlined_size(model: ModelProto, path: Path) -> int:
-    """Number of nodes after inlining, by one pass over the functions, callees first."""
-    calls = {(f.domain, f.name): Counter(map(_key, _all(f.node))) for f in model.functions}
+def refuse_many(model: ModelProto, path: Path) -> None:
+    """Refuse more nodes than can be, before anything else is done with them."""
+    count = sum(1 for _ in _all(model.graph.node))
+    if count > MAX_NODES:
+        raise ModelError(f"{path}: {count} nodes: more than can be (at most {MAX_NODES})")
+
+
+def _bytes(node: NodeProto) -> int:
+    return int(node.ByteSize())
+
+
+def _inlined_size(model: ModelProto, path: Path, weigh: Callable[[NodeProto], int]) -> int:
+    """Weight of all nodes after inlining, by one pass over the functions, callees first.
+
+    A node that calls a function weighs what that weighs.
+    """
+    nodes = {(f.domain, f.name): list(_all(f.node)) for f in model.functions}
+    calls = {key: Counter(map(_key, found)) for key, found in nodes.items()}
+    own = {k: sum(weigh(n) for n in ns if _key(n) not in nodes) for k, ns in nodes.items()}
     sizes: dict[Key, int] = {}
     while len(sizes) < len(calls):
         ready = [k for k in calls.keys() - sizes if calls[k].keys() & calls.keys() <= sizes.keys()]
         if not ready:
             raise ModelError(f"{path}: its functions call each other in a circle")
-        sizes |= {k: sum(sizes.get(c, 1) * n for c, n in calls[k].items()) for k in ready}
-    return sum(sizes.get(_key(node), 1) for node in _all(model.graph.node))
+        sizes |= {
+            k: own[k] + sum(sizes[c] * n for c, n in calls[k].items() if c in sizes) for k in ready
+        }
+    return sum(sizes.get(_key(node)) or weigh(node) for node in _all(model.graph.node))
 
 
 def _key(node: NodeProto) -> Key:

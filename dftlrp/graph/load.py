@@ -7,6 +7,7 @@ model is evaluated, walks without recursion, and reads nothing outside the model
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -19,7 +20,7 @@ from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto,
 
 from dftlrp.files import regular
 from dftlrp.graph.graph import Body, Dims, Graph, Node, Value
-from dftlrp.graph.inline import inlined, modernised
+from dftlrp.graph.inline import inlined, modernised, refuse_many
 from dftlrp.types import AnyArray, ModelError, UnsupportedModelError
 
 MAX_RANK = 8
@@ -41,7 +42,8 @@ def load_graph(path: str | os.PathLike[str]) -> Graph:
     data = _read(path)
     model, digest = _parsed(data, path), hashlib.sha256(data)
     opset = _opset(model, path)
-    _refuse_hidden(model.graph, path)
+    refuse_many(model, path)
+    _refuse_hidden(model, path)
     constants = {t.name: _constant(t, path, digest) for t in model.graph.initializer}
     _sort(model.graph, path)
     _check(model, opset, path)
@@ -78,17 +80,23 @@ def _parsed(data: bytes, path: Path) -> ModelProto:
     return model
 
 
-def _refuse_hidden(graph: GraphProto, path: Path) -> None:
-    """Sparse initialisers anywhere; external data anywhere but in the graph's own initialisers."""
-    graphs: list[GraphProto] = [graph]
+def _refuse_hidden(model: ModelProto, path: Path) -> None:
+    """Sparse tensors anywhere; external data anywhere but in the graph's own initialisers."""
+    graphs: list[GraphProto] = [model.graph]
+    attributes: list[AttributeProto] = []
     tensors: list[TensorProto] = []
+    for function in model.functions:
+        attributes += [*function.attribute_proto, *(a for n in function.node for a in n.attribute)]
     for inner in graphs:  # grows while it is walked
-        if inner.sparse_initializer:
-            raise ModelError(f"{path}: sparse initialisers are not supported: export dense weights")
-        tensors += [] if inner is graph else inner.initializer
-        for a in (a for node in inner.node for a in node.attribute):
-            tensors += [a.t, *a.tensors]
-            graphs += [g for g in (a.g, *a.graphs) if g.node or g.initializer]
+        tensors += [] if inner is model.graph else inner.initializer
+        attributes += (a for node in inner.node for a in node.attribute)
+        for a in attributes:
+            tensors += [*([a.t] if a.HasField("t") else []), *a.tensors]
+            graphs += [*([a.g] if a.HasField("g") else []), *a.graphs]
+        sparse = any(a.HasField("sparse_tensor") or a.sparse_tensors for a in attributes)
+        if sparse or inner.sparse_initializer:
+            raise ModelError(f"{path}: sparse tensors are not supported: export dense weights")
+        attributes = []
     for tensor in tensors:
         if tensor.data_location == TensorProto.EXTERNAL:
             raise ModelError(f"{path}: tensor {tensor.name!r}: no external data in an attribute")
@@ -128,7 +136,8 @@ def _constant(tensor: TensorProto, path: Path, digest: Any) -> AnyArray:
 
 
 def _check_dims(tensor: TensorProto, path: Path) -> None:
-    if len(tensor.dims) > MAX_RANK or any(d < 0 for d in tensor.dims):
+    size = math.prod(max(d, 1) for d in tensor.dims[:MAX_RANK])  # also of what is empty
+    if len(tensor.dims) > MAX_RANK or min(tensor.dims, default=0) < 0 or size > MAX_BYTES:
         raise ModelError(f"{path}: tensor {tensor.name!r}: bad shape {list(tensor.dims)[:12]}")
 
 
@@ -205,7 +214,7 @@ def _attribute(a: AttributeProto, opset: int, path: Path) -> Any:
 
 
 def _body(graph: GraphProto, opset: int, path: Path) -> Body:
-    return Body(
+    return Body.of(
         _nodes(graph, opset, path),
         tuple(v.name for v in graph.input),
         tuple(v.name for v in graph.output),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -50,7 +51,7 @@ class Plan:
     stripped: str
     derived: tuple[Node, ...] = ()
 
-    @property
+    @cached_property
     def path(self) -> tuple[Node, ...]:
         """The nodes that carry relevance from the explained value to the signals."""
         wanted, kept = {self.explained}, []
@@ -129,6 +130,8 @@ def make_plan(
         raise InputError(f"unknown output {output!r}: the model has {list(graph.outputs)}")
     bound = {name: _bound(graph, name, value) for name, value in (bind or {}).items()}
     signals = {n: v for n, v in signals_of(graph).items() if n not in bound}
+    if odd := [name for name, value in signals.items() if not value.dtype]:
+        raise UnsupportedModelError(f"input {odd[0]!r} is not a tensor of a known type")
     nodes = ancestors(graph.nodes, [output])
     tokens = not any(map(is_float, signals.values()))
     dead = frozenset() if tokens else _integers(nodes)

@@ -55,7 +55,7 @@ def _cast(at: At) -> Array:
     return x.astype(target)
 
 
-@route("Cast", "CastLike", evaluate=_cast)
+@route("Cast", "CastLike", evaluate=_cast, frozen=(1,))
 def cast(at: At) -> Route:
     """Between floats, and from whole numbers: the identity.  From floats to others: nothing."""
     if floating(at.x.dtype) and not floating(_target(at)):

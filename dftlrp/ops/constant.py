@@ -22,7 +22,7 @@ def _constant(at: At) -> AnyArray:
 
 def _constant_of_shape(at: At) -> AnyArray:
     value = np.asarray(at.attr("value", np.zeros(1, np.float32)))
-    return np.full(at.grant(np.asarray(at.x).tolist(), value.itemsize), value.ravel()[0])
+    return np.full(at.grant(at.numbers(at.x)), value.ravel()[0])
 
 
 def _range(at: At) -> AnyArray:
@@ -93,6 +93,7 @@ def _bit_shift(at: At) -> AnyArray:
 def _is_inf(at: At) -> AnyArray:
     below, above = at.attr("detect_negative", 1), at.attr("detect_positive", 1)
     x: AnyArray = at.x
+    at.grant(x.shape)
     return np.isinf(x) & (((x < 0) & bool(below)) | ((x > 0) & bool(above)))
 
 

@@ -18,13 +18,13 @@ from dftlrp.linear import Array
 from dftlrp.ops.registry import expands
 from dftlrp.types import UnsupportedModelError
 
-MAX_TRIPS = 10**5
+MAX_TRIPS = 10**5  # of one loop, whatever the input
 Values = Mapping[str, Array]
 
 
-def alias(output: str, value: str) -> Node:
+def alias(output: str, value: str, layer: str = "") -> Node:
     """Another name for a value."""
-    return Node(output, "Identity", (value,))
+    return Node(output, "Identity", (value,), layer_key=layer)
 
 
 def constant(output: str, value: Any) -> Node:
@@ -43,65 +43,84 @@ def _fresh(name: str, values: Values, key: str) -> str:
     return name if name not in values else f"{name}@{key}"
 
 
-def _run(body: Body, names: Mapping[str, str], suffix: str) -> tuple[list[Node], list[str]]:
+def run_body(body: Body, names: Mapping[str, str], suffix: str) -> tuple[list[Node], list[str]]:
     """The nodes of one run, their values told apart by the suffix; and the run's outputs."""
     own = {n.output: f"{n.output}{suffix}" for n in body.nodes}
-    known = {**names, **own}
+    known = {**body.links, **names, **own}
     nodes = [
-        replace(
-            n.renamed(known), layer_key=n.layer_key or (n.output if suffix else ""), alias=n.alias
-        )
+        replace(n.renamed(known), layer_key=n.layer_key or (n.output if suffix else ""))
         for n in body.nodes
     ]
     return nodes, [known.get(name, name) for name in body.outputs]
 
 
+def size_of(nodes: Sequence[Node]) -> int:
+    """How many nodes these are, with those of their bodies."""
+    bodies = (b for n in nodes for b in n.attrs.values() if isinstance(b, Body))
+    return len(nodes) + sum(size_of(b.nodes) for b in bodies)
+
+
+def refuse_long(node: Node, trips: int, each: int, room: int) -> None:
+    """Refuse a loop or a cell of more nodes than may still run, before it begins."""
+    if trips > MAX_TRIPS or trips * each > room:
+        raise UnsupportedModelError(
+            f"node {node.key!r} ({node.op}): {trips} trips are too many: each has "
+            f"{each} nodes, and at most {MAX_TRIPS} trips and {room} nodes may run on this input: "
+            "explain shorter ones"
+        )
+
+
 @expands("If")
-def if_(node: Node, values: Values) -> Iterator[Node]:
+def if_(node: Node, values: Values, room: int) -> Iterator[Node]:
     """The branch that is taken; its values keep their names."""
     taken = bool(np.all(values[node.inputs[0]]))
     body: Body = node.attrs["then_branch" if taken else "else_branch"]
     made, names = _constants(body, values, node.key)
     yield from made
     clash = any(n.output in values for n in body.nodes)
-    nodes, outputs = _run(body, names, f"@{node.key}" if clash else "")
+    nodes, outputs = run_body(body, names, f"@{node.key}" if clash else "")
     yield from nodes
     for own, value in zip(node.outputs, outputs, strict=True):
         if own:
-            yield alias(own, value)
+            yield alias(own, value, node.layer_key)
 
 
-def _trips(node: Node, values: Values) -> int:
-    """How often a Loop runs at most."""
-    asked = int(values[node.inputs[0]]) if node.inputs[0] else MAX_TRIPS
-    if node.inputs[0] and asked > MAX_TRIPS:
-        raise UnsupportedModelError(
-            f"node {node.key!r} (Loop): {asked} trips are too many (at most {MAX_TRIPS})"
-        )
-    return asked
+def _trips(node: Node, values: Values) -> int | None:
+    """How often a Loop runs at most; None: as long as its condition holds."""
+    return int(np.ravel(values[node.inputs[0]])[0]) if node.inputs[0] else None
+
+
+def _unconditional(body: Body) -> bool:
+    """Whether its condition is only handed on, so that all trips run."""
+    kept = {n.output: n.inputs[0] for n in body.nodes if n.op == "Identity"}
+    asked = body.outputs[0]
+    return kept.get(asked, asked) == body.inputs[1] or asked in body.constants
+
+
+def _goes_on(condition: str, values: Values) -> bool:
+    return not condition or bool(np.all(values[condition]))
 
 
 @expands("Loop")
-def loop(node: Node, values: Values) -> Iterator[Node]:
+def loop(node: Node, values: Values, room: int) -> Iterator[Node]:
     """The body, again and again, with the values it carries along."""
     body: Body = node.attrs["body"]
     made, weights = _constants(body, values, node.key)
     yield from made
     condition = node.inputs[1] if len(node.inputs) > 1 else ""
     carried, stacks = list(node.inputs[2:]), _stacks(len(body.outputs) - len(node.inputs) + 1)
-    number, most = 0, _trips(node, values)
-    while number < most and (not condition or bool(np.all(values[condition]))):
-        if number == MAX_TRIPS - 1 and not node.inputs[0]:
-            raise UnsupportedModelError(
-                f"node {node.key!r} (Loop): it does not end within {MAX_TRIPS} trips"
-            )
+    number, most, each = 0, _trips(node, values), size_of(body.nodes) + 1
+    if most is not None and _unconditional(body) and _goes_on(condition, values):
+        refuse_long(node, most, each, room)
+    while (most is None or number < most) and _goes_on(condition, values):
+        refuse_long(node, number + 1, each, room)
         suffix = f"[{number}]@{node.key}"
         turn, asked = f"iteration{suffix}", condition or f"condition{suffix}"
         yield constant(turn, np.int64(number))
         if not condition:
             yield constant(asked, np.True_)
         names = weights | dict(zip(body.inputs, (turn, asked, *carried), strict=True))
-        nodes, (condition, *outputs) = _run(body, names, suffix)
+        nodes, (condition, *outputs) = run_body(body, names, suffix)
         yield from nodes
         carried = outputs[: len(carried)]
         for stack, value in zip(stacks, outputs[len(carried) :], strict=True):
@@ -120,7 +139,7 @@ def _finished(
     """The outputs of a loop: what it carried to its end, and what it collected."""
     for own, value in zip(node.outputs, carried, strict=False):
         if own:
-            yield alias(own, value)
+            yield alias(own, value, node.layer_key)
     for own, stack, axis in zip(node.outputs[len(carried) :], stacks, axes, strict=False):
         if own and stack:
             yield stacked(own, stack, axis)
@@ -134,7 +153,7 @@ def stacked(output: str, parts: Sequence[str], axis: int) -> Node:
 
 
 @expands("Scan")
-def scan(node: Node, values: Values) -> Iterator[Node]:
+def scan(node: Node, values: Values, room: int) -> Iterator[Node]:
     """The body at each place along the inputs that are scanned."""
     body: Body = node.attrs["body"]
     count = node.attrs["num_scan_inputs"]
@@ -145,15 +164,14 @@ def scan(node: Node, values: Values) -> Iterator[Node]:
     turned = node.attrs.get("scan_input_directions", [0] * count)
     stacks = _stacks(len(body.outputs) - len(carried))
     trips = values[read[0]].shape[axes[0]]
-    if trips > MAX_TRIPS:
-        raise UnsupportedModelError(f"node {node.key!r} (Scan): {trips} trips are too many")
+    refuse_long(node, trips, size_of(body.nodes) + count, room)
     for number in range(trips):
         suffix = f"[{number}]@{node.key}"
         parts = [f"{name}{suffix}" for name in read]
         for name, part, axis, back in zip(read, parts, axes, turned, strict=True):
             yield selected(part, name, axis, trips - 1 - number if back else number)
         names = weights | dict(zip(body.inputs, (*carried, *parts), strict=True))
-        nodes, outputs = _run(body, names, suffix)
+        nodes, outputs = run_body(body, names, suffix)
         yield from nodes
         carried = outputs[: len(carried)]
         for stack, value in zip(stacks, outputs[len(carried) :], strict=True):

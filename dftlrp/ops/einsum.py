@@ -9,6 +9,7 @@ import numpy as np
 from dftlrp.linear import Affine, Array
 from dftlrp.ops.registry import At, affine
 
+EACH = 4  # times what a product takes where it is one of a matrix product
 Terms = tuple[list[str], str]
 
 
@@ -48,7 +49,9 @@ def _einsum(at: At) -> Array:
     found, out = terms(at.attr("equation"), [a.ndim for a in at.args])
     sizes = _sizes(found, at)
     at.grant([sizes[c] for c in out])
-    return np.asarray(np.einsum(f"{','.join(found)}->{out}", *at.args, optimize=len(found) > 2))
+    at.work(EACH, *sizes.values())
+    order = ("greedy", at.budget.room // 8) if len(found) > 2 else False  # bounds what is between
+    return np.asarray(np.einsum(f"{','.join(found)}->{out}", *at.args, optimize=order))
 
 
 @affine("Einsum", carries=None, evaluate=_einsum)

@@ -24,13 +24,21 @@ def along(index: AnyArray, axis: int) -> Key:
 
 
 def _gather_elements(x: AnyArray, at: At) -> AnyArray:
-    axis = at.axes(at.attr("axis", 0))[0]
-    return x[along(np.asarray(at.args[1]), axis)]
+    axis, index = at.axes(at.attr("axis", 0))[0], np.asarray(at.args[1])
+    _same_rank(x, index)
+    return x[along(index, axis)]
+
+
+def _same_rank(x: AnyArray, index: AnyArray) -> None:
+    if index.ndim != x.ndim:
+        raise ValueError(f"an index of rank {index.ndim} into a tensor of rank {x.ndim}")
 
 
 def _gather_nd(x: AnyArray, at: At) -> AnyArray:
     index, lead = np.asarray(at.args[1]), at.attr("batch_dims", 0)
     last = index.shape[-1]
+    if lead + last > x.ndim:
+        raise ValueError(f"an index of {last} numbers into a tensor of rank {x.ndim}")
     batches = int(np.prod(x.shape[:lead]))
     flat, keys = x.reshape(batches, *x.shape[lead:]), index.reshape(batches, -1, last)
     at.grant([*index.shape[:-1], *x.shape[lead + last :]])
@@ -41,6 +49,8 @@ def _gather_nd(x: AnyArray, at: At) -> AnyArray:
 def _reverse_sequence(x: AnyArray, at: At) -> AnyArray:
     time, batch = at.attr("time_axis", 0), at.attr("batch_axis", 1)
     steps = np.arange(x.shape[time])
+    if np.shape(at.args[1]) != (x.shape[batch],):
+        raise ValueError(f"lengths of shape {np.shape(at.args[1])} for {x.shape[batch]} sequences")
     lengths = np.asarray(at.args[1])[:, None]
     order = np.where(steps < lengths, lengths - 1 - steps, steps)  # (batch, time)
     moved = np.moveaxis(x, (batch, time), (0, 1))
@@ -208,11 +218,12 @@ def _eye_like(at: At) -> Array:
 
     code = at.attr("dtype")
     dtype: Any = at.x.dtype if code is None else onnx.helper.tensor_dtype_to_np_dtype(code)
-    rows, columns = at.x.shape
+    rows, columns = at.grant(at.x.shape)
     return np.eye(rows, columns, at.attr("k", 0), dtype)
 
 
 def _non_zero(at: At) -> Array:
+    at.grant([max(at.x.ndim, 1), at.x.size])
     return np.stack(np.nonzero(np.atleast_1d(at.x))).astype(np.int64)
 
 

@@ -37,6 +37,7 @@ def select(at: At) -> Route:
 
 
 def _stacked(at: At) -> Array:
+    at.grant([len(at.args), at.x.size])
     axis = at.attr("axis") % (at.x.ndim + 1)
     thick = (*at.x.shape[:axis], 1, *at.x.shape[axis:])
     return at.bk.concat(tuple(at.bk.reshape(p, thick) for p in at.args), axis)
@@ -64,6 +65,7 @@ def stack(at: At) -> Route:
 
 
 def _gated(at: At) -> Array:
+    at.broadcast()
     return sum(g * s for g, s in zip(at.args[::2], at.args[1::2], strict=True))
 
 

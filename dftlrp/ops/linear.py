@@ -5,17 +5,18 @@ Each is ``y = A(w) x + b`` in the inputs that carry relevance; the others are it
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from dftlrp.backend import Window
+from dftlrp.backend import Window, window_size
 from dftlrp.linear import Affine, Array, Arrays, Map, activation, diagonal
 from dftlrp.ops.norm import trains
 from dftlrp.ops.registry import At, affine
-from dftlrp.ops.window import window
+from dftlrp.ops.window import refuse_bad, window
 
 
 def _channels(v: Array, rank: int) -> Array:
@@ -30,6 +31,9 @@ def conv(at: At) -> Affine:
     assert w is not None
     g = window(at, w.shape[2:], x.shape[2:])
     size = x.shape[2:]
+    out = at.grant([x.shape[0], w.shape[0], *window_size(size, g)])
+    at.grant([x.shape[0], x.shape[1], math.prod(w.shape[2:]), math.prod(out[2:])])  # its columns
+    at.work(*out, *w.shape[1:])
     return Affine(
         lambda ws, xs: at.bk.conv(xs[0], ws[0], g),
         lambda ws, r: (at.bk.conv_T(r, ws[0], g, size),),
@@ -46,6 +50,7 @@ def _transposed_window(
     extra = at.attr("output_padding", [0] * rank)
     strides = tuple(at.attr("strides", [1] * rank))
     dilations = tuple(at.attr("dilations", [1] * rank))
+    refuse_bad(at, kernel, strides, dilations)
     full = [
         s * (n - 1) + e + d * (k - 1) + 1
         for n, s, e, d, k in zip(size, strides, extra, dilations, kernel, strict=True)
@@ -64,7 +69,7 @@ def _transposed_window(
         pads = at.attr("pads", [0] * 2 * rank)
         begin, end = pads[:rank], pads[rank:]
     pairs = tuple(zip(begin, end, strict=True))
-    out = at.grant(wanted or [f - b - e for f, (b, e) in zip(full, pairs, strict=True)])
+    out = tuple(wanted or [f - b - e for f, (b, e) in zip(full, pairs, strict=True)])
     return Window(kernel, strides, dilations, pairs, at.attr("group", 1)), out
 
 
@@ -74,6 +79,10 @@ def conv_transpose(at: At) -> Affine:
     x, w, b = at.x, at.args[1], at.arg(2)
     assert w is not None
     g, out = _transposed_window(at, w.shape[2:], x.shape[2:])
+    channels = w.shape[1] * g.groups
+    at.grant([x.shape[0], channels, *(n + sum(p) for n, p in zip(out, g.pads, strict=True))])
+    at.grant([x.shape[0], channels * math.prod(w.shape[2:]), math.prod(x.shape[2:])])
+    at.work(*x.shape, *w.shape[1:])
     return Affine(
         lambda ws, xs: at.bk.conv_T(xs[0], ws[0], g, out),
         lambda ws, r: (at.bk.conv(r, ws[0], g),),
@@ -89,7 +98,7 @@ def gemm(at: At) -> Affine:
     assert b is not None
     w = at.attr("alpha", 1.0) * (b.T if at.attr("transB", 0) else b)
     flip = bool(at.attr("transA", 0))
-    at.grant([a.shape[flip], w.shape[1]])
+    at.work(*at.grant([a.shape[flip], w.shape[1]]), w.shape[0])
     bk = at.bk
 
     def turn(v: Array) -> Array:
@@ -144,7 +153,8 @@ def matmul(at: At) -> Affine:
     assert a is not None
     assert b is not None
     lead = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
-    at.grant([*lead, *a.shape[-2:-1], *(b.shape[-1:] if b.ndim > 1 else ())])
+    out = at.grant([*lead, *a.shape[-2:-1], *(b.shape[-1:] if b.ndim > 1 else ())])
+    at.work(*out, *a.shape[-1:])
     first = at.live == (0,)
     x, w = (a, b) if first else (b, a)
     row, column = a.ndim == 1, b.ndim == 1  # a vector counts as a row or a column
@@ -180,6 +190,7 @@ def batch_normalization(at: At) -> Affine:
     """y = g (x - mean) / sqrt(var + eps) + b, per channel."""
     trains(at)
     scale, shift, mean, var = (_channels(a, max(at.x.ndim, 2)) for a in at.args[1:5])
+    at.fits(scale, shift, mean, var)
     w = scale / np.sqrt(var + at.attr("epsilon", 1e-5))
     return diagonal(w, shift - w * mean)
 
@@ -236,15 +247,18 @@ def sub(at: At) -> Affine:
     return _sum(at, [1.0, -1.0])
 
 
-@affine("Sum", carries=None, together=True, evaluate=lambda at: sum(at.args[1:], start=at.x))
+def _total(at: At) -> Array:
+    at.broadcast()
+    return sum(at.args[1:], start=at.x)
+
+
+@affine("Sum", carries=None, together=True, evaluate=_total)
 def sum_(at: At) -> Affine:
     """Sum of any number of inputs."""
     return _sum(at, [1.0] * len(at.args))
 
 
-@affine(
-    "Mean", carries=None, together=True, evaluate=lambda at: sum(at.args[1:], at.x) / len(at.args)
-)
+@affine("Mean", carries=None, together=True, evaluate=lambda at: _total(at) / len(at.args))
 def mean(at: At) -> Affine:
     """Mean of any number of inputs."""
     return _sum(at, [1 / len(at.args)] * len(at.args))

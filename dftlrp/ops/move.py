@@ -47,6 +47,7 @@ def _unsqueeze(at: At) -> tuple[int, ...]:
 def _reshaping(op: str, shape: Callable[[At], tuple[int, ...]]) -> None:
     @route(op, evaluate=lambda at: at.x.reshape(shape(at)))
     def build(at: At) -> Route:
+        """The same elements in another shape."""
         bk, old, new = at.bk, at.x.shape, shape(at)
         return move(lambda v: bk.reshape(v, new), lambda r: (bk.reshape(r, old),))
 
@@ -115,7 +116,7 @@ def _parts(at: At) -> tuple[slice, ...]:
     if sizes is None:  # equal parts, the last may be smaller
         step = -(-size // count)
         sizes = [step] * (count - 1) + [size - step * (count - 1)]
-    begin = int(sum(sizes[: at.node.index]))
+    begin = int(np.sum(sizes[: at.node.index], dtype=np.int64))
     key = [slice(None)] * at.x.ndim
     key[axis] = slice(begin, begin + int(sizes[at.node.index]))
     return tuple(key)
@@ -124,6 +125,7 @@ def _parts(at: At) -> tuple[slice, ...]:
 def _slicing(op: str, key_of: Callable[[At], tuple[slice, ...]], outputs: int | None = 1) -> None:
     @route(op, evaluate=lambda at: at.x[key_of(at)], outputs=outputs)
     def build(at: At) -> Route:
+        """A part of the input."""
         bk, x, key = at.bk, at.x, key_of(at)
         return move(lambda v: bk.slice(v, key), lambda r: (bk.slice_T(r, key, x),))
 
@@ -146,11 +148,28 @@ def _pad(x: AnyArray, at: At, value: float) -> AnyArray:
     pads = _pads(at)
     crop = tuple(slice(max(-b, 0), n - max(-e, 0)) for (b, e), n in zip(pads, x.shape, strict=True))
     grow = [(max(b, 0), max(e, 0)) for b, e in pads]
-    at.grant([n + b + e for n, (b, e) in zip(x.shape, pads, strict=True)])
+    x = x[crop]
+    at.grant([n + b + e for n, (b, e) in zip(x.shape, grow, strict=True)])
     mode = at.attr("mode", "constant")
     if mode == "constant":
-        return np.pad(x[crop], grow, constant_values=value)
-    return np.pad(x[crop], grow, mode=mode)
+        return np.pad(x, grow, constant_values=value)
+    for axis, (before, after) in enumerate(grow):
+        if before or after:
+            x = x.take(_source(x.shape[axis], before, after, mode), axis)
+    return x
+
+
+def _source(size: int, before: int, after: int, mode: str) -> AnyArray:
+    """For each place along a padded axis, the place in the input that it repeats."""
+    place = np.arange(-before, size + after)
+    if mode == "edge":
+        return place.clip(0, size - 1)
+    if mode == "wrap":
+        return place % size
+    if mode != "reflect":
+        raise ValueError(f"mode {mode!r}")
+    period = max(2 * (size - 1), 1)
+    return np.minimum(place % period, period - place % period) % size
 
 
 def _pad_value(at: At) -> float:
@@ -169,7 +188,7 @@ def _joined(at: At) -> int:
 
 
 def _concatenated(at: At) -> AnyArray:
-    at.grant([sum(a.size for a in at.args if a is not None)])
+    at.grant([sum(a.size for a in at.args)])
     return np.concatenate(at.args, _joined(at))
 
 
@@ -256,6 +275,7 @@ def indexed(op: str, f: Callable[[AnyArray, At], AnyArray]) -> None:
 
     @route(op, evaluate=lambda at: f(at.x, at))
     def build(at: At) -> Route:
+        """Elements moved: the op runs on their indices, and relevance adds up at these."""
         return by_index(at, lambda index: f(index, at))
 
 
@@ -270,7 +290,7 @@ def _where(at: At) -> Array:
     return np.where(at.args[0], at.args[1], at.args[2])
 
 
-@route("Where", evaluate=_where, carries=(1, 2), together=True)
+@route("Where", evaluate=_where, carries=(1, 2), together=True, frozen=(0,))
 def where(at: At) -> Route:
     """Each element from one of two inputs; the condition is fixed."""
     bk, xs = at.bk, at.inputs

@@ -56,6 +56,7 @@ def normaliser(
         dn: from x's shape to n's.
     """
     x, bk = at.x, at.bk
+    at.fits(gain, bias, size)
     c = centre or (lambda v: v)
     weight = 1 / size if gain is None else gain / size
 
@@ -129,7 +130,7 @@ def group_normalization(at: At) -> Affine:
         v = v.reshape(groups, -1)
         return v.reshape(1, groups, v.shape[1], *(1,) * (x.ndim - 2))
 
-    inner = At(at.node, bk, (bk.reshape(x, split),), (0,))
+    inner = replace(at, args=(bk.reshape(x, split),), live=(0,))
     gain, bias = per_channel(at.args[1]), per_channel(at.args[2])
     return _reshaped(at, _standardised(inner, tuple(range(2, len(split))), gain, bias), split)
 
@@ -189,7 +190,7 @@ def lrn(at: At) -> Affine:
     """``x / (bias + alpha / size * (sum of x^2 over near channels))^beta``."""
     x, bk, n = at.x, at.bk, at.attr("size")
     alpha, beta, shift = at.attr("alpha", 1e-4), at.attr("beta", 0.75), at.attr("bias", 1.0)
-    at.grant([x.shape[1], x.shape[1]])
+    at.work(*x.shape, *at.grant([x.shape[1], x.shape[1]])[:1])
     lag = np.arange(x.shape[1]) - np.arange(x.shape[1])[:, None]
     near = ((lag >= -((n - 1) // 2)) & (lag <= n // 2)).astype(x.dtype)
     flat = (*x.shape[:2], -1)

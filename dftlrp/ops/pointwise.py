@@ -21,8 +21,13 @@ POINTWISE: set[str] = set()  # ops that are one function of one value, elementwi
 def _pointwise(op: str, f: F, slope: F, homogeneous: bool = False) -> None:
     POINTWISE.add(op)
 
-    @route(op, evaluate=f)
+    def evaluate(at: At) -> Array:
+        at.broadcast()  # also a slope or an exponent
+        return f(at)
+
+    @route(op, evaluate=evaluate)
     def build(at: At) -> Route:
+        """One function of one value: R passes unchanged."""
         return activation(at.x, at.y, lambda: slope(at), homogeneous)
 
 
@@ -179,7 +184,6 @@ _pointwise("Reciprocal", lambda at: 1 / at.x, lambda at: -at.y * at.y)
 
 
 def _pow(at: At) -> Array:
-    at.broadcast()
     return np.power(at.x, at.args[1]).astype(at.x.dtype)
 
 

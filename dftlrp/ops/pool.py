@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
-from dftlrp.backend import Window
+from dftlrp.backend import Window, window_size
 from dftlrp.linear import Affine, Array, Route, move
 from dftlrp.ops.reduce import weighted_sum
 from dftlrp.ops.registry import At, affine, route
@@ -14,7 +16,15 @@ from dftlrp.ops.window import ceiled, window
 def _window(at: At) -> Window:
     size = at.x.shape[2:]
     g = window(at, tuple(at.attr("kernel_shape")), size)
-    return ceiled(g, size) if at.attr("ceil_mode", 0) else g
+    g = ceiled(g, size) if at.attr("ceil_mode", 0) else g
+    at.grant([*at.x.shape[:2], *(n + sum(p) for n, p in zip(size, g.pads, strict=True))])
+    at.work(*at.x.shape[:2], *g.kernel, *window_size(size, g))
+    return g
+
+
+def _columns(at: At, g: Window) -> None:
+    """Pools that are convolutions have columns like these."""
+    at.grant([*at.x.shape[:2], math.prod(g.kernel), math.prod(window_size(at.x.shape[2:], g))])
 
 
 @affine("AveragePool")
@@ -23,6 +33,7 @@ def average_pool(at: At) -> Affine:
     x, bk = at.x, at.bk
     channels, size = x.shape[1], x.shape[2:]
     g = _window(at)._replace(groups=channels)
+    _columns(at, g)
     taps = np.ones((channels, 1, *g.kernel), x.dtype)
     if at.attr("count_include_pad", 0):  # the declared pads count, what ceil_mode adds does not
         declared = window(at, g.kernel, size).pads
@@ -95,6 +106,7 @@ def _norm_pool(at: At, g: Window) -> Affine:
     x, bk, p = at.x, at.bk, at.attr("p", 2)
     channels, size = x.shape[1], x.shape[2:]
     g = g._replace(groups=channels)
+    _columns(at, g)
     taps = np.ones((channels, 1, *g.kernel), x.dtype)
     own = np.sign(x) * abs(x) ** (p - 1)
     total = bk.conv(own * x, taps, g) ** (1 / p)

@@ -10,6 +10,7 @@ tangent in the table that is not the true derivative.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -34,11 +35,15 @@ def _spread(v: Array, at: At) -> Array:
     x, v = at.x, np.asarray(v)
     if v.size == 1 and not at.attr("block_size", 0):
         return v.reshape(())
+    at.grant(x.shape)
     (axis,) = at.axes(at.attr("axis", 1))
     if block := at.attr("block_size", 0):
         at.grant([v.size, block])
-        return np.repeat(v, block, axis).take(range(x.shape[axis]), axis)
-    return v.reshape([-1 if i == axis else 1 for i in range(x.ndim)])
+        v = np.repeat(v, block, axis).take(range(x.shape[axis]), axis)
+    else:
+        v = v.reshape([-1 if i == axis else 1 for i in range(x.ndim)])
+    at.fits(v)
+    return v
 
 
 def _offset(at: At) -> Array:
@@ -142,7 +147,7 @@ def _real(at: At, x: int, scale: int | None, zero: int, axis: int) -> Array:
 
 
 def _inner(at: At, *args: Array) -> At:
-    return At(at.node, at.bk, args, (0,))
+    return replace(at, args=args, live=(0,), y=None)
 
 
 def _requantised(at: At, y: Array, scale: int) -> Array:

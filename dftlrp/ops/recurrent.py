@@ -21,11 +21,11 @@ import numpy as np
 
 from dftlrp.graph.graph import Node
 from dftlrp.linear import Array
-from dftlrp.ops.control import selected, stacked
+from dftlrp.ops.control import refuse_long, selected, stacked
 from dftlrp.ops.registry import expands
 from dftlrp.types import AnyArray, UnsupportedModelError
 
-MAX_STEPS = 10**5
+STEP = 16  # nodes that one step takes, about
 GATES = {"LSTM": "iofc", "GRU": "zrh", "RNN": "h"}
 ACTIVATIONS = {"LSTM": ("Sigmoid", "Tanh", "Tanh"), "GRU": ("Sigmoid", "Tanh"), "RNN": ("Tanh",)}
 TAKES_ALPHA = {"leakyrelu": "LeakyRelu", "thresholdedrelu": "ThresholdedRelu", "elu": "Elu"}
@@ -243,14 +243,22 @@ def _direction(
     return y, *state
 
 
+def _refuse_misshapen(node: Node, values: Mapping[str, Array]) -> None:
+    """Weights must fit each other: the state is as large as one of them says."""
+    W, R = (np.shape(values[name]) for name in node.inputs[1:3])
+    count = len(GATES[node.op])
+    if len(W) != 3 or (*W[:1], W[1], W[1] // count) != R or W[1] % count:
+        raise ValueError(f"weights of shapes {W} and {R} do not fit")
+
+
 @expands("LSTM", "GRU", "RNN")
-def cell(node: Node, values: Mapping[str, Array]) -> Iterator[Node]:
+def cell(node: Node, values: Mapping[str, Array], room: int) -> Iterator[Node]:
     """All directions of a cell, and its outputs Y, Y_h and (LSTM) Y_c."""
     layout = node.attrs.get("layout", 0)
     x, first = node.inputs[0], _Cell(node, 0, values)
     length, batch = values[x].shape[:2][:: -1 if layout else 1]
-    if length > MAX_STEPS:
-        raise UnsupportedModelError(f"node {node.key!r} ({node.op}): {length} steps are too many")
+    refuse_long(node, length, STEP, room)
+    _refuse_misshapen(node, values)
     if layout:
         x = first.add("time_first", "Transpose", x, perm=[1, 0, 2])
         yield from first.flush()

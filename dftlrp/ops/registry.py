@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -14,8 +14,18 @@ from dftlrp.graph.graph import Node
 from dftlrp.linear import Affine, Array, Map
 from dftlrp.types import UnsupportedModelError
 
-MAX_BYTES = 2**32  # of one tensor
+MAX_BYTES = 2**34  # of all values of one forward pass
 MAX_RANK = 8
+MAX_NUMBERS = 2**16  # of a parameter: axes, sizes, pads
+WORK = 2**5  # products for each byte that may be allocated
+
+
+@dataclass
+class Budget:
+    """What is left of a forward pass: bytes of values, and products of numbers."""
+
+    room: int = MAX_BYTES
+    work: int = WORK * MAX_BYTES
 
 
 @dataclass(frozen=True)
@@ -34,6 +44,8 @@ class At:
         Positions of the inputs that carry relevance.
     y : array or None
         The output, where it is known already.
+    budget : Budget
+        What may still be allocated and computed.
     """
 
     node: Node
@@ -41,6 +53,7 @@ class At:
     args: tuple[Array, ...]
     live: tuple[int, ...]
     y: Array = None
+    budget: Budget = field(default_factory=Budget)
 
     @property
     def x(self) -> Array:
@@ -63,7 +76,13 @@ class At:
     def setting(self, position: int, name: str, default: Any = None) -> Any:
         """A parameter that is an attribute in old opsets and an input in new ones."""
         value = self.arg(position)
-        return self.attr(name, default) if value is None else np.asarray(value).tolist()
+        return self.attr(name, default) if value is None else self.numbers(value)
+
+    def numbers(self, value: Array) -> Any:
+        """The numbers of a parameter."""
+        if np.size(value) > MAX_NUMBERS:
+            raise ValueError(f"a parameter of {np.size(value)} numbers")
+        return np.asarray(value).tolist()
 
     def axes(self, axes: int | Sequence[int] | None, rank: int | None = None) -> tuple[int, ...]:
         """Axes as non-negative numbers, each once; None: all."""
@@ -76,14 +95,36 @@ class At:
             raise ValueError(f"axes {given} of a tensor of rank {rank}")
         return found
 
-    def grant(self, shape: Sequence[int], itemsize: int = 8) -> tuple[int, ...]:
-        """The shape, if a tensor of it may be allocated."""
+    def grant(self, shape: Sequence[int]) -> tuple[int, ...]:
+        """The shape, if a tensor of it may be allocated; all are counted as float64.
+
+        An empty tensor counts as if its zeros were ones: what is summed over none of its elements
+        is as large as that.
+        """
         dims = tuple(int(n) for n in shape[: MAX_RANK + 1])
-        if len(dims) > MAX_RANK or math.prod(dims) * itemsize > MAX_BYTES:
+        size = math.prod(max(n, 1) for n in dims)
+        if len(dims) > MAX_RANK or size * 8 > min(self.budget.room, MAX_BYTES):
             raise UnsupportedModelError(
-                f"node {self.node.key!r} ({self.node.op}): a tensor of shape {dims} is too large"
+                f"node {self.node.key!r} ({self.node.op}): a tensor of shape {dims} is too large: "
+                f"{max(self.budget.room, 0)} bytes of memory are left for this input: "
+                "explain fewer samples at a time, or shorter ones"
             )
         return dims
+
+    def work(self, *factors: int) -> None:
+        """Count so many products of numbers, before they are computed."""
+        self.budget.work -= math.prod(factors)
+        if self.budget.work < 0:
+            raise UnsupportedModelError(
+                f"node {self.node.key!r} ({self.node.op}): more is computed up to here than is "
+                "reasonable for this input: explain fewer samples at a time, or shorter ones"
+            )
+
+    def fits(self, *others: Array) -> None:
+        """Refuse parameters that would make x larger when they are broadcast to it."""
+        for other in others:
+            if other is not None and np.broadcast_shapes(self.x.shape, other.shape) != self.x.shape:
+                raise ValueError(f"a parameter of shape {other.shape} for x of {self.x.shape}")
 
     def broadcast(self) -> tuple[int, ...]:
         """The shape that all inputs broadcast to, if a tensor of it may be allocated."""
@@ -92,7 +133,7 @@ class At:
 
 M = TypeVar("M", bound=Callable[..., Map])
 Evaluate = Callable[[At], Array]
-Expand = Callable[[Node, Mapping[str, Array]], Iterator[Node]]
+Expand = Callable[[Node, Mapping[str, Array], int], Iterator[Node]]
 Linearise = Callable[[At], Map]
 
 
@@ -179,10 +220,14 @@ def affine(
 
     def register(build: M) -> M:
         def forward(at: At) -> Array:
-            at = At(at.node, at.bk, at.args, _default_live(at, carries, together))
+            at = replace(at, live=_default_live(at, carries, together))
             layer = build(at)
             assert isinstance(layer, Affine)
-            return layer.forward(*at.inputs)
+            y = layer.apply(*at.inputs)
+            if layer.bias is None:
+                return y
+            at.grant(np.broadcast_shapes(y.shape, np.shape(layer.bias)))
+            return y + layer.bias
 
         run = evaluate or forward
         for name in names:
@@ -223,7 +268,10 @@ def stop(*names: str, evaluate: Evaluate, outputs: int | None = 1) -> None:
 
 
 def expands(*names: str) -> Callable[[Expand], Expand]:
-    """Register how an op becomes other nodes, one after the other, as their values come in."""
+    """Register how an op becomes other nodes, one after the other, as their values come in.
+
+    The function is told how many nodes may still run.
+    """
 
     def register(expand: Expand) -> Expand:
         EXPANSIONS.update(dict.fromkeys(names, expand))

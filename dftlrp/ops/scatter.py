@@ -25,6 +25,8 @@ def _element_key(at: At) -> Key:
 
 
 def _nd_key(at: At) -> Key:
+    if np.shape(at.args[1])[-1] > at.x.ndim:
+        raise ValueError(f"an index of {np.shape(at.args[1])[-1]} numbers, rank {at.x.ndim}")
     return tuple(np.moveaxis(np.asarray(at.args[1]), -1, 0))
 
 

@@ -136,8 +136,12 @@ def stft(at: At) -> Affine:
     """Frames times window, then DFT: (batch, n, 1 or 2) to (batch, T, K, 2)."""
     hop, window, length = (at.arg(i) for i in (1, 2, 3))
     n_fft = len(window) if length is None else int(np.ravel(length)[0])
+    at.grant([n_fft])
     taps = np.ones(n_fft, at.x.dtype) if window is None else window
     step = int(np.ravel(hop)[0])
+    if step < 1 or not 1 <= n_fft <= at.x.shape[1]:
+        raise ValueError(f"frames of {n_fft} samples, every {step}, of {at.x.shape[1]} samples")
+    at.grant([at.x.shape[0], (at.x.shape[1] - n_fft) // step + 1, 2 * n_fft])
     usual = at.x.shape[-1] == 1 and at.attr("onesided", 1)
     if not usual:
         return _framed(at, step, taps)

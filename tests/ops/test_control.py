@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from graphs import build, loaded, normal
+from hostile import CASES
 from models import value
 from onnx import GraphProto, ModelProto, TensorProto, helper, numpy_helper
 
@@ -164,5 +165,11 @@ def test_a_loop_is_a_layer_for_all_its_steps():
 
 
 def test_endless_loops_are_refused_before_they_run():
+    endless = loaded(CASES["loop of 2^62 trips"]())
     with pytest.raises(UnsupportedModelError, match=r"4611686018427387904 trips are too many"):
-        dftlrp.predict(loaded(looped(2**62, condition=False)), X)
+        dftlrp.predict(endless, X[:1])
+
+
+def test_a_loop_that_ends_itself_may_name_any_number_of_trips():
+    few, many = (dftlrp.predict(loaded(looped(n)), X) for n in (9, 2**62))
+    np.testing.assert_array_equal(few, many)

@@ -116,7 +116,7 @@ def test_a_cast_to_whole_numbers_stops_all(to: int) -> None:
         ("DFT", [normal(1, 4, 1), np.array(2**40)], {}),
         ("DequantizeLinear", [normal(2, 4), normal(2, 1), None], {"block_size": 2**40}),
         ("GatherND", [normal(2**10, 2**12), np.zeros((2**20, 1), int)], {}),
-        ("Einsum", [normal(2**15), normal(2**15)], {"equation": "i,j->ij"}),
+        ("Einsum", [normal(2**16), normal(2**16)], {"equation": "i,j->ij"}),
     ],
 )
 def test_a_shape_that_asks_for_too_much_memory_is_refused(

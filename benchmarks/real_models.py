@@ -1,0 +1,293 @@
+"""Every real model, explained on a real recording: docs/models.md.
+
+    python benchmarks/real_models.py --models DIR --data DIR [--json FILE] [--composite NAME]
+
+`real_recipes` says what each model reads.  A model is explained in a process of its own (so that
+its peak of memory is its own), its output compared with onnxruntime's, and the relevance followed
+to where it ends (`ends`).  With ``--composite`` or ``--only`` nothing is written to the docs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import resource
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+from unittest.mock import patch
+
+import numpy as np
+from real_inputs import Shared
+from real_recipes import RECIPES, Recipe
+from real_words import HEAD, OTHER_HEAD, WHY
+
+import dftlrp
+import dftlrp.attribution
+import dftlrp.propagate
+
+OTHERS = ("EpsilonPlus", "EpsilonAlpha2Beta1", "AttnLRP", "Gradient")
+PAGE = Path(__file__).parents[1] / "docs" / "models.md"
+LIMIT = 0.2  # what may be lost without a reason given
+ENDS = ("input", "bias", "stabiliser", "stopped")
+
+
+class Step(NamedTuple):
+    """A node that relevance went through, and the inputs it gave some to."""
+
+    output: str
+    layer: str
+    op: str
+    inputs: tuple[str, ...]
+
+
+@dataclass
+class Walk:
+    """What every node gave to whom, in absolute amounts, from the output to the input."""
+
+    explained: str = ""
+    signals: tuple[str, ...] = ()
+    steps: list[tuple[Step, list[float], dict[str, float]]] = field(default_factory=list)
+
+    def note(self, step: Step, given: list[float], taken: dict[str, float]) -> None:
+        """Amounts given to the step's inputs, and taken by its ends."""
+        self.steps.append((step, given, taken))
+
+    def ends(self) -> tuple[dict[str, float], dict[tuple[str, str], float]]:
+        """Where one unit of relevance ends: at each node it goes on in proportion to |R|.
+
+        Returns
+        -------
+        ends : dict of str to float
+            Shares of `ENDS`; they add up to one.
+        lost : dict of (layer, op) to float
+            What each layer's stabiliser and stop took of the unit.
+        """
+        there = defaultdict(float, {self.explained: 1.0})
+        ends, lost = dict.fromkeys(ENDS, 0.0), defaultdict(float)
+        for step, given, taken in self.steps:
+            unit = there.pop(step.output, 0.0) / ((sum(given) + sum(taken.values())) or 1)
+            for name, amount in zip(step.inputs, given, strict=True):
+                there[name] += unit * amount
+            for end, amount in taken.items():
+                ends[end] += unit * amount
+            lost[step.layer, step.op] += unit * (taken["stabiliser"] + taken["stopped"])
+        ends["input"] = sum(there.get(name, 0.0) for name in self.signals)
+        return ends, dict(lost)
+
+
+def size(a: Any) -> float:
+    return 0.0 if a is None else float(np.abs(a).sum())
+
+
+@contextmanager
+def followed() -> Iterator[Walk]:
+    """Follow the relevance of one explanation, element by element."""
+    walk, live = Walk(), {}
+    propagate, row = dftlrp.propagate.propagate, dftlrp.propagate._row
+
+    def planned(plan: Any, *args: Any) -> Any:
+        walk.explained, walk.signals = plan.explained, tuple(plan.signals)
+        live.update(plan.live)
+        return propagate(plan, *args)
+
+    def noted(node: Any, rule: Any, batch: Any, R: Any, share: Any, stopped: Any, own: Any) -> Any:
+        op = node.layer_op or node.attrs.get("label", node.op)
+        names = tuple(node.inputs[i] for i in live[node.key])
+        taken = {"bias": share.bias(), "stabiliser": share.stabiliser(), "stopped": stopped}
+        walk.note(
+            Step(node.output, node.layer, op, names),
+            [size(r) for r in share.relevance],
+            {end: size(a) for end, a in taken.items()},
+        )
+        return row(node, rule, batch, R, share, stopped, own)
+
+    with (
+        patch.object(dftlrp.attribution, "propagate", planned),
+        patch.object(dftlrp.propagate, "_row", noted),
+    ):
+        yield walk
+
+
+def explained(recipe: Recipe, model: Any, arrays: Any, composite: str) -> tuple[Any, dict]:
+    """The attribution of one model by one composite, and its row of the table."""
+    signals, bound = arrays
+    with followed() as walk:
+        start = time.perf_counter()
+        result = dftlrp.attribute(
+            model, signals, bind=bound, output=recipe.output, target=recipe.target,
+            composite=composite,
+        )  # fmt: skip
+        seconds = time.perf_counter() - start
+    ends, lost = walk.ends()
+    (layer, op), share = max(lost.items(), key=lambda item: item[1])
+    return result, {
+        "composite": result.table.composite, "seconds": seconds, "gap": gap(result),
+        "closure": closure(result), "ends": ends, "worst": [layer, op, share],
+    }  # fmt: skip
+
+
+def gap(result: Any) -> float:
+    """Largest of any node's that holds more than 1e-20 of the seed.
+
+    What is less is the round-off of a sum that cancels, and differs from any other such sum.
+    """
+    least = 1e-20 * float(np.abs(result.seed).sum())
+    return max(row.gap for row in result.ledger.rows if row.magnitude > least)
+
+
+def closure(result: Any) -> float:
+    """|seed - relevance - absorbed|, relative to the sum of |seed|."""
+    kept = sum(float(r.sum()) for r in result.relevance.values())
+    taken = sum(float(result.ledger.absorbed(t).sum()) for t in ENDS[1:])
+    return abs(float(result.seed.sum()) - kept - taken) / float(np.abs(result.seed).sum())
+
+
+def said(result: Any) -> str:
+    """The target and what stands there, before a final Softmax or Sigmoid."""
+    where = np.argwhere(result.seed != 0)
+    place = tuple(map(int, where[0]))
+    more = f" and {len(where) - 1} more" if len(where) > 1 else ""
+    total = float(result.explained[result.seed != 0].sum())
+    return f"{list(place)}{more}: {total:.3g}"
+
+
+def row_of(name: str, shared: Shared, composites: tuple[str, ...]) -> dict[str, Any]:
+    """Everything the page says about one model."""
+    recipe, path = RECIPES[name], shared.models / f"{name}.onnx"
+    row: dict[str, Any] = {"model": name, "reads": recipe.reads} | facts(path)
+    try:
+        model, arrays = dftlrp.load(path), recipe.arrays(shared)
+        output = recipe.output or next(iter(model.graph.outputs))
+        result, row["first"] = explained(recipe, model, arrays, composites[0])
+        row["megabytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        row |= {"output": output, "said": said(result)}
+        expected = shared.run(name, arrays[0] | arrays[1])[output]
+        row["deviation"] = float(np.abs(result.output - expected).max() / np.abs(expected).max())
+        row["others"] = {}
+        for other in composites[1:]:
+            try:
+                row["others"][other] = explained(recipe, model, arrays, other)[1]
+            except dftlrp.types.DftlrpError as error:
+                row["others"][other] = {"error": str(error)}
+    except dftlrp.types.DftlrpError as error:
+        row["error"] = str(error).replace(str(path), path.name)
+    return row
+
+
+def facts(path: Path) -> dict[str, int]:
+    import onnx
+
+    proto = onnx.load(path)
+    opset = next(o.version for o in proto.opset_import if not o.domain)
+    return {"opset": opset, "nodes": len(proto.graph.node)}
+
+
+# -- the page
+
+COLUMNS = (
+    "model", "opset, nodes", "reads", "output: target, value", "composite", "input", "bias",
+    "stabiliser", "stopped", "lost of the rest", "where", "gap", "deviation", "seconds", "MB",
+)  # fmt: skip
+
+
+def page(rows: list[dict[str, Any]]) -> str:
+    """docs/models.md."""
+    good = [r for r in rows if "error" not in r]
+    over = [r for r in good if lost(r["first"]) > LIMIT]
+    bad = [r for r in rows if "error" in r]
+    parts = [HEAD, "", table(COLUMNS, [cells(r) for r in good])]
+    if over:
+        parts += [
+            "\n## More than a fifth lost\n",
+            *(f"- **{r['model']}**: {WHY.get(r['model'], 'not explained yet')}" for r in over),
+        ]
+    if bad:
+        parts += ["\n## Refused\n", *(f"- **{r['model']}**: {r['error']}" for r in bad)]
+    if good[0]["others"]:
+        worst = max(run.get("gap", 0.0) for r in good for run in r["others"].values())
+        parts += [
+            OTHER_HEAD.format(worst),
+            table(("model", *OTHERS), [other_cells(r) for r in good]),
+        ]
+    return "\n".join(parts) + "\n"
+
+
+def item(row: dict[str, Any], text: str) -> str:
+    return f"- **{row['model']}**: {text}."
+
+
+def table(head: tuple[str, ...], rows: list[list[str]]) -> str:
+    lines = ["| " + " | ".join(row) + " |" for row in (list(head), *rows)]
+    return "\n".join([lines[0], "|" + "---|" * len(head), *lines[1:]])
+
+
+def lost(run: dict[str, Any]) -> float:
+    """What stabilisers and stops took of what no bias took."""
+    ends = run["ends"]
+    gone = ends["stabiliser"] + ends["stopped"]
+    return gone / (gone + ends["input"]) if gone else 0.0
+
+
+def percent(share: float) -> str:
+    return f"{100 * share:.1f} %" if share >= 5e-4 else "0"
+
+
+def short(name: str) -> str:
+    """The end of a long key."""
+    name = name.rsplit(";", maxsplit=1)[-1]
+    return f"`{name if len(name) <= 40 else '...' + name[-37:]}`"
+
+
+def cells(r: dict[str, Any]) -> list[str]:
+    run = r["first"]
+    layer, op, _ = run["worst"]
+    return [
+        r["model"], f"{r['opset']}, {r['nodes']}", r["reads"], f"{short(r['output'])}: {r['said']}",
+        run["composite"], *(percent(run["ends"][end]) for end in ENDS),
+        percent(lost(run)), f"{op} {short(layer)}" if lost(run) > LIMIT / 2 else "",
+        f"{run['gap']:.0e}",
+        f"{r['deviation']:.0e}", f"{run['seconds']:.2f}", f"{r['megabytes']:.0f}",
+    ]  # fmt: skip
+
+
+def other_cells(r: dict[str, Any]) -> list[str]:
+    def text(run: dict[str, Any]) -> str:
+        if "error" in run:
+            return run["error"]
+        ends = run["ends"]
+        gone = ends["stabiliser"] + ends["stopped"]
+        shares = (f"{100 * s:.0f}" for s in (ends["input"], ends["bias"], gone))
+        return f"{' / '.join(shares)}; {100 * lost(run):.0f}"
+
+    return [r["model"], *(text(r["others"][c]) for c in OTHERS)]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--models", type=Path, required=True)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--composite", help="only this one, printed")
+    parser.add_argument("--only", default="", help="models whose name contains this, printed")
+    args = parser.parse_args()
+    shared = Shared(args.models, args.data)
+    composites = (args.composite,) if args.composite else ("auto", *OTHERS)
+    names = [name for name in RECIPES if args.only in name]
+    with multiprocessing.get_context("fork").Pool(1, maxtasksperchild=1) as pool:
+        rows = [pool.apply(row_of, (name, shared, composites)) for name in names]
+    if args.json:
+        args.json.write_text(json.dumps(rows, indent=1), encoding="utf-8")
+    if args.composite or args.only:
+        print(page(rows))
+    else:
+        PAGE.write_text(page(rows), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

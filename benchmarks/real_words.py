@@ -1,0 +1,84 @@
+"""The words of docs/models.md: how to read it, and why some relevance is lost."""
+
+DEAD = (
+    "{} sums to less than zero from inputs that are all >= 0 (there is a Relu before it), at "
+    "places where no weight speaks for the sum: {}. The positive part is empty there, and what "
+    "zplus, or alpha, would share over it has nowhere to go but to the stabiliser"
+)
+TOKEN = (
+    "the output is read at a class token, a constant that the Concat puts in front of the frames; "
+    "relevance that the residual path carries back to it speaks for no frame and rightly stops"
+)
+WHY = {
+    "mlperf_streaming_wakeword": DEAD.format(
+        "every depthwise convolution",
+        "6 to 11 % of its filters have no positive weight, at others it meets zeros, none has a "
+        "bias; and the next convolution follows without an activation, so that it gives relevance "
+        "to negative sums, too. The preset Epsilon loses nothing here",
+    ),
+    "mlperf_kws_dscnn": (
+        "alpha 2, beta 1 hands on 2 R for what speaks for a sum and -R for what speaks against it. "
+        "In the depthwise convolutions, nine taps behind a Relu, often nothing speaks against it: "
+        "that -R goes to the stabiliser and the 2 R stays. Under EpsilonPlus nothing is lost"
+    ),
+    "basic_pitch_nmp": (
+        "half of the values of its constant-Q power + 1e-10, whose logarithm is read, are smaller "
+        "than the stabiliser of 1e-6, which takes most of what arrives there. With "
+        "`overrides={'Add': 'epsilon(0)', 'ReduceSum': 'epsilon(0)'}` it is 5 %"
+    ),
+    "dtln_1": (
+        "the states of its LSTMs after the frames before are a setting here, bound and not "
+        "explained: what the mask owes to them stops there"
+    ),
+    "swift_f0": (
+        "99.8 % are the bias of a Softmax: the pitch is a mean of log frequencies under it, and a "
+        "constant says most of a number of hertz. Of the rest, "
+        + DEAD.format("the last convolution", "all of its four weights are negative")
+        + ". Under EpsilonPlus nothing at all reaches the waveform"
+    ),
+    "families/TransformerEnc_gelu__ts": TOKEN,
+    "families/TransformerEnc_relu__ts": TOKEN,
+}
+
+HEAD = """# Real models
+
+Real, trained networks from public packages, each explained for its main output on a real
+recording that suits it. The models and recordings are not part of the project; their licences
+stand beside them. The page is written by
+
+```
+python benchmarks/real_models.py --models ../shared/models --data ../shared/data
+```
+
+and `tests/test_real_models.py` checks the same: the output equals onnxruntime's (float32,
+optimisations off), every node's account closes to 1e-8 in float64, and seed = relevance +
+absorbed.
+
+**Where relevance ends.** Follow one unit of relevance from the output: at every node it goes on
+in proportion to the absolute amounts |R| that the node gives to its inputs, its bias, its
+stabiliser and to what carries none (*stopped*), element by element. The four shares add up to
+one. Sums of |R| at single nodes would not do: rules that let parts cancel (alpha 2, beta 1) make
+|R| grow from layer to layer, so what is lost near the output would look like nothing beside it,
+and what flows on a side path would count as much as all. Signed sums would let losses of both
+signs cancel. (So these are not the totals of `e.ledger`, which are signed: in gtcrn the |R| of
+side paths grows to thirty times the seed and what is lost there looks like much of it.)
+
+A bias that works against its layer makes the input's part larger than what arrived, and takes a
+large share of a unit; through many layers little is left. So **lost of the rest** is what
+stabilisers and stops took of all that no bias took: it must be at most a fifth, or the reason is
+given below. **Where**: the layer that took most of it, named from a tenth on.
+
+Seconds: one explanation, forward pass included, one core. Memory: peak of the whole process, of
+which Python and its libraries are about 110 MB. Target: index in the output and the value there,
+before a final Softmax or Sigmoid; of several, their sum. Deviation: from onnxruntime, relative to
+the largest output.
+"""
+
+OTHER_HEAD = """
+## Other composites
+
+Shares that ended at the input / in biases / in stabilisers or stopped, in per cent; then what was
+lost of the rest. The largest gap is {:.0e} (of nodes with more than 1e-20 of the seed; what is
+less is the round-off of a sum that cancels). Gradient is gradient x input: what a layer's tangent
+does not explain counts as its bias.
+"""
