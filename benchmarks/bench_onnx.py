@@ -24,12 +24,12 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-from peers import quiet, torch  # noqa: E402
-from peers import zennit as load_zennit  # noqa: E402
+from peers import quiet, torch
+from peers import zennit as load_zennit
 
-import dftlrp  # noqa: E402
-from dftlrp import attribute  # noqa: E402
-from dftlrp.onnx_run import runtime_of  # noqa: E402
+import dftlrp
+from dftlrp import attribute
+from dftlrp.onnx_run import runtime_of
 
 nn = torch.nn
 THREADS = 2

@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from dftlrp.attribution import Ready, run_through
 from dftlrp.backend import get_backend
 from dftlrp.composites import Composite, Layer
+from dftlrp.forward import Ready, run_through
 from dftlrp.graph.graph import Value
 from dftlrp.graph.load import load_graph
 from dftlrp.graph.plan import Plan

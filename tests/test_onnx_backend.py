@@ -30,7 +30,7 @@ PRIMITIVES: dict[str, tuple[Callable[..., Any], tuple[Real, ...]]] = {
     "sub": (lambda _, a, b: [a - b, b - a, 1 - a, a - 1, B - a], (A, B)),
     "mul": (lambda _, a, b: [a * b, 2 * a, a * a, -1 * a, a * B, 3 * (2 * a - 1)], (A, B)),
     "div": (lambda _, a, b: [a / b, 1 / b, a / 4, B / b], (A, B)),
-    "unary minus": (lambda _, a: [-a, --a, abs(a)], (A,)),
+    "unary minus": (lambda _, a: [-a, -(-a), abs(a)], (A,)),
     "pos and neg": (lambda bk, a: [bk.pos(a), bk.neg(a), bk.neg(bk.pos(a))], (A,)),
     "step": (
         lambda bk, a: [bk.step(a, s) for s in (True, False)] + [bk.step(-a, True)],
@@ -179,7 +179,9 @@ def test_the_backend_is_installed_and_takes_options() -> None:
 
 # -- ops and rules
 
-UNTRACED = {"AffineGrid", "DynamicQuantizeLinear", "GridSample", "RoiAlign", "RotaryEmbedding", "TopK"}  # fmt: skip
+UNTRACED = {
+    "AffineGrid", "DynamicQuantizeLinear", "GridSample", "RoiAlign", "RotaryEmbedding", "TopK",
+}  # fmt: skip
 TRACED = {
     name: c
     for name, c in MAPS.items()

@@ -55,7 +55,9 @@ def traced(f: Callable[..., Any], *given: Any, opset: int = 17) -> list[Real]:
     """``f(backend, *arrays)`` with symbolic arrays, run; gives all that it returns."""
     tape = Tape(opset)
     names = [f"in{i}" for i in range(len(given))]
-    xs = [tape.input(n, np.shape(a), np.asarray(a).dtype) for n, a in zip(names, given, strict=True)]
+    xs = [
+        tape.input(n, np.shape(a), np.asarray(a).dtype) for n, a in zip(names, given, strict=True)
+    ]
     made = f(OnnxBackend(tape), *xs)
     made = made if isinstance(made, tuple | list) else [made]
     return numbers(tape, made, dict(zip(names, given, strict=True)))
