@@ -14,6 +14,7 @@ import json
 import math
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -125,8 +126,8 @@ def _sample(plan: Plan, batch: int, shapes: Mapping[str, Sequence[int]]) -> dict
         dims = list(value.dims or ())
         if len(dims) > 1:
             dims[0] = dims[0] or batch
-        shape = tuple(shapes.get(name, ())) or tuple(dims)
-        if not shape or None in shape:
+        shape = tuple(shapes.get(name, ())) or tuple(d or 0 for d in dims)
+        if not shape or 0 in shape:
             raise InputError(
                 f"input {name!r} has the open shape {value.dims}: give it, as --shape {name}=1,2,3"
             )
@@ -138,7 +139,8 @@ def _sample(plan: Plan, batch: int, shapes: Mapping[str, Sequence[int]]) -> dict
 # -- inspection layers in the graph
 
 
-class _Views(NamedTuple):
+@dataclass(frozen=True)
+class _Views:
     """What is added to a graph: relevance in other domains, from signal and multiplier."""
 
     rate: float

@@ -143,7 +143,7 @@ def inspect(
             **known, composite="", probe={}, layers=(), folded=0, explained="", stripped="",
             refused=refused,
         )  # fmt: skip
-    plan, _, table = ready
+    plan, _, table, _ = ready
     return Inspection(
         **known,
         composite=table.composite,
@@ -206,7 +206,7 @@ def _noise(rng: np.random.Generator, shape: tuple[int, ...], value: Value) -> An
 
 
 def _layers(ready: Ready) -> Iterator[LayerInfo]:
-    plan, values, table = ready[:3]
+    plan, values, table, _ = ready
     axes = {n: int(np.argmax(values[n].shape)) for n in plan.signals}
     seen = reaches(plan.path, values, plan.live, axes)
     made = {layer.key: [n for n in plan.path if n.layer == layer.key] for layer in table.layers}
@@ -228,7 +228,7 @@ def _layers(ready: Ready) -> Iterator[LayerInfo]:
 
 def _parameters(ready: Ready, layer: Layer) -> int:
     """Numbers among the inputs of its nodes that do not depend on the signal; each once."""
-    plan, values, _ = ready
+    plan, values, *_ = ready
     used = {
         name
         for n in plan.path

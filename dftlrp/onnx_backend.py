@@ -10,10 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from dftlrp import onnx_functions  # noqa: F401  # NumPy's functions on its arrays
 from dftlrp.backend import Key, Window
 from dftlrp.numpy_backend import BACKEND as NUMPY
-from dftlrp.onnx_graph import FLOAT, Sym, Tape, shape_of, sign_of
+from dftlrp.onnx_graph import FLOAT, Sym, shape_of, sign_of
 from dftlrp.onnx_pool import Pool, winners, winners_T
+from dftlrp.onnx_tape import Tape
 from dftlrp.types import AnyArray
 
 Array = Any

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from onnx import NodeProto
 
-from dftlrp.onnx_graph import Tape
+from dftlrp.onnx_tape import Tape
 
 
 def tidied(tape: Tape, outputs: Sequence[str]) -> list[NodeProto]:

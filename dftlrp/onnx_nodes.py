@@ -15,7 +15,8 @@ import numpy as np
 from onnx import defs
 
 from dftlrp.graph.graph import Node
-from dftlrp.onnx_graph import FLOAT, Sym, Tape, floats, sign_of
+from dftlrp.onnx_graph import FLOAT, Sym, floats, sign_of
+from dftlrp.onnx_tape import Tape
 from dftlrp.ops import At
 from dftlrp.ops.inner import OWN
 from dftlrp.types import AnyArray, UnsupportedModelError

@@ -16,7 +16,8 @@ import numpy as np
 
 from dftlrp.backend import Window
 from dftlrp.numpy_backend import whole
-from dftlrp.onnx_graph import Sym, Tape
+from dftlrp.onnx_graph import Sym
+from dftlrp.onnx_tape import Tape
 
 LOWEST = -3.0e38  # of padding, instead of -inf, which has no difference
 Pad = Callable[..., Any]
@@ -111,7 +112,8 @@ def _masks(p: Pool, parts: list[Any]) -> tuple[Any, list[Any]]:
 
 def _joined(p: Pool, parts: list[Any], line: Line) -> Any:
     """Adjoint of `_parts`: what each tap gives, added up in the input's shape."""
-    a, phases = line.axis, [None] * line.stride
+    a = line.axis
+    phases: list[Any] = [None] * line.stride
     for tap, part in enumerate(parts):
         phase, row = line.place(tap)
         after = line.rows - row - line.out

@@ -62,7 +62,7 @@ class Session:
             onnxruntime failed.
         """
         types = {x.name: TYPES[x.type] for x in self.runtime.get_inputs()}
-        given = {k: np.ascontiguousarray(feed[k], types[k]) for k in types}
+        given: Arrays = {k: np.ascontiguousarray(feed[k], types[k]) for k in types}
         try:
             results = self.runtime.run(None, given)
         except Exception as error:  # onnxruntime has no type of its own
@@ -223,7 +223,9 @@ def _by_index(asked: Asked, question: Question, target: Target) -> Pass:
     rows = with_batch(np.broadcast_to(np.zeros(()), session.shape), session.plan)
     shape = rows.shape[1:]
     largest = isinstance(target, str) and target == "argmax"
-    indices = [(0,) * len(shape)] * len(rows) if largest else target_indices(target, rows, labels)
+    indices: list[Index] = [(0,) * len(shape)] * len(rows)
+    if not largest:
+        indices = target_indices(target, rows, labels)
     coefficients(session.kind, indices, rows, labels)  # refuses what is no seed
     flat = [np.ravel_multi_index(_counted(t, shape), shape) if shape else 0 for t in indices]
     given = np.full(len(rows), -1) if largest else np.array(flat)

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from onnx import ModelProto, helper
 
+from dftlrp.backend import Backend
 from dftlrp.forward import Ready
 from dftlrp.graph.evaluate import Values, at, blamed
 from dftlrp.graph.graph import Node
@@ -23,14 +24,15 @@ from dftlrp.graph.plan import Plan
 from dftlrp.ledger import LedgerRow
 from dftlrp.onnx_backend import OnnxBackend
 from dftlrp.onnx_fuse import tidied
-from dftlrp.onnx_graph import Sym, Tape
+from dftlrp.onnx_graph import Sym
 from dftlrp.onnx_nodes import emitted
+from dftlrp.onnx_tape import Tape
 from dftlrp.ops import EXPANSIONS
 from dftlrp.propagate import Flow, carried
 from dftlrp.types import AnyArray, InputError, UnsupportedModelError
 
 OPSET = 17
-Views = Callable[[OnnxBackend, Plan, Values, Mapping[str, Flow]], dict[str, Any]]
+Views = Callable[[Backend, Plan, Values, Mapping[str, Flow]], dict[str, Any]]
 INDEX, ARRAY, FORWARD = "index", "array", "forward"  # kinds of target
 
 
@@ -245,7 +247,8 @@ def _closed(
         if name not in plan.signals:
             wanted[f"value:{name}"] = values[name]
     wanted |= more
-    several, outputs, fixed, infos = len(plan.signals) > 1, {}, {}, []
+    several, infos = len(plan.signals) > 1, list[Any]()
+    outputs, fixed = dict[str, str](), dict[str, AnyArray]()
     for meaning, x in wanted.items():
         if not isinstance(x, Sym):
             fixed[meaning] = np.asarray(x)

@@ -17,7 +17,8 @@ from traced import answers, close, traced
 
 from dftlrp.backend import Window, get_backend
 from dftlrp.numpy_backend import BACKEND
-from dftlrp.onnx_graph import Sym, Tape
+from dftlrp.onnx_graph import Sym
+from dftlrp.onnx_tape import Tape
 from dftlrp.ops import OPS, At
 from dftlrp.rules import Call, rule
 from dftlrp.types import InputError
@@ -30,7 +31,7 @@ PRIMITIVES: dict[str, tuple[Callable[..., Any], tuple[Real, ...]]] = {
     "sub": (lambda _, a, b: [a - b, b - a, 1 - a, a - 1, B - a], (A, B)),
     "mul": (lambda _, a, b: [a * b, 2 * a, a * a, -1 * a, a * B, 3 * (2 * a - 1)], (A, B)),
     "div": (lambda _, a, b: [a / b, 1 / b, a / 4, B / b], (A, B)),
-    "unary minus": (lambda _, a: [-a, -(-a), abs(a)], (A,)),
+    "unary minus": (lambda _, a: [-a, -(-1 * a), abs(a)], (A,)),
     "pos and neg": (lambda bk, a: [bk.pos(a), bk.neg(a), bk.neg(bk.pos(a))], (A,)),
     "step": (
         lambda bk, a: [bk.step(a, s) for s in (True, False)] + [bk.step(-a, True)],

@@ -14,8 +14,9 @@ from onnx import helper
 from dftlrp.linear import Affine, Route
 from dftlrp.onnx_backend import OnnxBackend
 from dftlrp.onnx_fuse import tidied
-from dftlrp.onnx_graph import Sym, Tape
+from dftlrp.onnx_graph import Sym
 from dftlrp.onnx_run import runtime_of
+from dftlrp.onnx_tape import Tape
 from dftlrp.ops import OPS, At
 
 
