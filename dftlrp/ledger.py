@@ -69,7 +69,8 @@ class LedgerRow:
         sums = {t: getattr(a, t) + getattr(b, t) for t in TERMS}
         return replace(
             a, **sums, inner=moved, magnitude=max(a.magnitude, b.magnitude),
-            rule=a.rule if a.rule != "carried" else b.rule, worst=max(self.missing, other.missing),
+            rule=a.rule if a.rule != "carried" else b.rule,
+            worst=float(np.maximum(self.missing, other.missing)),
         )  # fmt: skip
 
     @property
@@ -119,7 +120,7 @@ class Ledger:
     @property
     def gap(self) -> float:
         """Largest non-closure of any node, relative to its sum of absolute relevance."""
-        return max((row.gap for row in self.rows), default=0.0)
+        return float(np.max([row.gap for row in self.rows], initial=0.0))  # NaN stays NaN
 
     def absorbed(self, term: str) -> Real:
         """Sum of one term (``"bias"``, ``"stabiliser"`` or ``"stopped"``) over all nodes."""

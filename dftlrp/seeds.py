@@ -114,6 +114,8 @@ def _index(target: Any, shape: tuple[int, ...]) -> Index:
 
 def _within(place: int | slice, size: int) -> bool:
     if isinstance(place, slice):
+        if any(edge is not None and abs(edge) > size for edge in (place.start, place.stop)):
+            return False
         return len(range(*place.indices(size))) > 0
     return 0 <= place < size
 

@@ -98,7 +98,8 @@ def evaluate(plan: Plan, given: Mapping[str, Array], bk: Backend, dtype: np.dtyp
         k: bk.asarray(v, dtype if v.dtype.kind == "f" else None) for k, v in plan.bound.items()
     }
     values: Values = {**bound, **given}
-    carriers, masked, nodes = set(plan.signals), set[str](), list[Node]()
+    carriers, masked, nodes = set(plan.signals), dict[str, NonFiniteError](), list[Node]()
+    made: dict[str, Node] = {}
     budget, most = byte_budget(plan, values), node_budget(plan, values)
     with np.errstate(all="ignore"):  # what overflows is reported below, by its layer's name
         for node in written_out(steps(plan.nodes, "forward"), values, lambda: most - len(nodes)):
@@ -106,8 +107,9 @@ def evaluate(plan: Plan, given: Mapping[str, Array], bk: Backend, dtype: np.dtyp
             values[node.output] = y = run_node(plan, node, values, bk, dtype, budget)
             if carries and (plan.tokens or y.dtype.kind == "f"):
                 carriers.add(node.output)
-                if y.dtype.kind == "f" and not _checked(node, values, masked):
-                    masked.add(node.output)
+                if y.dtype.kind == "f" and (origin := _not_finite(node, values, masked)):
+                    masked[node.output] = origin
+                    made[node.output] = node
             nodes.append(node)
             budget.room -= y.nbytes
             if budget.room < 0:
@@ -117,8 +119,12 @@ def evaluate(plan: Plan, given: Mapping[str, Array], bk: Backend, dtype: np.dtyp
                     f"node {node.key!r} ({node.op}): the loops and cells up to here take more than "
                     f"{most} steps: explain shorter inputs"
                 )
-    for name in masked:  # what a Softmax ignores speaks for nothing
-        values[name] = np.where(np.isfinite(values[name]), values[name], 0)
+    if plan.output in masked:
+        raise masked[plan.output]
+    for name in masked:  # what a Softmax or a Where ignores speaks for nothing
+        for value in (name, *made[name].inputs):
+            if values.get(value) is not None and values[value].dtype.kind == "f":
+                values[value] = np.where(np.isfinite(values[value]), values[value], 0)
     return Run(values, tuple(nodes), frozenset(masked))
 
 
@@ -191,22 +197,35 @@ def run_node(
         return bk.asarray(y, dtype if y.dtype.kind == "f" else None)
 
 
-def _checked(node: Node, values: Values, masked: set[str]) -> bool:
-    """Whether a value that depends on the signal is finite; infinite it may be by a mask only.
+def _not_finite(
+    node: Node, values: Values, masked: Mapping[str, NonFiniteError]
+) -> NonFiniteError | None:
+    """What to say of a value that depends on the signal and is NaN or Inf, or None.
 
-    (Attention adds -inf, a constant, to the scores that do not count.)
+    It may be so as long as something takes it out again before a layer or the output sees it: a
+    Softmax the -inf of a mask, a Where the 0 / 0 of a phase in silence.
+
+    Raises
+    ------
+    NonFiniteError
+        A layer makes or reads such a value; the first node that made it is named.
     """
-    y, where = values[node.output], f"the output of node {node.key!r} ({node.op})"
+    y = values[node.output]
     if 0 in y.shape:
+        where = f"the output of node {node.key!r} ({node.op})"
         raise InputError(f"{where} is empty: the input is too short for the model")
+    before = [masked[name] for name in node.inputs if name in masked]
+    if before and node.op in LAYERS:
+        raise before[0]
     if np.isfinite(np.sum(y)):
-        return True
-    others = [values[name] for name in node.inputs if name and name not in masked]
-    known = masked.intersection(node.inputs) or any(np.isneginf(a).any() for a in others)
-    if known and node.op not in LAYERS and (np.isfinite(y) | np.isneginf(y)).all():
-        return False
-    check_finite(y, where)
-    return True
+        return None
+    try:
+        check_finite(y, f"the output of node {node.key!r} ({node.op})")
+    except NonFiniteError as error:
+        if node.op in LAYERS:
+            raise
+        return before[0] if before else error
+    return None
 
 
 def check_finite(array: AnyArray, what: str) -> None:

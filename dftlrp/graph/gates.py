@@ -22,16 +22,19 @@ from dftlrp.types import InputError
 
 FROZEN, SHARED, TANGENT = TREATMENTS = ("frozen", "shared", "tangent")
 Live = dict[str, tuple[int, ...]]
+WALK = 64  # nodes looked at behind a factor
 SCALE = 5  # of a normaliser: frozen where signals share, too
 # How gate-like a value is, by the op that makes it; the larger is frozen.
 GATE_OPS = {
     "Reciprocal": SCALE, "Softmax": 3, "Sigmoid": 2, "HardSigmoid": 2, "Clip": 1, "Tanh": 1,
-    "Exp": 1, "Softplus": 1,
+    "Exp": 1, "Softplus": 1, "Erf": 1,
 }  # fmt: skip
 THROUGH = {
     "Identity", "Dropout", "Cast", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose",
     "Slice", "Split", "Select", "Expand", "Tile", "Gather", "Pad", "Concat", "Add", "Sub", "Mul",
-    "Div", "Neg", "Where",
+    "Div", "Neg", "Where", "Resize", "Upsample", "AveragePool", "MaxPool", "GlobalAveragePool",
+    "GlobalMaxPool", "BatchNormalization", "MulAdd", "ReduceMean", "ReduceMax", "ReduceMin", "Min",
+    "Max", "Pow", "Sqrt",
 }  # fmt: skip
 
 
@@ -121,18 +124,31 @@ def _signals(
 
 
 def _grade(name: str, made: Mapping[str, Node], live: Live, values: Mapping[str, Any]) -> float:
-    """How gate-like a value is: by the op behind what only moves, scales or shifts it."""
-    for _ in range(32):
-        node = made.get(name)
-        if node is None or node.key not in live:
+    """How gate-like a value is: by the op behind what only moves, scales, shifts or pools it.
+
+    A sum or a product of several is as gate-like as the least of them.
+    """
+    grades, waiting = [], [name]
+    merged: dict[str, tuple[Node, tuple[int, ...]]] = {}
+    for value in waiting:  # grows while it is walked
+        node = made.get(value)
+        if node is not None and node.op == "Pointwise":
+            merged |= {step.output: (step, follows) for step, follows in node.attrs["steps"]}
+        if value in merged:
+            node, follows = merged[value]
+        elif node is None or node.key not in live:
             return 0
-        follows = live[node.key]
+        else:
+            follows = live[node.key]
+        if len(waiting) > WALK:
+            return 0
         if grade := SCALE if _inverts(node, follows, values) else GATE_OPS.get(node.op, 0):
-            return grade
-        if node.op not in THROUGH or len(follows) != 1:
+            grades.append(grade)
+        elif node.op in THROUGH:
+            waiting += [node.inputs[i] for i in follows]
+        else:
             return 0
-        name = node.inputs[follows[0]]
-    return 0
+    return min(grades, default=0)
 
 
 def _inverts(node: Node, live: tuple[int, ...], values: Mapping[str, Any]) -> bool:

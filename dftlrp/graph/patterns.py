@@ -29,7 +29,7 @@ ELEMENTWISE = POINTWISE | {"Add", "Sub", "Mul", "Div", "Neg", "Max", "Min", "Sum
 MERGED = 64  # nodes of an activation, at most
 LINEAR = ("Conv", "ConvTranspose", "MatMul", "Gemm")
 MOVES = ("Identity", "Dropout", "Reshape", "Squeeze", "Unsqueeze", "Flatten", "Transpose")
-RESHAPES = ("Squeeze", "Unsqueeze", "Reshape", "Transpose", "Flatten")
+RESHAPES = ("Squeeze", "Unsqueeze", "Reshape", "Transpose", "Flatten", "Gather", "Select")
 
 
 def _bias(node: Node, c: Context) -> list[Node] | None:
@@ -38,11 +38,7 @@ def _bias(node: Node, c: Context) -> list[Node] | None:
     if split is None or c.values[node.output].shape != c.values[split[1]].shape:
         return None
     source, name, bias = split
-    chain: list[Node] = []
-    while len(chain) < MERGED and (move := c.maker(name, *RESHAPES)) is not None:
-        chain.append(move)
-        name = move.inputs[0]
-    layer = c.maker(name, *LINEAR)
+    layer, chain = _behind_moves(name, c)
     if layer is None or len(layer.inputs) > 2 or len(c.live[layer.key]) != 1:
         return None
     spread = _unmoved(np.broadcast_to(bias, c.values[node.output].shape), chain, c)
@@ -51,6 +47,17 @@ def _bias(node: Node, c: Context) -> list[Node] | None:
         return None
     constant = c.constant(f"{node.output}/bias", vector, source)
     return _with_bias(node, layer, constant, chain[::-1], c)
+
+
+def _behind_moves(name: str, c: Context) -> tuple[Node | None, list[Node]]:
+    """The linear layer behind a value, and the moves of all its elements in between, last first."""
+    chain: list[Node] = []
+    while len(chain) < MERGED and (move := c.maker(name, *RESHAPES)) is not None:
+        if c.values[move.inputs[0]].size != c.values[name].size:
+            break
+        chain.append(move)
+        name = move.inputs[0]
+    return c.maker(name, *LINEAR), chain
 
 
 def _unmoved(bias: AnyArray, chain: Sequence[Node], c: Context) -> AnyArray:
@@ -91,11 +98,17 @@ def _with_bias(
     spread = bias.reshape(shape) if conv else bias
     added = c.constant(f"{constant}/spread", spread, constant)
     output = c.derive(f"{layer.output}/biased", "Add", layer.output, added)
-    nodes = [replace(layer, output=output, inputs=(*layer.inputs, constant), names=names,
-                     layer_key=layer.layer)]  # fmt: skip
+    new = replace(layer, output=output, inputs=(*layer.inputs, constant), names=names,
+                  layer_key=layer.layer)  # fmt: skip
+    return [new, *_replayed(node, output, moves, c)]
+
+
+def _replayed(node: Node, output: str, moves: Sequence[Node], c: Context) -> list[Node]:
+    """The moves once more, of the merged layer's output; the last gives the node's own value."""
+    nodes = []
     for i, move in enumerate(moves):
         last = i == len(moves) - 1
-        own = node.output if last else f"{move.output}/biased"
+        own = node.output if last else f"{move.output}/of {output}"
         nodes.append(replace(move, inputs=(output, *move.inputs[1:]), output=own))
         if not last:
             c.values[own] = _moved(move, c.values[output], c)
@@ -110,23 +123,40 @@ def _moved(move: Node, x: AnyArray, c: Context) -> AnyArray:
 
 
 def folded(node: Node, c: Context) -> list[Node] | None:
-    """A BatchNormalization right behind a linear layer is a part of it."""
-    found = _affine_by_channel(node, c) if c.fold else None
-    layer = c.maker(node.inputs[0], *LINEAR) if found is not None else None
+    """A BatchNormalization behind a linear layer, moves allowed in between, is a part of it."""
+    found = _affine_by_element(node, c) if c.fold else None
+    layer, chain = _behind_moves(node.inputs[0], c) if found is not None else (None, [])
     if found is None or layer is None or c.live[layer.key] != (0,):
         return None
-    (w, b), args = found, [c.values[name] for name in layer.inputs]
+    y = c.values[layer.output]
+    whole = (np.broadcast_to(a, c.values[node.output].shape) for a in found)
+    w, b = (_narrowed(_unmoved(a, chain, c), layer, y) for a in whole)
+    new = _scaled_layer(layer, w, b, node, c) if w is not None and b is not None else None
+    if new is None or w is None or b is None:
+        return None
+    if not chain:
+        return [replace(new, output=node.output)]
+    shape = (1, -1, *(1,) * (y.ndim - 2)) if layer.op in {"Conv", "ConvTranspose"} else (-1,)
+    factors = [
+        c.constant(f"{node.output}/{what}", a.reshape(shape), *node.inputs[1:])
+        for what, a in (("factor", w), ("shifted", b))
+    ]
+    output = c.derive(f"{layer.output}/folded", "MulAdd", layer.output, *factors)
+    return [replace(new, output=output), *_replayed(node, output, chain[::-1], c)]
+
+
+def _scaled_layer(layer: Node, w: AnyArray, b: AnyArray, node: Node, c: Context) -> Node | None:
+    """The layer with each output channel times w, plus b."""
+    args = [c.values[name] for name in layer.inputs]
     weights, bias = args[1], args[2] if len(args) > 2 else np.zeros_like(w)
     if layer.op == "Gemm":
         if layer.attrs.get("transA", 0):
             return None
-        weights = layer.attrs.get("alpha", 1.0) * (
-            weights.T if layer.attrs.get("transB", 0) else weights
-        )
+        turned = weights.T if layer.attrs.get("transB", 0) else weights
+        weights = layer.attrs.get("alpha", 1.0) * turned
         bias = layer.attrs.get("beta", 1.0) * bias
-    groups = layer.attrs.get("group", 1)
-    scaled = _scaled_weights(layer.op, weights, w, groups)
-    if scaled is None or bias.ndim > 1:
+    scaled = _scaled_weights(layer.op, weights, w, layer.attrs.get("group", 1))
+    if scaled is None or bias.ndim > 1 or w.ndim != 1 or b.ndim != 1:
         return None
     sources = (*layer.inputs[1:], *node.inputs[1:])
     names = tuple(
@@ -134,33 +164,22 @@ def folded(node: Node, c: Context) -> list[Node] | None:
         for name, value in (("folded", scaled), ("bias", np.asarray(bias * w + b)))
     )
     op = "MatMul" if layer.op == "Gemm" else layer.op
-    return [
-        replace(
-            layer, op=op, inputs=(layer.inputs[0], *names), output=node.output,
-            attrs={} if op == "MatMul" else layer.attrs,
-            names=merged(layer, node), layer_key=layer.layer,
-        )
-    ]  # fmt: skip
+    return replace(
+        layer, op=op, inputs=(layer.inputs[0], *names), attrs={} if op == "MatMul" else layer.attrs,
+        names=merged(layer, node), layer_key=layer.layer,
+    )  # fmt: skip
 
 
-def _affine_by_channel(node: Node, c: Context) -> tuple[AnyArray, AnyArray] | None:
-    """Factor and shift of each channel of a BatchNormalization, in one node or in two."""
+def _affine_by_element(node: Node, c: Context) -> tuple[AnyArray, AnyArray] | None:
+    """Factor and shift of a BatchNormalization, in one node or in several, as they broadcast."""
     if node.op == "BatchNormalization":
         g, b, mean, var = (c.values[name] for name in node.inputs[1:5])
         w = g / np.sqrt(var + node.attrs.get("epsilon", 1e-5))
-        return w, b - w * mean
+        shape = (-1, *(1,) * (c.values[node.output].ndim - 2))
+        return w.reshape(shape), (b - w * mean).reshape(shape)
     if node.op != "MulAdd":
         return None
-    y = c.values[node.output]
-    axis = 1 if c.maker(node.inputs[0], "Conv", "ConvTranspose") else y.ndim - 1
-    spread = (np.broadcast_to(c.values[name], y.shape) for name in node.inputs[1:3])
-    first = [np.moveaxis(a, axis, -1)[(0,) * (y.ndim - 1)] for a in spread]
-    shape = tuple(-1 if i == axis else 1 for i in range(y.ndim))
-    for a, name in zip(first, node.inputs[1:3], strict=True):
-        whole = np.broadcast_to(c.values[name], y.shape)
-        if not np.array_equal(np.broadcast_to(a.reshape(shape), y.shape), whole):
-            return None
-    return first[0], first[1]
+    return c.values[node.inputs[1]], c.values[node.inputs[2]]
 
 
 def _scaled_weights(op: str, weights: AnyArray, w: AnyArray, groups: int) -> AnyArray | None:
@@ -175,25 +194,56 @@ def _scaled_weights(op: str, weights: AnyArray, w: AnyArray, groups: int) -> Any
 
 
 def _scale_and_shift(node: Node, c: Context) -> list[Node] | None:
-    """Mul and Add of constants: y = w x + b, as a BatchNormalization, or behind a LayerNorm."""
-    shift = c.fixed(node) if node.op in {"Add", "Sub"} else None
-    if shift is None or (node.op == "Sub" and c.live[node.key] != (0,)):
+    """Mul, Div, Add and Sub of constants: y = w x + b, a BatchNormalization or a LayerNorm's."""
+    steps, x = _constant_steps(node, c)
+    kinds = {step.op for step in steps}
+    if not (kinds & {"Mul", "Div"} and kinds & {"Add", "Sub"}):
         return None
-    mul = c.maker(shift[1], "Mul")
-    scale = c.fixed(mul) if mul is not None else None
-    if mul is None or scale is None or scale[2].ndim == 0:
+    w, b = _composed(node, steps, c)
+    if not w or c.values[w].ndim == 0 or c.values[x].shape != c.values[node.output].shape:
         return None
-    w, x, _ = scale
-    y = c.values[node.output]
-    if c.values[x].shape != y.shape:
-        return None
-    b = c.derive(f"{node.output}/shift", "Neg", shift[0]) if node.op == "Sub" else shift[0]
+    names = merged(*reversed(steps))
     norm = c.maker(x, "Normalised")
     if norm is not None and len(norm.inputs) == 2:
         factor = c.derive(f"{node.output}/scale", "Mul", w, norm.inputs[1])
         inputs = (norm.inputs[0], factor, b)
-        return [replace(norm, output=node.output, inputs=inputs, names=merged(norm, mul, node))]
-    return [Node(node.output, "MulAdd", (x, w, b), names=merged(mul, node), alias=node.alias)]
+        return [replace(norm, output=node.output, inputs=inputs, names=(*merged(norm), *names))]
+    return [Node(node.output, "MulAdd", (x, w, b), names=names, alias=node.alias)]
+
+
+def _constant_steps(node: Node, c: Context) -> tuple[list[Node], str]:
+    """The run of sums and products with constants that ends here, last first, and what it reads."""
+    steps: list[Node] = []
+    name, step = node.output, c.raw.get(node.output)
+    while step is not None and step.op in {"Mul", "Div", "Add", "Sub"} and len(steps) < MERGED:
+        split = c.fixed(step)
+        turned = step.op in {"Sub", "Div"} and c.live.get(step.key) != (0,)
+        if split is None or turned or len(c.true.get(step.key, ())) != 1:
+            break
+        steps.append(step)
+        name = split[1]
+        step = c.raw.get(name)
+    return steps, name
+
+
+def _composed(node: Node, steps: Sequence[Node], c: Context) -> tuple[str, str]:
+    """Names of w and b of the run, made step by step from its constants."""
+    w = b = ""
+    for i, step in enumerate(reversed(steps)):
+        split = c.fixed(step)
+        assert split is not None
+        k = split[0]
+        if step.op in {"Add", "Sub"}:
+            shift = c.derive(f"{node.output}/minus{i}", "Neg", k) if step.op == "Sub" else k
+            b = c.derive(f"{node.output}/shift{i}", "Add", b, shift) if b else shift
+            continue
+        factor = k
+        if step.op == "Div":
+            one = c.constant(f"{node.output}/one{i}", np.ones((), c.values[k].dtype))
+            factor = c.derive(f"{node.output}/inverse{i}", "Div", one, k)
+        w = c.derive(f"{node.output}/factor{i}", "Mul", w, factor) if w else factor
+        b = c.derive(f"{node.output}/scaled{i}", "Mul", b, factor) if b else b
+    return w, b
 
 
 def _layer_norm(node: Node, c: Context) -> list[Node] | None:

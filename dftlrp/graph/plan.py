@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from dftlrp.graph.gates import FROZEN, Live, live_inputs
+from dftlrp.graph.gates import FROZEN, Live, live_inputs, stops
 from dftlrp.graph.graph import Body, Graph, Node, Value, ancestors
 from dftlrp.ops import EXPANSIONS, OPS
 from dftlrp.types import AnyArray, InputError, ModelError, UnsupportedModelError
@@ -140,10 +140,23 @@ def make_plan(
     plan = Plan(graph, nodes, live, signals, bound, output, explained, stripped)
     _refuse((*_unknown(nodes), *plan.path), live)
     if explained not in live and explained not in signals:
-        raise ModelError(
-            f"output {output!r} does not depend on a signal among {list(graph.inputs)}"
-        )
+        raise ModelError(_independent(nodes, set(signals), output, list(graph.inputs)))
     return plan
+
+
+def _independent(
+    nodes: Sequence[Node], carriers: set[str], output: str, inputs: Sequence[str]
+) -> str:
+    """Why no relevance goes from an output to the signals."""
+    ends = ""
+    for node in nodes:
+        if not carriers.isdisjoint(node.reads):
+            carriers.add(node.output)
+            ends = f"{node.output!r} ({node.op})" if stops(node) else ends
+    if output not in carriers:
+        return f"output {output!r} does not depend on a signal among {inputs}"
+    through = f" through {ends}, which carries no relevance" if ends else ""
+    return f"output {output!r} depends on the signals only{through or ' in whole numbers'}"
 
 
 def _integers(nodes: Sequence[Node]) -> frozenset[str]:

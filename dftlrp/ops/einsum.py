@@ -7,7 +7,9 @@ import string
 import numpy as np
 
 from dftlrp.linear import Affine, Array
+from dftlrp.ops.linear import shared
 from dftlrp.ops.registry import At, affine
+from dftlrp.types import UnsupportedModelError
 
 EACH = 4  # times what a product takes where it is one of a matrix product
 Terms = tuple[list[str], str]
@@ -54,9 +56,15 @@ def _einsum(at: At) -> Array:
     return np.asarray(np.einsum(f"{','.join(found)}->{out}", *at.args, optimize=order))
 
 
-@affine("Einsum", carries=None, evaluate=_einsum)
+@affine("Einsum", carries=None, together=True, evaluate=_einsum, product=True)
 def einsum(at: At) -> Affine:
     """``y = sum W x`` with W the product of the other operands over the letters that stay."""
+    if len(at.live) == 2:
+        return shared(at, einsum)
+    if len(at.live) > 2:
+        raise UnsupportedModelError(
+            f"node {at.node.key!r} (Einsum): a product of {len(at.live)} signals has no rule"
+        )
     bk, x, (live,) = at.bk, at.inputs[0], at.live
     found, out = terms(at.attr("equation"), [a.ndim for a in at.args])
     mine, others = found[live], [t for i, t in enumerate(found) if i != live]

@@ -108,6 +108,41 @@ def folded(op: str) -> Pair:
     return both(one, two)
 
 
+def behind_moves(kind: str) -> Pair:
+    """Conv + BatchNormalization, with moves in between or written out in four nodes."""
+    g, b, m, v = normal(3), normal(3, seed=1), normal(3, seed=2), np.abs(normal(3)) + 0.5
+    scale = g / np.sqrt(v)
+    one, two = Nodes(), Nodes()
+    if kind == "squeezed":
+        for n in (one, two):
+            n.ints("axis", 2)
+            n.add("Unsqueeze", "x axis", "u")
+        w = normal(3, 4, 1, 3)
+        one.weights |= {"w": w * scale.reshape(-1, 1, 1, 1), "c": b - scale * m}
+        one.add("Conv", "u w c", "d")
+        one.add("Squeeze", "d axis", "y")
+        two.weights |= {"w": w, "g": g, "b": b, "m": m, "v": v}
+        two.add("Conv", "u w", "d")
+        two.add("Squeeze", "d axis", "s")
+        two.add("BatchNormalization", "s g b m v", "y", epsilon=0.0)
+        return both(one, two)
+    w = normal(3, 4, 3)
+    one.weights |= {"w": w * scale.reshape(-1, 1, 1), "c": b - scale * m}
+    one.add("Conv", "x w c", "y")
+    two.weights |= {"w": w}
+    two.add("Conv", "x w", "d")
+    for name, value in (("m", m), ("sd", np.sqrt(v)), ("g", g), ("b", b)):
+        two.weights[name] = value if kind == "channels last" else value[:, None]
+    last = kind == "channels last"
+    start = two.add("Transpose", "d", "t", perm=[0, 2, 1]) if last else "d"
+    two.add("Sub", f"{start} m", "a1")
+    two.add("Div", "a1 sd", "a2")
+    two.add("Mul", "a2 g", "a3")
+    two.add("Add", "a3 b", "a4")
+    two.add("Transpose", "a4", "y", perm=[0, 2, 1]) if last else two.add("Identity", "a4", "y")
+    return both(one, two)
+
+
 def layer_norm(spelling: str) -> Pair:
     g, b = normal(9), normal(9)
     one, two = Nodes(), Nodes()
@@ -190,6 +225,9 @@ PAIRS = {
     "Mul + Add": batch_norm,
     "Conv + BatchNormalization": lambda: folded("Conv"),
     "ConvTranspose + BatchNormalization": lambda: folded("ConvTranspose"),
+    "Conv + Squeeze + BatchNormalization": lambda: behind_moves("squeezed"),
+    "Conv + Sub + Div + Mul + Add": lambda: behind_moves("in four"),
+    "Conv + Transpose + Sub + Div + Mul + Add": lambda: behind_moves("channels last"),
     "MatMul + Mul + Add": lambda: folded("MatMul"),
     "LayerNorm, divided": lambda: layer_norm("divided"),
     "LayerNorm, times the reciprocal": lambda: layer_norm("times"),
@@ -219,7 +257,7 @@ def test_the_merged_layer_is_one_row_of_the_table(name):
     one, two = (attributed(p, "EpsilonPlus") for p in PAIRS[name]())
     with_rule = [[la.rule for la in a.table.layers if la.rule] for a in (one, two)]
     assert with_rule[0] == with_rule[1]
-    assert len(two.table.layers) <= len(one.table.layers) + 1
+    assert len(two.table.layers) <= len(one.table.layers) + 2
 
 
 def squared() -> ModelProto:

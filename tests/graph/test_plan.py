@@ -79,7 +79,7 @@ def test_an_output_that_no_signal_reaches_is_refused(tmp_path):
     proto = model(
         [node("Shape", "x", "s"), node("Cast", "s", "y", to=1)], {"x": [1, 4]}, {"y": [2]}
     )
-    with pytest.raises(ModelError, match=r"'y' does not depend on a signal.*'x'"):
+    with pytest.raises(ModelError, match=r"'y' depends .* only through 's' \(Shape\)"):
         dftlrp.load(saved(proto, tmp_path))
 
 
@@ -184,3 +184,10 @@ def test_a_softmax_in_the_middle_is_explained(tmp_path):
     plan = make_plan(load_graph(saved(proto, tmp_path)))
     assert plan.stripped == ""
     assert "Softmax" in {n.op for n in plan.path}
+
+
+def test_an_output_behind_a_stop_is_refused_by_the_stops_name(tmp_path):
+    nodes = [helper.make_node("Round", ["x"], ["r"]), helper.make_node("Neg", ["r"], ["y"])]
+    path = saved(model(nodes, {"x": [1, 4]}, {"y": [1, 4]}), tmp_path)
+    with pytest.raises(ModelError, match=r"only through 'r' \(Round\)"):
+        dftlrp.load(path)
