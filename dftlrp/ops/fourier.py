@@ -42,7 +42,8 @@ def _product(f: Callable[[Array, Array], Array], x: Pair, w: AnyArray) -> Pair:
 
 
 def _waves(n: int, sign: int) -> AnyArray:
-    return np.exp(sign * 2j * np.pi * np.outer(np.arange(n), np.arange(n)) / n)
+    waves: AnyArray = np.exp(sign * 2j * np.pi * np.outer(np.arange(n), np.arange(n)) / n)
+    return waves
 
 
 def transform(bk: Backend, x: Pair, sign: int = -1) -> Pair:
