@@ -47,26 +47,6 @@ def audionet() -> Any:
     return nn.Sequential(*layers).eval()
 
 
-def resnet() -> Any:
-    class Block(nn.Module):  # type: ignore[misc, name-defined]
-        def __init__(self, before: int, after: int, stride: int) -> None:
-            super().__init__()
-            self.main = nn.Sequential(
-                nn.Conv1d(before, after, 5, stride, 2), nn.ReLU(), nn.Conv1d(after, after, 5, 1, 2)
-            )
-            self.short = nn.Conv1d(before, after, 1, stride) if stride > 1 else nn.Identity()
-            self.sum, self.end = load_zennit().torchvision.Sum() if False else None, nn.ReLU()
-
-        def forward(self, x: Any) -> Any:
-            return self.end(self.main(x) + self.short(x))
-
-    torch.manual_seed(0)
-    blocks = [Block(a, b, s) for a, b, s in ((32, 32, 1), (32, 64, 2), (64, 64, 1), (64, 128, 2))]
-    stem = [nn.Conv1d(1, 32, 7, 2, 3), nn.ReLU(), nn.MaxPool1d(2)]
-    end = [nn.AdaptiveAvgPool1d(1), nn.Flatten(), nn.Linear(128, 10)]
-    return nn.Sequential(*stem, *blocks, *end).eval()
-
-
 def vgg() -> Any:
     torch.manual_seed(0)
     layers: list[Any] = []

@@ -1,11 +1,7 @@
 """`export`: model and explanation as one ONNX file that needs nothing of dftlrp to run.
 
-Inspection layers stand in the graph as matrix products.  The DFT of N = N1 N2 samples is two small
-ones with twiddles in between (Cooley and Tukey): with n = N2 n1 + n2 and k = k1 + N1 k2,
-
-    Y_k = sum_n2 e^(-2 pi i n2 k2 / N2) e^(-2 pi i n2 k1 / N) sum_n1 e^(-2 pi i n1 k1 / N1) x_n
-
-An STFT is a convolution with windowed waves.
+Inspection layers stand in the graph as matrix products (`dftlrp.ops.fourier`), an STFT as a
+convolution with windowed waves.
 """
 
 from __future__ import annotations
@@ -17,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from onnx import checker, helper
@@ -29,6 +25,7 @@ from dftlrp.graph.evaluate import Values
 from dftlrp.graph.plan import Plan, is_float
 from dftlrp.linear import Array
 from dftlrp.model import Model
+from dftlrp.ops.fourier import Pair, transform
 from dftlrp.propagate import Flow
 from dftlrp.rules import Rule
 from dftlrp.seeds import SEEDS
@@ -38,14 +35,6 @@ from dftlrp.trace import Question, Traced, trace
 from dftlrp.types import AnyArray, InputError
 
 TIME, FREQUENCY, TILES = DOMAINS = ("time", "frequency", "time-frequency")
-MOST_TAPS = 4096  # side of a DFT's matrices, at most
-
-
-class Pair(NamedTuple):
-    """Real and imaginary part."""
-
-    real: Array
-    imag: Array
 
 
 def export(
@@ -196,42 +185,9 @@ def _framed(bk: Backend, x: Array, domain: Stft, window: AnyArray) -> Pair:
 def _frequency(bk: Backend, x: Array, m: Array) -> Array:
     """R_k = w_k Re(Y_k conj C_k), orthonormal."""
     n = x.shape[-1]
-    Y, C = transformed(bk, x), transformed(bk, m)
-    return (Y.real * C.real + Y.imag * C.imag) * (bin_weights(n) / n)
-
-
-def factors(n: int) -> tuple[int, int]:
-    """N1 and N2 with N1 N2 = n, as near to each other as there are."""
-    small = max(k for k in range(1, math.isqrt(n) + 1) if n % k == 0)
-    return small, n // small
-
-
-def transformed(bk: Backend, x: Array) -> Pair:
-    """One-sided DFT of the last axis, real (..., n) to (..., n // 2 + 1), not normalised."""
-    n, lead = x.shape[-1], x.shape[:-1]
-    n1, n2 = factors(n)
-    if n2 > MOST_TAPS:
-        raise InputError(
-            f"a DFT of {n} samples has no factors near {math.isqrt(n)} (the best are {n1} and {n2})"
-            ": cut or pad the signal to another length"
-        )
-    rows = bk.reshape(x, (*lead, n1, n2))
-    F1 = np.exp(-2j * np.pi * np.outer(np.arange(n1), np.arange(n1)) / n1)
-    twiddle = np.exp(-2j * np.pi * np.outer(np.arange(n1), np.arange(n2)) / n)
-    half = n2 // 2 + 1
-    F2 = np.exp(-2j * np.pi * np.outer(np.arange(n2), np.arange(half)) / n2)
-    re, im = bk.matmul(F1.real, rows), bk.matmul(F1.imag, rows)
-    re, im = re * twiddle.real - im * twiddle.imag, re * twiddle.imag + im * twiddle.real
-    out_re = bk.matmul(re, F2.real) - bk.matmul(im, F2.imag)
-    out_im = bk.matmul(re, F2.imag) + bk.matmul(im, F2.real)
-    return Pair(*(_ordered(bk, part, lead, n) for part in (out_re, out_im)))
-
-
-def _ordered(bk: Backend, y: Array, lead: tuple[int, ...], n: int) -> Array:
-    """k = k1 + N1 k2 from (..., k1, k2)."""
-    axes = (*range(len(lead)), len(lead) + 1, len(lead))
-    flat = bk.reshape(bk.transpose(y, axes), (*lead, math.prod(y.shape[-2:])))
-    return bk.slice(flat, (*(slice(None),) * len(lead), slice(0, n // 2 + 1)))
+    Y, C = transform(bk, Pair(x)), transform(bk, Pair(m))
+    half = (*(slice(None),) * (x.ndim - 1), slice(0, n // 2 + 1))
+    return bk.slice(Y.real * C.real + Y.imag * C.imag, half) * (bin_weights(n) / n)
 
 
 # -- what the file says of itself

@@ -19,8 +19,9 @@ import dftlrp
 from dftlrp import attribute, domains
 from dftlrp.cli import main
 from dftlrp.composites import PRESETS
-from dftlrp.export import export, factors
+from dftlrp.export import export
 from dftlrp.onnx_run import MOST_SESSIONS, Session, runtime_of
+from dftlrp.ops.fourier import factors
 from dftlrp.shipped import MODELS, embedded
 from dftlrp.spectral import stft_for
 from dftlrp.types import InputError, NonFiniteError, UnsupportedModelError

@@ -8,14 +8,13 @@ pair of reals on the last axis, and the transpose is that of the real map.
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 
-from dftlrp.backend import Window
+from dftlrp.backend import Backend, Window
 from dftlrp.linear import Affine, Array
-from dftlrp.numpy_backend import BACKEND as NUMPY
+from dftlrp.ops.fourier import Pair, transform
 from dftlrp.ops.registry import At, affine
 from dftlrp.spectral.frames import Analysis
 from dftlrp.types import AnyArray
@@ -165,7 +164,7 @@ def dft(at: At) -> Affine:
     """DFT along one axis: (..., n, ..., 1 or 2) to (..., K, ..., 2)."""
     f = _fourier(at)
     if not at.bk.numbers:
-        return _by_matrix(at, f)
+        return _by_matrices(at, f)
     if f.inverse and f.onesided:
         return _real_inverse(at, f.n, f.axis)
     size = at.x.shape[f.axis]
@@ -192,24 +191,62 @@ def _real_inverse(at: At, n: int, axis: int) -> Affine:
     )
 
 
-def _by_matrix(at: At, f: Fourier) -> Affine:
-    """The same as one matrix of (re, im) pairs, where no fast transform takes the arrays."""
-    bk, x = at.bk, at.x
-    size, parts = x.shape[f.axis], x.shape[-1]
-    units = np.eye(size * parts).reshape(size * parts, size, parts)
-    inner = replace(at, bk=NUMPY, args=(units, *at.args[1:]), y=None)
-    inner = replace(inner, node=replace(at.node, attrs={**at.node.attrs, "axis": 1}))
-    inner = replace(inner, args=(units, at.arg(1)))
-    images = dft(inner).apply(units)
-    out = images.shape[1:]
-    W = images.reshape(size * parts, -1)
-    axes = [i for i in range(x.ndim - 1) if i != f.axis]
-    order = (*axes, f.axis, x.ndim - 1)
+def _by_matrices(at: At, f: Fourier) -> Affine:
+    """The same by matrix products, where no FFT takes the arrays."""
+    bk, x, n, axis = at.bk, at.x, f.n, f.axis
+    size, real = x.shape[axis], x.shape[-1] == 1
+    kept = n if f.inverse and f.onesided else f.kept
+    weight = np.full(n, 1.0 / n if f.inverse else 1.0)
+    if f.inverse and f.onesided:  # half a spectrum stands for all of it
+        size, weight = min(size, n // 2 + 1), _halved(n) / n
+    sign = 1 if f.inverse else -1
+    order = (*(i for i in range(x.ndim - 1) if i != axis), axis)
     back = tuple(int(i) for i in np.argsort(order))
-    lead = tuple(x.shape[i] for i in axes)
 
-    def times(v: Array, M: AnyArray, shape: tuple[int, ...]) -> Array:
-        flat = bk.reshape(bk.transpose(v, order), (math.prod(lead), len(M)))
-        return bk.transpose(bk.reshape(bk.matmul(flat, M), (*lead, *shape)), back)
+    def taken(v: Array, samples: int) -> Pair:
+        """Parts with the axis last, cut or padded to n."""
+        parts = (
+            bk.transpose(bk.reshape(bk.slice(v, _last(v, p)), v.shape[:-1]), order)
+            for p in range(v.shape[-1])
+        )
+        return Pair(*(_fit(bk, p, samples, n) for p in parts))
 
-    return Affine(lambda _, xs: times(xs[0], W, out), lambda _, r: (times(r, W.T, (size, parts)),))
+    def given(y: Pair, samples: int, full: int, parts: int) -> Array:
+        """Parts next to each other again, cut to samples, padded to full."""
+        fitted = [bk.transpose(_fit(bk, p, samples, full), back) for p in y[:parts]]
+        return bk.concat(tuple(bk.reshape(p, (*p.shape, 1)) for p in fitted), x.ndim - 1)
+
+    def scaled(y: Pair) -> Pair:
+        return Pair(*(None if p is None else p * weight for p in y))
+
+    out = 1 if f.inverse and f.onesided else 2
+    return Affine(
+        lambda _, xs: given(transform(bk, scaled(taken(xs[0], size)), sign), kept, kept, out),
+        lambda _, r: (
+            given(
+                scaled(transform(bk, taken(r, kept), -sign)),
+                min(size, n),
+                x.shape[axis],
+                1 if real else 2,
+            ),
+        ),
+    )
+
+
+def _halved(n: int) -> AnyArray:
+    """Weights of a one-sided spectrum: 1 at DC and (even n) Nyquist, else 2; 0 beyond."""
+    weight = np.zeros(n)
+    weight[: n // 2 + 1] = 2
+    weight[[0, n // 2] if n % 2 == 0 else [0]] = 1
+    return weight
+
+
+def _last(v: Array, part: int) -> tuple[slice, ...]:
+    return (*(slice(None),) * (v.ndim - 1), slice(part, part + 1))
+
+
+def _fit(bk: Backend, v: Array, samples: int, n: int) -> Array:
+    """The first samples of the last axis (n at most), with zeros behind them up to n."""
+    lead, kept = v.ndim - 1, min(samples, n, v.shape[-1])
+    v = bk.slice(v, (*(slice(None),) * lead, slice(0, kept)))
+    return bk.pad(v, (*((0, 0),) * lead, (0, n - kept)))

@@ -1,0 +1,70 @@
+"""The DFT by two small matrix products, for backends whose arrays no FFT takes.
+
+With N = N1 N2, n = N2 n1 + n2 and k = k1 + N1 k2 (Cooley and Tukey):
+
+    Y_k = sum_n2 e^(-2 pi i n2 k2 / N2) e^(-2 pi i n2 k1 / N) sum_n1 e^(-2 pi i n1 k1 / N1) x_n
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from dftlrp.backend import Backend
+from dftlrp.linear import Array
+from dftlrp.types import AnyArray, UnsupportedModelError
+
+MOST = 4096  # side of a matrix, at most
+
+
+class Pair(NamedTuple):
+    """Real and imaginary part; None where that is zero."""
+
+    real: Array
+    imag: Array = None
+
+
+def factors(n: int) -> tuple[int, int]:
+    """N1 and N2 with N1 N2 = n, as near to each other as there are."""
+    small = max(k for k in range(1, math.isqrt(n) + 1) if n % k == 0)
+    return small, n // small
+
+
+def _product(f: Callable[[Array, Array], Array], x: Pair, w: AnyArray) -> Pair:
+    """The product of x with complex constants, by a product of reals."""
+    re, im = f(x.real, w.real), f(x.real, w.imag)
+    if x.imag is None:
+        return Pair(re, im)
+    return Pair(re - f(x.imag, w.imag), im + f(x.imag, w.real))
+
+
+def _waves(n: int, sign: int) -> AnyArray:
+    waves: AnyArray = np.exp(sign * 2j * np.pi * np.outer(np.arange(n), np.arange(n)) / n)
+    return waves
+
+
+def transform(bk: Backend, x: Pair, sign: int = -1) -> Pair:
+    """DFT of the last axis, not normalised; sign 1: its conjugate, which is its transpose's.
+
+    Raises
+    ------
+    UnsupportedModelError
+        The number of samples has no two factors that are small enough.
+    """
+    n, lead = x.real.shape[-1], x.real.shape[:-1]
+    n1, n2 = factors(n)
+    if n2 > MOST:
+        raise UnsupportedModelError(
+            f"a DFT of {n} samples has no factors near {math.isqrt(n)} (the best are {n1} and {n2})"
+            ": take another length, or backend='numpy'"
+        )
+    square = Pair(*(None if p is None else bk.reshape(p, (*lead, n1, n2)) for p in x))
+    y = _product(lambda a, w: bk.matmul(w, a), square, _waves(n1, sign))
+    turn = np.exp(sign * 2j * np.pi * np.outer(np.arange(n1), np.arange(n2)) / n)
+    y = _product(lambda a, w: a * w, y, turn)
+    y = _product(bk.matmul, y, _waves(n2, sign))
+    axes = (*range(len(lead)), len(lead) + 1, len(lead))
+    return Pair(*(bk.reshape(bk.transpose(p, axes), (*lead, n)) for p in y))
