@@ -96,7 +96,8 @@ def followed() -> Iterator[Walk]:
         live.update(plan.live)
         return propagate(plan, *args)
 
-    def noted(node: Any, rule: Any, batch: Any, R: Any, share: Any, stopped: Any, own: Any) -> Any:
+    def noted(bk: Any, node: Any, *more: Any) -> Any:
+        _rule, _batch, _R, share, stopped, _within = more
         op = node.layer_op or node.attrs.get("label", node.op)
         names = tuple(node.inputs[i] for i in live[node.key])
         taken = {"bias": share.bias(), "stabiliser": share.stabiliser(), "stopped": stopped}
@@ -105,7 +106,7 @@ def followed() -> Iterator[Walk]:
             [size(r) for r in share.relevance],
             {end: size(a) for end, a in taken.items()},
         )
-        return row(node, rule, batch, R, share, stopped, own)
+        return row(bk, node, *more)
 
     with (
         patch.object(dftlrp.attribution, "propagate", planned),
