@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -121,11 +121,18 @@ def evaluate(plan: Plan, given: Mapping[str, Array], bk: Backend, dtype: np.dtyp
                 )
     if plan.output in masked:
         raise masked[plan.output]
-    for name in masked:  # what a Softmax or a Where ignores speaks for nothing
-        for value in (name, *made[name].inputs):
-            if values.get(value) is not None and values[value].dtype.kind == "f":
-                values[value] = np.where(np.isfinite(values[value]), values[value], 0)
+    _blank(values, (made[name] for name in masked))
     return Run(values, tuple(nodes), frozenset(masked))
+
+
+def _blank(values: Values, nodes: Iterable[Node]) -> None:
+    """Write 0 for what is not finite in what these nodes make and read.
+
+    What a Softmax or a Where ignores speaks for nothing.
+    """
+    for name in {v for node in nodes for v in (node.output, *filter(None, node.inputs))}:
+        if values[name].dtype.kind == "f":
+            values[name] = np.where(np.isfinite(values[name]), values[name], 0)
 
 
 def written_out(

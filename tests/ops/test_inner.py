@@ -8,12 +8,10 @@ import numpy as np
 import pytest
 from graphs import at_node, linearised, normal
 
-from dftlrp.graph.graph import Node
 from dftlrp.linear import Affine, dottest
 from dftlrp.ops import OPS, inner
 
 X, Y = normal(3, 4), normal(3, 4, seed=5)
-SQUARE = ((Node("s", "Mul", ("x0", "x0")), (0, 1)), (Node("y", "Add", ("s", "x0")), (0, 1)))
 CASES: dict[str, Any] = {
     "Select": lambda: at_node("Select", [X], axis=1, place=-1),
     "Stack": lambda: at_node("Stack", [X, Y, X], live=(0, 2), axis=1),
