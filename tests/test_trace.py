@@ -5,25 +5,29 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 import pytest
-from graphs import NETWORKS, Nodes, build, loaded, signals
+from graphs import NETWORKS, Nodes, build, loaded, normal, signals
 from onnx import helper
 from traced import error
 
 import dftlrp
 from dftlrp import attribute, domains
+from dftlrp.backend import get_backend
 from dftlrp.cli import main
 from dftlrp.composites import PRESETS
 from dftlrp.export import export
+from dftlrp.forward import run_through
 from dftlrp.onnx_run import MOST_SESSIONS, Session, runtime_of
 from dftlrp.ops.fourier import factors
 from dftlrp.shipped import MODELS, embedded
 from dftlrp.spectral import stft_for
+from dftlrp.trace import Question, trace
 from dftlrp.types import InputError, NonFiniteError, UnsupportedModelError
 
 LIMIT = 1e-4
@@ -166,21 +170,59 @@ def test_what_overflows_in_float32_is_reported() -> None:
         attribute(model, 1e10 * np.ones((1, 3)), backend="onnx")
 
 
-def test_a_branch_that_hangs_on_the_signal_is_refused() -> None:
-    def branch(op: str) -> Any:
-        out = helper.make_tensor_value_info(f"{op}_out", onnx.TensorProto.DOUBLE, None)
-        return helper.make_graph([helper.make_node(op, ["x"], [f"{op}_out"])], op, [], [out])
+def _branching(read: str, out: str) -> list[Any]:
+    """Relu or Tanh, by the sum of what is read."""
 
-    nodes = [
-        helper.make_node("ReduceSum", ["x"], ["s"], keepdims=0),
+    def branch(op: str) -> Any:
+        own = helper.make_tensor_value_info(f"{op}_out", onnx.TensorProto.DOUBLE, None)
+        return helper.make_graph([helper.make_node(op, [read], [f"{op}_out"])], op, [], [own])
+
+    branches = {"then_branch": branch("Relu"), "else_branch": branch("Tanh")}
+    return [
+        helper.make_node("ReduceSum", [read], ["s"], keepdims=0),
         helper.make_node("Greater", ["s", "zero"], ["c"]),
-        helper.make_node(
-            "If", ["c"], ["z"], then_branch=branch("Relu"), else_branch=branch("Tanh")
-        ),
+        helper.make_node("If", ["c"], [out], **branches),
     ]
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_a_branch_that_hangs_on_the_signal_is_refused(nested: bool) -> None:
+    nodes = _branching("x", "z")
+    if nested:
+        infos = [helper.make_tensor_value_info(n, onnx.TensorProto.DOUBLE, None) for n in "uv"]
+        body = helper.make_graph(_branching("u", "v"), "body", infos[:1], infos[1:])
+        nodes = [helper.make_node("Scan", ["x"], ["z"], body=body, num_scan_inputs=1)]
     model = loaded(build(nodes, {"x": [1, 3]}, {"z": None}, {"zero": np.zeros(())}))
-    with pytest.raises(UnsupportedModelError, match="depends on the signal"):
+    with pytest.raises(UnsupportedModelError, match="decides which nodes run"):
         attribute(model, np.ones((1, 3)), backend="onnx")
+
+
+def test_numbers_of_a_cell_that_hang_on_the_signal_are_refused() -> None:
+    n = Nodes()
+    n.add("ReduceMax", "x", "top", keepdims=0)
+    n.add("Cast", "top", "length", to=onnx.TensorProto.INT32)
+    n.add("Reshape", "length one", "lengths")
+    n.ints("one", 1)
+    n.weights |= {"w": normal(1, 2, 3), "r": normal(1, 2, 2)}
+    n.nodes.append(
+        helper.make_node("RNN", ["x", "w", "r", "", "lengths"], ["", "z"], hidden_size=2)
+    )
+    model = loaded(n.model({"x": [4, 1, 3]}, {"z": [1, 1, 2]}))
+    with pytest.raises(UnsupportedModelError, match="'lengths' depends on the signal"):
+        attribute(model, 2 * np.ones((4, 1, 3)), backend="onnx")
+
+
+def test_a_first_layer_under_zplus_reads_both_signs_at_once() -> None:
+    n = Nodes()
+    n.conv("x", "c", (6, 1, 3), pads=[1, 1])
+    n.add("Relu", "c", "z")
+    model = loaded(n.model({"x": ["B", 1, 20]}, {"z": ["B", 6, 20]}))
+    plan, x = model.plan(), normal(2, 1, 20)
+    ready = run_through(plan, model, x, "EpsilonPlus", None, get_backend(), np.dtype(np.float64))
+    nodes = trace(ready, Question()).model.graph.node
+    ops = Counter(node.op_type for node in nodes)
+    assert (ops["Conv"], ops["ConvTranspose"]) == (2, 1)  # the model's own, and x+ w+ + x- w-
+    agree(model, x, composite="EpsilonPlus", target=(1, 2))
 
 
 def test_an_op_that_cannot_be_traced_is_named() -> None:
