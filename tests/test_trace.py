@@ -12,12 +12,14 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+import reference
 from graphs import NETWORKS, Nodes, build, loaded, normal, signals
 from onnx import helper
+from reference import attribute
 from traced import error
 
 import dftlrp
-from dftlrp import attribute, domains
+from dftlrp import domains
 from dftlrp.backend import get_backend
 from dftlrp.cli import main
 from dftlrp.composites import PRESETS
@@ -64,8 +66,8 @@ def test_whole_networks_under_every_preset(name: str, preset: str) -> None:
 @pytest.mark.parametrize("name", MODELS)
 def test_embedded_models_explain_the_embedded_clip(name: str, preset: str) -> None:
     model, clip = embedded(name), Path(dftlrp.__file__).parent / "assets/clip.wav"
-    want = dftlrp.explain(model, clip, composite=preset)
-    ours = dftlrp.explain(model, clip, composite=preset, backend="onnx")
+    want = reference.explain(model, clip, composite=preset)
+    ours = reference.explain(model, clip, composite=preset, backend="onnx")
     for domain in want.relevance:
         assert error(ours.relevance[domain], want.relevance[domain]) < 3 * LIMIT
     assert ours.label == want.label
@@ -225,14 +227,39 @@ def test_a_first_layer_under_zplus_reads_both_signs_at_once() -> None:
     agree(model, x, composite="EpsilonPlus", target=(1, 2))
 
 
-def test_an_op_that_cannot_be_traced_is_named() -> None:
+def _sorted() -> onnx.ModelProto:
     n = Nodes()
     n.ints("k", 2)
     n.nodes.append(helper.make_node("TopK", ["x", "k"], ["v", "i"]))
     n.gemm("v", "z", 2, 3)
-    model = loaded(n.model({"x": ["B", 4]}, {"z": ["B", 3]}))
+    return n.model({"x": ["B", 4]}, {"z": ["B", 3]})
+
+
+def test_an_op_that_cannot_be_traced_is_named() -> None:
     with pytest.raises(UnsupportedModelError, match=r"'v' \(TopK\) cannot be traced into a graph"):
-        attribute(model, np.arange(8.0).reshape(2, 4), backend="onnx")
+        attribute(loaded(_sorted()), np.arange(8.0).reshape(2, 4), backend="onnx")
+
+
+def test_unless_asked_otherwise_the_graph_answers_and_where_there_is_none_the_reference() -> None:
+    proto = NETWORKS["conv_stack"]()
+    model, x = loaded(proto), signals(proto)
+    usual = dftlrp.attribute(model, x)
+    assert (usual.backend, usual.output.dtype) == ("onnx", np.float32)
+    asked = dftlrp.attribute(model, x, dtype="float64")
+    assert (asked.backend, asked.output.dtype) == ("numpy", np.float64)
+    assert error(usual.relevance["x"], asked.relevance["x"]) < LIMIT
+
+
+def test_of_a_model_without_a_graph_a_note_says_why_and_it_is_not_tried_again(
+    monkeypatch: Any,
+) -> None:
+    proto, x = _sorted(), np.arange(8.0).reshape(2, 4)
+    model = loaded(proto)
+    found = dftlrp.attribute(model, x)
+    assert (found.backend, found.output.dtype) == ("numpy", np.float64)
+    assert "'v' (TopK) cannot be traced into a graph" in found.notes[-1]
+    monkeypatch.setattr("dftlrp.onnx_run.trace", None)
+    assert dftlrp.attribute(model, x + 1).notes == found.notes
 
 
 # -- the file
