@@ -1,6 +1,6 @@
 """Cheap work over shards that goes wrong on request; also a script, to be killed.
 
-``python tests/jobs.py FOLDER WORKERS LOG PAUSE`` computes `COUNT` shards, each with a pause in
+``python tests/jobs.py FOLDER WORKERS LOG PAUSE [SCHEDULER]`` computes `COUNT` shards, each with a pause in
 seconds.  Each computation leaves a line "pid number" in the log.
 """
 
@@ -115,11 +115,12 @@ def loaded(store: Store) -> list[dict[str, Any]]:
     return [store.load(i) for i in sorted(store.done)]
 
 
-def main(folder: str, workers: str, log: str, pause: str) -> int:
+def main(folder: str, workers: str, log: str, pause: str, scheduler: str | None = None) -> int:
     """Like the command line: errors in one line."""
     try:
         with open_store(folder, SETTINGS) as store:
-            run(partial(make, Path(log), float(pause)), shards(), store, workers=int(workers))
+            slow = partial(make, Path(log), float(pause))
+            run(slow, shards(), store, workers=int(workers), scheduler=scheduler)
     except DftlrpError as error:
         sys.stderr.write(f"{error}\n")
         return 2

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from functools import partial
 
+import jobs
 import pytest
 from jobs import (
     COUNT,
@@ -81,6 +84,21 @@ def test_a_killed_worker_costs_the_shards_in_its_window(cluster, undisturbed, tm
     killer.join()
     assert sum(computed(log).values()) <= COUNT + 2
     assert files(tmp_path / "out") == undisturbed
+
+
+def test_where_the_run_is_killed_another_goes_on_in_the_same_cluster(
+    cluster, undisturbed, tmp_path
+):
+    out, log = tmp_path / "out", tmp_path / "log"
+    options = ["1", str(tmp_path / "first"), "0.05", cluster.scheduler_address]
+    with subprocess.Popen([sys.executable, jobs.__file__, out, *options]) as child:
+        while len(recorded(out)) < 10:
+            time.sleep(0.01)
+        child.kill()
+    kept = recorded(out)
+    assert done(out, log=log, scheduler=cluster.scheduler_address) == []
+    assert not kept & computed(log).keys()
+    assert files(out) == undisturbed
 
 
 def test_a_shard_that_kills_every_worker_is_named_and_the_others_are_done(

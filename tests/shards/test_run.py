@@ -90,7 +90,7 @@ def test_a_shard_that_kills_every_worker_is_named_and_the_others_are_done(undist
     assert files(tmp_path / "out") == undisturbed
 
 
-@pytest.mark.parametrize("fault", ["hang", "freeze"])
+@pytest.mark.parametrize("fault", ["hang", pytest.param("freeze", marks=pytest.mark.slow)])
 def test_a_shard_that_hangs_is_tried_again(undisturbed, tmp_path, fault):
     faults = {"s5": {"fault": fault, "until": tmp_path / "hung"}}
     assert done(tmp_path / "out", shards(**faults), workers=2, timeout=2) == []
