@@ -1,7 +1,7 @@
 """Cheap work over shards that goes wrong on request; also a script, to be killed.
 
-``python tests/jobs.py FOLDER WORKERS LOG PAUSE [SCHEDULER]`` computes `COUNT` shards, each with a pause in
-seconds.  Each computation leaves a line "pid number" in the log.
+``python tests/jobs.py FOLDER WORKERS LOG PAUSE [SCHEDULER]`` computes `COUNT` shards, each
+with a pause in seconds.  Each computation leaves a line "pid number" in the log.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import signal
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from dftlrp.shards import Failure, Store, open_store, run
 from dftlrp.types import DftlrpError, InputError
 
 COUNT = 60
+PATIENCE = 60  # seconds
 SETTINGS = {"model": "ab12", "data": "cd34", "options": {"batch": 16, "rule": "epsilon"}}
 
 
@@ -109,6 +111,14 @@ def recorded(folder: Path) -> set[int]:
     path = folder / "manifest.jsonl"
     lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
     return {json.loads(line)["shard"] for line in lines}
+
+
+def until(true: Callable[[], object]) -> None:
+    """Wait."""
+    end = time.monotonic() + PATIENCE
+    while not true():
+        assert time.monotonic() < end, "waited for too long"
+        time.sleep(0.003)
 
 
 def loaded(store: Store) -> list[dict[str, Any]]:

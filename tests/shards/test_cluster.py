@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from functools import partial
+from pathlib import Path
 
 import jobs
 import pytest
@@ -24,6 +25,7 @@ from jobs import (
     make_refusal,
     pids,
     recorded,
+    until,
     with_more_threads,
 )
 from jobs import shards as all_shards
@@ -72,8 +74,7 @@ def test_a_killed_worker_costs_the_shards_in_its_window(cluster, undisturbed, tm
     killed = min(workers(cluster).values())
 
     def kill():
-        while len(log.read_text().splitlines()) < 20:
-            time.sleep(0.01)
+        until(lambda: len(log.read_text().splitlines()) > 19)
         os.kill(killed, signal.SIGKILL)
 
     killer = threading.Thread(target=kill)
@@ -90,10 +91,11 @@ def test_where_the_run_is_killed_another_goes_on_in_the_same_cluster(
     cluster, undisturbed, tmp_path
 ):
     out, log = tmp_path / "out", tmp_path / "log"
-    options = ["1", str(tmp_path / "first"), "0.05", cluster.scheduler_address]
-    with subprocess.Popen([sys.executable, jobs.__file__, out, *options]) as child:
-        while len(recorded(out)) < 10:
-            time.sleep(0.01)
+    code = "import sys, jobs; sys.exit(jobs.main(*sys.argv[1:]))"  # workers know no __main__
+    options = ["1", tmp_path / "first", "0.05", cluster.scheduler_address]
+    command = [sys.executable, "-c", code, out, *options]
+    with subprocess.Popen(command, cwd=Path(jobs.__file__).parent) as child:
+        until(lambda: len(recorded(out)) > 9 or child.poll() is not None)
         child.kill()
     kept = recorded(out)
     assert done(out, log=log, scheduler=cluster.scheduler_address) == []
@@ -176,8 +178,7 @@ def test_where_the_cluster_goes_away_the_run_stops_and_another_goes_on(undisturb
     with distributed.LocalCluster(n_workers=1, dashboard_address="127.0.0.1:0") as short:
 
         def close():
-            while len(recorded(out)) < 10:
-                time.sleep(0.01)
+            until(lambda: len(recorded(out)) > 9)
             short.close()
 
         closer = threading.Thread(target=close)

@@ -14,9 +14,7 @@ from pathlib import Path
 
 import jobs
 import pytest
-from jobs import COUNT, computed, done, files, pids, recorded
-
-PATIENCE = 60  # seconds
+from jobs import COUNT, PATIENCE, computed, done, files, pids, recorded, until
 
 
 @pytest.fixture
@@ -37,13 +35,6 @@ def start(tmp_path):
     for child in started:
         child.kill()
         child.communicate()
-
-
-def until(true):
-    end = time.monotonic() + PATIENCE
-    while not true():
-        assert time.monotonic() < end, "waited for too long"
-        time.sleep(0.003)
 
 
 def alive(pid):

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from functools import partial
 
 import pytest
@@ -22,6 +21,7 @@ from jobs import (
     make_refusal,
     pids,
     shards,
+    until,
 )
 
 from dftlrp.shards import Failure, open_store, run
@@ -62,8 +62,7 @@ def test_a_worker_killed_from_outside_costs_one_shard(undisturbed, tmp_path):
     log.touch()
 
     def kill():
-        while len(log.read_text().splitlines()) < 20:
-            time.sleep(0.01)
+        until(lambda: len(log.read_text().splitlines()) > 19)
         os.kill(min(pids(log)), signal.SIGKILL)
 
     killer = threading.Thread(target=kill)
