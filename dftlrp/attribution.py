@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -148,61 +149,84 @@ def attribute(
     """
     asked = Request(
         model, inputs, target, output, bind, seed, composite, overrides, ledger, keep, masks or {}
+    )
+    return _answers([asked], backend, dtype)[0]
+
+
+def attributions(
+    model: Model,
+    inputs: Inputs,
+    questions: Sequence[Mapping[str, Any]],
+    *,
+    backend: str | None = None,
+    dtype: Any = None,
+    **settings: Any,
+) -> list[Attribution]:
+    """What `attribute` says to several questions about the same inputs.
+
+    Parameters
+    ----------
+    questions : list of dict
+        For each its own ``target``, ``seed``, ``keep`` and ``masks``.
+    settings
+        What all share: ``output``, ``bind``, ``composite``, ``overrides``, ``ledger``, and what a
+        question leaves out.  NumPy computes the forward pass once.
+    """
+    given = {p: d.default for p, d in signature(attribute).parameters.items()} | settings
+    asked = [
+        Request(model, inputs, *(({**given, **q}[p]) for p in Request._fields[2:]))
+        for q in questions
+    ]
+    return _answers([a._replace(masks=a.masks or {}) for a in asked], backend, dtype)
+
+
+def _answers(asked: Sequence[Request], backend: str | None, dtype: Any) -> list[Attribution]:
+    """By the backend asked for; else by onnx, or numpy for float64 and where there is no graph."""
+    if backend is not None or (dtype is not None and floating_dtype(dtype) != np.float32):
+        return _by(backend or REFERENCE, asked, dtype)
+    try:
+        return _by(FAST, asked, dtype)
+    except UnsupportedModelError as error:
+        reason = str(error).removesuffix(f": use backend='{REFERENCE}'")
+        return _by(REFERENCE, asked, dtype, (f"computed by backend {REFERENCE}: {reason}",))
+
+
+def _by(
+    backend: str, asked: Sequence[Request], dtype: Any, why: tuple[str, ...] = ()
+) -> list[Attribution]:
+    bk, floats = get_backend(backend), floating_dtype(dtype)
+    if isinstance(bk, OnnxBackend):
+        return [_attribution(a, in_graph(a, bk, dtype), backend, why) for a in asked]
+    first = asked[0]
+    ready = run_through(
+        first.model.plan(first.output, first.bind), first.model, first.inputs, first.composite,
+        first.overrides, bk, floats,
     )  # fmt: skip
-    found, name, why = _answered(asked, backend, dtype)
-    plan, table, wanted = found.plan, found.table, values_of(found.plan, found.table, keep)
+    return [_attribution(a, sent_back(a, ready, bk), backend, why) for a in asked]
+
+
+def _attribution(asked: Request, found: Pass, backend: str, why: tuple[str, ...]) -> Attribution:
+    plan, table = found.plan, found.table
+    wanted = values_of(plan, table, asked.keep)
     kept = {wanted.get(k, k): (found.kept[k], f.relevance) for k, f in found.flows.items()}
     flows = {k: found.flows[k] for k in plan.signals}
-    named = isinstance(inputs, Mapping)
+    named = isinstance(asked.inputs, Mapping)
     only = next(iter(flows.values()))
+    seed = None if callable(asked.target) else found.kind
     return Attribution(
         relevance={k: f.relevance for k, f in flows.items()} if named else only.relevance,
         multiplier={k: f.multiplier for k, f in flows.items()} if named else only.multiplier,
         output=found.output,
         explained=found.explained,
         seed=found.seed,
-        seed_kind="a function of the output" if callable(target) else found.kind,
+        seed_kind=seed or "a function of the output",
         target=None if found.target is None else tuple(found.target),
         ledger=found.ledger,
         table=table,
-        notes=(
-            *_notes(plan, table, None if callable(target) else found.kind, composite == "auto"),
-            *why,
-        ),
-        backend=name,
+        notes=(*_notes(plan, table, seed, asked.composite == "auto"), *why),
+        backend=backend,
         kept=kept,
     )
-
-
-def _answered(asked: Request, backend: str | None, dtype: Any) -> tuple[Pass, str, tuple[str, ...]]:
-    """The answer, the backend that gave it, and why, where that is not the usual one.
-
-    Unless a backend or float64 is asked for it is onnx, or numpy where there is no such graph.
-    """
-    if backend is not None or (dtype is not None and floating_dtype(dtype) != np.float32):
-        return _by(backend or REFERENCE, asked, dtype), backend or REFERENCE, ()
-    try:
-        return _by(FAST, asked, dtype), FAST, ()
-    except UnsupportedModelError as error:
-        found = _by(REFERENCE, asked, dtype)
-        reason = str(error).removesuffix(f": use backend='{REFERENCE}'")
-        return found, REFERENCE, (f"computed by backend {REFERENCE}: {reason}",)
-
-
-def _by(backend: str, asked: Request, dtype: Any) -> Pass:
-    bk, floats = get_backend(backend), floating_dtype(dtype)
-    if isinstance(bk, OnnxBackend):
-        return in_graph(asked, bk, dtype)
-    return _computed(asked, bk, floats)
-
-
-def _computed(asked: Request, bk: Backend, floats: np.dtype[Any]) -> Pass:
-    """The explanation by a backend that computes at once."""
-    plan = asked.model.plan(asked.output, asked.bind)
-    ready = run_through(
-        plan, asked.model, asked.inputs, asked.composite, asked.overrides, bk, floats
-    )
-    return sent_back(asked, ready, bk)
 
 
 def sent_back(asked: Request, ready: Ready, bk: Backend) -> Pass:

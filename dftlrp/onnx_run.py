@@ -21,6 +21,7 @@ from dftlrp.forward import (
     auto_composite,
     auto_seed,
     checked_arrays,
+    masks_of,
     run_through,
     values_of,
     with_batch,
@@ -145,6 +146,15 @@ class Prepared:
         except UnsupportedModelError as refusal:
             return refusal.with_traceback(None)
 
+    def feed(self, session: Session) -> Arrays:
+        """Signals and masks by the names of the graph's inputs."""
+        masks = self.asked.masks
+        known = values_of(session.plan, session.table, masks)
+        given = {
+            f"mask/{k}": np.asarray(masks[n]) for k, n in known.items() if masks[n] is not None
+        }
+        return self.arrays | given
+
     def _key(self) -> tuple[Any, ...]:
         shapes = tuple((k, a.shape) for k, a in self.arrays.items())
         rules = tuple((k, str(r)) for k, r in (self.asked.overrides or {}).items())
@@ -162,7 +172,9 @@ class Prepared:
         elif question.seed not in SEEDS:
             coefficients(question.seed, [], np.zeros(shape))
         wanted = values_of(ready.plan, ready.table, question.keep)
-        traced = trace(ready, replace(question, keep=tuple(wanted)))
+        masks = masks_of(ready.plan, ready.table, self.asked.masks, ready.values)
+        shapes = tuple((k, None if m is None else m.shape) for k, m in masks.items())
+        traced = trace(ready, replace(question, keep=tuple(wanted), masks=shapes))
         runtime = runtime_of(traced.model.SerializeToString(), self.bk.options)
         traced = replace(traced, model=type(traced.model)())  # the runtime has its own copy
         return Session(ready.plan, ready.table, traced, shape, question.seed, runtime)
@@ -199,7 +211,9 @@ def in_graph(asked: Request, bk: OnnxBackend, dtype: Any = None) -> Pass:
     auto = asked.composite == "auto"
     chosen = _composite(asked.model, plan, arrays) if auto else asked.composite
     prepared = Prepared(asked, bk, plan, arrays, chosen)
-    question = Question(asked.seed, INDEX, tuple(dict.fromkeys(asked.keep)), asked.ledger)
+    keep = tuple(dict.fromkeys(asked.keep))
+    shapes = tuple((k, None if m is None else np.shape(m)) for k, m in asked.masks.items())
+    question = Question(asked.seed, INDEX, keep, asked.ledger, shapes)
     if callable(asked.target) or ":" in asked.seed or _sliced(asked.target):
         return _by_array(prepared, question)
     return _by_index(prepared, question)
@@ -225,7 +239,7 @@ def _by_index(prepared: Prepared, question: Question) -> Pass:
     coefficients(session.kind, indices, rows, labels)  # refuses what is no seed
     flat = [np.ravel_multi_index(_counted(t, shape), shape) if shape else 0 for t in indices]
     given = np.full(len(rows), -1) if largest else np.array(flat)
-    found = session.run({**prepared.arrays, session.traced.target: given})
+    found = session.run({**prepared.feed(session), session.traced.target: given})
     z = found[session.traced.outputs["explained"]]
     if largest:
         indices = target_indices(target, with_batch(z, session.plan), labels)
@@ -262,7 +276,7 @@ def _by_array(prepared: Prepared, question: Question) -> Pass:
         c = make_seed(target, kind, z).relevance
     else:
         c = coefficients(kind, indices or [], rows, labels).reshape(session.shape)
-    found = session.run({**prepared.arrays, session.traced.target: c})
+    found = session.run({**prepared.feed(session), session.traced.target: c})
     z = found[session.traced.outputs["explained"]]
     c = c.astype(z.dtype)
     return _passed(session, prepared.arrays, found, c if of_one else c * z, kind, indices)

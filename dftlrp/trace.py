@@ -52,12 +52,16 @@ class Question:
         Values on the way whose relevance is wanted, too.
     ledger : bool
         Whether the sums of the accounts are outputs.
+    masks : tuple of (str, shape or None)
+        Values under a condition: an input ``mask/NAME`` of that shape is what their relevance is
+        multiplied by; None: they are blocked.
     """
 
     seed: str = "logit"
     target: str = INDEX
     keep: tuple[str, ...] = ()
     ledger: bool = False
+    masks: tuple[tuple[str, tuple[int, ...] | None], ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,9 +114,10 @@ def trace(ready: Ready, question: Question, views: Views | None = None) -> Trace
     for name in run.masked:  # what a mask took out speaks for nothing
         values[name] = _finite(tape, values[name])
     start, target = _seed(bk, z, question, plan)
+    masks = {n: s if s is None else tape.input(f"mask/{n}", s) for n, s in question.masks}
     with _traceable():
         flows, rows = carried(
-            plan, values, start, ready.table.rules(), bk, question.ledger, question.keep,
+            plan, values, start, ready.table.rules(), bk, question.ledger, question.keep, masks,
             check=_no_check,
         )  # fmt: skip
         more = views(bk, plan, values, flows) if views else {}
