@@ -10,7 +10,8 @@ import numpy as np
 import onnx
 import pytest
 from graphs import loaded
-from peers import needed, quiet, random_input, randomised, torch
+from needed import needed
+from peers import quiet, random_input, randomised, torch
 
 import dftlrp
 
