@@ -139,7 +139,7 @@ def explain(
             *empty_filters(plan.graph),
             *_on_silence(result, plan),
         ),
-        provenance=_provenance(model, recording, result, overrides, backend),
+        provenance=_provenance(model, recording, result, overrides),
     )
 
 
@@ -319,7 +319,6 @@ def _provenance(
     recording: Recording,
     result: Attribution,
     overrides: Mapping[str, str | Rule] | None,
-    backend: str | None,
 ) -> dict[str, Any]:
     return {
         "model": model.path.name,
@@ -330,10 +329,10 @@ def _provenance(
         "rules": {la.key: la.rule_name for la in result.table.layers if la.rule},
         "overrides": {key: str(to) for key, to in (overrides or {}).items()},
         "seed": result.seed_kind,
-        "backend": backend or "numpy",
+        "backend": result.backend,
         "dtype": str(result.explained.dtype),
         "versions": {
-            **{n: version(n) for n in ("dftlrp", "numpy", "scipy", "onnx")},
+            **{n: version(n) for n in ("dftlrp", "numpy", "scipy", "onnx", "onnxruntime")},
             "python": platform.python_version(),
         },
     }

@@ -13,6 +13,7 @@ from dftlrp.composites import Composite, LayerTable
 from dftlrp.forward import (
     Inputs,
     Pass,
+    Request,
     auto_seed,
     checked_arrays,
     floating_dtype,
@@ -29,7 +30,9 @@ from dftlrp.onnx_run import in_graph
 from dftlrp.propagate import Flow, propagate
 from dftlrp.rules import Rule
 from dftlrp.seeds import Index, Target, make_seed, target_indices
-from dftlrp.types import Real
+from dftlrp.types import Real, UnsupportedModelError
+
+FAST, REFERENCE = "onnx", "numpy"
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +61,8 @@ class Attribution:
         The rule of every layer.
     notes : tuple of str
         What was taken and what was stripped.
+    backend : str
+        What computed it.
     kept : dict of str to (value, relevance)
         Of the values asked for with ``keep``, and of the signals.
     """
@@ -72,6 +77,7 @@ class Attribution:
     ledger: Ledger
     table: LayerTable
     notes: tuple[str, ...]
+    backend: str
     kept: dict[str, tuple[Real, Real]] = field(default_factory=dict)
 
 
@@ -115,10 +121,11 @@ def attribute(
     overrides : dict, optional
         Rules by layer; see `dftlrp.composites.layer_table`.
     backend : str, optional
-        ``"numpy"`` if not given; ``"onnx"`` (``"onnx:PROVIDER:THREADS"``): one graph, run by
-        onnxruntime in float32, traced at the first call for inputs of these shapes.
+        ``"onnx"`` (``"onnx:PROVIDER:THREADS"``): one graph, run by onnxruntime in float32, traced
+        at the first call for inputs of these shapes.  ``"numpy"``: the reference in float64.  If
+        not given: onnx, or numpy for a model that cannot be traced (a note says why).
     dtype : dtype, optional
-        What is computed in; float64 if not given.
+        What is computed in, as the backend does if not given; float64 alone asks for numpy.
     ledger : bool
         Whether to keep the accounts.
     keep : collection of str
@@ -131,12 +138,10 @@ def attribute(
     NonFiniteError
         NaN or Inf in the input or in a layer; names it.
     """
-    bk, floats = get_backend(backend), floating_dtype(dtype)
-    question = (model, inputs, target, output, bind, seed, composite, overrides, ledger, keep)
-    if isinstance(bk, OnnxBackend):
-        found = in_graph(*question, bk, dtype)
-    else:
-        found = _computed(*question, bk, floats)
+    asked = Request(
+        model, inputs, target, output, bind, seed, composite, overrides, ledger, keep
+    )  # fmt: skip
+    found, name, why = _answered(asked, backend, dtype)
     plan, table, wanted = found.plan, found.table, kept_values(found.plan, found.table, keep)
     kept = {wanted.get(k, k): (found.kept[k], f.relevance) for k, f in found.flows.items()}
     flows = {k: found.flows[k] for k in plan.signals}
@@ -152,30 +157,45 @@ def attribute(
         target=None if found.target is None else tuple(found.target),
         ledger=found.ledger,
         table=table,
-        notes=_notes(plan, table, None if callable(target) else found.kind, composite == "auto"),
+        notes=(
+            *_notes(plan, table, None if callable(target) else found.kind, composite == "auto"),
+            *why,
+        ),
+        backend=name,
         kept=kept,
     )
 
 
-def _computed(
-    model: Model,
-    inputs: Inputs,
-    target: Target,
-    output: str | None,
-    bind: Mapping[str, Any] | None,
-    seed: str,
-    composite: str | Composite,
-    overrides: Mapping[str, str | Rule] | None,
-    ledger: bool,
-    keep: Collection[str],
-    bk: Backend,
-    floats: np.dtype[Any],
-) -> Pass:
-    """The explanation by a backend that computes at once; arguments as of `attribute`."""
+def _answered(asked: Request, backend: str | None, dtype: Any) -> tuple[Pass, str, tuple[str, ...]]:
+    """The answer, the backend that gave it, and why, where that is not the usual one.
+
+    Unless a backend or float64 is asked for it is onnx, or numpy where there is no such graph.
+    """
+    if backend is not None or (dtype is not None and floating_dtype(dtype) != np.float32):
+        return _by(backend or REFERENCE, asked, dtype), backend or REFERENCE, ()
+    try:
+        return _by(FAST, asked, dtype), FAST, ()
+    except UnsupportedModelError as error:
+        found = _by(REFERENCE, asked, dtype)
+        reason = str(error).removesuffix(f": use backend='{REFERENCE}'")
+        return found, REFERENCE, (f"computed by backend {REFERENCE}: {reason}",)
+
+
+def _by(backend: str, asked: Request, dtype: Any) -> Pass:
+    bk, floats = get_backend(backend), floating_dtype(dtype)
+    if isinstance(bk, OnnxBackend):
+        return in_graph(asked, bk, dtype)
+    return _computed(asked, bk, floats)
+
+
+def _computed(asked: Request, bk: Backend, floats: np.dtype[Any]) -> Pass:
+    """The explanation by a backend that computes at once."""
+    model, target, seed = asked.model, asked.target, asked.seed
     plan, values, table, _ = run_through(
-        model.plan(output, bind), model, inputs, composite, overrides, bk, floats
-    )
-    wanted = kept_values(plan, table, keep)
+        model.plan(asked.output, asked.bind), model, asked.inputs, asked.composite,
+        asked.overrides, bk, floats,
+    )  # fmt: skip
+    wanted = kept_values(plan, table, asked.keep)
     z = values[plan.explained]
     if seed == "auto":
         seed = auto_seed(plan, z)
@@ -183,7 +203,7 @@ def _computed(
     indices = None if callable(target) else target_indices(target, rows, model.labels)
     start = make_seed(indices or target, seed, rows, model.labels)
     start = Flow(start.relevance.reshape(z.shape), start.multiplier.reshape(z.shape))
-    flows, accounts = propagate(plan, values, start, table.rules(), bk, ledger, wanted)
+    flows, accounts = propagate(plan, values, start, table.rules(), bk, asked.ledger, wanted)
     kept = {name: values[name] for name in flows}
     R = start.relevance
     return Pass(plan, table, values[plan.output], z, flows, kept, R, seed, indices, accounts)

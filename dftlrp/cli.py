@@ -101,7 +101,7 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--context", type=int, default=0, metavar="N", help="samples that a chunk reads again"
     )
-    p.add_argument("--backend", help="default: numpy, the float64 reference")
+    p.add_argument("--backend", help="onnx (default where it can), numpy: the float64 reference")
     _inspect_parser(commands)
     _export_parser(commands)
     return parser

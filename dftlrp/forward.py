@@ -17,10 +17,25 @@ from dftlrp.ledger import Ledger
 from dftlrp.model import Model
 from dftlrp.propagate import Flow
 from dftlrp.rules import Rule, rule
-from dftlrp.seeds import Index
+from dftlrp.seeds import Index, Target
 from dftlrp.types import AnyArray, InputError, Real
 
 Inputs = AnyArray | Mapping[str, AnyArray]
+
+
+class Request(NamedTuple):
+    """What is asked for: the arguments of `dftlrp.attribute`, but for what computes it."""
+
+    model: Model
+    inputs: Inputs
+    target: Target
+    output: str | None
+    bind: Mapping[str, Any] | None
+    seed: str
+    composite: str | Composite
+    overrides: Mapping[str, str | Rule] | None
+    ledger: bool
+    keep: Collection[str]
 
 
 class Ready(NamedTuple):

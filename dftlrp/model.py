@@ -46,6 +46,7 @@ class Model:
     frontend: FrontEnd | None = None
     _constants: dict[tuple[str, str], Values] = field(default_factory=dict, repr=False)
     _sessions: dict[Any, Any] = field(default_factory=dict, repr=False)  # of the onnx backend
+    _behind: dict[str, Model] = field(default_factory=dict, repr=False)  # by front end
 
     @cached_property
     def labels(self) -> tuple[str, ...]:
@@ -57,10 +58,13 @@ class Model:
         return tuple(map(str, labels)) if isinstance(labels, list) else ()
 
     def behind(self, frontend: FrontEnd) -> Model:
-        """The model that reads a waveform and computes its input by this front end."""
-        graph = prepend(self.graph, frontend)
-        make_plan(graph)
-        return Model(self.path, graph, frontend.rate, frontend)
+        """The model that reads a waveform and computes its input by this front end; made once."""
+        key = repr(frontend)
+        if key not in self._behind:
+            graph = prepend(self.graph, frontend)
+            make_plan(graph)
+            self._behind[key] = Model(self.path, graph, frontend.rate, frontend)
+        return self._behind[key]
 
     def chained(
         self,

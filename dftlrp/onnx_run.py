@@ -7,7 +7,7 @@ all that shapes a graph: the inputs' shapes, output, settings, rules and the kin
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,8 +16,8 @@ import numpy as np
 from dftlrp.backend import get_backend
 from dftlrp.composites import Composite, LayerTable
 from dftlrp.forward import (
-    Inputs,
     Pass,
+    Request,
     auto_composite,
     auto_seed,
     checked_arrays,
@@ -32,10 +32,9 @@ from dftlrp.ledger import LedgerRow
 from dftlrp.model import Model
 from dftlrp.onnx_backend import OnnxBackend
 from dftlrp.propagate import Flow, settled
-from dftlrp.rules import Rule
 from dftlrp.seeds import SEEDS, Index, Target, coefficients, make_seed, places, target_indices
 from dftlrp.trace import AMOUNTS, ARRAY, FORWARD, INDEX, Question, Traced, trace
-from dftlrp.types import AnyArray, InputError, NonFiniteError, Real
+from dftlrp.types import AnyArray, InputError, NonFiniteError, Real, UnsupportedModelError
 
 MOST_SESSIONS = 8  # that a model keeps
 REFERENCE = np.dtype(np.float64)
@@ -112,42 +111,50 @@ def runtime_of(graph: bytes, options: str = "") -> Any:
 
 
 @dataclass(frozen=True, eq=False)
-class Asked:
-    """All that shapes a graph but for the question itself."""
+class Prepared:
+    """A request, and what it needs to find its session."""
 
-    model: Model
-    inputs: Inputs
-    output: str | None
-    bind: Mapping[str, Any] | None
-    composite: str | Composite
-    overrides: Mapping[str, str | Rule] | None
+    asked: Request
     bk: OnnxBackend
     plan: Plan
     arrays: Arrays
+    composite: str | Composite
 
     def session(self, question: Question) -> Session:
-        """The session for a question: known already, or traced now."""
-        known = self.model._sessions
+        """The session for a question: known already, or traced now.
+
+        Raises
+        ------
+        UnsupportedModelError
+            No graph can be traced; that is remembered, too.
+        """
+        known = self.asked.model._sessions
         key = (*self._key(), question)
-        if key in known:
-            known[key] = known.pop(key)
-            return known[key]  # type: ignore[no-any-return]
-        session = self._traced(question)
-        known[key] = session
+        if key not in known:
+            known[key] = self._traced_or_refused(question)
+        known[key] = found = known.pop(key)  # the last is the one used last
         while sum(isinstance(s, Session) for s in known.values()) > MOST_SESSIONS:
             known.pop(next(k for k, s in known.items() if isinstance(s, Session)))
-        return session
+        if isinstance(found, UnsupportedModelError):
+            raise found
+        return found  # type: ignore[no-any-return]
+
+    def _traced_or_refused(self, question: Question) -> Session | UnsupportedModelError:
+        try:
+            return self._traced(question)
+        except UnsupportedModelError as refusal:
+            return refusal.with_traceback(None)
 
     def _key(self) -> tuple[Any, ...]:
         shapes = tuple((k, a.shape) for k, a in self.arrays.items())
-        rules = tuple((k, str(r)) for k, r in (self.overrides or {}).items())
-        settings = _settings(self.output, self.bind)
+        rules = tuple((k, str(r)) for k, r in (self.asked.overrides or {}).items())
+        settings = _settings(self.asked.output, self.asked.bind)
         return (*settings, shapes, repr(self.composite), rules, self.bk.options)
 
     def _traced(self, question: Question) -> Session:
         ready = run_through(
-            self.plan, self.model, self.inputs, self.composite, self.overrides,
-            get_backend(), REFERENCE,
+            self.plan, self.asked.model, self.asked.inputs, self.composite,
+            self.asked.overrides, get_backend(), REFERENCE,
         )  # fmt: skip
         shape = ready.values[ready.plan.explained].shape
         if question.seed == "auto":
@@ -183,31 +190,19 @@ def _composite(model: Model, plan: Plan, arrays: Arrays) -> str:
     return auto_composite(plan, evaluate(front, given, get_backend(), REFERENCE).values)
 
 
-def in_graph(
-    model: Model,
-    inputs: Inputs,
-    target: Target,
-    output: str | None,
-    bind: Mapping[str, Any] | None,
-    seed: str,
-    composite: str | Composite,
-    overrides: Mapping[str, str | Rule] | None,
-    ledger: bool,
-    keep: Collection[str],
-    bk: OnnxBackend,
-    dtype: Any = None,
-) -> Pass:
-    """The explanation by a traced graph; arguments and errors as of `dftlrp.attribute`."""
+def in_graph(asked: Request, bk: OnnxBackend, dtype: Any = None) -> Pass:
+    """The explanation by a traced graph; errors as of `dftlrp.attribute`."""
     if dtype is not None and np.dtype(dtype) != np.float32:
         raise InputError(f"backend 'onnx' computes in float32, not {np.dtype(dtype)}")
-    plan = _plan(model, output, bind)
-    arrays = checked_arrays(plan, inputs, REFERENCE)
-    chosen = _composite(model, plan, arrays) if composite == "auto" else composite
-    asked = Asked(model, inputs, output, bind, chosen, overrides, bk, plan, arrays)
-    question = Question(seed, INDEX, tuple(dict.fromkeys(keep)), ledger)
-    if callable(target) or ":" in seed or _sliced(target):
-        return _by_array(asked, question, target)
-    return _by_index(asked, question, target)
+    plan = _plan(asked.model, asked.output, asked.bind)
+    arrays = checked_arrays(plan, asked.inputs, REFERENCE)
+    auto = asked.composite == "auto"
+    chosen = _composite(asked.model, plan, arrays) if auto else asked.composite
+    prepared = Prepared(asked, bk, plan, arrays, chosen)
+    question = Question(asked.seed, INDEX, tuple(dict.fromkeys(asked.keep)), asked.ledger)
+    if callable(asked.target) or ":" in asked.seed or _sliced(asked.target):
+        return _by_array(prepared, question)
+    return _by_index(prepared, question)
 
 
 def _sliced(target: Target) -> bool:
@@ -217,9 +212,10 @@ def _sliced(target: Target) -> bool:
     return any(isinstance(i, slice) for t in index if isinstance(t, tuple) for i in t)
 
 
-def _by_index(asked: Asked, question: Question, target: Target) -> Pass:
+def _by_index(prepared: Prepared, question: Question) -> Pass:
     """With one index per sample; the largest is found within the graph."""
-    session, labels = asked.session(question), asked.model.labels
+    session, target = prepared.session(question), prepared.asked.target
+    labels = prepared.asked.model.labels
     rows = with_batch(np.broadcast_to(np.zeros(()), session.shape), session.plan)
     shape = rows.shape[1:]
     largest = isinstance(target, str) and target == "argmax"
@@ -229,13 +225,18 @@ def _by_index(asked: Asked, question: Question, target: Target) -> Pass:
     coefficients(session.kind, indices, rows, labels)  # refuses what is no seed
     flat = [np.ravel_multi_index(_counted(t, shape), shape) if shape else 0 for t in indices]
     given = np.full(len(rows), -1) if largest else np.array(flat)
-    found = session.run({**asked.arrays, session.traced.target: given})
+    found = session.run({**prepared.arrays, session.traced.target: given})
     z = found[session.traced.outputs["explained"]]
     if largest:
         indices = target_indices(target, with_batch(z, session.plan), labels)
     c = coefficients(session.kind, indices, rows, labels).reshape(z.shape).astype(z.dtype)
     return _passed(
-        session, asked.arrays, found, c if session.kind == "one" else c * z, session.kind, indices
+        session,
+        prepared.arrays,
+        found,
+        c if session.kind == "one" else c * z,
+        session.kind,
+        indices,
     )
 
 
@@ -244,16 +245,16 @@ def _counted(index: Index, shape: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(int(i) % n for i, n in zip(index, shape, strict=True))  # type: ignore[arg-type]
 
 
-def _by_array(asked: Asked, question: Question, target: Target) -> Pass:
+def _by_array(prepared: Prepared, question: Question) -> Pass:
     """With coefficients for the whole output."""
+    target, labels = prepared.asked.target, prepared.asked.model.labels
     free = callable(target)
     of_one = free or question.seed == "one"
-    session = asked.session(replace(question, target=ARRAY, seed="one" if of_one else "logit"))
-    labels = asked.model.labels
+    session = prepared.session(replace(question, target=ARRAY, seed="one" if of_one else "logit"))
     z: Real = np.broadcast_to(np.zeros(()), session.shape)
     if free or (isinstance(target, str) and target == "argmax"):
-        first = asked.session(Question(target=FORWARD))
-        z = first.run(asked.arrays)[first.traced.outputs["explained"]].astype(np.float64)
+        first = prepared.session(Question(target=FORWARD))
+        z = first.run(prepared.arrays)[first.traced.outputs["explained"]].astype(np.float64)
     rows = with_batch(z, session.plan)
     kind = auto_seed(session.plan, rows) if question.seed == "auto" else question.seed
     indices = None if free else target_indices(target, rows, labels)
@@ -261,10 +262,10 @@ def _by_array(asked: Asked, question: Question, target: Target) -> Pass:
         c = make_seed(target, kind, z).relevance
     else:
         c = coefficients(kind, indices or [], rows, labels).reshape(session.shape)
-    found = session.run({**asked.arrays, session.traced.target: c})
+    found = session.run({**prepared.arrays, session.traced.target: c})
     z = found[session.traced.outputs["explained"]]
     c = c.astype(z.dtype)
-    return _passed(session, asked.arrays, found, c if of_one else c * z, kind, indices)
+    return _passed(session, prepared.arrays, found, c if of_one else c * z, kind, indices)
 
 
 def _passed(

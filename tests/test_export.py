@@ -14,10 +14,11 @@ import onnxruntime
 import pytest
 from graphs import NETWORKS, Nodes, loaded, signals
 from needed import absent
+from reference import explain
 from traced import error
 
 import dftlrp
-from dftlrp import FrontEnd, InputError, explain
+from dftlrp import FrontEnd, InputError
 from dftlrp.cli import main
 from dftlrp.export import export
 from dftlrp.shipped import MODELS, embedded

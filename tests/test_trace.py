@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 import pytest
-from graphs import NETWORKS, Nodes, build, loaded, signals
+import reference
+from graphs import NETWORKS, Nodes, build, loaded, normal, signals
 from onnx import helper
+from reference import attribute
 from traced import error
 
 import dftlrp
-from dftlrp import attribute
+from dftlrp.backend import get_backend
 from dftlrp.cli import main
 from dftlrp.composites import PRESETS
 from dftlrp.export import export
+from dftlrp.forward import run_through
 from dftlrp.onnx_run import MOST_SESSIONS, Session, runtime_of
 from dftlrp.ops.fourier import factors
 from dftlrp.shipped import MODELS, embedded
+from dftlrp.trace import Question, trace
 from dftlrp.types import InputError, NonFiniteError, UnsupportedModelError
 
 LIMIT = 1e-4
@@ -57,8 +62,8 @@ def test_whole_networks_under_every_preset(name: str, preset: str) -> None:
 @pytest.mark.parametrize("name", MODELS)
 def test_embedded_models_explain_the_embedded_clip(name: str, preset: str) -> None:
     model, clip = embedded(name), Path(dftlrp.__file__).parent / "assets/clip.wav"
-    want = dftlrp.explain(model, clip, composite=preset)
-    ours = dftlrp.explain(model, clip, composite=preset, backend="onnx")
+    want = reference.explain(model, clip, composite=preset)
+    ours = reference.explain(model, clip, composite=preset, backend="onnx")
     for domain in want.relevance:
         assert error(ours.relevance[domain], want.relevance[domain]) < 3 * LIMIT
     assert ours.label == want.label
@@ -163,31 +168,94 @@ def test_what_overflows_in_float32_is_reported() -> None:
         attribute(model, 1e10 * np.ones((1, 3)), backend="onnx")
 
 
-def test_a_branch_that_hangs_on_the_signal_is_refused() -> None:
-    def branch(op: str) -> Any:
-        out = helper.make_tensor_value_info(f"{op}_out", onnx.TensorProto.DOUBLE, None)
-        return helper.make_graph([helper.make_node(op, ["x"], [f"{op}_out"])], op, [], [out])
+def _branching(read: str, out: str) -> list[Any]:
+    """Relu or Tanh, by the sum of what is read."""
 
-    nodes = [
-        helper.make_node("ReduceSum", ["x"], ["s"], keepdims=0),
+    def branch(op: str) -> Any:
+        own = helper.make_tensor_value_info(f"{op}_out", onnx.TensorProto.DOUBLE, None)
+        return helper.make_graph([helper.make_node(op, [read], [f"{op}_out"])], op, [], [own])
+
+    branches = {"then_branch": branch("Relu"), "else_branch": branch("Tanh")}
+    return [
+        helper.make_node("ReduceSum", [read], ["s"], keepdims=0),
         helper.make_node("Greater", ["s", "zero"], ["c"]),
-        helper.make_node(
-            "If", ["c"], ["z"], then_branch=branch("Relu"), else_branch=branch("Tanh")
-        ),
+        helper.make_node("If", ["c"], [out], **branches),
     ]
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_a_branch_that_hangs_on_the_signal_is_refused(nested: bool) -> None:
+    nodes = _branching("x", "z")
+    if nested:
+        infos = [helper.make_tensor_value_info(n, onnx.TensorProto.DOUBLE, None) for n in "uv"]
+        body = helper.make_graph(_branching("u", "v"), "body", infos[:1], infos[1:])
+        nodes = [helper.make_node("Scan", ["x"], ["z"], body=body, num_scan_inputs=1)]
     model = loaded(build(nodes, {"x": [1, 3]}, {"z": None}, {"zero": np.zeros(())}))
-    with pytest.raises(UnsupportedModelError, match="depends on the signal"):
+    with pytest.raises(UnsupportedModelError, match="decides which nodes run"):
         attribute(model, np.ones((1, 3)), backend="onnx")
 
 
-def test_an_op_that_cannot_be_traced_is_named() -> None:
+def test_numbers_of_a_cell_that_hang_on_the_signal_are_refused() -> None:
+    n = Nodes()
+    n.add("ReduceMax", "x", "top", keepdims=0)
+    n.add("Cast", "top", "length", to=onnx.TensorProto.INT32)
+    n.add("Reshape", "length one", "lengths")
+    n.ints("one", 1)
+    n.weights |= {"w": normal(1, 2, 3), "r": normal(1, 2, 2)}
+    n.nodes.append(
+        helper.make_node("RNN", ["x", "w", "r", "", "lengths"], ["", "z"], hidden_size=2)
+    )
+    model = loaded(n.model({"x": [4, 1, 3]}, {"z": [1, 1, 2]}))
+    with pytest.raises(UnsupportedModelError, match="'lengths' depends on the signal"):
+        attribute(model, 2 * np.ones((4, 1, 3)), backend="onnx")
+
+
+def test_a_first_layer_under_zplus_reads_both_signs_at_once() -> None:
+    n = Nodes()
+    n.conv("x", "c", (6, 1, 3), pads=[1, 1])
+    n.add("Relu", "c", "z")
+    model = loaded(n.model({"x": ["B", 1, 20]}, {"z": ["B", 6, 20]}))
+    plan, x = model.plan(), normal(2, 1, 20)
+    ready = run_through(plan, model, x, "EpsilonPlus", None, get_backend(), np.dtype(np.float64))
+    nodes = trace(ready, Question()).model.graph.node
+    ops = Counter(node.op_type for node in nodes)
+    assert (ops["Conv"], ops["ConvTranspose"]) == (2, 1)  # the model's own, and x+ w+ + x- w-
+    agree(model, x, composite="EpsilonPlus", target=(1, 2))
+
+
+def _sorted() -> onnx.ModelProto:
     n = Nodes()
     n.ints("k", 2)
     n.nodes.append(helper.make_node("TopK", ["x", "k"], ["v", "i"]))
     n.gemm("v", "z", 2, 3)
-    model = loaded(n.model({"x": ["B", 4]}, {"z": ["B", 3]}))
+    return n.model({"x": ["B", 4]}, {"z": ["B", 3]})
+
+
+def test_an_op_that_cannot_be_traced_is_named() -> None:
     with pytest.raises(UnsupportedModelError, match=r"'v' \(TopK\) cannot be traced into a graph"):
-        attribute(model, np.arange(8.0).reshape(2, 4), backend="onnx")
+        attribute(loaded(_sorted()), np.arange(8.0).reshape(2, 4), backend="onnx")
+
+
+def test_unless_asked_otherwise_the_graph_answers_and_where_there_is_none_the_reference() -> None:
+    proto = NETWORKS["conv_stack"]()
+    model, x = loaded(proto), signals(proto)
+    usual = dftlrp.attribute(model, x)
+    assert (usual.backend, usual.output.dtype) == ("onnx", np.float32)
+    asked = dftlrp.attribute(model, x, dtype="float64")
+    assert (asked.backend, asked.output.dtype) == ("numpy", np.float64)
+    assert error(usual.relevance["x"], asked.relevance["x"]) < LIMIT
+
+
+def test_of_a_model_without_a_graph_a_note_says_why_and_it_is_not_tried_again(
+    monkeypatch: Any,
+) -> None:
+    proto, x = _sorted(), np.arange(8.0).reshape(2, 4)
+    model = loaded(proto)
+    found = dftlrp.attribute(model, x)
+    assert (found.backend, found.output.dtype) == ("numpy", np.float64)
+    assert "'v' (TopK) cannot be traced into a graph" in found.notes[-1]
+    monkeypatch.setattr("dftlrp.onnx_run.trace", None)
+    assert dftlrp.attribute(model, x + 1).notes == found.notes
 
 
 # -- the file

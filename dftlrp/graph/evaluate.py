@@ -14,7 +14,7 @@ from dftlrp.graph.graph import Graph, Node
 from dftlrp.graph.plan import Plan
 from dftlrp.linear import Array
 from dftlrp.ops import EXPANSIONS, OPS, At
-from dftlrp.ops.registry import WORK, Budget
+from dftlrp.ops.registry import WORK, Budget, Known
 from dftlrp.progress import steps
 from dftlrp.types import (
     AnyArray,
@@ -74,12 +74,14 @@ REFUSALS = (ArithmeticError, AssertionError, AttributeError, LookupError, TypeEr
 class Run(NamedTuple):
     """A forward pass: its values, and the nodes that really ran, loops and cells written out.
 
-    ``masked``: values in which a mask wrote -inf, which are 0 here.
+    ``masked``: values in which a mask wrote -inf, which are 0 here.  ``decisive``: values that
+    which nodes run hangs on.
     """
 
     values: Values
     nodes: tuple[Node, ...]
     masked: frozenset[str] = frozenset()
+    decisive: frozenset[str] = frozenset()
 
 
 def evaluate(plan: Plan, given: Mapping[str, Array], bk: Backend, dtype: np.dtype[Any]) -> Run:
@@ -97,7 +99,7 @@ def evaluate(plan: Plan, given: Mapping[str, Array], bk: Backend, dtype: np.dtyp
     bound = {
         k: bk.asarray(v, dtype if v.dtype.kind == "f" else None) for k, v in plan.bound.items()
     }
-    values: Values = {**bound, **given}
+    values = Known({**bound, **given})
     carriers, masked, nodes = set(plan.signals), dict[str, NonFiniteError](), list[Node]()
     made: dict[str, Node] = {}
     budget, most = byte_budget(plan, values), node_budget(plan, values)
@@ -122,7 +124,7 @@ def evaluate(plan: Plan, given: Mapping[str, Array], bk: Backend, dtype: np.dtyp
     if plan.output in masked:
         raise masked[plan.output]
     _blank(values, (made[name] for name in masked))
-    return Run(values, tuple(nodes), frozenset(masked))
+    return Run(values, tuple(nodes), frozenset(masked), frozenset(values.decisive))
 
 
 def _blank(values: Values, nodes: Iterable[Node]) -> None:
@@ -136,7 +138,7 @@ def _blank(values: Values, nodes: Iterable[Node]) -> None:
 
 
 def written_out(
-    nodes: Iterator[Node], values: Values, left: Callable[[], int] = lambda: MAX_NODES
+    nodes: Iterator[Node], values: Known, left: Callable[[], int] = lambda: MAX_NODES
 ) -> Iterator[Node]:
     """The nodes; instead of one that stands for others, these, each once the last has run.
 
