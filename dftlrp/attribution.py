@@ -13,12 +13,14 @@ from dftlrp.composites import Composite, LayerTable
 from dftlrp.forward import (
     Inputs,
     Pass,
+    Ready,
     Request,
     auto_seed,
     checked_arrays,
     floating_dtype,
-    kept_values,
+    masks_of,
     run_through,
+    values_of,
     with_batch,
 )
 from dftlrp.graph.evaluate import evaluate
@@ -30,7 +32,7 @@ from dftlrp.onnx_run import in_graph
 from dftlrp.propagate import Flow, propagate
 from dftlrp.rules import Rule
 from dftlrp.seeds import Index, Target, make_seed, target_indices
-from dftlrp.types import Real, UnsupportedModelError
+from dftlrp.types import AnyArray, Real, UnsupportedModelError
 
 FAST, REFERENCE = "onnx", "numpy"
 
@@ -96,6 +98,7 @@ def attribute(
     dtype: Any = None,
     ledger: bool = True,
     keep: Collection[str] = (),
+    masks: Mapping[str, AnyArray | None] | None = None,
 ) -> Attribution:
     """Relevance of the inputs for a target.
 
@@ -129,7 +132,12 @@ def attribute(
     ledger : bool
         Whether to keep the accounts.
     keep : collection of str
-        Names of values inside the model (layers, as in the table) whose relevance is wanted, too.
+        Names of values inside the model (layers, as in the table) whose relevance is wanted, too,
+        as it arrives there, before a mask.
+    masks : dict of str to array or None, optional
+        Conditions (CRP): by layer, what the relevance of its output is multiplied by, in a shape
+        that broadcasts to the output's; what does not go through the layer is left out.  None
+        blocks a layer: what goes past it stays.  See `dftlrp.concepts`.
 
     Raises
     ------
@@ -139,10 +147,10 @@ def attribute(
         NaN or Inf in the input or in a layer; names it.
     """
     asked = Request(
-        model, inputs, target, output, bind, seed, composite, overrides, ledger, keep
+        model, inputs, target, output, bind, seed, composite, overrides, ledger, keep, masks or {}
     )  # fmt: skip
     found, name, why = _answered(asked, backend, dtype)
-    plan, table, wanted = found.plan, found.table, kept_values(found.plan, found.table, keep)
+    plan, table, wanted = found.plan, found.table, values_of(found.plan, found.table, keep)
     kept = {wanted.get(k, k): (found.kept[k], f.relevance) for k, f in found.flows.items()}
     flows = {k: found.flows[k] for k in plan.signals}
     named = isinstance(inputs, Mapping)
@@ -190,12 +198,19 @@ def _by(backend: str, asked: Request, dtype: Any) -> Pass:
 
 def _computed(asked: Request, bk: Backend, floats: np.dtype[Any]) -> Pass:
     """The explanation by a backend that computes at once."""
-    model, target, seed = asked.model, asked.target, asked.seed
-    plan, values, table, _ = run_through(
-        model.plan(asked.output, asked.bind), model, asked.inputs, asked.composite,
-        asked.overrides, bk, floats,
-    )  # fmt: skip
-    wanted = kept_values(plan, table, asked.keep)
+    plan = asked.model.plan(asked.output, asked.bind)
+    ready = run_through(
+        plan, asked.model, asked.inputs, asked.composite, asked.overrides, bk, floats
+    )
+    return sent_back(asked, ready, bk)
+
+
+def sent_back(asked: Request, ready: Ready, bk: Backend) -> Pass:
+    """The way back from a forward pass, which may serve several requests."""
+    (plan, values, table, _), model = ready, asked.model
+    target, seed = asked.target, asked.seed
+    wanted = values_of(plan, table, asked.keep)
+    masks = masks_of(plan, table, asked.masks, values)
     z = values[plan.explained]
     if seed == "auto":
         seed = auto_seed(plan, z)
@@ -203,7 +218,7 @@ def _computed(asked: Request, bk: Backend, floats: np.dtype[Any]) -> Pass:
     indices = None if callable(target) else target_indices(target, rows, model.labels)
     start = make_seed(indices or target, seed, rows, model.labels)
     start = Flow(start.relevance.reshape(z.shape), start.multiplier.reshape(z.shape))
-    flows, accounts = propagate(plan, values, start, table.rules(), bk, asked.ledger, wanted)
+    flows, accounts = propagate(plan, values, start, table.rules(), bk, asked.ledger, wanted, masks)
     kept = {name: values[name] for name in flows}
     R = start.relevance
     return Pass(plan, table, values[plan.output], z, flows, kept, R, seed, indices, accounts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from difflib import get_close_matches
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -36,6 +37,7 @@ class Request(NamedTuple):
     overrides: Mapping[str, str | Rule] | None
     ledger: bool
     keep: Collection[str]
+    masks: Mapping[str, AnyArray | None]
 
 
 class Ready(NamedTuple):
@@ -159,15 +161,51 @@ class Pass(NamedTuple):
     ledger: Ledger
 
 
-def kept_values(plan: Plan, table: LayerTable, keep: Collection[str]) -> dict[str, str]:
-    """The value that each layer asked for makes, and the name it was asked by."""
+def values_of(plan: Plan, table: LayerTable, layers: Collection[str]) -> dict[str, str]:
+    """The value that each layer makes, and the name it was asked by.
+
+    Raises
+    ------
+    InputError
+        No layer of that name carries relevance; names those that are called alike.
+    """
     known = {value: value for value in (plan.explained, *plan.signals)}
     last = {n.layer: n.output for n in plan.path}
     for la in table.layers:
         known |= dict.fromkeys((la.alias, *la.names, la.key), last[la.key])
-    if unknown := sorted(set(keep) - known.keys()):
-        raise InputError(f"keep {unknown[0]!r}: no layer of that name carries relevance")
-    return {known[name]: name for name in keep}
+    if unknown := sorted(set(layers) - known.keys()):
+        alike = get_close_matches(unknown[0], filter(None, known), cutoff=0) or list(known)
+        raise InputError(
+            f"no layer {unknown[0]!r} carries relevance: the nearest are {', '.join(alike)}"
+        )
+    return {known[name]: name for name in layers}
+
+
+def masks_of(
+    plan: Plan, table: LayerTable, masks: Mapping[str, AnyArray | None], values: Values
+) -> dict[str, AnyArray | None]:
+    """The masks by value, in the dtype that is computed in.
+
+    Raises
+    ------
+    InputError
+        An unknown layer; a mask that does not broadcast to its output.
+    """
+    return {
+        value: None if masks[name] is None else _fitting(masks[name], values[value], name)
+        for value, name in values_of(plan, table, masks).items()
+    }
+
+
+def _fitting(mask: Any, value: AnyArray, layer: str) -> AnyArray:
+    a = np.asarray(mask, value.dtype)
+    try:
+        fits = np.broadcast_shapes(a.shape, value.shape) == value.shape
+    except ValueError:
+        fits = False
+    if not fits:
+        raise InputError(f"mask of {layer!r}: {a.shape} does not fit its output {value.shape}")
+    return a
 
 
 def auto_seed(plan: Plan, z: Real) -> str:

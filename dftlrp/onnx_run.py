@@ -21,8 +21,8 @@ from dftlrp.forward import (
     auto_composite,
     auto_seed,
     checked_arrays,
-    kept_values,
     run_through,
+    values_of,
     with_batch,
 )
 from dftlrp.graph.evaluate import check_finite, evaluate
@@ -161,7 +161,7 @@ class Prepared:
             question = replace(question, seed=auto_seed(ready.plan, np.empty(shape)))
         elif question.seed not in SEEDS:
             coefficients(question.seed, [], np.zeros(shape))
-        wanted = kept_values(ready.plan, ready.table, question.keep)
+        wanted = values_of(ready.plan, ready.table, question.keep)
         traced = trace(ready, replace(question, keep=tuple(wanted)))
         runtime = runtime_of(traced.model.SerializeToString(), self.bk.options)
         traced = replace(traced, model=type(traced.model)())  # the runtime has its own copy

@@ -112,8 +112,9 @@ def trace(ready: Ready, question: Question, views: Views | None = None) -> Trace
     start, target = _seed(bk, z, question, plan)
     with _traceable():
         flows, rows = carried(
-            plan, values, start, ready.table.rules(), bk, question.ledger, question.keep, _no_check
-        )
+            plan, values, start, ready.table.rules(), bk, question.ledger, question.keep,
+            check=_no_check,
+        )  # fmt: skip
         more = views(bk, plan, values, flows) if views else {}
     return _closed(tape, plan, values, flows, rows, target, more)
 
