@@ -20,7 +20,7 @@ from onnx import checker, helper
 
 from dftlrp.backend import Backend, Window, get_backend
 from dftlrp.composites import Composite
-from dftlrp.forward import Ready, auto_seed, kept_values, run_through
+from dftlrp.forward import Ready, auto_seed, run_through, values_of
 from dftlrp.frontend import FrontEnd
 from dftlrp.graph.evaluate import Values
 from dftlrp.graph.plan import Plan, is_float
@@ -98,7 +98,7 @@ def export(
     if kind not in SEEDS:
         raise InputError(f"seed {seed!r}: a file can hold {', '.join(SEEDS)}")
     views = _Views(model.rate or 1.0, tuple(domains))
-    keep = tuple(kept_values(ready.plan, ready.table, reads))
+    keep = tuple(values_of(ready.plan, ready.table, reads))
     traced = trace(ready, Question(kind, keep=keep), views)
     _describe(traced, model, ready, kind)
     checker.check_model(traced.model, full_check=True)

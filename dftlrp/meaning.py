@@ -7,7 +7,7 @@ An axis is a dict with its ``name`` and, where its places are physical ones, ``u
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 from dftlrp.frontend import FrontEnd
 from dftlrp.graph.plan import Plan
@@ -19,7 +19,6 @@ MOVED = ("relevance_frequency", "relevance_time_frequency")
 Axis = dict[str, Any]
 Meaning = dict[str, Any]
 Shape = tuple[int, ...]
-Shapes = dict[str, Shape]
 WORDS = {
     "output": "the model's own output",
     "explained": "what is explained",
@@ -33,51 +32,72 @@ WORDS = {
 EXPLAINED, OWN = "that of 'explained'", "the model's own"
 
 
+class _File(NamedTuple):
+    """An exported file: shapes of its inputs and outputs, and where it came from."""
+
+    shapes: dict[str, Shape]
+    model: Model
+    plan: Plan
+
+    @property
+    def lead(self) -> int:
+        """Number of batch axes: a model of vectors has none."""
+        return int(any(len(v.dims or (0, 0)) != 1 for v in self.plan.signals.values()))
+
+    @property
+    def length(self) -> int:
+        """Samples of the one signal."""
+        return self.shapes[next(iter(self.plan.signals))][-1]
+
+
 def meanings(traced: Traced, model: Model, plan: Plan) -> dict[str, dict[str, Meaning]]:
     """Of ``inputs`` (the signals) and ``outputs``, by name: ``meaning``, ``unit`` and ``axes``."""
     shapes = {
         info.name: tuple(d.dim_value for d in info.type.tensor_type.shape.dim)
         for info in (*traced.model.graph.input, *traced.model.graph.output)
     }
-    outputs = traced.outputs.items()
+    file = _File(shapes, model, plan)
     return {
-        "inputs": {name: _signal(name, shapes, model) for name in plan.signals},
-        "outputs": {name: _output(name, key, shapes, model, plan) for key, name in outputs},
+        "inputs": {name: _signal(name, file) for name in plan.signals},
+        "outputs": {name: _output(name, key, file) for key, name in traced.outputs.items()},
     }
 
 
-def _signal(name: str, shapes: Shapes, model: Model) -> Meaning:
-    axes = _read(name, shapes, model)
-    wave = bool(model.rate) and axes[-1]["name"] == "time"
+def _signal(name: str, file: _File) -> Meaning:
+    wave = bool(file.model.rate) and _is_wave(name, file)
     return {
-        "meaning": f"waveform at {model.rate:g} Hz" if wave else "what the model reads",
+        "meaning": f"waveform at {file.model.rate:g} Hz" if wave else "what the model reads",
         "unit": "full scale 1" if wave else OWN,
-        "axes": list(axes),
+        "axes": list(_read(name, file)),
     }
 
 
-def _output(name: str, key: str, shapes: Shapes, model: Model, plan: Plan) -> Meaning:
+def _output(name: str, key: str, file: _File) -> Meaning:
     kind, _, value = key.partition(":")
     words = WORDS.get(name) or WORDS[kind]
-    value = plan.explained if kind == "explained" else value
-    signal = next(iter(plan.signals))
-    if name == MOVED[0]:
-        axes = (*_wave(shapes[signal], model.rate)[:-1], _bins(shapes[signal][-1], model.rate))
-    elif name == MOVED[1]:
-        words += f"; STFT {stft_for(model.rate or 1.0)}"
-        axes = (*_wave(shapes[signal], model.rate)[:-1], *_tiles(shapes[signal][-1], model.rate))
-    elif name.endswith("_input") and model.frontend:
-        axes = _laid_out(model.frontend, shapes[signal][-1])
-    elif value in plan.signals:
-        axes = _read(value, shapes, model)
-    else:
-        axes = _classes(shapes[name], model.labels)
-    unit = {"relevance": EXPLAINED, "multiplier": f"{EXPLAINED} by the signal's"}
+    if name == MOVED[1]:
+        words += f"; STFT {stft_for(file.model.rate or 1.0)}"
+    value = file.plan.explained if kind == "explained" else value
+    units = {"relevance": EXPLAINED, "multiplier": f"{EXPLAINED} by the signal's"}
     return {
         "meaning": words + (f": {value}" if value else ""),
-        "unit": unit.get(kind.partition("_")[0], OWN),
-        "axes": list(axes),
+        "unit": units.get(kind.partition("_")[0], OWN),
+        "axes": list(_axes(name, value, file)),
     }
+
+
+def _axes(name: str, value: str, file: _File) -> tuple[Axis, ...]:
+    """Of an output that belongs to a value of the model, or to none."""
+    rate = file.model.rate
+    if name == MOVED[0]:
+        signal = next(iter(file.plan.signals))
+        return (*_read(signal, file)[:-1], _bins(file.length, rate))
+    if name == MOVED[1]:
+        signal = next(iter(file.plan.signals))
+        return (*_read(signal, file)[:-1], *_tiles(file.length, rate))
+    if value and value == file.plan.graph.reads and file.model.frontend:
+        return _laid_out(file.model.frontend, file.length)
+    return _read(value, file) if value in file.plan.signals else _classes(name, file)
 
 
 def _regular(name: str, unit: str, step: float, start: float = 0.0) -> Axis:
@@ -99,28 +119,30 @@ def _tiles(n: int, rate: float | None) -> tuple[Axis, Axis]:
     return _bins(domain.n_fft, rate), _time(rate, domain.hop, float(domain.times[0]))
 
 
-def _wave(shape: Shape, rate: float | None) -> tuple[Axis, ...]:
-    """Of a waveform (batch, channels, samples), (batch, samples) or (samples,)."""
-    lead = ("batch", *["channel"] * (len(shape) - 2)) if len(shape) > 1 else ()
-    return (*({"name": name} for name in lead), _time(rate))
+def _is_wave(name: str, file: _File) -> bool:
+    """Whether a signal is a waveform: its rate is known and one axis is long, or it was moved."""
+    one_long = bool(file.model.rate) and math.prod(file.shapes[name][file.lead : -1]) == 1
+    return one_long or not file.shapes.keys().isdisjoint(MOVED)
 
 
-def _read(name: str, shapes: Shapes, model: Model) -> tuple[Axis, ...]:
-    """Of what the file reads: a waveform, if it has one long axis or other domains were asked."""
-    shape = shapes[name]
-    wave = math.prod(shape[1:-1]) == 1 or not shapes.keys().isdisjoint(MOVED)
-    return _wave(shape, model.rate) if wave else _numbered(shape)
+def _read(name: str, file: _File) -> tuple[Axis, ...]:
+    """Of a signal: (batch, channel, time), (batch, time), (time,), or without names."""
+    shape = file.shapes[name]
+    if not _is_wave(name, file):
+        return _numbered(shape, file)
+    lead = ("batch", *["channel"] * (len(shape) - 2))[: len(shape) - 1]
+    return (*({"name": each} for each in lead), _time(file.model.rate))
 
 
-def _numbered(shape: Shape) -> tuple[Axis, ...]:
-    return tuple({"name": f"axis {i}" if i else "batch"} for i in range(len(shape)))
+def _numbered(shape: Shape, file: _File) -> tuple[Axis, ...]:
+    return tuple({"name": "batch" if i < file.lead else f"axis {i}"} for i in range(len(shape)))
 
 
-def _classes(shape: Shape, labels: tuple[str, ...]) -> tuple[Axis, ...]:
-    axes = _numbered(shape)
-    if len(shape) > 1 and len(labels) == shape[-1]:
-        return (*axes[:-1], {"name": "class"})
-    return axes
+def _classes(name: str, file: _File) -> tuple[Axis, ...]:
+    shape = file.shapes[name]
+    axes, labels = _numbered(shape, file), file.model.labels
+    named = len(shape) > file.lead and len(labels) == shape[-1]
+    return (*axes[:-1], {"name": "class"}) if named else axes
 
 
 def _laid_out(fe: FrontEnd, samples: int) -> tuple[Axis, ...]:

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -243,11 +244,39 @@ def test_axes_of_what_a_model_reads_follow_its_front_end(tmp_path: Path) -> None
             assert time.items() <= axes[fe.layout.index("time")].items()
 
 
-def test_features_that_lie_on_several_axes_are_no_waveform(tmp_path: Path) -> None:
-    fe, file = FRONT_ENDS["normalised log mel"], tmp_path / "explained.onnx"
-    export(reader(fe, 2000), file)
-    names = [axis["name"] for axis in told(file)["inputs"]["x"]["axes"]]
-    assert names == ["batch", "axis 1", "axis 2"]
+@pytest.mark.parametrize(
+    ("shape", "rate", "domains", "axes"),
+    [
+        ([1, 60], 100.0, ["time"], ["batch", "time"]),
+        ([1, 60], None, ["time"], ["batch", "axis 1"]),
+        ([1, 60], None, ["frequency"], ["batch", "time"]),
+        ([1, 2, 30], 100.0, ["time"], ["batch", "axis 1", "axis 2"]),
+        ([1, 2, 30], 100.0, ["frequency"], ["batch", "channel", "time"]),
+        ([60], 100.0, ["frequency"], ["time"]),
+        ([60], None, ["time"], ["axis 0"]),
+    ],
+)
+def test_axes_are_named_as_far_as_is_known(
+    shape: list[int], rate: float | None, domains: list[str], axes: list[str], tmp_path: Path
+) -> None:
+    n, lead = Nodes(), [1] * (len(shape) > 1)
+    n.ints("flat", 1, 60)
+    n.add("Reshape", "x flat", "f")
+    n.gemm("f", "g", 60, 3)
+    n.ints("rows", *lead, 3)
+    n.add("Reshape", "g rows", "z")
+    model = replace(loaded(n.model({"x": shape}, {"z": [*lead, 3]})), rate=rate)
+    export(model, tmp_path / "e.onnx", domains=domains)
+    says = told(tmp_path / "e.onnx")
+    assert [axis["name"] for axis in says["inputs"]["x"]["axes"]] == axes
+    assert [axis["name"] for axis in says["outputs"]["relevance"]["axes"]] == axes
+    ends = [axis["name"] for axis in says["outputs"]["explained"]["axes"]]
+    assert ends == (["batch", "axis 1"] if lead else ["axis 0"])
+    if domains == ["frequency"]:
+        bins = says["outputs"]["relevance_frequency"]["axes"][-1]
+        unit = "Hz" if rate else "cycles per sample"
+        want = (unit, pytest.approx((rate or 1) / shape[-1]))
+        assert (bins["unit"], bins["step"]) == want
 
 
 # -- targets
