@@ -17,10 +17,12 @@ from dftlrp.backend import get_backend
 from dftlrp.composites import Composite, LayerTable
 from dftlrp.forward import (
     Pass,
+    Prediction,
     Request,
     auto_composite,
     auto_seed,
     checked_arrays,
+    masks_of,
     run_through,
     values_of,
     with_batch,
@@ -145,6 +147,15 @@ class Prepared:
         except UnsupportedModelError as refusal:
             return refusal.with_traceback(None)
 
+    def feed(self, session: Session) -> Arrays:
+        """Signals and masks by the names of the graph's inputs."""
+        masks = self.asked.masks
+        known = values_of(session.plan, session.table, masks)
+        given = {
+            f"mask/{k}": np.asarray(masks[n]) for k, n in known.items() if masks[n] is not None
+        }
+        return self.arrays | given
+
     def _key(self) -> tuple[Any, ...]:
         shapes = tuple((k, a.shape) for k, a in self.arrays.items())
         rules = tuple((k, str(r)) for k, r in (self.asked.overrides or {}).items())
@@ -162,7 +173,10 @@ class Prepared:
         elif question.seed not in SEEDS:
             coefficients(question.seed, [], np.zeros(shape))
         wanted = values_of(ready.plan, ready.table, question.keep)
-        traced = trace(ready, replace(question, keep=tuple(wanted)))
+        asked = self.asked.masks if question.masks else {}
+        masks = masks_of(ready.plan, ready.table, asked, ready.values)
+        shapes = tuple((k, None if m is None else m.shape) for k, m in masks.items())
+        traced = trace(ready, replace(question, keep=tuple(wanted), masks=shapes))
         runtime = runtime_of(traced.model.SerializeToString(), self.bk.options)
         traced = replace(traced, model=type(traced.model)())  # the runtime has its own copy
         return Session(ready.plan, ready.table, traced, shape, question.seed, runtime)
@@ -192,17 +206,34 @@ def _composite(model: Model, plan: Plan, arrays: Arrays) -> str:
 
 def in_graph(asked: Request, bk: OnnxBackend, dtype: Any = None) -> Pass:
     """The explanation by a traced graph; errors as of `dftlrp.attribute`."""
+    prepared, shapes = _prepared(asked, bk, dtype)
+    keep = tuple(dict.fromkeys(asked.keep))
+    question = Question(asked.seed, INDEX, keep, asked.ledger, shapes)
+    if callable(asked.target) or ":" in asked.seed or _sliced(asked.target):
+        return _by_array(prepared, question)
+    return _by_index(prepared, question)
+
+
+def _prepared(
+    asked: Request, bk: OnnxBackend, dtype: Any
+) -> tuple[Prepared, tuple[tuple[str, tuple[int, ...] | None], ...]]:
+    """The request with what its session is known by, and its masks' shapes."""
     if dtype is not None and np.dtype(dtype) != np.float32:
         raise InputError(f"backend 'onnx' computes in float32, not {np.dtype(dtype)}")
     plan = _plan(asked.model, asked.output, asked.bind)
     arrays = checked_arrays(plan, asked.inputs, REFERENCE)
     auto = asked.composite == "auto"
     chosen = _composite(asked.model, plan, arrays) if auto else asked.composite
-    prepared = Prepared(asked, bk, plan, arrays, chosen)
-    question = Question(asked.seed, INDEX, tuple(dict.fromkeys(asked.keep)), asked.ledger)
-    if callable(asked.target) or ":" in asked.seed or _sliced(asked.target):
-        return _by_array(prepared, question)
-    return _by_index(prepared, question)
+    shapes = tuple((k, None if m is None else np.shape(m)) for k, m in asked.masks.items())
+    return Prepared(asked, bk, plan, arrays, chosen), shapes
+
+
+def predicted(asked: Request, bk: OnnxBackend, dtype: Any = None) -> Prediction:
+    """The forward pass alone, by a graph of its own; ``masks`` scale values on the way."""
+    prepared, shapes = _prepared(asked, bk, dtype)
+    session = prepared.session(Question(target=FORWARD, masks=shapes))
+    found = _checked(session, session.run(prepared.feed(session)))
+    return Prediction(found["output"], found["explained"])
 
 
 def _sliced(target: Target) -> bool:
@@ -225,7 +256,7 @@ def _by_index(prepared: Prepared, question: Question) -> Pass:
     coefficients(session.kind, indices, rows, labels)  # refuses what is no seed
     flat = [np.ravel_multi_index(_counted(t, shape), shape) if shape else 0 for t in indices]
     given = np.full(len(rows), -1) if largest else np.array(flat)
-    found = session.run({**prepared.arrays, session.traced.target: given})
+    found = session.run({**prepared.feed(session), session.traced.target: given})
     z = found[session.traced.outputs["explained"]]
     if largest:
         indices = target_indices(target, with_batch(z, session.plan), labels)
@@ -262,7 +293,7 @@ def _by_array(prepared: Prepared, question: Question) -> Pass:
         c = make_seed(target, kind, z).relevance
     else:
         c = coefficients(kind, indices or [], rows, labels).reshape(session.shape)
-    found = session.run({**prepared.arrays, session.traced.target: c})
+    found = session.run({**prepared.feed(session), session.traced.target: c})
     z = found[session.traced.outputs["explained"]]
     c = c.astype(z.dtype)
     return _passed(session, prepared.arrays, found, c if of_one else c * z, kind, indices)
@@ -278,9 +309,7 @@ def _passed(
 ) -> Pass:
     """What came out of the graph, by what it means."""
     traced = session.traced
-    means = {k: found[name] for k, name in traced.outputs.items()} | traced.fixed
-    for meaning, array in means.items():
-        _refuse_infinite(meaning, array)
+    means = _checked(session, found)
     names = [k.partition(":")[2] for k in means if k.startswith("relevance:")]
     flows = {n: Flow(means[f"relevance:{n}"], means.get(f"multiplier:{n}")) for n in names}
     kept = {n: means[f"value:{n}"] if n not in given else given[n] for n in names}
@@ -289,6 +318,15 @@ def _passed(
         session.plan, session.table, means["output"], means["explained"], flows, kept, seed, kind,
         indices, settled(rows),
     )  # fmt: skip
+
+
+def _checked(session: Session, found: Arrays) -> Arrays:
+    """What came out, by what it means; all of it finite."""
+    traced = session.traced
+    means = {k: found[name] for k, name in traced.outputs.items()} | traced.fixed
+    for meaning, array in means.items():
+        _refuse_infinite(meaning, array)
+    return means
 
 
 def _amounts(row: LedgerRow, found: Arrays) -> dict[str, Any]:

@@ -52,12 +52,16 @@ class Question:
         Values on the way whose relevance is wanted, too.
     ledger : bool
         Whether the sums of the accounts are outputs.
+    masks : tuple of (str, shape or None)
+        Values under a condition: an input ``mask/NAME`` of that shape is what their relevance is
+        multiplied by (with ``"forward"`` the value itself); None: they are blocked.
     """
 
     seed: str = "logit"
     target: str = INDEX
     keep: tuple[str, ...] = ()
     ledger: bool = False
+    masks: tuple[tuple[str, tuple[int, ...] | None], ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,18 +105,20 @@ def trace(ready: Ready, question: Question, views: Views | None = None) -> Trace
     tape.taken.update(run.values)
     bk = OnnxBackend(tape)
     _refuse_decisions(plan, run)
-    values = _forward(plan, run.nodes, run.values, bk)
+    masks = {n: s if s is None else tape.input(f"mask/{n}", s) for n, s in question.masks}
+    forward = question.target == FORWARD
+    values = _forward(plan, run.nodes, run.values, bk, masks if forward else {})
     z = values[plan.explained]
     if not isinstance(z, Sym):
         raise InputError(f"{plan.explained!r} does not depend on the input: nothing to explain")
-    if question.target == FORWARD:
+    if forward:
         return _closed(tape, plan, values, {}, [], "", {})
     for name in run.masked:  # what a mask took out speaks for nothing
         values[name] = _finite(tape, values[name])
     start, target = _seed(bk, z, question, plan)
     with _traceable():
         flows, rows = carried(
-            plan, values, start, ready.table.rules(), bk, question.ledger, question.keep,
+            plan, values, start, ready.table.rules(), bk, question.ledger, question.keep, masks,
             check=_no_check,
         )  # fmt: skip
         more = views(bk, plan, values, flows) if views else {}
@@ -138,8 +144,10 @@ def _traceable() -> Iterator[None]:
 # -- the forward part
 
 
-def _forward(plan: Plan, nodes: Sequence[Node], known: Values, bk: OnnxBackend) -> Values:
-    """Every value, symbolic where it depends on a signal."""
+def _forward(
+    plan: Plan, nodes: Sequence[Node], known: Values, bk: OnnxBackend, scaled: Mapping[str, Any]
+) -> Values:
+    """Every value, symbolic where it depends on a signal; times what it is scaled by."""
     values: Values = dict(known)
     for name in plan.signals:
         bk.tape.taken.discard(name)
@@ -159,6 +167,8 @@ def _forward(plan: Plan, nodes: Sequence[Node], known: Values, bk: OnnxBackend) 
             here = replace(here, y=None)
             with _traceable(), blamed(node):
                 values[node.output] = emitted(bk.tape, here, np.asarray(known[node.output]))
+            if node.output in scaled:
+                values[node.output] = values[node.output] * scaled[node.output]
     return values
 
 
