@@ -213,20 +213,34 @@ def _seed(bk: OnnxBackend, z: Sym, question: Question, plan: Plan) -> tuple[Flow
 
 
 def _coefficients(tape: Tape, z: Sym, batch: int, contrast: bool) -> tuple[Sym, str]:
-    """One at the target; for a contrast minus the mean of the others."""
+    """One at the target; for a contrast minus the mean of the others.
+
+    An index outside the output is outside ScatterElements' data: onnxruntime refuses to run.
+    """
     flat = tape.reshape(z, (batch, z.size // batch))
     size, whole = flat.shape[1], np.dtype(np.int64)
     asked = tape.input("target", (batch,), whole)
     best = tape.node("ArgMax", flat, shape=(batch,), dtype=whole, axis=1, keepdims=0)
-    least = tape.node("Less", asked, np.int64(0), shape=(batch,), dtype=np.dtype(bool))
-    index = tape.node("Where", least, best, asked, shape=(batch,), dtype=whole)
-    ends = np.array([0, 1], np.float32)
-    c: Any = tape.node("OneHot", index, np.int64(size), ends, shape=(batch, size), sign=1, axis=-1)
+    index = _where(tape, "Equal", asked, -1, best)
+    index = _where(tape, "Less", index, 0, index - np.int64(size))  # else it counts from the end
+    zeros = tape.node("ConstantOfShape", _shape(tape, flat), shape=flat.shape, sign=1)
+    places, ones = tape.reshape(index, (batch, 1)), np.ones((batch, 1), np.float32)
+    c: Any = tape.node("ScatterElements", zeros, places, ones, shape=flat.shape, sign=1, axis=1)
     if contrast:  # within the last axis
         rows = (batch, -1, z.shape[-1]) if z.ndim > 1 else (batch, 1, size)
         one, others = tape.reshape(c, rows), max(z.shape[-1] - 1, 1)
         c = one * (1 + 1 / others) - tape.total(one, (2,), True) * (1 / others)
     return tape.reshape(c, z.shape), asked.name
+
+
+def _where(tape: Tape, op: str, index: Sym, bound: int, other: Sym) -> Sym:
+    """The index, and another one where it compares so with the bound."""
+    true = tape.node(op, index, np.int64(bound), shape=index.shape, dtype=np.dtype(bool))
+    return tape.node("Where", true, other, index, shape=index.shape, dtype=index.dtype)
+
+
+def _shape(tape: Tape, x: Sym) -> Sym:
+    return tape.node("Shape", x, shape=(x.ndim,), dtype=np.dtype(np.int64))
 
 
 # -- the outputs
@@ -243,24 +257,30 @@ def _closed(
 ) -> Traced:
     """The model with its outputs; what none of these needs is left out."""
     wanted = {"output": values[plan.output], "explained": values[plan.explained]}
-    for name, flow in flows.items():
+    for name, flow in sorted(flows.items(), key=lambda f: f[0] not in plan.signals):
         wanted[f"relevance:{name}"] = flow.relevance
         if name in plan.signals and flow.multiplier is not None:
             wanted[f"multiplier:{name}"] = flow.multiplier
         if name not in plan.signals:
             wanted[f"value:{name}"] = values[name]
     wanted |= more
-    several, infos = len(plan.signals) > 1, list[Any]()
+    infos = list[Any]()
     outputs, fixed = dict[str, str](), dict[str, AnyArray]()
     for meaning, x in wanted.items():
         if not isinstance(x, Sym):
             fixed[meaning] = np.asarray(x)
             continue
-        kind, _, name = meaning.partition(":")
-        own = name in plan.signals and not several
-        outputs[meaning] = _output(tape, x, kind if own or not name else f"{kind}_{name}", infos)
+        outputs[meaning] = _output(tape, x, _called(plan, meaning), infos)
     named = [_named(tape, row, i, infos) for i, row in enumerate(rows)]
     return Traced(_model(tape, infos), outputs, target, fixed, named)
+
+
+def _called(plan: Plan, meaning: str) -> str:
+    """The output's name: of the one signal without its name, behind a front end ``_input``."""
+    kind, _, name = meaning.partition(":")
+    if not name or [name] == list(plan.signals):
+        return kind
+    return f"{kind}_{'input' if name == plan.graph.reads else name}"
 
 
 def _output(tape: Tape, x: Sym, name: str, infos: list[Any]) -> str:
