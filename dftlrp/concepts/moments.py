@@ -90,8 +90,10 @@ class Top:
     place: AnyArray
 
     def __add__(self, other: Top) -> Top:
-        a = [np.concatenate(pair, -1) for pair in zip(self._parts, other._parts, strict=True)]
-        return _first(*a, self.value.shape[-1])
+        value, recording, place = (
+            np.concatenate(pair, -1) for pair in zip(self._parts, other._parts, strict=True)
+        )
+        return _first(value, recording, place, self.value.shape[-1])
 
     @property
     def _parts(self) -> tuple[AnyArray, AnyArray, AnyArray]:

@@ -85,10 +85,12 @@ class Statistics:
 
     def arrays(self) -> dict[str, AnyArray]:
         """To be stored."""
-        parts = {"neurons": self.neurons, "top": self.top}
-        parts |= {"spectrum": self.spectrum, "map": self.map}
-        return {k: a for name, part in parts.items() for k, a in part.arrays(name).items()} | {
-            "right": self.right
+        return {
+            **self.neurons.arrays("neurons"),
+            **self.top.arrays("top"),
+            **self.spectrum.arrays("spectrum"),
+            **self.map.arrays("map"),
+            "right": self.right,
         }
 
     @staticmethod
