@@ -1,7 +1,8 @@
 """The onnx backend's sessions: a question is traced once, and answered by onnxruntime since.
 
 Sessions are kept with the model, the least recently used one goes first.  They are known by
-all that shapes a graph: the inputs' shapes, output, settings, rules and the kind of target.
+all that shapes a graph: the inputs' shapes (but for the batch, where the model leaves it open),
+output, settings, rules and the kind of target.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,6 +20,7 @@ from dftlrp.composites import Composite, LayerTable
 from dftlrp.forward import (
     Pass,
     Prediction,
+    Ready,
     Request,
     auto_composite,
     auto_seed,
@@ -33,14 +36,24 @@ from dftlrp.graph.plan import Plan
 from dftlrp.ledger import LedgerRow
 from dftlrp.model import Model
 from dftlrp.onnx_backend import OnnxBackend
+from dftlrp.onnx_batch import for_any_batch, one_batch, repeated
 from dftlrp.propagate import Flow, settled
 from dftlrp.seeds import SEEDS, Index, Target, coefficients, make_seed, places, target_indices
 from dftlrp.trace import AMOUNTS, ARRAY, FORWARD, INDEX, Question, Traced, trace
-from dftlrp.types import AnyArray, InputError, NonFiniteError, Real, UnsupportedModelError
+from dftlrp.types import (
+    AnyArray,
+    DftlrpError,
+    InputError,
+    NonFiniteError,
+    Real,
+    UnsupportedModelError,
+)
 
 MOST_SESSIONS = 8  # that a model keeps
 REFERENCE = np.dtype(np.float64)
 Arrays = dict[str, AnyArray]
+Shape = tuple[int, ...]
+Masks = Mapping[str, AnyArray | None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +66,12 @@ class Session:
     shape: tuple[int, ...]  # of what is explained
     kind: str  # of the seed
     runtime: Any
+    any_batch: bool
+
+    def explained(self, given: Arrays) -> Real:
+        """Zeros in the shape of what is explained of these inputs."""
+        batch = next(iter(given.values())).shape[:1] if self.any_batch else self.shape[:1]
+        return np.broadcast_to(np.zeros(()), (*batch, *self.shape[1:]))
 
     def run(self, feed: Mapping[str, AnyArray]) -> Arrays:
         """Outputs by what they mean.
@@ -131,9 +150,12 @@ class Prepared:
             No graph can be traced; that is remembered, too.
         """
         known = self.asked.model._sessions
-        key = (*self._key(), question)
+        anyway, own = ((*self._key(any_batch), question) for any_batch in (True, False))
+        if anyway not in known:
+            known[anyway] = self._for_any_batch(question)
+        key = own if known[anyway] is None else anyway
         if key not in known:
-            known[key] = self._traced_or_refused(question)
+            known[key] = self._for_this_batch(question)
         known[key] = found = known.pop(key)  # the last is the one used last
         while sum(isinstance(s, Session) for s in known.values()) > MOST_SESSIONS:
             known.pop(next(k for k, s in known.items() if isinstance(s, Session)))
@@ -141,45 +163,83 @@ class Prepared:
             raise found
         return found  # type: ignore[no-any-return]
 
-    def _traced_or_refused(self, question: Question) -> Session | UnsupportedModelError:
+    def _for_any_batch(self, question: Question) -> Session | None:
+        """None where the batch is fixed, or one sample alone says what is wrong."""
         try:
-            return self._traced(question)
+            ready, traced = for_any_batch(
+                self.plan, lambda batch: self._traced(question, repeated(self.arrays, batch))
+            )
+        except DftlrpError:
+            return None
+        return self._loaded(question, ready, traced, any_batch=True)
+
+    def _for_this_batch(self, question: Question) -> Session | UnsupportedModelError:
+        try:
+            return self._loaded(question, *self._traced(question, self.arrays), any_batch=False)
         except UnsupportedModelError as refusal:
             return refusal.with_traceback(None)
 
     def feed(self, session: Session) -> Arrays:
         """Signals and masks by the names of the graph's inputs."""
-        masks = self.asked.masks
-        known = values_of(session.plan, session.table, masks)
-        given = {
-            f"mask/{k}": np.asarray(masks[n]) for k, n in known.items() if masks[n] is not None
+        declared = {x.name: x.shape for x in session.runtime.get_inputs()}
+        batch = len(next(iter(self.arrays.values())))
+        known = values_of(session.plan, session.table, self.asked.masks)
+        masks = {f"mask/{value}": self.asked.masks[layer] for value, layer in known.items()}
+        sizes = {
+            k: [n if isinstance(n, int) else batch for n in declared.get(k, ())] for k in masks
         }
+        given = {k: np.broadcast_to(m, sizes[k]) for k, m in masks.items() if m is not None}
         return self.arrays | given
 
-    def _key(self) -> tuple[Any, ...]:
-        shapes = tuple((k, a.shape) for k, a in self.arrays.items())
+    def _key(self, any_batch: bool) -> tuple[Any, ...]:
+        cut = int(any_batch and one_batch(self.arrays))
+        shapes = tuple((k, a.shape[cut:]) for k, a in self.arrays.items())
         rules = tuple((k, str(r)) for k, r in (self.asked.overrides or {}).items())
         settings = _settings(self.asked.output, self.asked.bind)
-        return (*settings, shapes, repr(self.composite), rules, self.bk.options)
+        return (*settings, any_batch, cut, shapes, repr(self.composite), rules, self.bk.options)
 
-    def _traced(self, question: Question) -> Session:
+    def _traced(self, question: Question, arrays: Arrays) -> tuple[Ready, Traced]:
         ready = run_through(
-            self.plan, self.asked.model, self.asked.inputs, self.composite,
-            self.asked.overrides, get_backend(), REFERENCE,
+            self.plan, self.asked.model, arrays, self.composite, self.asked.overrides,
+            get_backend(), REFERENCE,
         )  # fmt: skip
-        shape = ready.values[ready.plan.explained].shape
-        if question.seed == "auto":
-            question = replace(question, seed=auto_seed(ready.plan, np.empty(shape)))
-        elif question.seed not in SEEDS:
-            coefficients(question.seed, [], np.zeros(shape))
         wanted = values_of(ready.plan, ready.table, question.keep)
-        asked = self.asked.masks if question.masks else {}
+        batch = arrays[next(iter(arrays))].shape[:1]
+        asked = _as_many(self.asked.masks, *batch) if question.masks else {}
         masks = masks_of(ready.plan, ready.table, asked, ready.values)
-        shapes = tuple((k, None if m is None else m.shape) for k, m in masks.items())
-        traced = trace(ready, replace(question, keep=tuple(wanted), masks=shapes))
+        shapes = tuple(
+            (k, None if m is None else _with_batch(m.shape, ready.values[k].shape, batch))
+            for k, m in masks.items()
+        )
+        seed = _seed_kind(question, ready)
+        return ready, trace(ready, replace(question, seed=seed, keep=tuple(wanted), masks=shapes))
+
+    def _loaded(self, question: Question, ready: Ready, traced: Traced, any_batch: bool) -> Session:
         runtime = runtime_of(traced.model.SerializeToString(), self.bk.options)
         traced = replace(traced, model=type(traced.model)())  # the runtime has its own copy
-        return Session(ready.plan, ready.table, traced, shape, question.seed, runtime)
+        shape, kind = ready.values[ready.plan.explained].shape, _seed_kind(question, ready)
+        return Session(ready.plan, ready.table, traced, shape, kind, runtime, any_batch)
+
+
+def _as_many(masks: Masks, batch: int = 1) -> Masks:
+    """Masks for so many samples, where they are one for each."""
+    take = partial(np.take, indices=np.arange(batch), axis=0, mode="wrap")
+    return {k: take(m) if m is not None and len(m) > 1 else m for k, m in masks.items()}
+
+
+def _with_batch(mask: Shape, value: Shape, batch: Shape) -> Shape:
+    """A mask's shape, one for each sample where the value's first axis is the batch's."""
+    return (*batch, *mask[1:]) if len(mask) == len(value) and value[:1] == batch else mask
+
+
+def _seed_kind(question: Question, ready: Ready) -> str:
+    """How the seed is made; one that is no seed is refused."""
+    z = np.broadcast_to(np.zeros(()), ready.values[ready.plan.explained].shape)
+    if question.seed == "auto":
+        return auto_seed(ready.plan, z)
+    if question.seed not in SEEDS:
+        coefficients(question.seed, [], z)
+    return question.seed
 
 
 def _settings(output: str | None, bind: Mapping[str, Any] | None) -> tuple[Any, ...]:
@@ -216,15 +276,15 @@ def in_graph(asked: Request, bk: OnnxBackend, dtype: Any = None) -> Pass:
 
 def _prepared(
     asked: Request, bk: OnnxBackend, dtype: Any
-) -> tuple[Prepared, tuple[tuple[str, tuple[int, ...] | None], ...]]:
-    """The request with what its session is known by, and its masks' shapes."""
+) -> tuple[Prepared, tuple[tuple[str, Shape | None], ...]]:
+    """The request with what its session is known by, and its masks' shapes but for the batch."""
     if dtype is not None and np.dtype(dtype) != np.float32:
         raise InputError(f"backend 'onnx' computes in float32, not {np.dtype(dtype)}")
     plan = _plan(asked.model, asked.output, asked.bind)
     arrays = checked_arrays(plan, asked.inputs, REFERENCE)
     auto = asked.composite == "auto"
     chosen = _composite(asked.model, plan, arrays) if auto else asked.composite
-    shapes = tuple((k, None if m is None else np.shape(m)) for k, m in asked.masks.items())
+    shapes = tuple((k, None if m is None else np.shape(m)[1:]) for k, m in asked.masks.items())
     return Prepared(asked, bk, plan, arrays, chosen), shapes
 
 
@@ -247,7 +307,7 @@ def _by_index(prepared: Prepared, question: Question) -> Pass:
     """With one index per sample; the largest is found within the graph."""
     session, target = prepared.session(question), prepared.asked.target
     labels = prepared.asked.model.labels
-    rows = with_batch(np.broadcast_to(np.zeros(()), session.shape), session.plan)
+    rows = with_batch(session.explained(prepared.arrays), session.plan)
     shape = rows.shape[1:]
     largest = isinstance(target, str) and target == "argmax"
     indices: list[Index] = [(0,) * len(shape)] * len(rows)
@@ -282,7 +342,7 @@ def _by_array(prepared: Prepared, question: Question) -> Pass:
     free = callable(target)
     of_one = free or question.seed == "one"
     session = prepared.session(replace(question, target=ARRAY, seed="one" if of_one else "logit"))
-    z: Real = np.broadcast_to(np.zeros(()), session.shape)
+    z: Real = session.explained(prepared.arrays)
     if free or (isinstance(target, str) and target == "argmax"):
         first = prepared.session(Question(target=FORWARD))
         z = first.run(prepared.arrays)[first.traced.outputs["explained"]].astype(np.float64)
@@ -292,7 +352,7 @@ def _by_array(prepared: Prepared, question: Question) -> Pass:
     if free:
         c = make_seed(target, kind, z).relevance
     else:
-        c = coefficients(kind, indices or [], rows, labels).reshape(session.shape)
+        c = coefficients(kind, indices or [], rows, labels).reshape(z.shape)
     found = session.run({**prepared.feed(session), session.traced.target: c})
     z = found[session.traced.outputs["explained"]]
     c = c.astype(z.dtype)
