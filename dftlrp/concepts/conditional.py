@@ -78,6 +78,7 @@ def conditional(
     overrides: Mapping[str, str | Rule] | None = None,
     backend: str | None = None,
     dtype: Any = None,
+    layers: Layers | None = None,
 ) -> list[Conditional]:
     """Relevance under each condition, in the order given.
 
@@ -94,6 +95,8 @@ def conditional(
         Layers whose relevance is wanted, too.
     output, bind, seed, composite, overrides, backend, dtype
         As of `dftlrp.attribute`.
+    layers : Layers, optional
+        Of the model at inputs of this shape, if known already.
 
     Raises
     ------
@@ -105,7 +108,7 @@ def conditional(
         "overrides": overrides,
     }  # fmt: skip
     samples = _samples(inputs, len(conditions))
-    known = layers_of(model, samples[0], **settings)
+    known = layers or layers_of(model, samples[0], **settings)
     asked = [_parts(c, known, record) for c in conditions]
     own = {"backend": backend, "dtype": dtype, **settings}
     if len(samples) > 1:

@@ -12,7 +12,7 @@ the relevance of what is not meant is zeroed where it arrives.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +22,7 @@ from dftlrp.composites import LayerTable
 from dftlrp.forward import values_of
 from dftlrp.graph.graph import Node
 from dftlrp.graph.plan import Plan
-from dftlrp.types import AnyArray, InputError
+from dftlrp.types import AnyArray, InputError, Real
 
 Unit = int | tuple[int | slice, ...]  # a channel, or a place in the output without its batch axis
 Condition = Mapping[str, Any]
@@ -82,8 +82,10 @@ class Concepts:
         if isinstance(units, np.ndarray) and units.dtype.kind in "fb":
             return self._own(units)
         chosen = [units] if isinstance(units, int | tuple) else list(units)
-        if not chosen:
-            return None
+        return self.places(chosen) if chosen else None
+
+    def places(self, chosen: Sequence[Unit]) -> Real:
+        """1 at channels or places, as `mask` takes them."""
         whole = all(isinstance(u, int | np.integer) for u in chosen)
         thin = [1] * len(self.shape)
         thin[self.axis] = self.count
