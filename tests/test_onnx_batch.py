@@ -120,8 +120,8 @@ def agree(model: dftlrp.Model, x: Any, **asked: Any) -> None:
     assert ours.ledger.gap < LIMIT
     for a, b in zip(ours.ledger.rows, want.ledger.rows, strict=True):
         for term in ("relevance", "to_inputs", "bias", "stabiliser", "stopped"):
+            assert getattr(a, term).shape == getattr(b, term).shape
             np.testing.assert_allclose(getattr(a, term), getattr(b, term), atol=3e-5)
-    assert ours.ledger.to_arrays().keys() == want.ledger.to_arrays().keys()
     for name, (value, R) in want.kept.items():
         assert error(ours.kept[name][0], value) < LIMIT
         assert error(ours.kept[name][1], R) < LIMIT
