@@ -20,7 +20,7 @@ from dftlrp.frontend import FrontEnd, empty_filters, levels
 from dftlrp.graph.graph import Dims, Value
 from dftlrp.graph.plan import Plan
 from dftlrp.ledger import LedgerRow
-from dftlrp.model import Model, load
+from dftlrp.model import Model, behind_front_end, load
 from dftlrp.recording import Recording, fitted, from_array, own_channels, read_recording, resampled
 from dftlrp.rules import Rule
 from dftlrp.seeds import label_index, places
@@ -141,19 +141,6 @@ def explain(
         ),
         provenance=_provenance(model, recording, result, overrides),
     )
-
-
-def behind_front_end(model: Model, frontend: FrontEnd | str | os.PathLike[str] | None) -> Model:
-    """The model that reads a waveform, behind the front end given, its own or the one beside it."""
-    if isinstance(frontend, FrontEnd):
-        return model.behind(frontend)
-    beside = model.path.with_suffix(".toml")
-    text = model.graph.metadata.get("frontend", "")
-    if frontend is None and "[frontend]" in text:  # others use the key for words of their own
-        return model.behind(FrontEnd.from_text(text, f"{model.path}: metadata"))
-    if frontend is None and not beside.is_file():
-        return model
-    return model.behind(FrontEnd.from_toml(beside if frontend is None else frontend))
 
 
 class Shape(NamedTuple):

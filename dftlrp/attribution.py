@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from inspect import signature
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from dftlrp.composites import Composite, LayerTable
 from dftlrp.forward import (
     Inputs,
     Pass,
+    Prediction,
     Ready,
     Request,
     auto_seed,
@@ -29,13 +30,14 @@ from dftlrp.graph.plan import Plan
 from dftlrp.ledger import Ledger
 from dftlrp.model import Model
 from dftlrp.onnx_backend import OnnxBackend
-from dftlrp.onnx_run import in_graph
+from dftlrp.onnx_run import in_graph, predicted
 from dftlrp.propagate import Flow, propagate
 from dftlrp.rules import Rule
 from dftlrp.seeds import Index, Target, make_seed, target_indices
 from dftlrp.types import AnyArray, Real, UnsupportedModelError
 
 FAST, REFERENCE = "onnx", "numpy"
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)
@@ -180,19 +182,23 @@ def attributions(
     return _answers([a._replace(masks=a.masks or {}) for a in asked], backend, dtype)
 
 
-def _answers(asked: Sequence[Request], backend: str | None, dtype: Any) -> list[Attribution]:
+def _usually(backend: str | None, dtype: Any, answer: Callable[[str, tuple[str, ...]], T]) -> T:
     """By the backend asked for; else by onnx, or numpy for float64 and where there is no graph."""
     if backend is not None or (dtype is not None and floating_dtype(dtype) != np.float32):
-        return _by(backend or REFERENCE, asked, dtype)
+        return answer(backend or REFERENCE, ())
     try:
-        return _by(FAST, asked, dtype)
+        return answer(FAST, ())
     except UnsupportedModelError as error:
         reason = str(error).removesuffix(f": use backend='{REFERENCE}'")
-        return _by(REFERENCE, asked, dtype, (f"computed by backend {REFERENCE}: {reason}",))
+        return answer(REFERENCE, (f"computed by backend {REFERENCE}: {reason}",))
+
+
+def _answers(asked: Sequence[Request], backend: str | None, dtype: Any) -> list[Attribution]:
+    return _usually(backend, dtype, lambda name, why: _by(name, asked, dtype, why))
 
 
 def _by(
-    backend: str, asked: Sequence[Request], dtype: Any, why: tuple[str, ...] = ()
+    backend: str, asked: Sequence[Request], dtype: Any, why: tuple[str, ...]
 ) -> list[Attribution]:
     bk, floats = get_backend(backend), floating_dtype(dtype)
     if isinstance(bk, OnnxBackend):
@@ -256,12 +262,30 @@ def predict(
     bind: Mapping[str, Any] | None = None,
     backend: str | None = None,
     dtype: Any = None,
-) -> Real:
-    """The model's own output, as `attribute` computes it; arguments and errors as there."""
+    scaled: Mapping[str, AnyArray] | None = None,
+) -> Prediction:
+    """The forward pass alone, as `attribute` computes it; arguments and errors as there.
+
+    Parameters
+    ----------
+    scaled : dict of str to array, optional
+        By value (a node's output), what it is multiplied by on the way: zeros silence it.
+    """
+    asked = Request(
+        model, inputs, "argmax", output, bind, "logit", "auto", None, False, (), scaled or {}
+    )
+    return _usually(backend, dtype, lambda name, _: _predicted(asked, name, dtype))
+
+
+def _predicted(asked: Request, backend: str, dtype: Any) -> Prediction:
     bk, floats = get_backend(backend), floating_dtype(dtype)
-    plan = model.plan(output, bind)
-    given = model.constants(bk, floats) | checked_arrays(plan, inputs, floats)
-    return np.asarray(evaluate(plan, given, bk, floats).values[plan.output])
+    if isinstance(bk, OnnxBackend):
+        return predicted(asked, bk, dtype)
+    plan = asked.model.plan(asked.output, asked.bind)
+    given = asked.model.constants(bk, floats) | checked_arrays(plan, asked.inputs, floats)
+    scaled = {k: m for k, m in asked.masks.items() if m is not None}
+    values = evaluate(plan, given, bk, floats, scaled).values
+    return Prediction(values[plan.output], values[plan.explained])
 
 
 def _notes(plan: Plan, table: LayerTable, seed: str | None, auto: bool) -> tuple[str, ...]:

@@ -119,7 +119,7 @@ def _export_parser(commands: Any) -> None:
     )  # fmt: skip
     p.add_argument(
         "--domains", nargs="+", default=["time"], metavar="DOMAIN",
-        help="any of time, frequency, time-frequency; default: time",
+        help="any of time, frequency, time-frequency, input; default: time",
     )  # fmt: skip
     p.add_argument("--seed-kind", default="auto", help="auto, logit, contrast or one")
     p.add_argument("--output", metavar="NAME", help="which output of the model")
@@ -132,13 +132,12 @@ def _export_parser(commands: Any) -> None:
 
 
 def _export(args: argparse.Namespace) -> int:
-    from dftlrp.api import behind_front_end
     from dftlrp.export import export
     from dftlrp.model import load
 
     model = load(embedded(args.model) if args.model in MODELS else args.model)
     traced = export(
-        behind_front_end(model, args.frontend),
+        model,
         args.out,
         composite=args.composite,
         overrides=_pairs(args.rule, "--rule"),
@@ -148,6 +147,7 @@ def _export(args: argparse.Namespace) -> int:
         batch=args.batch,
         shapes={name: _dims(text) for name, text in _pairs(args.shape, "--shape").items()},
         domains=[d for chunk in args.domains for d in chunk.split(",") if d],
+        frontend=args.frontend,
     )
     for info in (*traced.model.graph.input, *traced.model.graph.output):
         shape = [d.dim_param or d.dim_value for d in info.type.tensor_type.shape.dim]

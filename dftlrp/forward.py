@@ -11,7 +11,7 @@ import numpy as np
 from dftlrp.backend import Backend
 from dftlrp.composites import Composite, LayerTable, composite_named, layer_table
 from dftlrp.graph.canonise import prepared
-from dftlrp.graph.evaluate import Run, Values, check_finite, evaluate, run_node
+from dftlrp.graph.evaluate import Run, Values, check_finite, evaluate, fitting, run_node
 from dftlrp.graph.graph import Value
 from dftlrp.graph.plan import Plan, is_float
 from dftlrp.ledger import Ledger
@@ -38,6 +38,13 @@ class Request(NamedTuple):
     ledger: bool
     keep: Collection[str]
     masks: Mapping[str, AnyArray | None]
+
+
+class Prediction(NamedTuple):
+    """What a forward pass gives: the model's own output, and what a final Softmax reads."""
+
+    output: Real
+    explained: Real
 
 
 class Ready(NamedTuple):
@@ -172,7 +179,7 @@ def values_of(plan: Plan, table: LayerTable, layers: Collection[str]) -> dict[st
     known = {value: value for value in (plan.explained, *plan.signals)}
     last = {n.layer: n.output for n in plan.path}
     for la in table.layers:
-        known |= dict.fromkeys((la.alias, *la.names, la.key), last[la.key])
+        known |= dict.fromkeys((la.alias, *la.names, la.key, last[la.key]), last[la.key])
     if unknown := sorted(set(layers) - known.keys()):
         alike = get_close_matches(unknown[0], filter(None, known), cutoff=0) or list(known)
         raise InputError(
@@ -192,20 +199,9 @@ def masks_of(
         An unknown layer; a mask that does not broadcast to its output.
     """
     return {
-        value: None if masks[name] is None else _fitting(masks[name], values[value], name)
+        value: None if masks[name] is None else fitting(masks[name], values[value], name)
         for value, name in values_of(plan, table, masks).items()
     }
-
-
-def _fitting(mask: Any, value: AnyArray, layer: str) -> AnyArray:
-    a = np.asarray(mask, value.dtype)
-    try:
-        fits = np.broadcast_shapes(a.shape, value.shape) == value.shape
-    except ValueError:
-        fits = False
-    if not fits:
-        raise InputError(f"mask of {layer!r}: {a.shape} does not fit its output {value.shape}")
-    return a
 
 
 def auto_seed(plan: Plan, z: Real) -> str:

@@ -18,6 +18,7 @@ from dftlrp.backend import get_backend
 from dftlrp.composites import Composite, LayerTable
 from dftlrp.forward import (
     Pass,
+    Prediction,
     Ready,
     Request,
     auto_composite,
@@ -34,7 +35,7 @@ from dftlrp.graph.plan import Plan
 from dftlrp.ledger import LedgerRow
 from dftlrp.model import Model
 from dftlrp.onnx_backend import OnnxBackend
-from dftlrp.onnx_batch import for_any_batch, one_batch, repeated
+from dftlrp.onnx_batch import as_many, batched_shape, for_any_batch, one_batch, repeated
 from dftlrp.propagate import Flow, settled
 from dftlrp.seeds import SEEDS, Index, Target, coefficients, make_seed, places, target_indices
 from dftlrp.trace import AMOUNTS, ARRAY, FORWARD, INDEX, Question, Traced, trace
@@ -50,6 +51,7 @@ from dftlrp.types import (
 MOST_SESSIONS = 8  # that a model keeps
 REFERENCE = np.dtype(np.float64)
 Arrays = dict[str, AnyArray]
+Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,11 +179,14 @@ class Prepared:
 
     def feed(self, session: Session) -> Arrays:
         """Signals and masks by the names of the graph's inputs."""
-        masks = self.asked.masks
-        known = values_of(session.plan, session.table, masks)
-        given = {
-            f"mask/{k}": np.asarray(masks[n]) for k, n in known.items() if masks[n] is not None
+        declared = {x.name: x.shape for x in session.runtime.get_inputs()}
+        batch = len(next(iter(self.arrays.values())))
+        known = values_of(session.plan, session.table, self.asked.masks)
+        masks = {f"mask/{value}": self.asked.masks[layer] for value, layer in known.items()}
+        sizes = {
+            k: [n if isinstance(n, int) else batch for n in declared.get(k, ())] for k in masks
         }
+        given = {k: np.broadcast_to(m, sizes[k]) for k, m in masks.items() if m is not None}
         return self.arrays | given
 
     def _key(self, any_batch: bool) -> tuple[Any, ...]:
@@ -197,8 +202,13 @@ class Prepared:
             get_backend(), REFERENCE,
         )  # fmt: skip
         wanted = values_of(ready.plan, ready.table, question.keep)
-        masks = masks_of(ready.plan, ready.table, self.asked.masks, ready.values)
-        shapes = tuple((k, None if m is None else m.shape) for k, m in masks.items())
+        batch = arrays[next(iter(arrays))].shape[:1]
+        asked = as_many(self.asked.masks, *batch) if question.masks else {}
+        masks = masks_of(ready.plan, ready.table, asked, ready.values)
+        shapes = tuple(
+            (k, None if m is None else batched_shape(m.shape, ready.values[k].shape, batch))
+            for k, m in masks.items()
+        )
         seed = _seed_kind(question, ready)
         return ready, trace(ready, replace(question, seed=seed, keep=tuple(wanted), masks=shapes))
 
@@ -243,19 +253,34 @@ def _composite(model: Model, plan: Plan, arrays: Arrays) -> str:
 
 def in_graph(asked: Request, bk: OnnxBackend, dtype: Any = None) -> Pass:
     """The explanation by a traced graph; errors as of `dftlrp.attribute`."""
+    prepared, shapes = _prepared(asked, bk, dtype)
+    keep = tuple(dict.fromkeys(asked.keep))
+    question = Question(asked.seed, INDEX, keep, asked.ledger, shapes)
+    if callable(asked.target) or ":" in asked.seed or _sliced(asked.target):
+        return _by_array(prepared, question)
+    return _by_index(prepared, question)
+
+
+def _prepared(
+    asked: Request, bk: OnnxBackend, dtype: Any
+) -> tuple[Prepared, tuple[tuple[str, Shape | None], ...]]:
+    """The request with what its session is known by, and its masks' shapes but for the batch."""
     if dtype is not None and np.dtype(dtype) != np.float32:
         raise InputError(f"backend 'onnx' computes in float32, not {np.dtype(dtype)}")
     plan = _plan(asked.model, asked.output, asked.bind)
     arrays = checked_arrays(plan, asked.inputs, REFERENCE)
     auto = asked.composite == "auto"
     chosen = _composite(asked.model, plan, arrays) if auto else asked.composite
-    prepared = Prepared(asked, bk, plan, arrays, chosen)
-    keep = tuple(dict.fromkeys(asked.keep))
-    shapes = tuple((k, None if m is None else np.shape(m)) for k, m in asked.masks.items())
-    question = Question(asked.seed, INDEX, keep, asked.ledger, shapes)
-    if callable(asked.target) or ":" in asked.seed or _sliced(asked.target):
-        return _by_array(prepared, question)
-    return _by_index(prepared, question)
+    shapes = tuple((k, None if m is None else np.shape(m)[1:]) for k, m in asked.masks.items())
+    return Prepared(asked, bk, plan, arrays, chosen), shapes
+
+
+def predicted(asked: Request, bk: OnnxBackend, dtype: Any = None) -> Prediction:
+    """The forward pass alone, by a graph of its own; ``masks`` scale values on the way."""
+    prepared, shapes = _prepared(asked, bk, dtype)
+    session = prepared.session(Question(target=FORWARD, masks=shapes))
+    found = _checked(session, session.run(prepared.feed(session)))
+    return Prediction(found["output"], found["explained"])
 
 
 def _sliced(target: Target) -> bool:
@@ -331,9 +356,7 @@ def _passed(
 ) -> Pass:
     """What came out of the graph, by what it means."""
     traced = session.traced
-    means = {k: found[name] for k, name in traced.outputs.items()} | traced.fixed
-    for meaning, array in means.items():
-        _refuse_infinite(meaning, array)
+    means = _checked(session, found)
     names = [k.partition(":")[2] for k in means if k.startswith("relevance:")]
     flows = {n: Flow(means[f"relevance:{n}"], means.get(f"multiplier:{n}")) for n in names}
     kept = {n: means[f"value:{n}"] if n not in given else given[n] for n in names}
@@ -342,6 +365,15 @@ def _passed(
         session.plan, session.table, means["output"], means["explained"], flows, kept, seed, kind,
         indices, settled(rows),
     )  # fmt: skip
+
+
+def _checked(session: Session, found: Arrays) -> Arrays:
+    """What came out, by what it means; all of it finite."""
+    traced = session.traced
+    means = {k: found[name] for k, name in traced.outputs.items()} | traced.fixed
+    for meaning, array in means.items():
+        _refuse_infinite(meaning, array)
+    return means
 
 
 def _amounts(row: LedgerRow, found: Arrays) -> dict[str, Any]:

@@ -22,7 +22,7 @@ SIGNATURES = {
     "overrides=None, labels=None, output=None, bind=None, "
     "domains=('time', 'frequency', 'time-frequency'), backend=None, frontend=None)",
     "attribute": "(model, inputs, *, target='argmax', output=None, bind=None, seed='logit', "
-    "composite='auto', overrides=None, backend=None, dtype=None, ledger=True, keep=())",
+    "composite='auto', overrides=None, backend=None, dtype=None, ledger=True, keep=(), masks=None)",
     "embedded": "(name)",
 }
 FIELDS = {

@@ -9,9 +9,9 @@ import pytest
 from graphs import Nodes, build, conv_stack, loaded, normal, residual, signals
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from onnx import helper
+from onnx import helper, numpy_helper
 
-from dftlrp import attribute
+from dftlrp import attribute, predict
 from dftlrp.concepts import conditional, layers_of
 from dftlrp.types import InputError
 
@@ -168,3 +168,27 @@ def test_layers_beside_each_other_are_joined_by_no_path() -> None:
     model = loaded(n.model({"x": ["B", 2, 8]}, {"z": ["B", 2]}))
     with pytest.raises(InputError, match="no relevance that meets the conditions arrives at"):
         conditional(model, normal(1, 2, 8), [{"a": [0], "b": [0]}], **EXACT)
+
+
+@pytest.mark.parametrize("backend", ["numpy", "onnx"])
+def test_to_silence_a_channel_is_to_have_no_weights_for_it(backend: str) -> None:
+    proto = conv_stack(bias=False)
+    x = signals(proto, 1)["x"]
+    (value,) = {layers_of(loaded(proto), x).concepts("c2").value}
+    mask = np.ones((1, 6, 1))
+    mask[:, 3] = 0
+    found = predict(loaded(proto), x, scaled={value: mask}, backend=backend)
+    (weights,) = [w for w in proto.graph.initializer if w.name == "c2_w"]
+    weights.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(weights) * mask[0, :, :, None]))
+    weights.name = "c2_w"
+    want = predict(loaded(proto), x, backend="numpy")
+    np.testing.assert_allclose(found.explained, want.explained, rtol=1e-5, atol=1e-6)
+    assert not np.allclose(found.explained, predict(loaded(conv_stack(False)), x).explained)
+
+
+def test_what_is_not_on_the_way_cannot_be_silenced() -> None:
+    model, x = loaded(conv_stack()), signals(conv_stack(), 1)["x"]
+    with pytest.raises(InputError, match="no value 'nothing' is computed"):
+        predict(model, x, scaled={"nothing": np.ones(1)}, backend="numpy")
+    with pytest.raises(InputError, match="does not fit"):
+        predict(model, x, scaled={"c1": np.ones((9, 1))}, backend="numpy")
