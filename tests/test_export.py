@@ -34,7 +34,8 @@ x, file, out = np.load(sys.argv[1]), sys.argv[2], sys.argv[3]
 session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
 signal, target = session.get_inputs()
 names = [o.name for o in session.get_outputs()]
-feed = {signal.name: x.astype(np.float32).reshape(signal.shape), target.name: np.array([-1])}
+shape = [n if isinstance(n, int) else 1 for n in signal.shape]
+feed = {signal.name: x.astype(np.float32).reshape(shape), target.name: np.array([-1])}
 np.savez(out, **dict(zip(names, session.run(None, feed))))
 """
 
