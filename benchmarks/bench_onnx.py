@@ -29,7 +29,7 @@ from peers import zennit as load_zennit
 
 import dftlrp
 from dftlrp import attribute
-from dftlrp.onnx_run import runtime_of
+from dftlrp.onnx_session import runtime_of
 
 nn = torch.nn
 THREADS = 2

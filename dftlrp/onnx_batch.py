@@ -32,8 +32,6 @@ from dftlrp.trace import AMOUNTS, Traced
 from dftlrp.types import AnyArray, UnsupportedModelError
 
 T = TypeVar("T")
-Shape = tuple[int, ...]
-Masks = Mapping[str, AnyArray | None]
 SMALL, LARGE = 2, 4  # not 2 and 3: half of either, rounded down, is 1
 BATCH = "batch"  # name of the axis
 WHOLE = np.dtype(np.int64)
@@ -71,21 +69,7 @@ def repeated(arrays: Mapping[str, AnyArray], batch: int) -> dict[str, AnyArray]:
     """
     if not one_batch(arrays):
         raise FixedBatchError(f"inputs {list(arrays)} have no batch in common")
-    return {k: _cycled(a, batch) for k, a in arrays.items()}
-
-
-def _cycled(a: AnyArray, batch: int) -> AnyArray:
-    return np.take(a, np.arange(batch), 0, mode="wrap")
-
-
-def as_many(masks: Masks, batch: int = 1) -> Masks:
-    """Masks for so many samples, where they are one for each."""
-    return {k: _cycled(m, batch) if m is not None and len(m) > 1 else m for k, m in masks.items()}
-
-
-def batched_shape(mask: Shape, value: Shape, batch: Shape) -> Shape:
-    """A mask's shape, one for each sample where the value's first axis is the batch's."""
-    return (*batch, *mask[1:]) if len(mask) == len(value) and value[:1] == batch else mask
+    return {k: np.take(a, np.arange(batch), 0, mode="wrap") for k, a in arrays.items()}
 
 
 def one_batch(arrays: Mapping[str, AnyArray]) -> bool:

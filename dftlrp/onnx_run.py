@@ -7,15 +7,15 @@ output, settings, rules and the kind of target.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from dftlrp.backend import get_backend
-from dftlrp.composites import Composite, LayerTable
+from dftlrp.composites import Composite
 from dftlrp.forward import (
     Pass,
     Prediction,
@@ -35,7 +35,8 @@ from dftlrp.graph.plan import Plan
 from dftlrp.ledger import LedgerRow
 from dftlrp.model import Model
 from dftlrp.onnx_backend import OnnxBackend
-from dftlrp.onnx_batch import as_many, batched_shape, for_any_batch, one_batch, repeated
+from dftlrp.onnx_batch import for_any_batch, one_batch, repeated
+from dftlrp.onnx_session import Arrays, Session, runtime_of
 from dftlrp.propagate import Flow, settled
 from dftlrp.seeds import SEEDS, Index, Target, coefficients, make_seed, places, target_indices
 from dftlrp.trace import AMOUNTS, ARRAY, FORWARD, INDEX, Question, Traced, trace
@@ -50,83 +51,8 @@ from dftlrp.types import (
 
 MOST_SESSIONS = 8  # that a model keeps
 REFERENCE = np.dtype(np.float64)
-Arrays = dict[str, AnyArray]
 Shape = tuple[int, ...]
-
-
-@dataclass(frozen=True, eq=False)
-class Session:
-    """A traced graph that onnxruntime has loaded."""
-
-    plan: Plan
-    table: LayerTable
-    traced: Traced
-    shape: tuple[int, ...]  # of what is explained
-    kind: str  # of the seed
-    runtime: Any
-    any_batch: bool
-
-    def explained(self, given: Arrays) -> Real:
-        """Zeros in the shape of what is explained of these inputs."""
-        batch = next(iter(given.values())).shape[:1] if self.any_batch else self.shape[:1]
-        return np.broadcast_to(np.zeros(()), (*batch, *self.shape[1:]))
-
-    def run(self, feed: Mapping[str, AnyArray]) -> Arrays:
-        """Outputs by what they mean.
-
-        Raises
-        ------
-        InputError
-            onnxruntime failed.
-        """
-        types = {x.name: TYPES[x.type] for x in self.runtime.get_inputs()}
-        given: Arrays = {k: np.ascontiguousarray(feed[k], types[k]) for k in types}
-        try:
-            results = self.runtime.run(None, given)
-        except Exception as error:  # onnxruntime has no type of its own
-            raise InputError(f"onnxruntime failed on the traced graph: {_line(error)}") from error
-        names = (x.name for x in self.runtime.get_outputs())
-        return dict(zip(names, results, strict=True))
-
-
-TYPES = {
-    "tensor(float)": np.float32, "tensor(int64)": np.int64, "tensor(int32)": np.int32,
-    "tensor(uint8)": np.uint8, "tensor(int8)": np.int8, "tensor(bool)": np.bool_,
-    "tensor(int16)": np.int16, "tensor(uint16)": np.uint16, "tensor(uint32)": np.uint32,
-    "tensor(uint64)": np.uint64,
-}  # fmt: skip
-
-
-def _line(error: Exception) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
-
-
-def runtime_of(graph: bytes, options: str = "") -> Any:
-    """An onnxruntime session; options as ``PROVIDER:THREADS``, each may be left out.
-
-    Raises
-    ------
-    InputError
-        onnxruntime or the execution provider is not there; the graph cannot be loaded.
-    """
-    try:
-        import onnxruntime as ort
-    except ImportError as error:
-        raise InputError("backend 'onnx' needs onnxruntime: pip install onnxruntime") from error
-    provider, _, threads = options.partition(":")
-    provider = provider or "CPUExecutionProvider"
-    if provider not in ort.get_available_providers():
-        known = ", ".join(ort.get_available_providers())
-        raise InputError(f"execution provider {provider!r} is not there: onnxruntime has {known}")
-    if threads and not (threads.isdecimal() and int(threads)):
-        raise InputError(f"threads {threads!r}: a positive number is needed")
-    settings = ort.SessionOptions()
-    settings.log_severity_level = 3
-    settings.intra_op_num_threads = int(threads) if threads else len(os.sched_getaffinity(0))
-    try:
-        return ort.InferenceSession(graph, settings, providers=[provider])
-    except Exception as error:
-        raise InputError(f"onnxruntime cannot load the traced graph: {_line(error)}") from error
+Masks = Mapping[str, AnyArray | None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -203,10 +129,10 @@ class Prepared:
         )  # fmt: skip
         wanted = values_of(ready.plan, ready.table, question.keep)
         batch = arrays[next(iter(arrays))].shape[:1]
-        asked = as_many(self.asked.masks, *batch) if question.masks else {}
+        asked = _as_many(self.asked.masks, *batch) if question.masks else {}
         masks = masks_of(ready.plan, ready.table, asked, ready.values)
         shapes = tuple(
-            (k, None if m is None else batched_shape(m.shape, ready.values[k].shape, batch))
+            (k, None if m is None else _with_batch(m.shape, ready.values[k].shape, batch))
             for k, m in masks.items()
         )
         seed = _seed_kind(question, ready)
@@ -217,6 +143,17 @@ class Prepared:
         traced = replace(traced, model=type(traced.model)())  # the runtime has its own copy
         shape, kind = ready.values[ready.plan.explained].shape, _seed_kind(question, ready)
         return Session(ready.plan, ready.table, traced, shape, kind, runtime, any_batch)
+
+
+def _as_many(masks: Masks, batch: int = 1) -> Masks:
+    """Masks for so many samples, where they are one for each."""
+    take = partial(np.take, indices=np.arange(batch), axis=0, mode="wrap")
+    return {k: take(m) if m is not None and len(m) > 1 else m for k, m in masks.items()}
+
+
+def _with_batch(mask: Shape, value: Shape, batch: Shape) -> Shape:
+    """A mask's shape, one for each sample where the value's first axis is the batch's."""
+    return (*batch, *mask[1:]) if len(mask) == len(value) and value[:1] == batch else mask
 
 
 def _seed_kind(question: Question, ready: Ready) -> str:

@@ -20,7 +20,7 @@ from dftlrp import attribute
 from dftlrp.cli import main
 from dftlrp.export import export
 from dftlrp.onnx_batch import FixedBatchError
-from dftlrp.onnx_run import Session, runtime_of
+from dftlrp.onnx_session import Session, runtime_of
 from dftlrp.shipped import MODELS, embedded
 
 BATCHES = (1, 2, 3, 5, 16)

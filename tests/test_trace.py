@@ -22,7 +22,8 @@ from dftlrp.cli import main
 from dftlrp.composites import PRESETS
 from dftlrp.export import export
 from dftlrp.forward import run_through
-from dftlrp.onnx_run import MOST_SESSIONS, Session, runtime_of
+from dftlrp.onnx_run import MOST_SESSIONS
+from dftlrp.onnx_session import Session, runtime_of
 from dftlrp.ops.fourier import factors
 from dftlrp.shipped import MODELS, embedded
 from dftlrp.trace import Question, trace
