@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -27,6 +27,7 @@ from dftlrp.graph.plan import Plan, is_float
 from dftlrp.linear import Array
 from dftlrp.meaning import meanings
 from dftlrp.model import Model, behind_front_end
+from dftlrp.onnx_batch import FixedBatchError, for_any_batch
 from dftlrp.ops.fourier import Pair, transform
 from dftlrp.propagate import Flow
 from dftlrp.rules import Rule
@@ -34,9 +35,10 @@ from dftlrp.seeds import SEEDS
 from dftlrp.spectral import Stft, stft_for
 from dftlrp.spectral.domains import bin_weights
 from dftlrp.trace import Question, Traced, trace
-from dftlrp.types import AnyArray, InputError
+from dftlrp.types import AnyArray, DftlrpError, InputError
 
 TIME, FREQUENCY, TILES, INPUT = DOMAINS = ("time", "frequency", "time-frequency", "input")
+ANY = "any"  # number of samples
 
 
 def export(
@@ -48,7 +50,7 @@ def export(
     seed: str = "auto",
     output: str | None = None,
     bind: Mapping[str, Any] | None = None,
-    batch: int = 1,
+    batch: int | str | None = None,
     shapes: Mapping[str, Sequence[int]] | None = None,
     domains: Sequence[str] = (TIME,),
     frontend: FrontEnd | str | os.PathLike[str] | None = None,
@@ -67,8 +69,9 @@ def export(
     ----------
     composite, overrides, seed, output, bind
         As of `dftlrp.attribute`; seed ``"logit"``, ``"contrast"`` or ``"one"``.
-    batch : int
-        Number of samples that it explains at a time.
+    batch : int or ``"any"``, optional
+        Number of samples that it explains at a time.  Default: any where the model leaves its
+        batch open and computes each sample alike, else 1; the metadata says which, and why.
     shapes : dict, optional
         Shapes of inputs, where the file leaves other axes than the batch open.
     domains : list of str
@@ -82,7 +85,7 @@ def export(
     InputError
         Open shapes, unknown domains, rules without a multiplier where a domain needs it.
     UnsupportedModelError
-        A node that cannot be written as ONNX nodes.
+        A node that cannot be written as ONNX nodes; batch ``"any"`` of a model that fixes it.
     """
     if wrong := [d for d in domains if d not in DOMAINS]:
         raise InputError(f"domain {wrong[0]!r}: a file can hold {', '.join(DOMAINS)}")
@@ -91,16 +94,18 @@ def export(
     model = behind_front_end(model, frontend)
     plan = model.plan(output, bind)
     reads = _reads(plan) if INPUT in domains else []
-    sample = _sample(plan, batch, shapes or {})
-    ready = run_through(plan, model, sample, composite, overrides, get_backend(),
-                        np.dtype(np.float64))  # fmt: skip
-    kind = auto_seed(ready.plan, ready.values[ready.plan.explained]) if seed == "auto" else seed
-    if kind not in SEEDS:
-        raise InputError(f"seed {seed!r}: a file can hold {', '.join(SEEDS)}")
     views = _Views(model.rate or 1.0, tuple(domains))
-    keep = tuple(values_of(ready.plan, ready.table, reads))
-    traced = trace(ready, Question(kind, keep=keep), views)
-    _describe(traced, model, ready, kind)
+
+    def traced_at(samples: int, whole: bool) -> tuple[Ready, Traced]:
+        sample = _sample(plan, samples, shapes or {}, whole)
+        ready = run_through(
+            plan, model, sample, composite, overrides, get_backend(), np.dtype(np.float64)
+        )
+        keep = tuple(values_of(ready.plan, ready.table, reads))
+        return ready, trace(ready, Question(_kind(seed, ready), keep=keep), views)
+
+    (ready, traced), told = _batched(plan, batch, traced_at)
+    _describe(traced, model, ready, _kind(seed, ready), told)
     checker.check_model(traced.model, full_check=True)
     _write(Path(path), traced.model.SerializeToString())
     return traced
@@ -115,6 +120,34 @@ def _reads(plan: Plan) -> list[str]:
     return [plan.graph.reads]
 
 
+def _kind(seed: str, ready: Ready) -> str:
+    """How the seed is made."""
+    kind = auto_seed(ready.plan, ready.values[ready.plan.explained]) if seed == "auto" else seed
+    if kind not in SEEDS:
+        raise InputError(f"seed {seed!r}: a file can hold {', '.join(SEEDS)}")
+    return kind
+
+
+def _batched(
+    plan: Plan, batch: int | str | None, at: Callable[[int, bool], tuple[Ready, Traced]]
+) -> tuple[tuple[Ready, Traced], str]:
+    """What is traced, and what is to be told of its batch."""
+    if isinstance(batch, int):
+        return at(batch, False), str(batch)
+    if batch not in {None, ANY}:
+        raise InputError(f"batch {batch!r}: a number or {ANY!r} is needed")
+    try:
+        return for_any_batch(plan, lambda samples: at(samples, True)), ANY
+    except FixedBatchError as error:
+        if batch == ANY:
+            raise FixedBatchError(f"batch {ANY!r}: {error}: name a number instead") from None
+        return at(1, False), f"fixed: {error}"
+    except DftlrpError as error:
+        if batch == ANY:
+            raise
+        return at(1, False), f"fixed: {error}"  # or one sample alone says what is wrong
+
+
 def _write(path: Path, contents: bytes) -> None:
     """Write all of it or nothing."""
     part = path.parent / f".{path.name}.{os.getpid()}.part"
@@ -126,18 +159,23 @@ def _write(path: Path, contents: bytes) -> None:
         raise InputError(f"{path}: cannot be written: {error.strerror}") from None
 
 
-def _sample(plan: Plan, batch: int, shapes: Mapping[str, Sequence[int]]) -> dict[str, AnyArray]:
-    """Noise in the shapes that the file is to read."""
+def _sample(
+    plan: Plan, batch: int, shapes: Mapping[str, Sequence[int]], whole: bool
+) -> dict[str, AnyArray]:
+    """Noise in the shapes that the file is to read.
+
+    The batch stands where a shape leaves it open; if ``whole``, in place of any first size.
+    """
     if batch < 1:
         raise InputError(f"batch {batch}: at least one sample is needed")
     if unknown := sorted(set(shapes) - set(plan.signals)):
         raise InputError(f"shape of {unknown[0]!r}: the model reads {list(plan.signals)}")
     rng, sample = np.random.default_rng(0), {}
     for name, value in plan.signals.items():
-        dims = list(value.dims or ())
-        if len(dims) > 1:
-            dims[0] = dims[0] or batch
-        shape = tuple(shapes.get(name, ())) or tuple(d or 0 for d in dims)
+        dims = list(shapes.get(name, value.dims or ()))
+        if len(dims) > 1 and (whole or not dims[0]):
+            dims[0] = batch
+        shape = tuple(d or 0 for d in dims)
         if not shape or 0 in shape:
             raise InputError(
                 f"input {name!r} has the open shape {value.dims}: give it, as --shape {name}=1,2,3"
@@ -215,11 +253,12 @@ def _frequency(bk: Backend, x: Array, m: Array) -> Array:
 # -- what the file says of itself
 
 
-def _describe(traced: Traced, model: Model, ready: Ready, seed: str) -> None:
+def _describe(traced: Traced, model: Model, ready: Ready, seed: str, batch: str) -> None:
     text = {
         "composite": ready.table.composite,
         "rules": {la.key: la.rule_name for la in ready.table.layers if la.rule},
         "seed": seed,
+        "batch": batch,
         "target": f"input {traced.target!r}: one index per sample into the explained output, "
         "flattened; -1: the largest",
         **meanings(traced, model, ready.plan),

@@ -287,6 +287,9 @@ def _infos(
         if a.name != b.name:
             raise FixedBatchError("other inputs or outputs at another batch")
         sizes = zip(_dims(a), _dims(b), strict=True)
-        dims = [_dim(m.dim_value, n.dim_value) for m, n in sizes]
+        try:
+            dims = [_dim(m.dim_value, n.dim_value) for m, n in sizes]
+        except FixedBatchError as error:
+            raise FixedBatchError(f"axis of {a.name!r}: {error}") from None
         found.append(helper.make_tensor_value_info(a.name, a.type.tensor_type.elem_type, dims))
     return found

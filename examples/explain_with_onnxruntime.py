@@ -52,7 +52,8 @@ def main() -> int:
     session = onnxruntime.InferenceSession(args.explained, providers=["CPUExecutionProvider"])
     told = json.loads(session.get_modelmeta().custom_metadata_map["dftlrp"])
     signal, target = session.get_inputs()
-    x = read(args.clip, told["rate"], signal.shape[-1]).reshape(signal.shape)
+    shape = [n if isinstance(n, int) else 1 for n in signal.shape]  # the batch may be open
+    x = read(args.clip, told["rate"], shape[-1]).reshape(shape)
     outputs = [output.name for output in session.get_outputs()]
     feed = {signal.name: x, target.name: np.array([args.target])}
     found = dict(zip(outputs, session.run(None, feed), strict=True))

@@ -9,7 +9,8 @@ export async function load(url) {
   const session = await ort.InferenceSession.create(bytes, { executionProviders: ["wasm"] });
   const told = JSON.parse(metadata(bytes).dftlrp);
   const [signal] = Object.keys(told.inputs);
-  const { shape } = session.inputMetadata.find((input) => input.name === signal);
+  const declared = session.inputMetadata.find((input) => input.name === signal).shape;
+  const shape = declared.map((n) => (typeof n === "number" ? n : 1)); // the batch may be open
   return { session, told, signal, shape, target: session.inputNames.find((n) => n !== signal) };
 }
 
