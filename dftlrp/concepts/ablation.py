@@ -1,7 +1,7 @@
-"""Ablation: is a neuron as relevant as its silence says?
+"""Ablation: whether a neuron is as relevant as its silence says.
 
-With z_c the logit of class c and z_c^(-i) the same when the output of neuron i is zero, the effect of
-the neuron is z_c - z_c^(-i); for a network that is linear behind the layer it is its relevance.
+With z_c the logit of class c and z_c^(-i) the same when the output of neuron i is zero, the effect
+of the neuron is z_c - z_c^(-i); for a network that is linear behind the layer it is its relevance.
 """
 
 from __future__ import annotations
