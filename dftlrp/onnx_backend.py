@@ -162,25 +162,25 @@ class OnnxBackend:
     def expand(self, x: Sym, shape: Shape) -> Sym:
         return self.tape.expand(x, shape)
 
-    def take(self, x: Array, index: AnyArray, fill: float = 0.0) -> Array:
-        if not isinstance(x, Sym):
+    def take(self, x: Array, index: Array, fill: float = 0.0) -> Array:
+        if not _symbolic((x, index)):
             return NUMPY.take(x, index, fill)
-        flat = self.tape.reshape(x, (-1,))
-        if (index < 0).any():
-            flat = self.tape.concat((flat, np.full(1, fill)), 0)
+        flat = self.reshape(x, (-1,))
+        if _holes(index):
+            flat = self.concat((flat, np.full(1, fill)), 0)
             index = np.where(index < 0, x.size, index)
-        own = {"sign": x.sign if fill == 0 else 0, "dtype": x.dtype}
+        own = {"sign": sign_of(x) if fill == 0 else 0, "dtype": x.dtype}
         return self.tape.node("Gather", flat, index.astype(np.int64), shape=index.shape, **own)
 
-    def take_T(self, r: Array, index: AnyArray, like: Array) -> Array:
-        if not isinstance(r, Sym):
+    def take_T(self, r: Array, index: Array, like: Array) -> Array:
+        if not _symbolic((r, index)):
             return NUMPY.take_T(r, index, like)
         size = int(np.prod(like.shape))
-        spare = int((index < 0).any())  # what belongs nowhere goes to one more place
-        places = np.where(index < 0, size, index).astype(np.int64).ravel()
+        spare = int(_holes(index))  # what belongs nowhere goes to one more place
+        places = np.where(index < 0, size, index) if spare else index
         flat = self.tape.node(
-            "ScatterElements", np.zeros(size + spare), places, self.tape.reshape(r, (-1,)),
-            shape=(size + spare,), sign=r.sign, axis=0, reduction="add",
+            "ScatterElements", np.zeros(size + spare), self.reshape(places.astype(np.int64), (-1,)),
+            self.reshape(r, (-1,)), shape=(size + spare,), sign=sign_of(r), axis=0, reduction="add",
         )  # fmt: skip
         flat = self.tape.slice(flat, slice(0, size)) if spare else flat
         return self.tape.reshape(flat, like.shape)
@@ -278,6 +278,11 @@ class OnnxBackend:
         if not _symbolic((r, x)):
             return NUMPY.maxpool_T(r, x, g)
         return winners_T(Pool(self.tape, self.pad, g), r, x)
+
+
+def _holes(index: Array) -> bool:
+    """Whether an index marks elements that come from nowhere; one of the signal never does."""
+    return not isinstance(index, Sym) and bool((index < 0).any())
 
 
 def _windows(size: Shape, g: Window) -> Shape:

@@ -185,12 +185,79 @@ def test_a_branch_that_hangs_on_the_signal_is_refused() -> None:
 
 def test_an_op_that_cannot_be_traced_is_named() -> None:
     n = Nodes()
-    n.ints("k", 2)
-    n.nodes.append(helper.make_node("TopK", ["x", "k"], ["v", "i"]))
-    n.gemm("v", "z", 2, 3)
+    n.ints("last", 2)
+    n.add("ArgMax", "x", "best", axis=1, keepdims=1)
+    n.add("Unsqueeze", "best last", "i")
+    n.add("GatherND", "x i", "v", batch_dims=1)
+    n.gemm("v", "z", 1, 3)
     model = loaded(n.model({"x": ["B", 4]}, {"z": ["B", 3]}))
-    with pytest.raises(UnsupportedModelError, match=r"'v' \(TopK\) cannot be traced into a graph"):
+    named = r"'.*' \(GatherND\) cannot be traced into a graph"
+    with pytest.raises(UnsupportedModelError, match=named):
         attribute(model, np.arange(8.0).reshape(2, 4), backend="onnx")
+
+
+def largest(n: Nodes) -> None:
+    n.nodes.append(helper.make_node("TopK", ["x", "k"], ["v", "i"]))
+
+
+def smallest(n: Nodes) -> None:
+    n.nodes.append(helper.make_node("TopK", ["x", "k"], ["v", "i"], largest=0, axis=1))
+
+
+def elsewhere(n: Nodes) -> None:
+    """What stands where the squares are the largest: an index that depends on the signal."""
+    n.add("Mul", "x x", "p")
+    n.nodes.append(helper.make_node("TopK", ["p", "k"], ["s", "i"]))
+    n.add("GatherElements", "x i", "v", axis=1)
+
+
+def first_row(n: Nodes) -> None:
+    """An index with fewer rows than what it reads."""
+    n.ints("begin", 0)
+    n.ints("end", 1)
+    n.nodes.append(helper.make_node("TopK", ["x", "k"], ["s", "i"]))
+    n.add("Slice", "i begin end", "row")
+    n.add("GatherElements", "x row", "v", axis=1)
+
+
+@pytest.mark.parametrize("preset", ["Epsilon", "Gradient"])
+@pytest.mark.parametrize("choose", [largest, smallest, elsewhere, first_row])
+def test_elements_that_the_signal_chooses(choose: Any, preset: str) -> None:
+    """Of equal ones the first; other data in the same graph choose others."""
+    n = Nodes()
+    n.ints("k", 3)
+    choose(n)
+    n.gemm("v", "z", 3, 3)
+    model = loaded(n.model({"x": [2, 6]}, {"z": None}))
+    for seed in (0, 1):
+        x = np.round(2 * np.random.default_rng(seed).standard_normal((2, 6)))
+        agree(model, x, composite=preset)
+
+
+def test_a_bound_that_depends_on_the_signal() -> None:
+    """As of a level that is cut so many dB below its largest."""
+    n = Nodes()
+    n.add("ReduceMax", "x", "top", keepdims=0)
+    n.weights["room"] = np.array(1.5)
+    n.add("Sub", "top room", "low")
+    n.add("Clip", "x low", "c")
+    n.gemm("c", "z", 6, 3)
+    model = loaded(n.model({"x": [2, 6]}, {"z": [2, 3]}))
+    for seed in (0, 1):
+        x = np.random.default_rng(seed).standard_normal((2, 6))
+        agree(model, x, composite="Gradient")
+
+
+def test_a_truth_times_a_float_is_a_float() -> None:
+    n = Nodes()
+    n.ints("three", 3)
+    n.add("Equal", "x three", "same")
+    n.nodes.append(helper.make_node("Cast", ["same"], ["f"], to=onnx.TensorProto.DOUBLE))
+    n.gemm("f", "z", 4, 3)
+    tokens = helper.make_tensor_value_info("x", onnx.TensorProto.INT64, [1, 4])
+    proto = build(n.nodes, {"x": [1, 4]}, {"z": [1, 3]}, n.weights)
+    proto.graph.input[0].CopyFrom(tokens)
+    agree(loaded(proto), np.array([[1, 3, 2, 3]]), composite="Gradient")
 
 
 # -- the file
