@@ -52,7 +52,7 @@ def onnx(folder: Path, _: str, rules: str) -> Run:
 
 def forward(folder: Path, _: str, __: str) -> Run:
     """The limit: onnxruntime's forward pass alone."""
-    from dftlrp.onnx_run import runtime_of
+    from dftlrp.onnx_session import runtime_of
 
     session = runtime_of((folder / "model.onnx").read_bytes(), f":{THREADS}")
     x = np.load(folder / "x.npy")

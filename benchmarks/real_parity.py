@@ -90,10 +90,10 @@ def flipped(model: Any, signals: Arrays, how: dict[str, Any]) -> tuple[int, int]
 
 def compared(model: Any, signals: Arrays, how: dict[str, Any]) -> dict[str, Any]:
     """One row: three runs of the same question."""
-    want = dftlrp.attribute(model, signals, **how)
+    want = dftlrp.attribute(model, signals, backend="numpy", **how)
     if want.target is not None:
         how |= {"target": list(want.target)}
-    narrow = dftlrp.attribute(model, signals, dtype=np.float32, **how)
+    narrow = dftlrp.attribute(model, signals, backend="numpy", dtype=np.float32, **how)
     row = {"float32": distance(narrow.relevance, want.relevance)}
     row["flipped"], row["winners"] = flipped(model, signals, how)
     try:

@@ -20,11 +20,13 @@ from onnx import checker, helper
 
 from dftlrp.backend import Backend, Window, get_backend
 from dftlrp.composites import Composite
-from dftlrp.forward import Ready, auto_seed, run_through
+from dftlrp.forward import Ready, auto_seed, run_through, values_of
+from dftlrp.frontend import FrontEnd
 from dftlrp.graph.evaluate import Values
 from dftlrp.graph.plan import Plan, is_float
 from dftlrp.linear import Array
-from dftlrp.model import Model
+from dftlrp.meaning import meanings
+from dftlrp.model import Model, behind_front_end
 from dftlrp.ops.fourier import Pair, transform
 from dftlrp.propagate import Flow
 from dftlrp.rules import Rule
@@ -34,7 +36,7 @@ from dftlrp.spectral.domains import bin_weights
 from dftlrp.trace import Question, Traced, trace
 from dftlrp.types import AnyArray, InputError
 
-TIME, FREQUENCY, TILES = DOMAINS = ("time", "frequency", "time-frequency")
+TIME, FREQUENCY, TILES, INPUT = DOMAINS = ("time", "frequency", "time-frequency", "input")
 
 
 def export(
@@ -49,14 +51,17 @@ def export(
     batch: int = 1,
     shapes: Mapping[str, Sequence[int]] | None = None,
     domains: Sequence[str] = (TIME,),
+    frontend: FrontEnd | str | os.PathLike[str] | None = None,
 ) -> Traced:
     """Write a model and its explanation as one ONNX file.
 
-    The file reads the model's signals (float32) and ``target``: for each sample an index into its
-    explained output, flattened; -1: the largest.  It gives ``output``, ``explained``, ``relevance``
-    and, where known, ``multiplier`` (of several signals with ``_NAME``), and for each further
-    domain ``relevance_frequency`` (batch, ..., K) and ``relevance_time_frequency``
-    (batch, ..., K, T).  Its metadata entry ``dftlrp`` (JSON) says what each means.
+    The file reads the model's signals (float32), the waveform if it is behind a front end, and
+    ``target``: for each sample an index into its explained output, flattened; -1: the largest.  It
+    gives ``output``, ``explained``, ``relevance`` and, where known, ``multiplier`` (of several
+    signals with ``_NAME``), and for each further domain ``relevance_frequency`` (batch, ..., K),
+    ``relevance_time_frequency`` (batch, ..., K, T), and ``value_input``, ``relevance_input`` in the
+    shape that the model itself reads.  Its metadata entry ``dftlrp`` (JSON) says what each means,
+    with axes and units.
 
     Parameters
     ----------
@@ -67,7 +72,10 @@ def export(
     shapes : dict, optional
         Shapes of inputs, where the file leaves other axes than the batch open.
     domains : list of str
-        ``"time"`` (always there), ``"frequency"``, ``"time-frequency"``.
+        ``"time"`` (always there), ``"frequency"``, ``"time-frequency"``, and ``"input"``: what the
+        model itself reads, behind a front end.
+    frontend : FrontEnd or path, optional
+        As of `dftlrp.explain`.
 
     Raises
     ------
@@ -78,7 +86,11 @@ def export(
     """
     if wrong := [d for d in domains if d not in DOMAINS]:
         raise InputError(f"domain {wrong[0]!r}: a file can hold {', '.join(DOMAINS)}")
+    if Path(path).resolve() == model.path.resolve():
+        raise InputError(f"{path}: the export would replace the model: name another file")
+    model = behind_front_end(model, frontend)
     plan = model.plan(output, bind)
+    reads = _reads(plan) if INPUT in domains else []
     sample = _sample(plan, batch, shapes or {})
     ready = run_through(plan, model, sample, composite, overrides, get_backend(),
                         np.dtype(np.float64))  # fmt: skip
@@ -86,16 +98,26 @@ def export(
     if kind not in SEEDS:
         raise InputError(f"seed {seed!r}: a file can hold {', '.join(SEEDS)}")
     views = _Views(model.rate or 1.0, tuple(domains))
-    traced = trace(ready, Question(kind), views)
+    keep = tuple(values_of(ready.plan, ready.table, reads))
+    traced = trace(ready, Question(kind, keep=keep), views)
     _describe(traced, model, ready, kind)
     checker.check_model(traced.model, full_check=True)
     _write(Path(path), traced.model.SerializeToString())
     return traced
 
 
+def _reads(plan: Plan) -> list[str]:
+    """The value that the model itself reads, behind a front end."""
+    if not plan.graph.reads:
+        raise InputError(
+            f"domain {INPUT!r}: the model has no front end, what it reads itself is in 'relevance'"
+        )
+    return [plan.graph.reads]
+
+
 def _write(path: Path, contents: bytes) -> None:
     """Write all of it or nothing."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part = path.parent / f".{path.name}.{os.getpid()}.part"
     try:
         part.write_bytes(contents)
         part.replace(path)
@@ -138,7 +160,7 @@ class _Views:
     def __call__(
         self, bk: Backend, plan: Plan, values: Values, flows: Mapping[str, Flow]
     ) -> dict[str, Array]:
-        wanted = [d for d in self.domains if d != TIME]
+        wanted = [d for d in self.domains if d not in {TIME, INPUT}]
         if not wanted:
             return {}
         if len(plan.signals) != 1:
@@ -194,35 +216,20 @@ def _frequency(bk: Backend, x: Array, m: Array) -> Array:
 
 
 def _describe(traced: Traced, model: Model, ready: Ready, seed: str) -> None:
-    rate, plan = model.rate, ready.plan
-    unit = "hertz" if rate else "cycles per sample"
-    meaning = {
-        "output": "the model's own output",
-        "explained": f"what is explained: {plan.explained}",
-        "relevance": "relevance of each element of the input, in the explained output's units",
-        "multiplier": "relevance = input * multiplier",
-        "relevance_frequency": f"relevance of frequencies; last axis k: k rate / N {unit}",
-        "relevance_time_frequency": (
-            "relevance of tiles; last axes (frequency, frame); STFT "
-            f"{json.dumps(stft_for(rate or 1.0))}"
-        ),
-    }
-    outputs = {
-        name: meaning.get(key.partition(":")[0], key)
-        + (f": {key.partition(':')[2]}" if ":" in key else "")
-        for key, name in traced.outputs.items()
-    }
     text = {
         "composite": ready.table.composite,
         "rules": {la.key: la.rule_name for la in ready.table.layers if la.rule},
         "seed": seed,
         "target": f"input {traced.target!r}: one index per sample into the explained output, "
         "flattened; -1: the largest",
-        "outputs": outputs,
+        **meanings(traced, model, ready.plan),
+        "labels": model.labels,
         "model": model.path.name,
         "model sha256": model.graph.sha256,
-        "rate": rate,
+        "rate": model.rate,
+        "front end": model.frontend and model.frontend.to_text(),
         "versions": {n: version(n) for n in ("dftlrp", "numpy", "onnx")},
     }
-    helper.set_model_props(traced.model, {**model.graph.metadata, "dftlrp": json.dumps(text)})
+    own = {k: v for k, v in model.graph.metadata.items() if k != "frontend"}  # it is inside now
+    helper.set_model_props(traced.model, own | {"dftlrp": json.dumps(text)})
     traced.model.metadata_props.sort(key=lambda p: p.key)

@@ -1,7 +1,7 @@
 """torch networks for peers and benchmarks: nn modules only, so that peers' hooks see every layer.
 
-Residual sums are modules, too: zennit and captum have one of their own each (`with_adds`), and a sum
-that they do not see doubles the relevance.
+Residual sums are modules, too: zennit and captum have one of their own each (`with_adds`), and a
+sum that they do not see doubles the relevance.
 """
 
 from __future__ import annotations
