@@ -233,10 +233,14 @@ def expand(at: At) -> Route:
 
 
 def by_index(at: At, f: Callable[[AnyArray], AnyArray]) -> Route:
-    """The route of a movement f that takes any array of x's shape; -1 marks constants."""
+    """The route of a movement f that takes any array of x's shape; -1 marks constants.
+
+    An index that depends on the signal marks none.
+    """
     bk, x = at.bk, at.x
     index = f(np.arange(x.size).reshape(x.shape))
-    covered = (index >= 0).astype(x.dtype) if (index < 0).any() else None
+    holes = isinstance(index, np.ndarray) and (index < 0).any()
+    covered = (index >= 0).astype(x.dtype) if holes else None
     return move(lambda v: bk.take(v, index), lambda r: (bk.take_T(r, index, x),), covered)
 
 
