@@ -68,6 +68,9 @@ class Prepared:
     def session(self, question: Question) -> Session:
         """The session for a question: known already, or traced now.
 
+        The first batch size gets a graph of its own, as most models are asked of one only; a second
+        one, the graph that answers all.
+
         Raises
         ------
         UnsupportedModelError
@@ -75,9 +78,10 @@ class Prepared:
         """
         known = self.asked.model._sessions
         anyway, own = ((*self._key(any_batch), question) for any_batch in (True, False))
-        if anyway not in known:
-            known[anyway] = self._for_any_batch(question)
-        key = own if known[anyway] is None else anyway
+        if own not in known:
+            again = anyway in known
+            known[anyway] = known.get(anyway) or (again and self._for_any_batch(question))
+        key = own if own in known or not isinstance(known[anyway], Session) else anyway
         if key not in known:
             known[key] = self._for_this_batch(question)
         known[key] = found = known.pop(key)  # the last is the one used last
@@ -87,14 +91,14 @@ class Prepared:
             raise found
         return found  # type: ignore[no-any-return]
 
-    def _for_any_batch(self, question: Question) -> Session | None:
-        """None where the batch is fixed, or one sample alone says what is wrong."""
+    def _for_any_batch(self, question: Question) -> Session | bool:
+        """True where the batch is fixed, or one sample alone says what is wrong."""
         try:
             ready, traced = for_any_batch(
                 self.plan, lambda batch: self._traced(question, repeated(self.arrays, batch))
             )
         except DftlrpError:
-            return None
+            return True
         return self._loaded(question, ready, traced, any_batch=True)
 
     def _for_this_batch(self, question: Question) -> Session | UnsupportedModelError:

@@ -196,7 +196,7 @@ def _row(
         return bk.sum(abs(a), tuple(range(a.ndim)), False)
 
     def total(parts: Iterable[Array]) -> Array:
-        return sum(parts, start=np.zeros(1))
+        return sum(parts, start=np.zeros(batch if per_sample else 1))
 
     parts, arrived = [sums(r) for r in share.relevance], sum(map(size, came))
     return LedgerRow(

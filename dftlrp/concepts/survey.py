@@ -21,7 +21,7 @@ from dftlrp.model import Model, behind_front_end, load
 from dftlrp.recordings import Item, Recordings
 from dftlrp.shards import Failure, open_store, run
 from dftlrp.types import AnyArray, InputError
-from dftlrp.waveform import recording_for, shaped, waveform
+from dftlrp.waveform import Shape, recording_for, shaped, waveform
 
 BATCH = 16  # recordings that are computed together: fixed, since sums of floats depend on it
 SHARD = 64  # recordings of one task
@@ -186,6 +186,16 @@ def _read(model: Model, study: Study, path: str) -> tuple[AnyArray, Any]:
     return shaped(recording_for(model, path, study.rate, shape).samples, value, shape), shape
 
 
+def _together(shape: Shape) -> int:
+    """How many recordings are computed together: of a model that reads any length, one."""
+    return BATCH if shape.length else 1
+
+
+def _filled(samples: AnyArray, count: int) -> AnyArray:
+    """A whole batch, the last sample again and again: so one graph computes all of them."""
+    return samples[np.minimum(np.arange(count), len(samples) - 1)]
+
+
 def _worker(study: Study) -> Callable[[Sequence[Numbered]], dict[str, AnyArray]]:
     """What a worker does with a shard."""
     return _Worker(study, study.loaded(), {})
@@ -210,8 +220,10 @@ class _Worker:
                 skipped.append((row[0], str(error)))
                 continue
             read.setdefault(samples.shape, []).append((row, samples, shape))
-        starts = ((alike, i) for alike in read.values() for i in range(0, len(alike), BATCH))
-        parts = [self.batch(alike[i : i + BATCH]) for alike, i in starts]
+        parts = []
+        for alike in read.values():
+            count = _together(alike[0][2])
+            parts += [self.batch(alike[i : i + count]) for i in range(0, len(alike), count)]
         arrays = merged(parts).arrays() if parts else {}
         return arrays | {SKIPPED: np.frombuffer(json.dumps(skipped).encode(), np.uint8)}
 
@@ -219,7 +231,7 @@ class _Worker:
         """Statistics of recordings of one length."""
         rows, samples, shapes = zip(*some, strict=True)
         numbers, _, classes = zip(*rows, strict=True)
-        arrays, study = np.concatenate(samples), self.study
+        arrays, study = _filled(np.concatenate(samples), _together(shapes[0])), self.study
         if arrays.shape[1:] not in self.layers:
             own = {k: v for k, v in study.settings.items() if k not in {"seed", "backend"}}
             self.layers[arrays.shape[1:]] = layers_of(self.model, arrays, **own)
