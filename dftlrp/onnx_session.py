@@ -67,6 +67,8 @@ def _line(error: Exception) -> str:
 def runtime_of(graph: bytes, options: str = "") -> Any:
     """An onnxruntime session; options as ``PROVIDER:THREADS``, each may be left out.
 
+    Threads: as OMP_NUM_THREADS says, else as many as there are cores.
+
     Raises
     ------
     InputError
@@ -85,7 +87,9 @@ def runtime_of(graph: bytes, options: str = "") -> Any:
         raise InputError(f"threads {threads!r}: a positive number is needed")
     settings = ort.SessionOptions()
     settings.log_severity_level = 3
-    settings.intra_op_num_threads = int(threads) if threads else len(os.sched_getaffinity(0))
+    usual = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
+    threads = threads or (usual if usual.isdecimal() else "") or str(len(os.sched_getaffinity(0)))
+    settings.intra_op_num_threads = int(threads)
     try:
         return ort.InferenceSession(graph, settings, providers=[provider])
     except Exception as error:

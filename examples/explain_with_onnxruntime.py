@@ -53,13 +53,14 @@ def main() -> int:
     told = json.loads(session.get_modelmeta().custom_metadata_map["dftlrp"])
     signal, target = session.get_inputs()
     x = read(args.clip, told["rate"], signal.shape[-1]).reshape(signal.shape)
-    names = [output.name for output in session.get_outputs()]
+    outputs = [output.name for output in session.get_outputs()]
     feed = {signal.name: x, target.name: np.array([args.target])}
-    found = dict(zip(names, session.run(None, feed), strict=True))
+    found = dict(zip(outputs, session.run(None, feed), strict=True))
 
     scores = found["explained"].ravel()
     which = int(scores.argmax()) if args.target < 0 else args.target
-    print(f"{told['labels'][which]} (score {scores[which]:.3f}), by {told['composite']}")
+    names = told["labels"] or [f"class {i}" for i in range(len(scores))]
+    print(f"{names[which]} (score {scores[which]:.3f}), by {told['composite']}")
     for name in ("relevance", "relevance_frequency"):
         if name in found:
             axis = told["outputs"][name]["axes"][-1]

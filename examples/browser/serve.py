@@ -61,7 +61,11 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as there:
         folder = Path(there)
         gather(folder, args.model)
-        fetch_runtime(folder)
+        try:
+            fetch_runtime(folder)
+        except (OSError, subprocess.CalledProcessError) as error:
+            print(f"npm cannot fetch {RUNTIME}: {error}", file=sys.stderr)
+            return 2
         print(f"http://localhost:{args.port}")
         try:
             server(folder, args.port).serve_forever()
