@@ -158,8 +158,8 @@ def measured(
     places |= {"relevance": places["peak"], "activation": places["loudest"]}
     ranked = np.stack([table[:, MEASURES.index(r)].T for r in RANKINGS])
     where = np.stack([places[r].T for r in RANKINGS])
-    own = [None if a is None else np.asarray(a)[:n] for a in (found.relevance, found.multiplier)]
-    spectra, maps = _spectra(samples[:n], *own, shape, rate)
+    R, m = (None if a is None else np.asarray(a)[:n] for a in (found.relevance, found.multiplier))
+    spectra, maps = _spectra(samples[:n], R, m, shape, rate)
     z = found.explained.reshape(len(samples), -1)[:n]
     return Statistics(
         moments(table, classes, count),
