@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from inspect import signature
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -13,12 +14,15 @@ from dftlrp.composites import Composite, LayerTable
 from dftlrp.forward import (
     Inputs,
     Pass,
+    Prediction,
+    Ready,
     Request,
     auto_seed,
     checked_arrays,
     floating_dtype,
-    kept_values,
+    masks_of,
     run_through,
+    values_of,
     with_batch,
 )
 from dftlrp.graph.evaluate import evaluate
@@ -26,13 +30,14 @@ from dftlrp.graph.plan import Plan
 from dftlrp.ledger import Ledger
 from dftlrp.model import Model
 from dftlrp.onnx_backend import OnnxBackend
-from dftlrp.onnx_run import in_graph
+from dftlrp.onnx_run import in_graph, predicted
 from dftlrp.propagate import Flow, propagate
 from dftlrp.rules import Rule
 from dftlrp.seeds import Index, Target, make_seed, target_indices
-from dftlrp.types import Real, UnsupportedModelError
+from dftlrp.types import AnyArray, Real, UnsupportedModelError
 
 FAST, REFERENCE = "onnx", "numpy"
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,6 +101,7 @@ def attribute(
     dtype: Any = None,
     ledger: bool = True,
     keep: Collection[str] = (),
+    masks: Mapping[str, AnyArray | None] | None = None,
 ) -> Attribution:
     """Relevance of the inputs for a target.
 
@@ -129,7 +135,12 @@ def attribute(
     ledger : bool
         Whether to keep the accounts.
     keep : collection of str
-        Names of values inside the model (layers, as in the table) whose relevance is wanted, too.
+        Names of values inside the model (layers, as in the table) whose relevance is wanted, too,
+        as it arrives there, before a mask.
+    masks : dict of str to array or None, optional
+        Conditions (CRP): by layer, what the relevance of its output is multiplied by, in a shape
+        that broadcasts to the output's; what does not go through the layer is left out.  None
+        blocks a layer: what goes past it stays.  See `dftlrp.concepts`.
 
     Raises
     ------
@@ -139,63 +150,97 @@ def attribute(
         NaN or Inf in the input or in a layer; names it.
     """
     asked = Request(
-        model, inputs, target, output, bind, seed, composite, overrides, ledger, keep
+        model, inputs, target, output, bind, seed, composite, overrides, ledger, keep, masks or {}
+    )
+    return _answers([asked], backend, dtype)[0]
+
+
+def attributions(
+    model: Model,
+    inputs: Inputs,
+    questions: Sequence[Mapping[str, Any]],
+    *,
+    backend: str | None = None,
+    dtype: Any = None,
+    **settings: Any,
+) -> list[Attribution]:
+    """What `attribute` says to several questions about the same inputs.
+
+    Parameters
+    ----------
+    questions : list of dict
+        For each its own ``target``, ``seed``, ``keep`` and ``masks``.
+    settings
+        What all share: ``output``, ``bind``, ``composite``, ``overrides``, ``ledger``, and what a
+        question leaves out.  NumPy computes the forward pass once.
+    """
+    given = {p: d.default for p, d in signature(attribute).parameters.items()} | settings
+    asked = [
+        Request(model, inputs, *(({**given, **q}[p]) for p in Request._fields[2:]))
+        for q in questions
+    ]
+    return _answers([a._replace(masks=a.masks or {}) for a in asked], backend, dtype)
+
+
+def _usually(backend: str | None, dtype: Any, answer: Callable[[str, tuple[str, ...]], T]) -> T:
+    """By the backend asked for; else by onnx, or numpy for float64 and where there is no graph."""
+    if backend is not None or (dtype is not None and floating_dtype(dtype) != np.float32):
+        return answer(backend or REFERENCE, ())
+    try:
+        return answer(FAST, ())
+    except UnsupportedModelError as error:
+        reason = str(error).removesuffix(f": use backend='{REFERENCE}'")
+        return answer(REFERENCE, (f"computed by backend {REFERENCE}: {reason}",))
+
+
+def _answers(asked: Sequence[Request], backend: str | None, dtype: Any) -> list[Attribution]:
+    return _usually(backend, dtype, lambda name, why: _by(name, asked, dtype, why))
+
+
+def _by(
+    backend: str, asked: Sequence[Request], dtype: Any, why: tuple[str, ...]
+) -> list[Attribution]:
+    bk, floats = get_backend(backend), floating_dtype(dtype)
+    if isinstance(bk, OnnxBackend):
+        return [_attribution(a, in_graph(a, bk, dtype), backend, why) for a in asked]
+    first = asked[0]
+    ready = run_through(
+        first.model.plan(first.output, first.bind), first.model, first.inputs, first.composite,
+        first.overrides, bk, floats,
     )  # fmt: skip
-    found, name, why = _answered(asked, backend, dtype)
-    plan, table, wanted = found.plan, found.table, kept_values(found.plan, found.table, keep)
+    return [_attribution(a, sent_back(a, ready, bk), backend, why) for a in asked]
+
+
+def _attribution(asked: Request, found: Pass, backend: str, why: tuple[str, ...]) -> Attribution:
+    plan, table = found.plan, found.table
+    wanted = values_of(plan, table, asked.keep)
     kept = {wanted.get(k, k): (found.kept[k], f.relevance) for k, f in found.flows.items()}
     flows = {k: found.flows[k] for k in plan.signals}
-    named = isinstance(inputs, Mapping)
+    named = isinstance(asked.inputs, Mapping)
     only = next(iter(flows.values()))
+    seed = None if callable(asked.target) else found.kind
     return Attribution(
         relevance={k: f.relevance for k, f in flows.items()} if named else only.relevance,
         multiplier={k: f.multiplier for k, f in flows.items()} if named else only.multiplier,
         output=found.output,
         explained=found.explained,
         seed=found.seed,
-        seed_kind="a function of the output" if callable(target) else found.kind,
+        seed_kind=seed or "a function of the output",
         target=None if found.target is None else tuple(found.target),
         ledger=found.ledger,
         table=table,
-        notes=(
-            *_notes(plan, table, None if callable(target) else found.kind, composite == "auto"),
-            *why,
-        ),
-        backend=name,
+        notes=(*_notes(plan, table, seed, asked.composite == "auto"), *why),
+        backend=backend,
         kept=kept,
     )
 
 
-def _answered(asked: Request, backend: str | None, dtype: Any) -> tuple[Pass, str, tuple[str, ...]]:
-    """The answer, the backend that gave it, and why, where that is not the usual one.
-
-    Unless a backend or float64 is asked for it is onnx, or numpy where there is no such graph.
-    """
-    if backend is not None or (dtype is not None and floating_dtype(dtype) != np.float32):
-        return _by(backend or REFERENCE, asked, dtype), backend or REFERENCE, ()
-    try:
-        return _by(FAST, asked, dtype), FAST, ()
-    except UnsupportedModelError as error:
-        found = _by(REFERENCE, asked, dtype)
-        reason = str(error).removesuffix(f": use backend='{REFERENCE}'")
-        return found, REFERENCE, (f"computed by backend {REFERENCE}: {reason}",)
-
-
-def _by(backend: str, asked: Request, dtype: Any) -> Pass:
-    bk, floats = get_backend(backend), floating_dtype(dtype)
-    if isinstance(bk, OnnxBackend):
-        return in_graph(asked, bk, dtype)
-    return _computed(asked, bk, floats)
-
-
-def _computed(asked: Request, bk: Backend, floats: np.dtype[Any]) -> Pass:
-    """The explanation by a backend that computes at once."""
-    model, target, seed = asked.model, asked.target, asked.seed
-    plan, values, table, _ = run_through(
-        model.plan(asked.output, asked.bind), model, asked.inputs, asked.composite,
-        asked.overrides, bk, floats,
-    )  # fmt: skip
-    wanted = kept_values(plan, table, asked.keep)
+def sent_back(asked: Request, ready: Ready, bk: Backend) -> Pass:
+    """The way back from a forward pass, which may serve several requests."""
+    (plan, values, table, _), model = ready, asked.model
+    target, seed = asked.target, asked.seed
+    wanted = values_of(plan, table, asked.keep)
+    masks = masks_of(plan, table, asked.masks, values)
     z = values[plan.explained]
     if seed == "auto":
         seed = auto_seed(plan, z)
@@ -203,7 +248,7 @@ def _computed(asked: Request, bk: Backend, floats: np.dtype[Any]) -> Pass:
     indices = None if callable(target) else target_indices(target, rows, model.labels)
     start = make_seed(indices or target, seed, rows, model.labels)
     start = Flow(start.relevance.reshape(z.shape), start.multiplier.reshape(z.shape))
-    flows, accounts = propagate(plan, values, start, table.rules(), bk, asked.ledger, wanted)
+    flows, accounts = propagate(plan, values, start, table.rules(), bk, asked.ledger, wanted, masks)
     kept = {name: values[name] for name in flows}
     R = start.relevance
     return Pass(plan, table, values[plan.output], z, flows, kept, R, seed, indices, accounts)
@@ -217,12 +262,30 @@ def predict(
     bind: Mapping[str, Any] | None = None,
     backend: str | None = None,
     dtype: Any = None,
-) -> Real:
-    """The model's own output, as `attribute` computes it; arguments and errors as there."""
+    scaled: Mapping[str, AnyArray] | None = None,
+) -> Prediction:
+    """The forward pass alone, as `attribute` computes it; arguments and errors as there.
+
+    Parameters
+    ----------
+    scaled : dict of str to array, optional
+        By value (a node's output), what it is multiplied by on the way: zeros silence it.
+    """
+    asked = Request(
+        model, inputs, "argmax", output, bind, "logit", "auto", None, False, (), scaled or {}
+    )
+    return _usually(backend, dtype, lambda name, _: _predicted(asked, name, dtype))
+
+
+def _predicted(asked: Request, backend: str, dtype: Any) -> Prediction:
     bk, floats = get_backend(backend), floating_dtype(dtype)
-    plan = model.plan(output, bind)
-    given = model.constants(bk, floats) | checked_arrays(plan, inputs, floats)
-    return np.asarray(evaluate(plan, given, bk, floats).values[plan.output])
+    if isinstance(bk, OnnxBackend):
+        return predicted(asked, bk, dtype)
+    plan = asked.model.plan(asked.output, asked.bind)
+    given = asked.model.constants(bk, floats) | checked_arrays(plan, asked.inputs, floats)
+    scaled = {k: m for k, m in asked.masks.items() if m is not None}
+    values = evaluate(plan, given, bk, floats, scaled).values
+    return Prediction(values[plan.output], values[plan.explained])
 
 
 def _notes(plan: Plan, table: LayerTable, seed: str | None, auto: bool) -> tuple[str, ...]:

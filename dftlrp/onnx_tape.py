@@ -24,6 +24,7 @@ from dftlrp.onnx_graph import (
     Sym,
     UntraceableError,
     floats,
+    kind_of,
     narrowed,
     number,
     shape_of,
@@ -136,9 +137,15 @@ class Tape:
         return self.node(op, x, shape=x.shape, sign=sign, dtype=x.dtype, **attrs)
 
     def binary(self, op: str, a: Operand, b: Operand, sign: int = 0, dtype: Any = None) -> Sym:
-        """A function of two arrays, broadcast; constants are stored as small as they are."""
+        """A function of two arrays, broadcast; constants are stored as small as they are.
+
+        As in NumPy, what meets a float becomes one.
+        """
         shape = np.broadcast_shapes(shape_of(a), shape_of(b))
         own = next(x.dtype for x in (a, b) if isinstance(x, Sym))
+        if "f" in (kind_of(a), kind_of(b)):
+            own = FLOAT
+            a, b = (x.astype(own) if isinstance(x, Sym) else x for x in (a, b))
         if not isinstance(a, Sym):
             a = narrowed(np.asarray(a), [b.shape])
         if not isinstance(b, Sym):

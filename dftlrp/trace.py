@@ -52,12 +52,16 @@ class Question:
         Values on the way whose relevance is wanted, too.
     ledger : bool
         Whether the sums of the accounts are outputs.
+    masks : tuple of (str, shape or None)
+        Values under a condition: an input ``mask/NAME`` of that shape is what their relevance is
+        multiplied by (with ``"forward"`` the value itself); None: they are blocked.
     """
 
     seed: str = "logit"
     target: str = INDEX
     keep: tuple[str, ...] = ()
     ledger: bool = False
+    masks: tuple[tuple[str, tuple[int, ...] | None], ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,19 +105,22 @@ def trace(ready: Ready, question: Question, views: Views | None = None) -> Trace
     tape.taken.update(run.values)
     bk = OnnxBackend(tape)
     _refuse_decisions(plan, run)
-    values = _forward(plan, run.nodes, run.values, bk)
+    masks = {n: s if s is None else tape.input(f"mask/{n}", s) for n, s in question.masks}
+    forward = question.target == FORWARD
+    values = _forward(plan, run.nodes, run.values, bk, masks if forward else {})
     z = values[plan.explained]
     if not isinstance(z, Sym):
         raise InputError(f"{plan.explained!r} does not depend on the input: nothing to explain")
-    if question.target == FORWARD:
+    if forward:
         return _closed(tape, plan, values, {}, [], "", {})
     for name in run.masked:  # what a mask took out speaks for nothing
         values[name] = _finite(tape, values[name])
     start, target = _seed(bk, z, question, plan)
     with _traceable():
         flows, rows = carried(
-            plan, values, start, ready.table.rules(), bk, question.ledger, question.keep, _no_check
-        )
+            plan, values, start, ready.table.rules(), bk, question.ledger, question.keep, masks,
+            check=_no_check,
+        )  # fmt: skip
         more = views(bk, plan, values, flows) if views else {}
     return _closed(tape, plan, values, flows, rows, target, more)
 
@@ -137,8 +144,10 @@ def _traceable() -> Iterator[None]:
 # -- the forward part
 
 
-def _forward(plan: Plan, nodes: Sequence[Node], known: Values, bk: OnnxBackend) -> Values:
-    """Every value, symbolic where it depends on a signal."""
+def _forward(
+    plan: Plan, nodes: Sequence[Node], known: Values, bk: OnnxBackend, scaled: Mapping[str, Any]
+) -> Values:
+    """Every value, symbolic where it depends on a signal; times what it is scaled by."""
     values: Values = dict(known)
     for name in plan.signals:
         bk.tape.taken.discard(name)
@@ -158,6 +167,8 @@ def _forward(plan: Plan, nodes: Sequence[Node], known: Values, bk: OnnxBackend) 
             here = replace(here, y=None)
             with _traceable(), blamed(node):
                 values[node.output] = emitted(bk.tape, here, np.asarray(known[node.output]))
+            if node.output in scaled:
+                values[node.output] = values[node.output] * scaled[node.output]
     return values
 
 
@@ -202,20 +213,34 @@ def _seed(bk: OnnxBackend, z: Sym, question: Question, plan: Plan) -> tuple[Flow
 
 
 def _coefficients(tape: Tape, z: Sym, batch: int, contrast: bool) -> tuple[Sym, str]:
-    """One at the target; for a contrast minus the mean of the others."""
+    """One at the target; for a contrast minus the mean of the others.
+
+    An index outside the output is outside ScatterElements' data: onnxruntime refuses to run.
+    """
     flat = tape.reshape(z, (batch, z.size // batch))
     size, whole = flat.shape[1], np.dtype(np.int64)
     asked = tape.input("target", (batch,), whole)
     best = tape.node("ArgMax", flat, shape=(batch,), dtype=whole, axis=1, keepdims=0)
-    least = tape.node("Less", asked, np.int64(0), shape=(batch,), dtype=np.dtype(bool))
-    index = tape.node("Where", least, best, asked, shape=(batch,), dtype=whole)
-    ends = np.array([0, 1], np.float32)
-    c: Any = tape.node("OneHot", index, np.int64(size), ends, shape=(batch, size), sign=1, axis=-1)
+    index = _where(tape, "Equal", asked, -1, best)
+    index = _where(tape, "Less", index, 0, index - np.int64(size))  # else it counts from the end
+    zeros = tape.node("ConstantOfShape", _shape(tape, flat), shape=flat.shape, sign=1)
+    places, ones = tape.reshape(index, (batch, 1)), np.ones((batch, 1), np.float32)
+    c: Any = tape.node("ScatterElements", zeros, places, ones, shape=flat.shape, sign=1, axis=1)
     if contrast:  # within the last axis
         rows = (batch, -1, z.shape[-1]) if z.ndim > 1 else (batch, 1, size)
         one, others = tape.reshape(c, rows), max(z.shape[-1] - 1, 1)
         c = one * (1 + 1 / others) - tape.total(one, (2,), True) * (1 / others)
     return tape.reshape(c, z.shape), asked.name
+
+
+def _where(tape: Tape, op: str, index: Sym, bound: int, other: Sym) -> Sym:
+    """The index, and another one where it compares so with the bound."""
+    true = tape.node(op, index, np.int64(bound), shape=index.shape, dtype=np.dtype(bool))
+    return tape.node("Where", true, other, index, shape=index.shape, dtype=index.dtype)
+
+
+def _shape(tape: Tape, x: Sym) -> Sym:
+    return tape.node("Shape", x, shape=(x.ndim,), dtype=np.dtype(np.int64))
 
 
 # -- the outputs
@@ -232,24 +257,30 @@ def _closed(
 ) -> Traced:
     """The model with its outputs; what none of these needs is left out."""
     wanted = {"output": values[plan.output], "explained": values[plan.explained]}
-    for name, flow in flows.items():
+    for name, flow in sorted(flows.items(), key=lambda f: f[0] not in plan.signals):
         wanted[f"relevance:{name}"] = flow.relevance
         if name in plan.signals and flow.multiplier is not None:
             wanted[f"multiplier:{name}"] = flow.multiplier
         if name not in plan.signals:
             wanted[f"value:{name}"] = values[name]
     wanted |= more
-    several, infos = len(plan.signals) > 1, list[Any]()
+    infos = list[Any]()
     outputs, fixed = dict[str, str](), dict[str, AnyArray]()
     for meaning, x in wanted.items():
         if not isinstance(x, Sym):
             fixed[meaning] = np.asarray(x)
             continue
-        kind, _, name = meaning.partition(":")
-        own = name in plan.signals and not several
-        outputs[meaning] = _output(tape, x, kind if own or not name else f"{kind}_{name}", infos)
+        outputs[meaning] = _output(tape, x, _called(plan, meaning), infos)
     named = [_named(tape, row, i, infos) for i, row in enumerate(rows)]
     return Traced(_model(tape, infos), outputs, target, fixed, named)
+
+
+def _called(plan: Plan, meaning: str) -> str:
+    """The output's name: of the one signal without its name, behind a front end ``_input``."""
+    kind, _, name = meaning.partition(":")
+    if not name or [name] == list(plan.signals):
+        return kind
+    return f"{kind}_{'input' if name == plan.graph.reads else name}"
 
 
 def _output(tape: Tape, x: Sym, name: str, infos: list[Any]) -> str:

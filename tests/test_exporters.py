@@ -11,7 +11,8 @@ import onnx
 import pytest
 import reference
 from graphs import loaded
-from peers import needed, quiet, random_input, randomised, torch
+from needed import needed
+from peers import quiet, random_input, randomised, torch
 
 import dftlrp
 

@@ -15,7 +15,7 @@ from dftlrp.linear import Affine, Route
 from dftlrp.onnx_backend import OnnxBackend
 from dftlrp.onnx_fuse import tidied
 from dftlrp.onnx_graph import Sym
-from dftlrp.onnx_run import runtime_of
+from dftlrp.onnx_session import runtime_of
 from dftlrp.onnx_tape import Tape
 from dftlrp.ops import OPS, At
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -84,8 +85,14 @@ class Run(NamedTuple):
     decisive: frozenset[str] = frozenset()
 
 
-def evaluate(plan: Plan, given: Mapping[str, Array], bk: Backend, dtype: np.dtype[Any]) -> Run:
-    """All values that the output needs.
+def evaluate(
+    plan: Plan,
+    given: Mapping[str, Array],
+    bk: Backend,
+    dtype: np.dtype[Any],
+    scaled: Mapping[str, AnyArray] = MappingProxyType({}),
+) -> Run:
+    """All values that the output needs; those in ``scaled`` are multiplied by what it says.
 
     If, Loop, Scan, LSTM, GRU and RNN become the nodes that they stand for at these inputs.
 
@@ -106,7 +113,10 @@ def evaluate(plan: Plan, given: Mapping[str, Array], bk: Backend, dtype: np.dtyp
     with np.errstate(all="ignore"):  # what overflows is reported below, by its layer's name
         for node in written_out(steps(plan.nodes, "forward"), values, lambda: most - len(nodes)):
             carries = not carriers.isdisjoint(node.inputs) and not stops(node, plan.tokens)
-            values[node.output] = y = run_node(plan, node, values, bk, dtype, budget)
+            y = run_node(plan, node, values, bk, dtype, budget)
+            if node.output in scaled:
+                y = y * fitting(scaled[node.output], y, node.output)
+            values[node.output] = y
             if carries and (plan.tokens or y.dtype.kind == "f"):
                 carriers.add(node.output)
                 if y.dtype.kind == "f" and (origin := _not_finite(node, values, masked)):
@@ -121,10 +131,30 @@ def evaluate(plan: Plan, given: Mapping[str, Array], bk: Backend, dtype: np.dtyp
                     f"node {node.key!r} ({node.op}): the loops and cells up to here take more than "
                     f"{most} steps: explain shorter inputs"
                 )
+    if missing := sorted(set(scaled) - values.keys()):
+        raise InputError(f"no value {missing[0]!r} is computed on the way to {plan.output!r}")
     if plan.output in masked:
         raise masked[plan.output]
     _blank(values, (made[name] for name in masked))
     return Run(values, tuple(nodes), frozenset(masked), frozenset(values.decisive))
+
+
+def fitting(factor: Any, value: Array, name: str) -> AnyArray:
+    """What a value is multiplied by, in its dtype.
+
+    Raises
+    ------
+    InputError
+        It does not broadcast to the value's shape.
+    """
+    a = np.asarray(factor, value.dtype)
+    try:
+        fits = np.broadcast_shapes(a.shape, value.shape) == value.shape
+    except ValueError:
+        fits = False
+    if not fits:
+        raise InputError(f"mask of {name!r}: {a.shape} does not fit its output {value.shape}")
+    return a
 
 
 def _blank(values: Values, nodes: Iterable[Node]) -> None:
