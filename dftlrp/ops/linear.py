@@ -96,7 +96,7 @@ def gemm(at: At) -> Affine:
     """y = alpha A' B' + beta C, in A."""
     a, b, c = at.x, at.args[1], at.arg(2)
     assert b is not None
-    w = at.attr("alpha", 1.0) * (b.T if at.attr("transB", 0) else b)
+    w = _times(at.attr("alpha", 1.0), b.T if at.attr("transB", 0) else b)
     flip = bool(at.attr("transA", 0))
     at.work(*at.grant([a.shape[flip], w.shape[1]]), w.shape[0])
     bk = at.bk
@@ -108,8 +108,13 @@ def gemm(at: At) -> Affine:
         lambda ws, xs: bk.matmul(turn(xs[0]), ws[0]),
         lambda ws, r: (turn(bk.matmul(r, bk.transpose(ws[0], (1, 0)))),),
         (w,),
-        None if c is None else at.attr("beta", 1.0) * c,
+        None if c is None else _times(at.attr("beta", 1.0), c),
     )
+
+
+def _times(factor: float, a: Array) -> Array:
+    """Without a copy, where the factor is 1."""
+    return a if factor == 1 else factor * a
 
 
 def shared(at: At, part: Callable[[At], Affine]) -> Affine:
