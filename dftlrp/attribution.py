@@ -23,12 +23,13 @@ from dftlrp.forward import (
 from dftlrp.graph.evaluate import evaluate
 from dftlrp.graph.plan import Plan
 from dftlrp.ledger import Ledger
+from dftlrp.linear import Array
 from dftlrp.model import Model
 from dftlrp.onnx_backend import OnnxBackend
 from dftlrp.onnx_run import in_graph
 from dftlrp.propagate import Flow, propagate
 from dftlrp.rules import Rule
-from dftlrp.seeds import Index, Target, make_seed, target_indices
+from dftlrp.seeds import Index, Target, seeded, started, target_indices
 from dftlrp.types import Real
 
 
@@ -116,7 +117,8 @@ def attribute(
         Rules by layer; see `dftlrp.composites.layer_table`.
     backend : str, optional
         ``"numpy"`` if not given; ``"onnx"`` (``"onnx:PROVIDER:THREADS"``): one graph, run by
-        onnxruntime in float32, traced at the first call for inputs of these shapes.
+        onnxruntime in float32, traced at the first call for inputs of these shapes; ``"torch"``
+        (``"torch:DEVICE"``): on torch tensors.
     dtype : dtype, optional
         What is computed in; float64 if not given.
     ledger : bool
@@ -136,7 +138,7 @@ def attribute(
     if isinstance(bk, OnnxBackend):
         found = in_graph(*question, bk, dtype)
     else:
-        found = _computed(*question, bk, floats)
+        found = _numbers(computed(*question, bk, floats), bk)
     plan, table, wanted = found.plan, found.table, kept_values(found.plan, found.table, keep)
     kept = {wanted.get(k, k): (found.kept[k], f.relevance) for k, f in found.flows.items()}
     flows = {k: found.flows[k] for k in plan.signals}
@@ -157,7 +159,7 @@ def attribute(
     )
 
 
-def _computed(
+def computed(
     model: Model,
     inputs: Inputs,
     target: Target,
@@ -170,23 +172,40 @@ def _computed(
     keep: Collection[str],
     bk: Backend,
     floats: np.dtype[Any],
+    given: Mapping[str, Array] | None = None,
 ) -> Pass:
-    """The explanation by a backend that computes at once; arguments as of `attribute`."""
+    """The explanation by a backend that computes at once, in its own arrays.
+
+    Arguments as of `attribute`; ``given`` as of `dftlrp.forward.run_through`.
+    """
     plan, values, table, _ = run_through(
-        model.plan(output, bind), model, inputs, composite, overrides, bk, floats
+        model.plan(output, bind), model, inputs, composite, overrides, bk, floats, given
     )
     wanted = kept_values(plan, table, keep)
     z = values[plan.explained]
+    rows = bk.read(z)
     if seed == "auto":
         seed = auto_seed(plan, z)
-    rows = z if callable(target) else with_batch(z, plan)
+    rows = rows if callable(target) else with_batch(rows, plan)
     indices = None if callable(target) else target_indices(target, rows, model.labels)
-    start = make_seed(indices or target, seed, rows, model.labels)
-    start = Flow(start.relevance.reshape(z.shape), start.multiplier.reshape(z.shape))
+    c, scaled = seeded(indices or target, seed, rows, model.labels)
+    start = started(bk, bk.asarray(c.reshape(z.shape)), z, scaled)
     flows, accounts = propagate(plan, values, start, table.rules(), bk, ledger, wanted)
     kept = {name: values[name] for name in flows}
     R = start.relevance
     return Pass(plan, table, values[plan.output], z, flows, kept, R, seed, indices, accounts)
+
+
+def _numbers(found: Pass, bk: Backend) -> Pass:
+    """What was found, as NumPy arrays."""
+
+    def read(x: Array) -> Any:
+        return None if x is None else bk.read(x)
+
+    flows = {k: Flow(read(f.relevance), read(f.multiplier)) for k, f in found.flows.items()}
+    kept = {k: read(x) for k, x in found.kept.items()}
+    output, explained, seed = map(read, (found.output, found.explained, found.seed))
+    return found._replace(output=output, explained=explained, flows=flows, kept=kept, seed=seed)
 
 
 def predict(
@@ -201,8 +220,9 @@ def predict(
     """The model's own output, as `attribute` computes it; arguments and errors as there."""
     bk, floats = get_backend(backend), floating_dtype(dtype)
     plan = model.plan(output, bind)
-    given = model.constants(bk, floats) | checked_arrays(plan, inputs, floats)
-    return np.asarray(evaluate(plan, given, bk, floats).values[plan.output])
+    arrays = checked_arrays(plan, inputs, floats)
+    given = model.constants(bk, floats) | {name: bk.signal(a) for name, a in arrays.items()}
+    return bk.read(evaluate(plan, given, bk, floats).values[plan.output])
 
 
 def _notes(plan: Plan, table: LayerTable, seed: str | None, auto: bool) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from importlib.metadata import entry_points
 from typing import Any, NamedTuple, Protocol
 
 from dftlrp.linear import Array
-from dftlrp.types import InputError
+from dftlrp.types import AnyArray, InputError
 
 Key = tuple[Any, ...]  # slices, one per axis
 
@@ -48,6 +48,15 @@ class Backend(Protocol):
 
     def asarray(self, x: Any, dtype: Any = None) -> Array:
         """Array of this backend."""
+
+    def signal(self, x: Any) -> Array:
+        """Numbers as an array that is a signal: what depends on it is only read with `read`."""
+
+    def known(self, x: Array) -> bool:
+        """Whether x does not depend on a signal: then NumPy may compute with its numbers."""
+
+    def read(self, x: Array) -> AnyArray:
+        """The numbers of x, for what is decided by them or reported."""
 
     # -- signs, with one tie law: zero counts as positive unless ``strict``
     def pos(self, x: Array) -> Array:

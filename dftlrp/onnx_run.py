@@ -28,13 +28,13 @@ from dftlrp.forward import (
 from dftlrp.graph.evaluate import check_finite, evaluate
 from dftlrp.graph.graph import ancestors
 from dftlrp.graph.plan import Plan
-from dftlrp.ledger import LedgerRow
+from dftlrp.ledger import AMOUNTS, LedgerRow
 from dftlrp.model import Model
 from dftlrp.onnx_backend import OnnxBackend
 from dftlrp.propagate import Flow, settled
 from dftlrp.rules import Rule
 from dftlrp.seeds import SEEDS, Index, Target, coefficients, make_seed, places, target_indices
-from dftlrp.trace import AMOUNTS, ARRAY, FORWARD, INDEX, Question, Traced, trace
+from dftlrp.trace import ARRAY, FORWARD, INDEX, Question, Traced, trace
 from dftlrp.types import AnyArray, InputError, NonFiniteError, Real
 
 MOST_SESSIONS = 8  # that a model keeps

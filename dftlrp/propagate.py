@@ -12,7 +12,7 @@ from dftlrp.backend import Backend
 from dftlrp.graph.evaluate import Values, at, blamed, check_finite
 from dftlrp.graph.graph import Node
 from dftlrp.graph.plan import Plan
-from dftlrp.ledger import Ledger, LedgerRow, uniform
+from dftlrp.ledger import AMOUNTS, Ledger, LedgerRow, uniform
 from dftlrp.linear import Affine, Array, Map, Route, Stop
 from dftlrp.ops import OPS
 from dftlrp.progress import steps
@@ -65,7 +65,12 @@ def propagate(
         One row per node, from the output to the input.
     """
     flows, rows = carried(plan, values, seed, rules, bk, ledger, keep)
-    return flows, settled(rows)
+    return flows, settled([_read(row, bk) for row in rows])
+
+
+def _read(row: LedgerRow, bk: Backend) -> LedgerRow:
+    """The row with its amounts as numbers."""
+    return replace(row, **{k: bk.read(getattr(row, k)) for k in AMOUNTS})
 
 
 def settled(rows: Sequence[LedgerRow]) -> Ledger:

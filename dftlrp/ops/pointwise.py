@@ -302,7 +302,7 @@ def _extreme(op: str, sign: float, reduce: Callable[..., Array]) -> None:
             rest = fixed[0]
             for other in fixed[1:]:
                 rest = reduce(rest, other)
-            zero = isinstance(rest, np.ndarray) and not rest.any()
+            zero = bk.nonneg(rest) and bk.nonneg(-rest)
             slope = bk.step(sign * (xs[0] - rest), strict=True)
             return activation(xs[0], at.y, lambda: slope, homogeneous=zero)
         return _winner(at, (*xs, *fixed), sign)

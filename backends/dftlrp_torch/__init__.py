@@ -1,0 +1,5 @@
+"""dftlrp on torch tensors: the backend ``"torch"``, and relevance that can be differentiated."""
+
+from .backend import BACKEND, TorchBackend
+
+__all__ = ["BACKEND", "TorchBackend"]
