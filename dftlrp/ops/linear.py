@@ -230,7 +230,7 @@ def _numpy(f: Any) -> Any:
 
 def _divide(a: Array, b: Array) -> Array:
     """ONNX's Div: integers truncate towards zero."""
-    if np.asarray(a).dtype.kind in "iu":
+    if a.dtype.kind in "iu":
         return (np.sign(a) * np.sign(b) * (np.abs(a) // np.abs(b))).astype(a.dtype)
     return a / b
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 
 from dftlrp.linear import Array, Route, move
-from dftlrp.ops.registry import At, route
+from dftlrp.ops.registry import At, Evaluate, route
 from dftlrp.types import AnyArray, UnsupportedModelError
 
 # -- the same elements in another shape
@@ -240,6 +240,11 @@ def by_index(at: At, f: Callable[[AnyArray], AnyArray]) -> Route:
     return move(lambda v: bk.take(v, index), lambda r: (bk.take_T(r, index, x),), covered)
 
 
+def moved(at: At, f: Callable[[AnyArray], AnyArray]) -> Array:
+    """``f(x)``; where x is no NumPy array, f runs on its indices."""
+    return f(at.x) if at.bk.numbers else by_index(at, f).tangent().apply(at.x)
+
+
 def _tile(x: AnyArray, at: At) -> AnyArray:
     repeats = at.setting(1, "repeats")
     at.grant([n * r for n, r in zip(x.shape, repeats, strict=True)])
@@ -270,17 +275,19 @@ def _space_to_depth(x: AnyArray, at: At) -> AnyArray:
     return cut.reshape(batch, channels * b**2, height // b, width // b)
 
 
-def indexed(op: str, f: Callable[[AnyArray, At], AnyArray]) -> None:
+def indexed(
+    op: str, f: Callable[[AnyArray, At], AnyArray], evaluate: Evaluate | None = None
+) -> None:
     """Register a movement that takes any array of x's shape."""
 
-    @route(op, evaluate=lambda at: f(at.x, at))
+    @route(op, evaluate=evaluate or (lambda at: moved(at, lambda x: f(x, at))))
     def build(at: At) -> Route:
         """Elements moved: the op runs on their indices, and relevance adds up at these."""
         return by_index(at, lambda index: f(index, at))
 
 
 indexed("Tile", _tile)
-indexed("Gather", _gather)
+indexed("Gather", _gather, lambda at: _gather(at.x, at))  # a table is large
 indexed("DepthToSpace", _depth_to_space)
 indexed("SpaceToDepth", _space_to_depth)
 

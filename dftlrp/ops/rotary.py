@@ -30,8 +30,10 @@ def _turned(at: At, v: Array, cos: Array, sin: Array) -> Array:
     mixed = bool(at.attr("interleaved", 0))
     first = slice(0, 2 * pairs, 2) if mixed else slice(0, pairs)
     second = slice(1, 2 * pairs, 2) if mixed else slice(pairs, 2 * pairs)
-    a, b, y = x[..., first], x[..., second], x.copy()
-    y[..., first], y[..., second] = cos * a - sin * b, sin * a + cos * b
+    a, b = x[..., first], x[..., second]
+    both = cos * a - sin * b, sin * a + cos * b
+    y = np.stack(both, -1).reshape(*a.shape[:-1], -1) if mixed else np.concatenate(both, -1)
+    y = np.concatenate((y, x[..., 2 * pairs :]), -1)
     return y if v.ndim == 4 else y.swapaxes(1, 2).reshape(v.shape)
 
 

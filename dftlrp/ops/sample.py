@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from dftlrp.linear import Affine
+from dftlrp.linear import Affine, Array
 from dftlrp.ops.registry import At, affine, stop
 from dftlrp.ops.resample import cubic, triangle
 from dftlrp.types import AnyArray, UnsupportedModelError
@@ -28,7 +28,7 @@ def sparse_map(at: At, rows: AnyArray, columns: AnyArray, values: AnyArray, shap
     """
     from scipy.sparse import csr_array
 
-    x, channels = at.x, at.x.shape[1]
+    x, channels, bk = at.x, at.x.shape[1], at.bk
     at.grant(shape)
     size = (math.prod(shape) // max(channels, 1), x.size // max(channels, 1))
     kept = csr_array((values.astype(x.dtype), (rows, columns)), shape=size)
@@ -40,10 +40,36 @@ def sparse_map(at: At, rows: AnyArray, columns: AnyArray, values: AnyArray, shap
         y = m @ np.moveaxis(v, 1, -1).reshape(-1, channels)
         return np.moveaxis(y.reshape(like[0], *like[2:], channels), -1, 1)
 
+    if not bk.numbers:
+        ends = np.repeat(np.arange(size[0]), np.diff(kept.indptr)), kept.indices
+        return _by_places(at, kept.data, ends, shape)
     return Affine(
         lambda ws, xs: times(matrix(ws[0]), xs[0], shape),
         lambda ws, r: (times(matrix(ws[0]).T, r, x.shape),),
         (kept.data,),
+    )
+
+
+def _by_places(
+    at: At, weights: AnyArray, ends: tuple[AnyArray, AnyArray], shape: Any
+) -> Affine:
+    """The same by taking and adding up, where no sparse matrix takes the arrays.
+
+    ``ends`` are the rows and the columns of the weights.
+    """
+    bk, x, channels = at.bk, at.x, at.x.shape[1]
+    rows, columns = (i[:, None] * channels + np.arange(channels) for i in ends)
+
+    def moved(w: Array, v: Array, source: AnyArray, to: AnyArray, like: Any) -> Array:
+        flat = np.moveaxis(v, 1, -1).reshape(-1)
+        count = math.prod(like)
+        y = bk.take_T(w.reshape(-1, 1) * bk.take(flat, source), to, np.empty(count, x.dtype))
+        return np.moveaxis(y.reshape(like[0], *like[2:], channels), -1, 1)
+
+    return Affine(
+        lambda ws, xs: moved(ws[0], xs[0], columns, rows, shape),
+        lambda ws, r: (moved(ws[0], r, rows, columns, x.shape),),
+        (weights,),
     )
 
 
@@ -83,7 +109,7 @@ def _taps(at: At, g: AnyArray, n: int) -> Taps:
 @affine("GridSample")
 def grid_sample(at: At) -> Affine:
     """Samples of x (N, C, *S) at positions of a fixed grid (N, *O, rank), the last axis first."""
-    grid, size = at.args[1], at.x.shape[2:]
+    grid, size = np.asarray(at.args[1]), at.x.shape[2:]
     taps = [_taps(at, grid[..., -1 - i], n) for i, n in enumerate(size)]
     out = grid.shape[:-1]
     count = math.prod(t.at.shape[-1] for t in taps)
