@@ -123,6 +123,8 @@ class Wrapped(NDArrayOperatorsMixin):
 
     def __array_function__(self, f: Any, _: Any, args: Any, kwargs: Any) -> Any:
         """NumPy's other functions."""
+        if f in (np.shape, np.ndim, np.size):
+            return getattr(args[0], f.__name__)
         return self.framework.call(f.__name__, *args, fallback=f, **kwargs)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> AnyArray:
