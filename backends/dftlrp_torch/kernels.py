@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torch.utils.weak import WeakTensorKeyDictionary
 
 from dftlrp.backend import Window
 from dftlrp.types import UnsupportedModelError
@@ -19,6 +20,8 @@ Shape = tuple[int, ...]
 CONV: dict[int, Any] = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 CONV_T: dict[int, Any] = {1: F.conv_transpose1d, 2: F.conv_transpose2d, 3: F.conv_transpose3d}
 POOL: dict[int, Any] = {1: F.max_pool1d, 2: F.max_pool2d, 3: F.max_pool3d}
+
+WINNERS: Any = WeakTensorKeyDictionary()
 
 
 def _of(kernels: dict[int, Any], g: Window) -> Any:
@@ -63,28 +66,33 @@ def _missing(r: Tensor, g: Window, size: Shape) -> Shape:
     return tuple(n - (s * (t - 1) + d * (k - 1) + 1 - 2 * b) for t, s, d, k, (b, _), n in axes)
 
 
-def _winners(x: Tensor, g: Window) -> tuple[Tensor, Tensor]:
-    """The padded x, and the place of each window's winner in it, (B, C, windows) in row-major order.
+def _winners(x: Tensor, g: Window) -> Tensor:
+    """The place of each window's winner in the flattened, padded channel of x.
 
-    torch takes a later sample only where it is strictly greater, as the contract wants it.
+    torch takes a later sample only where it is strictly greater, as the contract wants it.  They
+    are remembered as long as x lives: an activation is pooled forwards and backwards.
     """
-    wide = padded(x.detach(), g.pads, -math.inf)
-    _, index = _of(POOL, g)(
-        wide, g.kernel, g.strides, 0, g.dilations, ceil_mode=False, return_indices=True
-    )
-    return wide, index
+    key = (x._version, g)
+    known: dict[Any, Tensor] = WINNERS.setdefault(x, {})
+    if key not in known:
+        wide = padded(x.detach(), g.pads, -math.inf)
+        known[key] = _of(POOL, g)(
+            wide, g.kernel, g.strides, 0, g.dilations, ceil_mode=False, return_indices=True
+        )[1]
+    return known[key]
 
 
 def maxpool(v: Tensor, x: Tensor, g: Window) -> Tensor:
     """The contract's `maxpool`."""
-    _, index = _winners(x, g)
+    index = _winners(x, g)
     flat = padded(v, g.pads).flatten(2).expand(*x.shape[:2], -1)
     return flat.gather(2, index.flatten(2)).reshape(index.shape)
 
 
 def maxpool_T(r: Tensor, x: Tensor, g: Window) -> Tensor:
     """The contract's `maxpool_T`."""
-    wide, index = _winners(x, g)
-    flat = torch.zeros_like(wide, dtype=r.dtype).flatten(2)
-    back = flat.scatter_add(2, index.flatten(2), r.flatten(2)).reshape(wide.shape)
+    index = _winners(x, g).flatten(2)
+    wide = [n + sum(p) for n, p in zip(x.shape[2:], g.pads, strict=True)]
+    flat = r.new_zeros((*x.shape[:2], math.prod(wide)))
+    back = flat.scatter_add_(2, index, r.flatten(2)).reshape(*x.shape[:2], *wide)
     return padded(back, tuple((-begin, -end) for begin, end in g.pads))

@@ -33,7 +33,7 @@ def _pointwise(op: str, f: F, slope: F, homogeneous: bool = False) -> None:
 
 def _above(at: At, threshold: float = 0.0) -> Array:
     """1 where x > threshold."""
-    return at.bk.step(at.x - threshold, strict=True)
+    return at.bk.step(at.x - threshold if threshold else at.x, strict=True)
 
 
 def _leaky(at: At, alpha: Array) -> Array:
