@@ -87,7 +87,7 @@ def attribute(
     seed: str = "logit",
     composite: str | Composite = "auto",
     overrides: Mapping[str, str | Rule] | None = None,
-    backend: str | None = None,
+    backend: str | Backend | None = None,
     dtype: Any = None,
     ledger: bool = True,
     keep: Collection[str] = (),
@@ -115,7 +115,7 @@ def attribute(
         EpsilonAlpha2Beta1.
     overrides : dict, optional
         Rules by layer; see `dftlrp.composites.layer_table`.
-    backend : str, optional
+    backend : str or Backend, optional
         ``"numpy"`` if not given; ``"onnx"`` (``"onnx:PROVIDER:THREADS"``): one graph, run by
         onnxruntime in float32, traced at the first call for inputs of these shapes; ``"torch"``
         (``"torch:DEVICE"``): on torch tensors.
@@ -214,7 +214,7 @@ def predict(
     *,
     output: str | None = None,
     bind: Mapping[str, Any] | None = None,
-    backend: str | None = None,
+    backend: str | Backend | None = None,
     dtype: Any = None,
 ) -> Real:
     """The model's own output, as `attribute` computes it; arguments and errors as there."""

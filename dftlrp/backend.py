@@ -148,8 +148,8 @@ class Backend(Protocol):
         """Adjoint of `maxpool` in v: r of each window to the winner."""
 
 
-def get_backend(name: str | None = None) -> Backend:
-    """The backend of that name (None: ``"numpy"``, the float64 reference).
+def get_backend(name: str | Backend | None = None) -> Backend:
+    """The backend of that name (None: ``"numpy"``, the float64 reference); a backend is itself.
 
     Behind a colon come its options, as in ``"onnx:CPUExecutionProvider:2"``.
 
@@ -158,6 +158,8 @@ def get_backend(name: str | None = None) -> Backend:
     InputError
         No installed distribution offers it; a requested backend is never replaced.
     """
+    if name is not None and not isinstance(name, str):
+        return name
     name, _, options = (name or "numpy").partition(":")
     known = entry_points(group="dftlrp.backends")
     if name not in known.names:

@@ -52,7 +52,7 @@ def run_through(
     signals = {name: bk.signal(array) for name, array in arrays.items()}
     chosen = None if composite == "auto" else composite_named(composite)
     overrides = {key: rule(to) for key, to in (overrides or {}).items()}
-    run = evaluate(plan, model.constants(bk, floats) | signals | (given or {}), bk, floats)
+    run = evaluate(plan, {**model.constants(bk, floats), **signals, **(given or {})}, bk, floats)
     values = run.values
     seen: Values = values if bk.numbers else Seen(values, bk)
     chosen = chosen or composite_named(auto_composite(plan, seen))
@@ -80,8 +80,9 @@ class Seen(dict[str, Array]):
     def __getitem__(self, name: str) -> AnyArray:
         return self.bk.read(super().__getitem__(name))
 
-    def get(self, name: str, default: Any = None) -> Any:  # type: ignore[override]
-        return self[name] if name in self else default
+    def get(self, name: str, default: Any = None) -> Any:
+        """As a dict's."""
+        return self[name] if name in self else default  # noqa: SIM401
 
 
 def _refuse_folded(node: Node, values: Values, given: Mapping[str, Array]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -70,7 +70,8 @@ def propagate(
 
 def _read(row: LedgerRow, bk: Backend) -> LedgerRow:
     """The row with its amounts as numbers."""
-    return replace(row, **{k: bk.read(getattr(row, k)) for k in AMOUNTS})
+    amounts: dict[str, Any] = {k: bk.read(getattr(row, k)) for k in AMOUNTS}
+    return replace(row, **amounts)
 
 
 def settled(rows: Sequence[LedgerRow]) -> Ledger:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from functools import cached_property
 
 from dftlrp.types import InputError
-from dftlrp.wrapped import Framework, WrappedBackend
+from dftlrp.wrapped import Framework
+from dftlrp.wrapped_backend import WrappedBackend
 
 
 class TorchBackend(WrappedBackend):
@@ -20,7 +21,7 @@ class TorchBackend(WrappedBackend):
         return TorchBackend(options)
 
     @cached_property
-    def framework(self) -> Framework:  # type: ignore[override]
+    def framework(self) -> Framework:
         """torch.
 
         Raises

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from dftlrp.types import AnyArray, InputError
-from dftlrp.wrapped import Framework, ascending
+from dftlrp.wrapped import Framework
+from dftlrp.wrapped_backend import ascending
 
 from .kernels import conv, conv_T, maxpool, maxpool_T
 
@@ -49,7 +50,9 @@ def framework(device: str) -> Framework:
         writable = plain if plain.flags.writeable else plain.copy()
         return torch.from_numpy(writable).reshape(array.shape).to(place)
 
-    return Framework("torch", tensor, numbers, lambda x: DTYPES[x.dtype], FUNCTIONS)
+    return Framework(
+        "torch", tensor, numbers, lambda x: DTYPES[x.dtype], (RuntimeError,), FUNCTIONS
+    )
 
 
 def refuse_float(dtype: np.dtype[Any], device: str) -> None:
@@ -142,7 +145,7 @@ def _extreme(f: Callable[..., Tensor]) -> Callable[..., Tensor]:
         axes = _axes(x, axis)
         if initial is not None and 0 in x.shape:
             return _sum(x, axes, keepdims) + initial
-        y = f(x, dim=axes, keepdim=keepdims) if axes else x
+        y: Tensor = f(x, dim=axes, keepdim=keepdims) if axes else x
         return y
 
     return call
@@ -237,5 +240,5 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "broadcast_to": lambda x, shape: x.expand(shape),
     "ones_like": lambda x, dtype=None: torch.ones_like(x),
     "zeros_like": lambda x, dtype=None: torch.zeros_like(x),
-    "full_like": lambda x, value: torch.full_like(x, value),
+    "full_like": torch.full_like,
 }  # fmt: skip

@@ -8,18 +8,17 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import torch
 from torch import Tensor
-from torch.nn import functional as F
+from torch.nn import functional
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from dftlrp.backend import Window
 from dftlrp.types import UnsupportedModelError
 
 Shape = tuple[int, ...]
-CONV: dict[int, Any] = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
-CONV_T: dict[int, Any] = {1: F.conv_transpose1d, 2: F.conv_transpose2d, 3: F.conv_transpose3d}
-POOL: dict[int, Any] = {1: F.max_pool1d, 2: F.max_pool2d, 3: F.max_pool3d}
+CONV: dict[int, Any] = {n: getattr(functional, f"conv{n}d") for n in (1, 2, 3)}
+CONV_T: dict[int, Any] = {n: getattr(functional, f"conv_transpose{n}d") for n in (1, 2, 3)}
+POOL: dict[int, Any] = {n: getattr(functional, f"max_pool{n}d") for n in (1, 2, 3)}
 
 WINNERS: Any = WeakTensorKeyDictionary()
 
@@ -36,7 +35,7 @@ def _of(kernels: dict[int, Any], g: Window) -> Any:
 def padded(x: Tensor, pads: tuple[tuple[int, int], ...], value: float = 0.0) -> Tensor:
     """The last axes padded, or cut where a number is negative."""
     flat = [n for pair in reversed(pads) for n in pair]
-    return F.pad(x, flat, value=value) if any(flat) else x
+    return functional.pad(x, flat, value=value) if any(flat) else x
 
 
 def conv(x: Tensor, w: Tensor, g: Window) -> Tensor:
@@ -61,7 +60,7 @@ def conv_T(r: Tensor, w: Tensor, g: Window, size: Shape) -> Tensor:
 
 
 def _missing(r: Tensor, g: Window, size: Shape) -> Shape:
-    """How many samples the transposed convolution lacks at the end, padded equally on both sides."""
+    """How many samples the transposed convolution, equally padded, lacks at the end."""
     axes = zip(r.shape[2:], g.strides, g.dilations, g.kernel, g.pads, size, strict=True)
     return tuple(n - (s * (t - 1) + d * (k - 1) + 1 - 2 * b) for t, s, d, k, (b, _), n in axes)
 

@@ -74,12 +74,13 @@ indexed("Compress", _compress)
 def _filling(op: str, f: Filling) -> None:
     """Register a movement that writes a constant: zero into values, -1 into indices."""
 
-    def evaluate(at: At) -> Array:
-        return f(at.x, at, 0) if at.bk.numbers else build(at).tangent().apply(at.x)
-
-    @route(op, evaluate=evaluate)
-    def build(at: At) -> Route:
+    def movement(at: At) -> Route:
         return by_index(at, lambda index: f(index, at, -1))
+
+    def evaluate(at: At) -> Array:
+        return f(at.x, at, 0) if at.bk.numbers else movement(at).tangent().apply(at.x)
+
+    route(op, evaluate=evaluate)(movement)
 
 
 def _trilu(x: AnyArray, at: At, fill: float) -> AnyArray:

@@ -50,9 +50,7 @@ def sparse_map(at: At, rows: AnyArray, columns: AnyArray, values: AnyArray, shap
     )
 
 
-def _by_places(
-    at: At, weights: AnyArray, ends: tuple[AnyArray, AnyArray], shape: Any
-) -> Affine:
+def _by_places(at: At, weights: AnyArray, ends: tuple[AnyArray, AnyArray], shape: Any) -> Affine:
     """The same by taking and adding up, where no sparse matrix takes the arrays.
 
     ``ends`` are the rows and the columns of the weights.

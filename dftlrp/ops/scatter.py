@@ -11,7 +11,7 @@ import numpy as np
 from dftlrp.linear import Affine, Array, Arrays, Route, move
 from dftlrp.ops.gather import Key, along
 from dftlrp.ops.registry import At, affine, route
-from dftlrp.types import AnyArray, UnsupportedModelError
+from dftlrp.types import UnsupportedModelError
 
 _UFUNCS: dict[str, Any] = {"mul": np.multiply, "max": np.maximum, "min": np.minimum}
 
@@ -81,7 +81,7 @@ def _added(at: At, key: Key) -> Affine:
 def _scattering(name: str, key: Callable[[At], Key]) -> None:
     """Register one way to say where updates go."""
 
-    def evaluate(at: At) -> AnyArray:
+    def evaluate(at: At) -> Array:
         return _written(at, key(at))
 
     @affine(name, carries=(0, 2), together=True, evaluate=evaluate)
