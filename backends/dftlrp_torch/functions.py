@@ -144,7 +144,7 @@ def _extreme(f: Callable[..., Tensor]) -> Callable[..., Tensor]:
     def call(x: Tensor, axis: Any = None, keepdims: bool = False, initial: Any = None) -> Tensor:
         axes = _axes(x, axis)
         if initial is not None and 0 in x.shape:
-            return _sum(x, axes, keepdims) + initial
+            x = _sum(x, axes, True) + initial
         y: Tensor = f(x, dim=axes, keepdim=keepdims) if axes else x
         return y
 

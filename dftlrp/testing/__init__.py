@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -143,7 +144,7 @@ def _check_refusals(bk: Backend, run: Run, traces: bool) -> None:
     }
     for primitive, f in wrong.items():
         with _naming(bk, primitive, "shapes that do not fit"):
-            _refused(lambda f=f: run(f, A), Exception if traces else REFUSALS)
+            _refused(partial(run, f, A), Exception if traces else REFUSALS)
     if not bk.numbers:
         with _naming(bk, "signal", "NumPy asks for its numbers"):
             _refused(lambda: run(lambda _, a: np.asarray(a), A), TypeError)
