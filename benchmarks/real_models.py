@@ -122,7 +122,7 @@ def explained(recipe: Recipe, model: Any, arrays: Any, composite: str) -> tuple[
         start = time.perf_counter()
         result = dftlrp.attribute(
             model, signals, bind=bound, output=recipe.output, target=recipe.target,
-            composite=composite,
+            composite=composite, backend="numpy",
         )  # fmt: skip
         seconds = time.perf_counter() - start
     ends, lost = walk.ends()

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import numbers
 import os
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from importlib.metadata import version
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -17,18 +15,17 @@ from dftlrp.attribution import Attribution, attribute
 from dftlrp.composites import Composite
 from dftlrp.explanation import Explanation
 from dftlrp.frontend import FrontEnd, empty_filters, levels
-from dftlrp.graph.graph import Dims, Value
 from dftlrp.graph.plan import Plan
 from dftlrp.ledger import LedgerRow
-from dftlrp.model import Model, load
-from dftlrp.recording import Recording, fitted, from_array, own_channels, read_recording, resampled
+from dftlrp.model import Model, behind_front_end, load
+from dftlrp.recording import Recording
 from dftlrp.rules import Rule
 from dftlrp.seeds import label_index, places
 from dftlrp.spectral import stft_for
 from dftlrp.types import AnyArray, InputError, Real
+from dftlrp.waveform import like, recording_for, shaped, waveform
 
 WAVEFORM = "EpsilonAlpha2Beta1"  # what ``auto`` takes for a signed signal
-MOST_CHANNELS = 512  # more than this is another axis
 
 
 def explain(
@@ -46,6 +43,7 @@ def explain(
     domains: Sequence[str] = views.DEFAULT,
     backend: str | None = None,
     frontend: FrontEnd | str | os.PathLike[str] | None = None,
+    masks: Mapping[str, AnyArray | None] | None = None,
 ) -> Explanation:
     """Why this output?  Relevance of one recording in time, frequency and time-frequency.
 
@@ -69,7 +67,7 @@ def explain(
         Rules by layer; see `dftlrp.composites.layer_table`.
     labels : list of str, optional
         Names of the classes; the model's metadata if not given.
-    output, bind, backend
+    output, bind, backend, masks
         As in `dftlrp.attribute`.
     domains : list of str
         Any of ``"time"``, ``"frequency"``, ``"time-frequency"``, ``"mel"``, and ``"input"``: what
@@ -95,13 +93,13 @@ def explain(
     chosen = views.checked(domains)
     model = behind_front_end(model if isinstance(model, Model) else load(model), frontend)
     plan = model.plan(output, bind)
-    (name, value), shape = _waveform(plan, signal)
-    recording = _recording(model, signal, rate, shape)
+    (name, value), shape = waveform(plan, signal)
+    recording = recording_for(model, signal, rate, shape)
     names = tuple(map(str, labels)) if labels is not None else model.labels
     default = composite == "auto" and not plan.graph.reads
     result = attribute(
         model,
-        {name: _shaped(recording.samples, value, shape)},
+        {name: shaped(recording.samples, value, shape)},
         target=_index(target, names, plan),
         output=output,
         bind=bind,
@@ -110,11 +108,12 @@ def explain(
         overrides=overrides,
         backend=backend,
         keep={_reads(plan), levels(plan.graph)} - {""},
+        masks=masks,
     )
     if labels is not None and len(names) != result.explained.shape[-1]:
         raise InputError(f"{len(names)} labels for {result.explained.shape[-1]} classes")
     rate = recording.rate or 1.0
-    R, m = (_like(a, name, recording.samples, shape) for a in (result.relevance, result.multiplier))
+    R, m = (like(a, name, recording.samples, shape) for a in (result.relevance, result.multiplier))
     assert R is not None
     start = views.waveform(recording.samples, R, m, rate, stft_for(rate))
     shown = views.in_domains(start, chosen, _read(result, plan))
@@ -139,79 +138,8 @@ def explain(
             *empty_filters(plan.graph),
             *_on_silence(result, plan),
         ),
-        provenance=_provenance(model, recording, result, overrides, backend),
+        provenance=_provenance(model, recording, result, overrides),
     )
-
-
-def behind_front_end(model: Model, frontend: FrontEnd | str | os.PathLike[str] | None) -> Model:
-    """The model that reads a waveform, behind the front end given, its own or the one beside it."""
-    if isinstance(frontend, FrontEnd):
-        return model.behind(frontend)
-    beside = model.path.with_suffix(".toml")
-    text = model.graph.metadata.get("frontend", "")
-    if frontend is None and "[frontend]" in text:  # others use the key for words of their own
-        return model.behind(FrontEnd.from_text(text, f"{model.path}: metadata"))
-    if frontend is None and not beside.is_file():
-        return model
-    return model.behind(FrontEnd.from_toml(beside if frontend is None else frontend))
-
-
-class Shape(NamedTuple):
-    """Where the samples and the channels of a waveform lie in a model's input."""
-
-    time: int
-    channel: int | None
-    length: int | None
-    channels: int
-    dims: Dims
-
-
-def _waveform(plan: Plan, signal: Any) -> tuple[tuple[str, Value], Shape]:
-    """The one signal that the plan reads, and its axes."""
-    if len(plan.signals) != 1:
-        raise InputError(f"the model reads {list(plan.signals)}: use dftlrp.attribute with a dict")
-    (name, value) = next(iter(plan.signals.items()))
-    dims = value.dims or ()
-    long = [i for i, d in enumerate(dims) if (d is None or d > 1) and (i > 0 or len(dims) == 1)]
-    channel = _channel_axis(long, dims, signal) if len(long) == 2 else None
-    time = [i for i in long if i != channel]
-    if len(time) != 1:
-        raise InputError(
-            f"input {name!r} of shape {_shown(dims)} is not a waveform (batch, channels, samples): "
-            "declare its front end (frontend=), or use dftlrp.attribute for arrays of any shape"
-        )
-    count = 1 if channel is None else dims[channel] or 1
-    return (name, value), Shape(time[0], channel, dims[time[0]], count, dims)
-
-
-def _shown(dims: Dims) -> tuple[int | str, ...]:
-    return tuple("any" if d is None else d for d in dims)
-
-
-def _channel_axis(long: Sequence[int], dims: Dims, signal: Any) -> int | None:
-    """The smaller of two axes; the first one, if the signal has as many channels as that alone."""
-    few = [i for i in long if (dims[i] or MOST_CHANNELS) < MOST_CHANNELS]
-    least = min(few, key=lambda i: dims[i] or 0, default=None)
-    if least == long[1] and long[0] in few and (own := own_channels(signal)) != dims[least]:
-        return long[0] if own == dims[long[0]] else least
-    return least
-
-
-def _shaped(samples: Real, value: Value, shape: Shape) -> Real:
-    """Samples (N,) or (channels, N) as the model's input."""
-    where = {shape.time: samples.shape[-1], shape.channel: shape.channels}
-    turned = samples.T if shape.channel is not None and shape.channel > shape.time else samples
-    return turned.reshape(tuple(where.get(i, 1) for i in range(len(value.dims or ()))))
-
-
-def _like(arrays: Any, name: str, samples: Real, shape: Shape) -> Real | None:
-    """Relevance or multiplier of the model's input, in the shape of the samples."""
-    if arrays is None or arrays[name] is None:
-        return None
-    array = np.asarray(arrays[name])
-    if shape.channel is not None and shape.channel > shape.time:
-        return array.reshape(samples.T.shape).T
-    return array.reshape(samples.shape)
 
 
 def _read(result: Attribution, plan: Plan) -> views.View:
@@ -281,36 +209,6 @@ def _spelled(place: Sequence[Any]) -> str:
     return ", ".join(parts)
 
 
-def _recording(model: Model, signal: Any, rate: float | None, shape: Shape) -> Recording:
-    """What the model reads of the signal: at its rate, with its channels and its length."""
-    if rate is not None and not (isinstance(rate, numbers.Real) and 0 < rate < float("inf")):
-        raise InputError(f"rate {rate!r}: a positive number of hertz is needed")
-    file = isinstance(signal, str | os.PathLike)
-    count = shape.channels
-    try:
-        recording = read_recording(signal, count) if file else from_array(signal, rate, count)
-    except InputError as error:
-        if f"reads {count} channels" not in str(error):
-            raise
-        hint = "if these are not channels, declare the model's front end (frontend=)"
-        raise InputError(f"{error}, its input is {_shown(shape.dims)}; {hint}") from None
-    reads = model.rate or rate or recording.rate
-    notes = recording.notes
-    if not reads:
-        notes += ("no rate is known: 1 Hz is taken, so that seconds are samples",)
-    elif not model.rate:
-        notes += (f"the model is taken to read {reads:g} Hz",)
-    elif file and rate not in {None, model.rate}:
-        notes += (f"the model says it reads {reads:g} Hz: the rate given is not used",)
-    elif recording.rate is None:
-        notes += (f"the signal is taken to be at {reads:g} Hz",)
-    if not recording.samples.any():
-        notes += ("warning: the recording is silent",)
-    recording = replace(recording, notes=notes)
-    recording = resampled(recording, reads) if reads else recording
-    return fitted(recording, shape.length) if shape.length else recording
-
-
 def _classes(plan: Plan) -> int:
     dims = plan.graph.outputs[plan.output].dims
     return (dims[-1] or 10**9) if dims else 10**9
@@ -332,7 +230,6 @@ def _provenance(
     recording: Recording,
     result: Attribution,
     overrides: Mapping[str, str | Rule] | None,
-    backend: str | None,
 ) -> dict[str, Any]:
     return {
         "model": model.path.name,
@@ -343,10 +240,10 @@ def _provenance(
         "rules": {la.key: la.rule_name for la in result.table.layers if la.rule},
         "overrides": {key: str(to) for key, to in (overrides or {}).items()},
         "seed": result.seed_kind,
-        "backend": backend or "numpy",
+        "backend": result.backend,
         "dtype": str(result.explained.dtype),
         "versions": {
-            **{n: version(n) for n in ("dftlrp", "numpy", "scipy", "onnx")},
+            **{n: version(n) for n in ("dftlrp", "numpy", "scipy", "onnx", "onnxruntime")},
             "python": platform.python_version(),
         },
     }

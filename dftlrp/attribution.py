@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from inspect import signature
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -13,11 +14,15 @@ from dftlrp.composites import Composite, LayerTable
 from dftlrp.forward import (
     Inputs,
     Pass,
+    Prediction,
+    Ready,
+    Request,
     auto_seed,
     checked_arrays,
     floating_dtype,
-    kept_values,
+    masks_of,
     run_through,
+    values_of,
     with_batch,
 )
 from dftlrp.graph.evaluate import evaluate
@@ -26,11 +31,14 @@ from dftlrp.ledger import Ledger
 from dftlrp.linear import Array
 from dftlrp.model import Model
 from dftlrp.onnx_backend import OnnxBackend
-from dftlrp.onnx_run import in_graph
+from dftlrp.onnx_run import in_graph, predicted
 from dftlrp.propagate import Flow, propagate
 from dftlrp.rules import Rule
 from dftlrp.seeds import Index, Target, seeded, started, target_indices
-from dftlrp.types import Real
+from dftlrp.types import AnyArray, Real, UnsupportedModelError
+
+FAST, REFERENCE = "onnx", "numpy"
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +67,8 @@ class Attribution:
         The rule of every layer.
     notes : tuple of str
         What was taken and what was stripped.
+    backend : str
+        What computed it.
     kept : dict of str to (value, relevance)
         Of the values asked for with ``keep``, and of the signals.
     """
@@ -73,6 +83,7 @@ class Attribution:
     ledger: Ledger
     table: LayerTable
     notes: tuple[str, ...]
+    backend: str
     kept: dict[str, tuple[Real, Real]] = field(default_factory=dict)
 
 
@@ -91,6 +102,7 @@ def attribute(
     dtype: Any = None,
     ledger: bool = True,
     keep: Collection[str] = (),
+    masks: Mapping[str, AnyArray | None] | None = None,
 ) -> Attribution:
     """Relevance of the inputs for a target.
 
@@ -116,15 +128,21 @@ def attribute(
     overrides : dict, optional
         Rules by layer; see `dftlrp.composites.layer_table`.
     backend : str or Backend, optional
-        ``"numpy"`` if not given; ``"onnx"`` (``"onnx:PROVIDER:THREADS"``): one graph, run by
-        onnxruntime in float32, traced at the first call for inputs of these shapes; ``"torch"``
-        (``"torch:DEVICE"``): on torch tensors.
+        ``"onnx"`` (``"onnx:PROVIDER:THREADS"``): one graph, run by onnxruntime in float32, traced
+        at the first call for inputs of these shapes.  ``"numpy"``: the reference in float64.
+        ``"torch"`` (``"torch:DEVICE"``): on torch tensors.  If not given: onnx, or numpy for a
+        model that cannot be traced (a note says why).
     dtype : dtype, optional
-        What is computed in; float64 if not given.
+        What is computed in, as the backend does if not given; float64 alone asks for numpy.
     ledger : bool
         Whether to keep the accounts.
     keep : collection of str
-        Names of values inside the model (layers, as in the table) whose relevance is wanted, too.
+        Names of values inside the model (layers, as in the table) whose relevance is wanted, too,
+        as it arrives there, before a mask.
+    masks : dict of str to array or None, optional
+        Conditions (CRP): by layer, what the relevance of its output is multiplied by, in a shape
+        that broadcasts to the output's; what does not go through the layer is left out.  None
+        blocks a layer: what goes past it stays.  See `dftlrp.concepts`.
 
     Raises
     ------
@@ -133,55 +151,104 @@ def attribute(
     NonFiniteError
         NaN or Inf in the input or in a layer; names it.
     """
+    asked = Request(
+        model, inputs, target, output, bind, seed, composite, overrides, ledger, keep, masks or {}
+    )
+    return _answers([asked], backend, dtype)[0]
+
+
+def attributions(
+    model: Model,
+    inputs: Inputs,
+    questions: Sequence[Mapping[str, Any]],
+    *,
+    backend: str | Backend | None = None,
+    dtype: Any = None,
+    **settings: Any,
+) -> list[Attribution]:
+    """What `attribute` says to several questions about the same inputs.
+
+    Parameters
+    ----------
+    questions : list of dict
+        For each its own ``target``, ``seed``, ``keep`` and ``masks``.
+    settings
+        What all share: ``output``, ``bind``, ``composite``, ``overrides``, ``ledger``, and what a
+        question leaves out.  NumPy computes the forward pass once.
+    """
+    given = {p: d.default for p, d in signature(attribute).parameters.items()} | settings
+    asked = [
+        Request(model, inputs, *(({**given, **q}[p]) for p in Request._fields[2:]))
+        for q in questions
+    ]
+    return _answers([a._replace(masks=a.masks or {}) for a in asked], backend, dtype)
+
+
+def _usually(
+    backend: str | Backend | None, dtype: Any, answer: Callable[[str | Backend, tuple[str, ...]], T]
+) -> T:
+    """By the backend asked for; else by onnx, or numpy for float64 and where there is no graph."""
+    if backend is not None or (dtype is not None and floating_dtype(dtype) != np.float32):
+        return answer(backend or REFERENCE, ())
+    try:
+        return answer(FAST, ())
+    except UnsupportedModelError as error:
+        reason = str(error).removesuffix(f": use backend='{REFERENCE}'")
+        return answer(REFERENCE, (f"computed by backend {REFERENCE}: {reason}",))
+
+
+def _answers(
+    asked: Sequence[Request], backend: str | Backend | None, dtype: Any
+) -> list[Attribution]:
+    return _usually(backend, dtype, lambda name, why: _by(name, asked, dtype, why))
+
+
+def _by(
+    backend: str | Backend, asked: Sequence[Request], dtype: Any, why: tuple[str, ...]
+) -> list[Attribution]:
     bk, floats = get_backend(backend), floating_dtype(dtype)
-    question = (model, inputs, target, output, bind, seed, composite, overrides, ledger, keep)
     if isinstance(bk, OnnxBackend):
-        found = in_graph(*question, bk, dtype)
-    else:
-        found = _numbers(computed(*question, bk, floats), bk)
-    plan, table, wanted = found.plan, found.table, kept_values(found.plan, found.table, keep)
+        return [_attribution(a, in_graph(a, bk, dtype), backend, why) for a in asked]
+    first = asked[0]
+    ready = run_through(
+        first.model.plan(first.output, first.bind), first.model, first.inputs, first.composite,
+        first.overrides, bk, floats,
+    )  # fmt: skip
+    return [_attribution(a, _numbers(sent_back(a, ready, bk), bk), backend, why) for a in asked]
+
+
+def _attribution(
+    asked: Request, found: Pass, backend: str | Backend, why: tuple[str, ...]
+) -> Attribution:
+    plan, table = found.plan, found.table
+    wanted = values_of(plan, table, asked.keep)
     kept = {wanted.get(k, k): (found.kept[k], f.relevance) for k, f in found.flows.items()}
     flows = {k: found.flows[k] for k in plan.signals}
-    named = isinstance(inputs, Mapping)
+    named = isinstance(asked.inputs, Mapping)
     only = next(iter(flows.values()))
+    seed = None if callable(asked.target) else found.kind
     return Attribution(
         relevance={k: f.relevance for k, f in flows.items()} if named else only.relevance,
         multiplier={k: f.multiplier for k, f in flows.items()} if named else only.multiplier,
         output=found.output,
         explained=found.explained,
         seed=found.seed,
-        seed_kind="a function of the output" if callable(target) else found.kind,
+        seed_kind=seed or "a function of the output",
         target=None if found.target is None else tuple(found.target),
         ledger=found.ledger,
         table=table,
-        notes=_notes(plan, table, None if callable(target) else found.kind, composite == "auto"),
+        notes=(*_notes(plan, table, seed, asked.composite == "auto"), *why),
+        backend=backend if isinstance(backend, str) else backend.name,
         kept=kept,
     )
 
 
-def computed(
-    model: Model,
-    inputs: Inputs,
-    target: Target,
-    output: str | None,
-    bind: Mapping[str, Any] | None,
-    seed: str,
-    composite: str | Composite,
-    overrides: Mapping[str, str | Rule] | None,
-    ledger: bool,
-    keep: Collection[str],
-    bk: Backend,
-    floats: np.dtype[Any],
-    given: Mapping[str, Array] | None = None,
-) -> Pass:
-    """The explanation by a backend that computes at once, in its own arrays.
-
-    Arguments as of `attribute`; ``given`` as of `dftlrp.forward.run_through`.
-    """
-    plan, values, table, _ = run_through(
-        model.plan(output, bind), model, inputs, composite, overrides, bk, floats, given
-    )
-    wanted = kept_values(plan, table, keep)
+def sent_back(asked: Request, ready: Ready, bk: Backend) -> Pass:
+    """The way back from a forward pass, which may serve several requests."""
+    (plan, values, table, _), model = ready, asked.model
+    target, seed = asked.target, asked.seed
+    wanted = values_of(plan, table, asked.keep)
+    masks = masks_of(plan, table, asked.masks, values)
     z = values[plan.explained]
     rows = bk.read(z)
     if seed == "auto":
@@ -190,7 +257,7 @@ def computed(
     indices = None if callable(target) else target_indices(target, rows, model.labels)
     c, scaled = seeded(indices or target, seed, rows, model.labels)
     start = started(bk, bk.asarray(c.reshape(z.shape)), z, scaled)
-    flows, accounts = propagate(plan, values, start, table.rules(), bk, ledger, wanted)
+    flows, accounts = propagate(plan, values, start, table.rules(), bk, asked.ledger, wanted, masks)
     kept = {name: values[name] for name in flows}
     R = start.relevance
     return Pass(plan, table, values[plan.output], z, flows, kept, R, seed, indices, accounts)
@@ -216,13 +283,32 @@ def predict(
     bind: Mapping[str, Any] | None = None,
     backend: str | Backend | None = None,
     dtype: Any = None,
-) -> Real:
-    """The model's own output, as `attribute` computes it; arguments and errors as there."""
+    scaled: Mapping[str, AnyArray] | None = None,
+) -> Prediction:
+    """The forward pass alone, as `attribute` computes it; arguments and errors as there.
+
+    Parameters
+    ----------
+    scaled : dict of str to array, optional
+        By value (a node's output), what it is multiplied by on the way: zeros silence it.
+    """
+    asked = Request(
+        model, inputs, "argmax", output, bind, "logit", "auto", None, False, (), scaled or {}
+    )
+    return _usually(backend, dtype, lambda name, _: _predicted(asked, name, dtype))
+
+
+def _predicted(asked: Request, backend: str | Backend, dtype: Any) -> Prediction:
     bk, floats = get_backend(backend), floating_dtype(dtype)
-    plan = model.plan(output, bind)
-    arrays = checked_arrays(plan, inputs, floats)
-    given = model.constants(bk, floats) | {name: bk.signal(a) for name, a in arrays.items()}
-    return bk.read(evaluate(plan, given, bk, floats).values[plan.output])
+    if isinstance(bk, OnnxBackend):
+        return predicted(asked, bk, dtype)
+    plan = asked.model.plan(asked.output, asked.bind)
+    arrays = checked_arrays(plan, asked.inputs, floats)
+    signals = {name: bk.signal(a) for name, a in arrays.items()}
+    given = {**asked.model.constants(bk, floats), **signals}
+    scaled = {k: m for k, m in asked.masks.items() if m is not None}
+    values = evaluate(plan, given, bk, floats, scaled).values
+    return Prediction(bk.read(values[plan.output]), bk.read(values[plan.explained]))
 
 
 def _notes(plan: Plan, table: LayerTable, seed: str | None, auto: bool) -> tuple[str, ...]:

@@ -9,7 +9,8 @@ and can be traced into a graph.
 
 from __future__ import annotations
 
-from importlib.metadata import entry_points
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any, NamedTuple, Protocol
 
 from dftlrp.linear import Array
@@ -148,6 +149,12 @@ class Backend(Protocol):
         """Adjoint of `maxpool` in v: r of each window to the winner."""
 
 
+@cache
+def _installed() -> dict[str, EntryPoint]:
+    """The backends of installed distributions; to look is to read all their metadata."""
+    return {point.name: point for point in entry_points(group="dftlrp.backends")}
+
+
 def get_backend(name: str | Backend | None = None) -> Backend:
     """The backend of that name (None: ``"numpy"``, the float64 reference); a backend is itself.
 
@@ -161,9 +168,9 @@ def get_backend(name: str | Backend | None = None) -> Backend:
     if name is not None and not isinstance(name, str):
         return name
     name, _, options = (name or "numpy").partition(":")
-    known = entry_points(group="dftlrp.backends")
-    if name not in known.names:
-        raise InputError(f"unknown backend {name!r}: installed are {sorted(known.names)}")
+    known = _installed()
+    if name not in known:
+        raise InputError(f"unknown backend {name!r}: installed are {sorted(known)}")
     backend: Backend = known[name].load()
     if not options:
         return backend

@@ -101,7 +101,7 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--context", type=int, default=0, metavar="N", help="samples that a chunk reads again"
     )
-    p.add_argument("--backend", help="default: numpy, the float64 reference")
+    p.add_argument("--backend", help="onnx (default where it can), numpy: the float64 reference")
     _inspect_parser(commands)
     _export_parser(commands)
     return parser
@@ -113,10 +113,13 @@ def _export_parser(commands: Any) -> None:
     p.add_argument("model", metavar="MODEL.onnx", help="an ONNX file, or an embedded model's name")
     p.add_argument("-o", "--out", required=True, metavar="EXPLAINED.onnx", help="file to write")
     p.add_argument("--composite", default="auto", help="preset of rules; default: auto")
-    p.add_argument("--batch", type=int, default=1, help="samples at a time; default: %(default)s")
+    p.add_argument(
+        "--batch", type=_batch, metavar="N",
+        help="samples at a time: a number, or any; default: any where the model has it, else 1",
+    )  # fmt: skip
     p.add_argument(
         "--domains", nargs="+", default=["time"], metavar="DOMAIN",
-        help="any of time, frequency, time-frequency; default: time",
+        help="any of time, frequency, time-frequency, input; default: time",
     )  # fmt: skip
     p.add_argument("--seed-kind", default="auto", help="auto, logit, contrast or one")
     p.add_argument("--output", metavar="NAME", help="which output of the model")
@@ -129,13 +132,12 @@ def _export_parser(commands: Any) -> None:
 
 
 def _export(args: argparse.Namespace) -> int:
-    from dftlrp.api import behind_front_end
     from dftlrp.export import export
     from dftlrp.model import load
 
     model = load(embedded(args.model) if args.model in MODELS else args.model)
     traced = export(
-        behind_front_end(model, args.frontend),
+        model,
         args.out,
         composite=args.composite,
         overrides=_pairs(args.rule, "--rule"),
@@ -145,12 +147,18 @@ def _export(args: argparse.Namespace) -> int:
         batch=args.batch,
         shapes={name: _dims(text) for name, text in _pairs(args.shape, "--shape").items()},
         domains=[d for chunk in args.domains for d in chunk.split(",") if d],
+        frontend=args.frontend,
     )
     for info in (*traced.model.graph.input, *traced.model.graph.output):
-        shape = [d.dim_value for d in info.type.tensor_type.shape.dim]
-        print(f"  {info.name:26} {shape}")
+        shape = [d.dim_param or d.dim_value for d in info.type.tensor_type.shape.dim]
+        print(f"  {info.name:26} [{', '.join(map(str, shape))}]")
     print(f"  {args.out}")
     return 0
+
+
+def _batch(text: str) -> int | str:
+    """A number; what else it may be is for `export` to say."""
+    return int(text) if text.isdecimal() else text
 
 
 def _inspect_parser(commands: Any) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -20,11 +20,14 @@ from onnx import checker, helper
 
 from dftlrp.backend import Backend, Window, get_backend
 from dftlrp.composites import Composite
-from dftlrp.forward import Ready, auto_seed, run_through
+from dftlrp.forward import Ready, auto_seed, run_through, values_of
+from dftlrp.frontend import FrontEnd
 from dftlrp.graph.evaluate import Values
 from dftlrp.graph.plan import Plan, is_float
 from dftlrp.linear import Array
-from dftlrp.model import Model
+from dftlrp.meaning import meanings
+from dftlrp.model import Model, behind_front_end
+from dftlrp.onnx_batch import FixedBatchError, for_any_batch
 from dftlrp.ops.fourier import Pair, transform
 from dftlrp.propagate import Flow
 from dftlrp.rules import Rule
@@ -32,9 +35,10 @@ from dftlrp.seeds import SEEDS
 from dftlrp.spectral import Stft, stft_for
 from dftlrp.spectral.domains import bin_weights
 from dftlrp.trace import Question, Traced, trace
-from dftlrp.types import AnyArray, InputError
+from dftlrp.types import AnyArray, DftlrpError, InputError
 
-TIME, FREQUENCY, TILES = DOMAINS = ("time", "frequency", "time-frequency")
+TIME, FREQUENCY, TILES, INPUT = DOMAINS = ("time", "frequency", "time-frequency", "input")
+ANY = "any"  # number of samples
 
 
 def export(
@@ -46,56 +50,107 @@ def export(
     seed: str = "auto",
     output: str | None = None,
     bind: Mapping[str, Any] | None = None,
-    batch: int = 1,
+    batch: int | str | None = None,
     shapes: Mapping[str, Sequence[int]] | None = None,
     domains: Sequence[str] = (TIME,),
+    frontend: FrontEnd | str | os.PathLike[str] | None = None,
 ) -> Traced:
     """Write a model and its explanation as one ONNX file.
 
-    The file reads the model's signals (float32) and ``target``: for each sample an index into its
-    explained output, flattened; -1: the largest.  It gives ``output``, ``explained``, ``relevance``
-    and, where known, ``multiplier`` (of several signals with ``_NAME``), and for each further
-    domain ``relevance_frequency`` (batch, ..., K) and ``relevance_time_frequency``
-    (batch, ..., K, T).  Its metadata entry ``dftlrp`` (JSON) says what each means.
+    The file reads the model's signals (float32), the waveform if it is behind a front end, and
+    ``target``: for each sample an index into its explained output, flattened; -1: the largest.  It
+    gives ``output``, ``explained``, ``relevance`` and, where known, ``multiplier`` (of several
+    signals with ``_NAME``), and for each further domain ``relevance_frequency`` (batch, ..., K),
+    ``relevance_time_frequency`` (batch, ..., K, T), and ``value_input``, ``relevance_input`` in the
+    shape that the model itself reads.  Its metadata entry ``dftlrp`` (JSON) says what each means,
+    with axes and units.
 
     Parameters
     ----------
     composite, overrides, seed, output, bind
         As of `dftlrp.attribute`; seed ``"logit"``, ``"contrast"`` or ``"one"``.
-    batch : int
-        Number of samples that it explains at a time.
+    batch : int or ``"any"``, optional
+        Number of samples that it explains at a time.  Default: any where the model leaves its
+        batch open and computes each sample alike, else 1; the metadata says which, and why.
     shapes : dict, optional
         Shapes of inputs, where the file leaves other axes than the batch open.
     domains : list of str
-        ``"time"`` (always there), ``"frequency"``, ``"time-frequency"``.
+        ``"time"`` (always there), ``"frequency"``, ``"time-frequency"``, and ``"input"``: what the
+        model itself reads, behind a front end.
+    frontend : FrontEnd or path, optional
+        As of `dftlrp.explain`.
 
     Raises
     ------
     InputError
         Open shapes, unknown domains, rules without a multiplier where a domain needs it.
     UnsupportedModelError
-        A node that cannot be written as ONNX nodes.
+        A node that cannot be written as ONNX nodes; batch ``"any"`` of a model that fixes it.
     """
     if wrong := [d for d in domains if d not in DOMAINS]:
         raise InputError(f"domain {wrong[0]!r}: a file can hold {', '.join(DOMAINS)}")
+    if Path(path).resolve() == model.path.resolve():
+        raise InputError(f"{path}: the export would replace the model: name another file")
+    model = behind_front_end(model, frontend)
     plan = model.plan(output, bind)
-    sample = _sample(plan, batch, shapes or {})
-    ready = run_through(plan, model, sample, composite, overrides, get_backend(),
-                        np.dtype(np.float64))  # fmt: skip
-    kind = auto_seed(ready.plan, ready.values[ready.plan.explained]) if seed == "auto" else seed
-    if kind not in SEEDS:
-        raise InputError(f"seed {seed!r}: a file can hold {', '.join(SEEDS)}")
+    reads = _reads(plan) if INPUT in domains else []
     views = _Views(model.rate or 1.0, tuple(domains))
-    traced = trace(ready, Question(kind), views)
-    _describe(traced, model, ready, kind)
+
+    def traced_at(samples: int, whole: bool) -> tuple[Ready, Traced]:
+        sample = _sample(plan, samples, shapes or {}, whole)
+        ready = run_through(
+            plan, model, sample, composite, overrides, get_backend(), np.dtype(np.float64)
+        )
+        keep = tuple(values_of(ready.plan, ready.table, reads))
+        return ready, trace(ready, Question(_kind(seed, ready), keep=keep), views)
+
+    (ready, traced), told = _batched(plan, batch, traced_at)
+    _describe(traced, model, ready, _kind(seed, ready), told)
     checker.check_model(traced.model, full_check=True)
     _write(Path(path), traced.model.SerializeToString())
     return traced
 
 
+def _reads(plan: Plan) -> list[str]:
+    """The value that the model itself reads, behind a front end."""
+    if not plan.graph.reads:
+        raise InputError(
+            f"domain {INPUT!r}: the model has no front end, what it reads itself is in 'relevance'"
+        )
+    return [plan.graph.reads]
+
+
+def _kind(seed: str, ready: Ready) -> str:
+    """How the seed is made."""
+    kind = auto_seed(ready.plan, ready.values[ready.plan.explained]) if seed == "auto" else seed
+    if kind not in SEEDS:
+        raise InputError(f"seed {seed!r}: a file can hold {', '.join(SEEDS)}")
+    return kind
+
+
+def _batched(
+    plan: Plan, batch: int | str | None, at: Callable[[int, bool], tuple[Ready, Traced]]
+) -> tuple[tuple[Ready, Traced], str]:
+    """What is traced, and what is to be told of its batch."""
+    if isinstance(batch, int):
+        return at(batch, False), str(batch)
+    if batch not in {None, ANY}:
+        raise InputError(f"batch {batch!r}: a number or {ANY!r} is needed")
+    try:
+        return for_any_batch(plan, lambda samples: at(samples, True)), ANY
+    except FixedBatchError as error:
+        if batch == ANY:
+            raise FixedBatchError(f"batch {ANY!r}: {error}: name a number instead") from None
+        return at(1, False), f"fixed: {error}"
+    except DftlrpError as error:
+        if batch == ANY:
+            raise
+        return at(1, False), f"fixed: {error}"  # or one sample alone says what is wrong
+
+
 def _write(path: Path, contents: bytes) -> None:
     """Write all of it or nothing."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part = path.parent / f".{path.name}.{os.getpid()}.part"
     try:
         part.write_bytes(contents)
         part.replace(path)
@@ -104,18 +159,23 @@ def _write(path: Path, contents: bytes) -> None:
         raise InputError(f"{path}: cannot be written: {error.strerror}") from None
 
 
-def _sample(plan: Plan, batch: int, shapes: Mapping[str, Sequence[int]]) -> dict[str, AnyArray]:
-    """Noise in the shapes that the file is to read."""
+def _sample(
+    plan: Plan, batch: int, shapes: Mapping[str, Sequence[int]], whole: bool
+) -> dict[str, AnyArray]:
+    """Noise in the shapes that the file is to read.
+
+    The batch stands where a shape leaves it open; if ``whole``, in place of any first size.
+    """
     if batch < 1:
         raise InputError(f"batch {batch}: at least one sample is needed")
     if unknown := sorted(set(shapes) - set(plan.signals)):
         raise InputError(f"shape of {unknown[0]!r}: the model reads {list(plan.signals)}")
     rng, sample = np.random.default_rng(0), {}
     for name, value in plan.signals.items():
-        dims = list(value.dims or ())
-        if len(dims) > 1:
-            dims[0] = dims[0] or batch
-        shape = tuple(shapes.get(name, ())) or tuple(d or 0 for d in dims)
+        dims = list(shapes.get(name, value.dims or ()))
+        if len(dims) > 1 and (whole or not dims[0]):
+            dims[0] = batch
+        shape = tuple(d or 0 for d in dims)
         if not shape or 0 in shape:
             raise InputError(
                 f"input {name!r} has the open shape {value.dims}: give it, as --shape {name}=1,2,3"
@@ -138,7 +198,7 @@ class _Views:
     def __call__(
         self, bk: Backend, plan: Plan, values: Values, flows: Mapping[str, Flow]
     ) -> dict[str, Array]:
-        wanted = [d for d in self.domains if d != TIME]
+        wanted = [d for d in self.domains if d not in {TIME, INPUT}]
         if not wanted:
             return {}
         if len(plan.signals) != 1:
@@ -193,36 +253,22 @@ def _frequency(bk: Backend, x: Array, m: Array) -> Array:
 # -- what the file says of itself
 
 
-def _describe(traced: Traced, model: Model, ready: Ready, seed: str) -> None:
-    rate, plan = model.rate, ready.plan
-    unit = "hertz" if rate else "cycles per sample"
-    meaning = {
-        "output": "the model's own output",
-        "explained": f"what is explained: {plan.explained}",
-        "relevance": "relevance of each element of the input, in the explained output's units",
-        "multiplier": "relevance = input * multiplier",
-        "relevance_frequency": f"relevance of frequencies; last axis k: k rate / N {unit}",
-        "relevance_time_frequency": (
-            "relevance of tiles; last axes (frequency, frame); STFT "
-            f"{json.dumps(stft_for(rate or 1.0))}"
-        ),
-    }
-    outputs = {
-        name: meaning.get(key.partition(":")[0], key)
-        + (f": {key.partition(':')[2]}" if ":" in key else "")
-        for key, name in traced.outputs.items()
-    }
+def _describe(traced: Traced, model: Model, ready: Ready, seed: str, batch: str) -> None:
     text = {
         "composite": ready.table.composite,
         "rules": {la.key: la.rule_name for la in ready.table.layers if la.rule},
         "seed": seed,
+        "batch": batch,
         "target": f"input {traced.target!r}: one index per sample into the explained output, "
         "flattened; -1: the largest",
-        "outputs": outputs,
+        **meanings(traced, model, ready.plan),
+        "labels": model.labels,
         "model": model.path.name,
         "model sha256": model.graph.sha256,
-        "rate": rate,
+        "rate": model.rate,
+        "front end": model.frontend and model.frontend.to_text(),
         "versions": {n: version(n) for n in ("dftlrp", "numpy", "onnx")},
     }
-    helper.set_model_props(traced.model, {**model.graph.metadata, "dftlrp": json.dumps(text)})
+    own = {k: v for k, v in model.graph.metadata.items() if k != "frontend"}  # it is inside now
+    helper.set_model_props(traced.model, own | {"dftlrp": json.dumps(text)})
     traced.model.metadata_props.sort(key=lambda p: p.key)

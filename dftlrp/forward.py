@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from difflib import get_close_matches
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from dftlrp.backend import Backend
 from dftlrp.composites import Composite, LayerTable, composite_named, layer_table
 from dftlrp.graph.canonise import prepared
-from dftlrp.graph.evaluate import Run, Values, check_finite, evaluate, run_node
+from dftlrp.graph.evaluate import Run, Values, check_finite, evaluate, fitting, run_node
 from dftlrp.graph.graph import Node, Value
 from dftlrp.graph.plan import Plan, is_float
 from dftlrp.ledger import Ledger
@@ -19,10 +20,33 @@ from dftlrp.model import Model
 from dftlrp.numpy_backend import BACKEND as NUMPY
 from dftlrp.propagate import Flow
 from dftlrp.rules import Rule, rule
-from dftlrp.seeds import Index
+from dftlrp.seeds import Index, Target
 from dftlrp.types import AnyArray, InputError, Real, UnsupportedModelError
 
 Inputs = AnyArray | Mapping[str, AnyArray]
+
+
+class Request(NamedTuple):
+    """What is asked for: the arguments of `dftlrp.attribute`, but for what computes it."""
+
+    model: Model
+    inputs: Inputs
+    target: Target
+    output: str | None
+    bind: Mapping[str, Any] | None
+    seed: str
+    composite: str | Composite
+    overrides: Mapping[str, str | Rule] | None
+    ledger: bool
+    keep: Collection[str]
+    masks: Mapping[str, AnyArray | None]
+
+
+class Prediction(NamedTuple):
+    """What a forward pass gives: the model's own output, and what a final Softmax reads."""
+
+    output: Real
+    explained: Real
 
 
 class Ready(NamedTuple):
@@ -180,15 +204,40 @@ class Pass(NamedTuple):
     ledger: Ledger
 
 
-def kept_values(plan: Plan, table: LayerTable, keep: Collection[str]) -> dict[str, str]:
-    """The value that each layer asked for makes, and the name it was asked by."""
+def values_of(plan: Plan, table: LayerTable, layers: Collection[str]) -> dict[str, str]:
+    """The value that each layer makes, and the name it was asked by.
+
+    Raises
+    ------
+    InputError
+        No layer of that name carries relevance; names those that are called alike.
+    """
     known = {value: value for value in (plan.explained, *plan.signals)}
     last = {n.layer: n.output for n in plan.path}
     for la in table.layers:
-        known |= dict.fromkeys((la.alias, *la.names, la.key), last[la.key])
-    if unknown := sorted(set(keep) - known.keys()):
-        raise InputError(f"keep {unknown[0]!r}: no layer of that name carries relevance")
-    return {known[name]: name for name in keep}
+        known |= dict.fromkeys((la.alias, *la.names, la.key, last[la.key]), last[la.key])
+    if unknown := sorted(set(layers) - known.keys()):
+        alike = get_close_matches(unknown[0], filter(None, known), cutoff=0) or list(known)
+        raise InputError(
+            f"no layer {unknown[0]!r} carries relevance: the nearest are {', '.join(alike)}"
+        )
+    return {known[name]: name for name in layers}
+
+
+def masks_of(
+    plan: Plan, table: LayerTable, masks: Mapping[str, AnyArray | None], values: Values
+) -> dict[str, AnyArray | None]:
+    """The masks by value, in the dtype that is computed in.
+
+    Raises
+    ------
+    InputError
+        An unknown layer; a mask that does not broadcast to its output.
+    """
+    return {
+        value: None if masks[name] is None else fitting(masks[name], values[value], name)
+        for value, name in values_of(plan, table, masks).items()
+    }
 
 
 def auto_seed(plan: Plan, z: Real) -> str:

@@ -36,13 +36,17 @@ class Model:
         Nodes, inputs, outputs, weights.
     rate : float or None
         Sampling rate in hertz that it reads, where known.
+    frontend : FrontEnd or None
+        What it is behind.
     """
 
     path: Path
     graph: Graph
     rate: float | None = None
+    frontend: FrontEnd | None = None
     _constants: dict[tuple[str, str], Values] = field(default_factory=dict, repr=False)
     _sessions: dict[Any, Any] = field(default_factory=dict, repr=False)  # of the onnx backend
+    _behind: dict[str, Model] = field(default_factory=dict, repr=False)  # by front end
 
     @cached_property
     def labels(self) -> tuple[str, ...]:
@@ -54,10 +58,13 @@ class Model:
         return tuple(map(str, labels)) if isinstance(labels, list) else ()
 
     def behind(self, frontend: FrontEnd) -> Model:
-        """The model that reads a waveform and computes its input by this front end."""
-        graph = prepend(self.graph, frontend)
-        make_plan(graph)
-        return Model(self.path, graph, frontend.rate)
+        """The model that reads a waveform and computes its input by this front end; made once."""
+        key = repr(frontend)
+        if key not in self._behind:
+            graph = prepend(self.graph, frontend)
+            make_plan(graph)
+            self._behind[key] = Model(self.path, graph, frontend.rate, frontend)
+        return self._behind[key]
 
     def chained(
         self,
@@ -73,7 +80,7 @@ class Model:
         Parameters, errors: `dftlrp.graph.chunks.chunked`.
         """
         graph = chunked(self.graph, states, chunk, context, axis, output)
-        return Model(self.path, graph, self.rate)
+        return Model(self.path, graph, self.rate, self.frontend)
 
     def plan(self, output: str | None = None, bind: Mapping[str, Any] | None = None) -> Plan:
         """The graph with an output and settings chosen; see `dftlrp.graph.plan.make_plan`.
@@ -132,6 +139,32 @@ def load(path: str | os.PathLike[str], *, rate: float | None = None) -> Model:
     graph = load_graph(path)
     make_plan(graph)
     return Model(Path(path), graph, rate or _declared_rate(graph.metadata))
+
+
+def behind_front_end(model: Model, frontend: FrontEnd | str | os.PathLike[str] | None) -> Model:
+    """The model that reads a waveform, behind the front end given, its own or the one beside it.
+
+    Its own is the file's metadata entry ``frontend``; beside it lies a TOML file of its name.  A
+    model that is behind one already stays as it is.
+
+    Raises
+    ------
+    InputError
+        The front end does not fit the model, or the model has one already.
+    """
+    if model.frontend is not None:
+        if frontend is None:
+            return model
+        raise InputError(f"{model.path}: the model is behind a front end already")
+    if isinstance(frontend, FrontEnd):
+        return model.behind(frontend)
+    beside = model.path.with_suffix(".toml")
+    text = model.graph.metadata.get("frontend", "")
+    if frontend is None and "[frontend]" in text:  # others use the key for words of their own
+        return model.behind(FrontEnd.from_text(text, f"{model.path}: metadata"))
+    if frontend is None and not beside.is_file():
+        return model
+    return model.behind(FrontEnd.from_toml(beside if frontend is None else frontend))
 
 
 def _declared_rate(metadata: Mapping[str, str]) -> float | None:

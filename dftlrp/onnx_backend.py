@@ -5,6 +5,7 @@ Without a symbolic argument NumPy computes: constants fold at trace time.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -171,28 +172,34 @@ class OnnxBackend:
     def expand(self, x: Sym, shape: Shape) -> Sym:
         return self.tape.expand(x, shape)
 
-    def take(self, x: Array, index: AnyArray, fill: float = 0.0) -> Array:
-        if not isinstance(x, Sym):
+    def take(self, x: Array, index: Array, fill: float = 0.0) -> Array:
+        if not _symbolic((x, index)):
             return NUMPY.take(x, index, fill)
-        flat = self.tape.reshape(x, (-1,))
-        if (index < 0).any():
-            flat = self.tape.concat((flat, np.full(1, fill)), 0)
-            index = np.where(index < 0, x.size, index)
-        own = {"sign": x.sign if fill == 0 else 0, "dtype": x.dtype}
-        return self.tape.node("Gather", flat, index.astype(np.int64), shape=index.shape, **own)
+        batch, own = _each(index, x.shape)
+        rows = self.reshape(x, (batch, x.size // batch))
+        if _holes(own):
+            own = np.where(own < 0, rows.shape[1], own)
+            rows = self.concat((rows, np.full((batch, 1), fill)), 1)
+        signed = {"sign": sign_of(x) if fill == 0 else 0, "dtype": x.dtype}
+        places = own.astype(np.int64)
+        y = self.tape.node("Gather", rows, places, shape=(batch, *own.shape), axis=1, **signed)
+        return self.tape.reshape(y, index.shape)
 
-    def take_T(self, r: Array, index: AnyArray, like: Array) -> Array:
-        if not isinstance(r, Sym):
+    def take_T(self, r: Array, index: Array, like: Array) -> Array:
+        if not _symbolic((r, index)):
             return NUMPY.take_T(r, index, like)
-        size = int(np.prod(like.shape))
-        spare = int((index < 0).any())  # what belongs nowhere goes to one more place
-        places = np.where(index < 0, size, index).astype(np.int64).ravel()
-        flat = self.tape.node(
-            "ScatterElements", np.zeros(size + spare), places, self.tape.reshape(r, (-1,)),
-            shape=(size + spare,), sign=r.sign, axis=0, reduction="add",
+        batch, own = _each(index, like.shape)
+        size = math.prod(like.shape) // batch
+        spare = int(_holes(own))  # what belongs nowhere goes to one more place
+        places = np.where(own < 0, size, own) if spare else own
+        places = self.reshape(places.astype(np.int64), (1, -1))
+        rows = self.tape.node(
+            "ScatterElements", np.zeros((batch, size + spare)),
+            self.expand(places, (batch, places.size)), self.reshape(r, (batch, places.size)),
+            shape=(batch, size + spare), sign=sign_of(r), axis=1, reduction="add",
         )  # fmt: skip
-        flat = self.tape.slice(flat, slice(0, size)) if spare else flat
-        return self.tape.reshape(flat, like.shape)
+        rows = self.tape.slice(rows, (slice(None), slice(0, size))) if spare else rows
+        return self.tape.reshape(rows, like.shape)
 
     # -- sums
 
@@ -287,6 +294,23 @@ class OnnxBackend:
         if not _symbolic((r, x)):
             return NUMPY.maxpool_T(r, x, g)
         return winners_T(Pool(self.tape, self.pad, g), r, x)
+
+
+def _holes(index: Array) -> bool:
+    """Whether an index marks elements that come from nowhere; one of the signal never does."""
+    return not isinstance(index, Sym) and bool((index < 0).any())
+
+
+def _each(index: Array, shape: Shape) -> tuple[int, Array]:
+    """Rows of a flat array, and places within each: samples where all are alike, else one row."""
+    if isinstance(index, Sym):
+        return 1, index
+    batch = shape[0] if shape and index.shape[:1] == shape[:1] else 1
+    stride = math.prod(shape) // max(batch, 1)
+    starts = stride * np.arange(batch).reshape(-1, *(1,) * (index.ndim - 1))
+    own = np.where(index < 0, -1, index - starts)
+    alike = batch > 1 and (own == own[:1]).all() and own.max(initial=-1) < stride
+    return (batch, own[0]) if alike else (1, index)
 
 
 def _windows(size: Shape, g: Window) -> Shape:

@@ -1,12 +1,17 @@
-"""Passes over a traced graph: what nobody reads is left out, additions join convolutions."""
+"""Passes over a traced graph.
+
+What nobody reads is left out, transposed convolutions of one input become one, additions join
+convolutions.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
-from onnx import NodeProto
+from onnx import NodeProto, helper
 
 from dftlrp.onnx_tape import Tape
 
@@ -14,7 +19,7 @@ from dftlrp.onnx_tape import Tape
 def tidied(tape: Tape, outputs: Sequence[str]) -> list[NodeProto]:
     """The nodes that the outputs need, additions of constants joined to convolutions."""
     nodes = _needed(tape.nodes, outputs)
-    return _needed(_biased(tape, nodes, set(outputs)), outputs)
+    return _needed(_biased(tape, _side_by_side(tape, nodes), set(outputs)), outputs)
 
 
 def _needed(nodes: Sequence[NodeProto], outputs: Sequence[str]) -> list[NodeProto]:
@@ -24,6 +29,40 @@ def _needed(nodes: Sequence[NodeProto], outputs: Sequence[str]) -> list[NodeProt
             kept.append(node)
             wanted.update(node.input)
     return kept[::-1]
+
+
+def _side_by_side(tape: Tape, nodes: Sequence[NodeProto]) -> list[NodeProto]:
+    """Transposed convolutions of one input to few channels: one that reads it once, and a Split."""
+    alike: dict[Any, list[NodeProto]] = {}
+    for node in nodes:
+        w = tape.constants.get(node.input[1]) if node.op_type == "ConvTranspose" else None
+        if w is not None and len(node.input) == 2 and 2 * w.shape[1] < w.shape[0]:
+            attrs = sorted(a.SerializeToString() for a in node.attribute)
+            alike.setdefault((node.input[0], w.shape, *attrs), []).append(node)
+    groups = {g[0].output[0]: g for g in alike.values() if len(g) > 1 and _attr(g[0], "group") == 1}
+    joined = {n.output[0] for g in groups.values() for n in g}
+    found = []
+    for node in nodes:
+        if node.output[0] in groups:
+            found += _joined(tape, groups[node.output[0]])
+        elif node.output[0] not in joined:
+            found.append(node)
+    return found
+
+
+def _joined(tape: Tape, group: Sequence[NodeProto]) -> list[NodeProto]:
+    weights = [tape.constants[n.input[1]] for n in group]
+    own = NodeProto()
+    own.CopyFrom(group[0])
+    own.input[1] = tape.constant(np.concatenate(weights, 1))
+    own.output[:] = [tape.fresh("side_by_side")]
+    sizes = tape.constant(np.array([w.shape[1] for w in weights], np.int64))
+    names = [n.output[0] for n in group]
+    return [own, helper.make_node("Split", [own.output[0], sizes], names, axis=1)]
+
+
+def _attr(node: NodeProto, name: str) -> Any:
+    return next((helper.get_attribute_value(a) for a in node.attribute if a.name == name), None)
 
 
 def _biased(tape: Tape, nodes: Sequence[NodeProto], ends: set[str]) -> list[NodeProto]:

@@ -24,6 +24,7 @@ from dftlrp.onnx_graph import (
     Sym,
     UntraceableError,
     floats,
+    kind_of,
     narrowed,
     number,
     shape_of,
@@ -136,9 +137,15 @@ class Tape:
         return self.node(op, x, shape=x.shape, sign=sign, dtype=x.dtype, **attrs)
 
     def binary(self, op: str, a: Operand, b: Operand, sign: int = 0, dtype: Any = None) -> Sym:
-        """A function of two arrays, broadcast; constants are stored as small as they are."""
+        """A function of two arrays, broadcast; constants are stored as small as they are.
+
+        As in NumPy, what meets a float becomes one.
+        """
         shape = np.broadcast_shapes(shape_of(a), shape_of(b))
         own = next(x.dtype for x in (a, b) if isinstance(x, Sym))
+        if "f" in (kind_of(a), kind_of(b)):
+            own = FLOAT
+            a, b = (x.astype(own) if isinstance(x, Sym) else x for x in (a, b))
         if not isinstance(a, Sym):
             a = narrowed(np.asarray(a), [b.shape])
         if not isinstance(b, Sym):
@@ -159,8 +166,23 @@ class Tape:
             if x.made.op == "Add" and (d := number(x.made.inputs[1])) is not None:
                 return self.add(x.made.inputs[0], np.asarray(c + d))
             y = np.asarray(c)
+        if isinstance(y, Sym) and (one := self._one_conv(x, y)) is not None:
+            return one
         s, t = x.sign, sign_of(y)
         return self.binary("Add", x, y, s if s == t or (c == 0) else 0)
+
+    def _one_conv(self, x: Sym, y: Sym) -> Sym | None:
+        """conv(a, v) + conv(b, w) = conv([a b], [v w]), where a and b are smaller than the sum."""
+        attrs = dict(x.made.attrs)
+        both = x.made.op == y.made.op == "Conv" and x.made.attrs == y.made.attrs
+        if not both or attrs["group"] != 1 or x.shape != y.shape:
+            return None
+        (a, v), (b, w) = x.made.inputs, y.made.inputs
+        if isinstance(v, Sym) or isinstance(w, Sym) or a.size + b.size > x.size:
+            return None
+        both_signs = x.sign if x.sign == y.sign else 0
+        inputs = self.concat((a, b), 1), np.concatenate((v, w), 1)
+        return self.node("Conv", *inputs, shape=x.shape, sign=both_signs, **attrs)
 
     def sub(self, x: Operand, y: Operand) -> Any:
         """X - y."""

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
 T = TypeVar("T")
 
 
-def steps(items: Sequence[T], what: str) -> Iterator[T]:
-    """Go through items; where stderr is a terminal, a bar shows from the first second on."""
+def steps(items: Iterable[T], what: str, total: int | None = None, done: int = 0) -> Iterator[T]:
+    """Go through items; where stderr is a terminal, a bar shows from the first second on.
+
+    It tells the rate and the time left.  ``total`` is how many items there are where their length
+    does not say so, ``done`` of which were there before.
+    """
     from tqdm import tqdm
 
-    return iter(tqdm(items, what, delay=1, disable=None, leave=False))
+    return iter(tqdm(items, what, total, initial=done, delay=1, disable=None, leave=False))

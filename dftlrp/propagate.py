@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,6 +18,10 @@ from dftlrp.linear import Affine, Array, Map, Route, Stop
 from dftlrp.ops import OPS
 from dftlrp.progress import steps
 from dftlrp.rules import Call, Rule, Share
+from dftlrp.types import InputError
+
+Masks = Mapping[str, Array | None]
+NO_MASKS: Masks = MappingProxyType({})
 
 
 class Flow(NamedTuple):
@@ -39,6 +44,7 @@ def propagate(
     bk: Backend,
     ledger: bool = True,
     keep: Collection[str] = (),
+    masks: Masks = NO_MASKS,
 ) -> tuple[dict[str, Flow], Ledger]:
     """Carry the seed from the explained value to the signals.
 
@@ -55,7 +61,11 @@ def propagate(
     ledger : bool
         Whether to keep the accounts.
     keep : collection of str
-        Values on the way whose flows are wanted, too.
+        Values on the way whose flows are wanted, too; as they arrive, before a mask.
+    masks : dict of str to array or None
+        Conditions: at this value the relevance is multiplied by the array (of a shape that
+        broadcasts to the value's), and what does not go through the value is left out.  None blocks
+        the value: only what goes past it stays.
 
     Returns
     -------
@@ -64,7 +74,7 @@ def propagate(
     ledger : Ledger
         One row per node, from the output to the input.
     """
-    flows, rows = carried(plan, values, seed, rules, bk, ledger, keep)
+    flows, rows = carried(plan, values, seed, rules, bk, ledger, keep, masks)
     return flows, settled([_read(row, bk) for row in rows])
 
 
@@ -91,6 +101,7 @@ def carried(
     bk: Backend,
     ledger: bool = True,
     keep: Collection[str] = (),
+    masks: Masks = NO_MASKS,
     check: Callable[[Array, str], None] = check_finite,
 ) -> tuple[dict[str, Flow], list[LedgerRow]]:
     """What `propagate` does, on arrays of any backend.
@@ -99,14 +110,21 @@ def carried(
     """
     flows, kept, rows = {plan.explained: seed}, {}, list[LedgerRow]()
     made = {node.output: node.layer for node in plan.path}
+    seen = set[str]()
     widest = max((values[name].shape for name in plan.signals), key=len)
     batch = widest[:1] if len(widest) > 1 else ()
     for node in steps(plan.path[::-1], "relevance"):
         if node.output not in flows:
             continue
         arrived = flows.pop(node.output)
+        seen.add(node.output)
         if node.output in keep:
             kept[node.output] = arrived
+        came, taken = [arrived.relevance], list[Array]()
+        if node.output in masks:
+            beside = [] if masks[node.output] is None else left_out(flows)
+            arrived, cut = masked(arrived, masks[node.output])
+            came, taken = came + beside, [cut, *beside]
         here = at(plan, node, values, bk)
         rule = rules[node.layer]
         with blamed(node):
@@ -119,9 +137,28 @@ def carried(
             flows[name] = flows[name] + Flow(r, m) if name in flows else Flow(r, m)
         if ledger:
             within = [made.get(node.inputs[i]) == node.layer for i in here.live]
-            rows.append(_row(bk, node, rule, batch, arrived.relevance, share, stopped, within))
+            taken += [] if stopped is None else [stopped]
+            rows.append(_row(bk, node, rule, batch, came, share, taken, within))
+    if missed := sorted(set(masks) - seen):
+        raise InputError(f"no relevance that meets the conditions arrives at {missed[0]!r}")
     silent = {n: Flow(0 * values[n], 0 * values[n]) for n in plan.signals if n not in flows}
     return kept | {n: flows.get(n) or silent[n] for n in plan.signals}, rows
+
+
+def masked(arrived: Flow, mask: Array | None) -> tuple[Flow, Array]:
+    """What a mask lets through of what arrived, and the relevance that it takes."""
+    (R, m), mask = arrived, 0.0 if mask is None else mask
+    return Flow(R * mask, None if m is None else m * mask), R * (1 - mask)
+
+
+def left_out(flows: dict[str, Flow]) -> list[Array]:
+    """Take all that waits: it goes past the value that is visited now.
+
+    Nodes are visited from the output on, so what goes through this value does not wait yet.
+    """
+    beside = [flow.relevance for flow in flows.values()]
+    flows.clear()
+    return beside
 
 
 def send(
@@ -145,13 +182,17 @@ def _row(
     node: Node,
     rule: Rule | None,
     batch: tuple[int, ...],
-    R: Array,
+    came: Sequence[Array],
     share: Share,
-    stopped: Array | None,
+    taken: Sequence[Array],
     within: Sequence[bool],
 ) -> LedgerRow:
-    """The account of a node; what goes to its own layer (``within``) is inner."""
-    everything = [R, *share.relevance]
+    """The account of a node: what came, and where it went.
+
+    ``taken``: what landed on constants or fell under a mask; ``within``: what goes to its own
+    layer is inner.
+    """
+    everything = [*came, *share.relevance]
     per_sample = batch and all(a.shape[:1] == batch for a in everything)
 
     def sums(a: Array) -> Array:
@@ -160,16 +201,19 @@ def _row(
     def size(a: Array) -> Array:
         return bk.sum(abs(a), tuple(range(a.ndim)), False)
 
-    parts, arrived = [sums(r) for r in share.relevance], size(R)
+    def total(parts: Iterable[Array]) -> Array:
+        return sum(parts, start=np.zeros(batch if per_sample else 1))
+
+    parts, arrived = [sums(r) for r in share.relevance], sum(map(size, came))
     return LedgerRow(
         node.layer,
         node.layer_op or node.attrs.get("label", node.op),
         str(rule) if rule else "carried",
-        sums(R),
-        sum(parts, start=np.zeros(1)),
+        total(map(sums, came)),
+        total(parts),
         sums(share.bias()),
         sums(share.stabiliser()),
-        np.zeros(batch if per_sample else 1) if stopped is None else sums(stopped),
+        total(map(sums, taken)),
         arrived + bk.pos(sum(map(size, share.relevance)) - arrived),  # the larger
-        sum((p for p, own in zip(parts, within, strict=True) if own), start=np.zeros(1)),
+        total(p for p, own in zip(parts, within, strict=True) if own),
     )

@@ -8,10 +8,13 @@ from __future__ import annotations
 import hashlib
 import os
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from io import BytesIO
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -54,6 +57,15 @@ class Recording:
         return int(self.samples.shape[-1])
 
 
+class Header(NamedTuple):
+    """What a sound file says of itself: hertz, channels, frames; and the SHA-256 of its bytes."""
+
+    rate: float
+    channels: int
+    frames: int
+    sha256: str
+
+
 def read_recording(path: str | os.PathLike[str], channels: int = 1) -> Recording:
     """Read a sound file that libsndfile knows (WAV, FLAC, OGG, ...).
 
@@ -70,9 +82,34 @@ def read_recording(path: str | os.PathLike[str], channels: int = 1) -> Recording
         No such file, not a sound file, truncated, empty, too long for memory, or of another
         number of channels.
     """
+    path = Path(path)
+    with _opened(path) as (sound, header):
+        samples = sound.read(dtype="float64", always_2d=True)
+    if len(samples) < header.frames:
+        missing = header.frames - len(samples)
+        raise InputError(f"{path}: truncated: {missing} of {header.frames} frames are missing")
+    try:
+        kept, notes = _channels(samples.T, channels)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    return Recording(kept, header.rate, notes, path.name, header.sha256)
+
+
+def read_header(path: str | os.PathLike[str]) -> Header:
+    """What a sound file says of itself; errors as of `read_recording`, but for the channels.
+
+    What only decoding the samples would show (a damaged FLAC, samples that are not finite) it does
+    not find.
+    """
+    with _opened(Path(path)) as (_, header):
+        return header
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[Any, Header]]:
+    """The sound in a file, before it is decoded."""
     import soundfile  # type: ignore[import-untyped]
 
-    path = Path(path)
     with regular(path, InputError) as (file, size):
         if size > MAX_BYTES:
             raise InputError(f"{path}: {size} bytes are too many; cut it first")
@@ -82,24 +119,16 @@ def read_recording(path: str | os.PathLike[str], channels: int = 1) -> Recording
     _refuse_truncated(data, path)
     try:
         with soundfile.SoundFile(BytesIO(data)) as sound:
-            frames, rate = sound.frames, float(sound.samplerate)
-            if frames * sound.channels > MAX_SAMPLES:
+            frames, channels = sound.frames, sound.channels
+            if frames * channels > MAX_SAMPLES:
                 raise InputError(f"{path}: {frames} frames are too many; cut it first")
-            samples = sound.read(dtype="float64", always_2d=True)
+            if not frames:
+                raise InputError(f"{path}: holds no samples")
+            digest = hashlib.sha256(data).hexdigest()
+            yield sound, Header(float(sound.samplerate), channels, frames, digest)
     except (soundfile.SoundFileError, RuntimeError) as error:
         line = str(error).splitlines()[0].rpartition(">: ")[2]
         raise InputError(f"{path}: not a sound file that can be read ({line})") from None
-    if not frames:
-        raise InputError(f"{path}: holds no samples")
-    if len(samples) < frames:
-        raise InputError(
-            f"{path}: truncated: {frames - len(samples)} of {frames} frames are missing"
-        )
-    try:
-        kept, notes = _channels(samples.T, channels)
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from None
-    return Recording(kept, rate, notes, path.name, hashlib.sha256(data).hexdigest())
 
 
 def _refuse_truncated(data: bytes, path: Path) -> None:

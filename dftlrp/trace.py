@@ -18,7 +18,7 @@ from onnx import ModelProto, helper
 
 from dftlrp.backend import Backend
 from dftlrp.forward import Ready
-from dftlrp.graph.evaluate import Values, at, blamed
+from dftlrp.graph.evaluate import Run, Values, at, blamed
 from dftlrp.graph.graph import Node
 from dftlrp.graph.plan import Plan
 from dftlrp.ledger import AMOUNTS, LedgerRow
@@ -27,7 +27,6 @@ from dftlrp.onnx_fuse import tidied
 from dftlrp.onnx_graph import Sym
 from dftlrp.onnx_nodes import emitted
 from dftlrp.onnx_tape import Tape
-from dftlrp.ops import EXPANSIONS
 from dftlrp.propagate import Flow, carried
 from dftlrp.seeds import started
 from dftlrp.types import AnyArray, InputError, UnsupportedModelError
@@ -54,12 +53,16 @@ class Question:
         Values on the way whose relevance is wanted, too.
     ledger : bool
         Whether the sums of the accounts are outputs.
+    masks : tuple of (str, shape or None)
+        Values under a condition: an input ``mask/NAME`` of that shape is what their relevance is
+        multiplied by (with ``"forward"`` the value itself); None: they are blocked.
     """
 
     seed: str = "logit"
     target: str = INDEX
     keep: tuple[str, ...] = ()
     ledger: bool = False
+    masks: tuple[tuple[str, tuple[int, ...] | None], ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,19 +105,23 @@ def trace(ready: Ready, question: Question, views: Views | None = None) -> Trace
     tape = Tape(opset=max(OPSET, *(n.opset for n in run.nodes)))
     tape.taken.update(run.values)
     bk = OnnxBackend(tape)
-    values = _forward(plan, run.nodes, run.values, bk)
+    _refuse_decisions(plan, run)
+    masks = {n: s if s is None else tape.input(f"mask/{n}", s) for n, s in question.masks}
+    forward = question.target == FORWARD
+    values = _forward(plan, run.nodes, run.values, bk, masks if forward else {})
     z = values[plan.explained]
     if not isinstance(z, Sym):
         raise InputError(f"{plan.explained!r} does not depend on the input: nothing to explain")
-    if question.target == FORWARD:
+    if forward:
         return _closed(tape, plan, values, {}, [], "", {})
     for name in run.masked:  # what a mask took out speaks for nothing
         values[name] = _finite(tape, values[name])
     start, target = _seed(bk, z, question, plan)
     with _traceable():
         flows, rows = carried(
-            plan, values, start, ready.table.rules(), bk, question.ledger, question.keep, _no_check
-        )
+            plan, values, start, ready.table.rules(), bk, question.ledger, question.keep, masks,
+            check=_no_check,
+        )  # fmt: skip
         more = views(bk, plan, values, flows) if views else {}
     return _closed(tape, plan, values, flows, rows, target, more)
 
@@ -138,13 +145,14 @@ def _traceable() -> Iterator[None]:
 # -- the forward part
 
 
-def _forward(plan: Plan, nodes: Sequence[Node], known: Values, bk: OnnxBackend) -> Values:
-    """Every value, symbolic where it depends on a signal."""
+def _forward(
+    plan: Plan, nodes: Sequence[Node], known: Values, bk: OnnxBackend, scaled: Mapping[str, Any]
+) -> Values:
+    """Every value, symbolic where it depends on a signal; times what it is scaled by."""
     values: Values = dict(known)
     for name in plan.signals:
         bk.tape.taken.discard(name)
         values[name] = bk.tape.input(name, known[name].shape, known[name].dtype)
-    _refuse_control(plan, nodes, known)
     made = set(plan.signals)
     for node in (*nodes, *plan.derived, *plan.nodes):
         if node.output in made or node.op == "Pointwise":
@@ -160,27 +168,22 @@ def _forward(plan: Plan, nodes: Sequence[Node], known: Values, bk: OnnxBackend) 
             here = replace(here, y=None)
             with _traceable(), blamed(node):
                 values[node.output] = emitted(bk.tape, here, np.asarray(known[node.output]))
+            if node.output in scaled:
+                values[node.output] = values[node.output] * scaled[node.output]
     return values
 
 
-def _refuse_control(plan: Plan, nodes: Sequence[Node], known: Values) -> None:
-    """A branch or a number of trips that hangs on the signal is not a graph without them."""
+def _refuse_decisions(plan: Plan, run: Run) -> None:
+    """What runs must not hang on the signal: one graph is to explain all."""
     moving = set(plan.signals)
-    for node in nodes:
-        shapes = node.op in {"Shape", "Size"}
-        if not shapes and not moving.isdisjoint(node.inputs):
+    for node in run.nodes:
+        if node.op not in {"Shape", "Size"} and not moving.isdisjoint(node.inputs):
             moving.add(node.output)
-    for node in plan.graph.nodes:
-        if node.op not in EXPANSIONS or node.op not in {"If", "Loop"}:
-            continue
-        decides = node.inputs[:1] if node.op == "If" else node.inputs[:2]
-        body = node.attrs.get("body")
-        ends = {n for n in moving if body and n.split("[")[0] == body.outputs[0] and "[" in n}
-        if (not moving.isdisjoint(decides)) or ends:
-            raise UnsupportedModelError(
-                f"node {node.key!r} ({node.op}): which nodes run depends on the signal, so no one "
-                "graph explains all: use backend='numpy'"
-            )
+    if decisive := sorted(moving & run.decisive):
+        raise UnsupportedModelError(
+            f"{decisive[0]!r} depends on the signal and decides which nodes run, so no one graph "
+            "explains all: use backend='numpy'"
+        )
 
 
 def _finite(tape: Tape, x: Any) -> Any:
@@ -208,20 +211,34 @@ def _seed(bk: OnnxBackend, z: Sym, question: Question, plan: Plan) -> tuple[Flow
 
 
 def _coefficients(tape: Tape, z: Sym, batch: int, contrast: bool) -> tuple[Sym, str]:
-    """One at the target; for a contrast minus the mean of the others."""
+    """One at the target; for a contrast minus the mean of the others.
+
+    An index outside the output is outside ScatterElements' data: onnxruntime refuses to run.
+    """
     flat = tape.reshape(z, (batch, z.size // batch))
     size, whole = flat.shape[1], np.dtype(np.int64)
     asked = tape.input("target", (batch,), whole)
     best = tape.node("ArgMax", flat, shape=(batch,), dtype=whole, axis=1, keepdims=0)
-    least = tape.node("Less", asked, np.int64(0), shape=(batch,), dtype=np.dtype(bool))
-    index = tape.node("Where", least, best, asked, shape=(batch,), dtype=whole)
-    ends = np.array([0, 1], np.float32)
-    c: Any = tape.node("OneHot", index, np.int64(size), ends, shape=(batch, size), sign=1, axis=-1)
+    index = _where(tape, "Equal", asked, -1, best)
+    index = _where(tape, "Less", index, 0, index - np.int64(size))  # else it counts from the end
+    zeros = tape.node("ConstantOfShape", _shape(tape, flat), shape=flat.shape, sign=1)
+    places, ones = tape.reshape(index, (batch, 1)), np.ones((batch, 1), np.float32)
+    c: Any = tape.node("ScatterElements", zeros, places, ones, shape=flat.shape, sign=1, axis=1)
     if contrast:  # within the last axis
         rows = (batch, -1, z.shape[-1]) if z.ndim > 1 else (batch, 1, size)
         one, others = tape.reshape(c, rows), max(z.shape[-1] - 1, 1)
         c = one * (1 + 1 / others) - tape.total(one, (2,), True) * (1 / others)
     return tape.reshape(c, z.shape), asked.name
+
+
+def _where(tape: Tape, op: str, index: Sym, bound: int, other: Sym) -> Sym:
+    """The index, and another one where it compares so with the bound."""
+    true = tape.node(op, index, np.int64(bound), shape=index.shape, dtype=np.dtype(bool))
+    return tape.node("Where", true, other, index, shape=index.shape, dtype=index.dtype)
+
+
+def _shape(tape: Tape, x: Sym) -> Sym:
+    return tape.node("Shape", x, shape=(x.ndim,), dtype=np.dtype(np.int64))
 
 
 # -- the outputs
@@ -238,24 +255,30 @@ def _closed(
 ) -> Traced:
     """The model with its outputs; what none of these needs is left out."""
     wanted = {"output": values[plan.output], "explained": values[plan.explained]}
-    for name, flow in flows.items():
+    for name, flow in sorted(flows.items(), key=lambda f: f[0] not in plan.signals):
         wanted[f"relevance:{name}"] = flow.relevance
         if name in plan.signals and flow.multiplier is not None:
             wanted[f"multiplier:{name}"] = flow.multiplier
         if name not in plan.signals:
             wanted[f"value:{name}"] = values[name]
     wanted |= more
-    several, infos = len(plan.signals) > 1, list[Any]()
+    infos = list[Any]()
     outputs, fixed = dict[str, str](), dict[str, AnyArray]()
     for meaning, x in wanted.items():
         if not isinstance(x, Sym):
             fixed[meaning] = np.asarray(x)
             continue
-        kind, _, name = meaning.partition(":")
-        own = name in plan.signals and not several
-        outputs[meaning] = _output(tape, x, kind if own or not name else f"{kind}_{name}", infos)
+        outputs[meaning] = _output(tape, x, _called(plan, meaning), infos)
     named = [_named(tape, row, i, infos) for i, row in enumerate(rows)]
     return Traced(_model(tape, infos), outputs, target, fixed, named)
+
+
+def _called(plan: Plan, meaning: str) -> str:
+    """The output's name: of the one signal without its name, behind a front end ``_input``."""
+    kind, _, name = meaning.partition(":")
+    if not name or [name] == list(plan.signals):
+        return kind
+    return f"{kind}_{'input' if name == plan.graph.reads else name}"
 
 
 def _output(tape: Tape, x: Sym, name: str, infos: list[Any]) -> str:

@@ -39,7 +39,7 @@ def digit_of(path: Path) -> int | None:
 def guess(model: dftlrp.Model, path: Path, true: int) -> Guess:
     recording = fitted(resampled(read_recording(path), 8000.0), 8000)
     waveform = recording.samples[None, None, :]
-    scores = dftlrp.predict(model, waveform)[0]
+    scores = dftlrp.predict(model, waveform).output[0]
     second, first = (int(i) for i in np.argsort(scores)[-2:])
     return Guess(path, true, first, second, float(scores[true] - np.delete(scores, true).max()))
 

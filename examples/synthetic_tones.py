@@ -261,6 +261,7 @@ def explain(
         seed=seed,
         composite=composite,
         overrides=rules,
+        backend="numpy",
     )
     assert isinstance(a.multiplier, np.ndarray)
     return Explained(a, dftlrp.dft_lrp(signals.x, multiplier=a.multiplier))

@@ -19,6 +19,7 @@ from dftlrp.graph.load import load_graph
 from dftlrp.numpy_backend import BACKEND
 from dftlrp.ops import EXPANSIONS, OPS, At
 from dftlrp.ops.cast import floating
+from dftlrp.ops.registry import Known
 
 KINDS = ("node", "simple", "pytorch-converted", "pytorch-operator")
 Values = dict[str, Any]
@@ -33,7 +34,7 @@ def as_computed(x: Any) -> Real:
 
 def run_graph(graph: Graph, inputs: Mapping[str, Any]) -> list[Real]:
     """The graph's outputs in float64, node by node."""
-    values: Values = {k: as_computed(v) for k, v in {**graph.constants, **inputs}.items()}
+    values = Known({k: as_computed(v) for k, v in {**graph.constants, **inputs}.items()})
     for node in written_out(iter(graph.nodes), values):
         args = tuple(values[name] if name else None for name in node.inputs)
         with np.errstate(all="ignore"):

@@ -92,7 +92,7 @@ def _explained(path: Path) -> str:
     for name, value in model.graph.inputs.items():
         dims = (1, 4) if value.dims is None else value.dims
         inputs[name] = rng.standard_normal([8 if d is None else d for d in dims])
-    result = dftlrp.attribute(model, inputs)
+    result = dftlrp.attribute(model, inputs, backend="numpy")
     finite = all(np.isfinite(r).all() for r in result.relevance.values())  # type: ignore[union-attr]
     return "finite" if finite else "not finite"
 

@@ -4,28 +4,14 @@ from __future__ import annotations
 
 import importlib
 import io
-import os
 import sys
 import warnings
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 import onnx
-import pytest
 from graphs import loaded
-
-DEMANDED = os.environ.get("DFTLRP_PEERS", "").split()  # .ci/run names those that must be there
-
-
-def needed(peer: str) -> None:
-    """Skip the module where a peer is not installed; fail if it is demanded."""
-    if find_spec(peer) is None:
-        reason = f"{peer} is not installed: no peer to compare with"
-        if peer in DEMANDED:
-            raise ModuleNotFoundError(f"{reason}, but DFTLRP_PEERS demands it")
-        pytest.skip(reason, allow_module_level=True)
-
+from needed import needed
 
 needed("torch")
 torch: Any = importlib.import_module("torch")

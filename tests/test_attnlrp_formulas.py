@@ -14,8 +14,7 @@ import numpy as np
 import pytest
 from graphs import Nodes, Real, loaded, normal
 from onnx import ModelProto
-
-from dftlrp import attribute
+from reference import attribute
 
 SHAPE = (2, 3, 4)  # batch, tokens, features
 SEED = normal(*SHAPE, seed=9)

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from graphs import NETWORKS, Nodes, Real, loaded, signals
 from onnx import ModelProto
+from reference import attribute
 
-from dftlrp import Model, attribute
+from dftlrp import Model
 from dftlrp.composites import PRESETS
 from dftlrp.types import InputError, NonFiniteError
 

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from peers import captum as load_captum
 from peers import exported, quiet, random_input, randomised, torch
+from reference import attribute
 
-from dftlrp import attribute
 from dftlrp.composites import Composite
 from dftlrp.rules import rule
 

@@ -63,7 +63,9 @@ def test_without_arguments_the_shipped_digit_is_recognised_and_everything_writte
         assert os.path.join("dftlrp-out", name) in out
     e = dftlrp.Explanation.load("dftlrp-out")
     assert e.label == "seven"
-    assert e.ledger.gap <= 1e-9
+    assert e.ledger.gap <= 1e-6  # float32; audited below
+    assert main(["explain", "--backend", "numpy", "--out", "audit"]) == 0
+    assert dftlrp.Explanation.load("audit").ledger.gap <= 1e-9
 
 
 def test_as_a_program_it_does_the_same(tmp_path):
@@ -302,6 +304,9 @@ REFUSED: dict[str, tuple[list[str], str]] = {
     "an unknown seed": ([M, A, "--seed-kind", "logits"], "contrast"),
     "an unknown output": ([M, A, "--output", "y"], "scores"),
     "an unknown backend": ([M, A, "--backend", "abacus"], "abacus"),
+    "an absent provider": ([M, A, "--backend", "onnx:AbacusExecutionProvider"], "is not there"),
+    "no number of threads": ([M, A, "--backend", "onnx::many"], "a positive number"),
+    "a target out of a graph's": ([M, A, "--backend", "onnx", "--target", "3"], "0 to 2"),
     "no such labels": ([M, A, "--labels", "no.txt"], "no.txt"),
     "too many labels": ([M, A, "--labels", "labels.txt"], "4 labels for 3"),
     "labels that are no JSON": ([M, A, "--labels", "labels.json"], "labels.json"),
@@ -331,6 +336,51 @@ def test_bad_input_gets_one_clear_line_exit_code_2_and_leaves_nothing(here, caps
     assert words in err
     assert {p: p.read_bytes() for p in here.rglob("*") if p.is_file()} == before
     assert not (here / "dftlrp-out").exists()
+
+
+O = ["-o", "e.onnx"]
+EXPORT_REFUSED: dict[str, tuple[list[str], str]] = {
+    "no such model": (["no.onnx", *O], "no.onnx: no such file"),
+    "no file to write": ([M], "-o"),
+    "a folder that is not there": ([M, "-o", "no/e.onnx"], "cannot be written"),
+    "a folder for a file": ([M, "-o", "."], "cannot be written"),
+    "the model's own file": ([M, "-o", "./m.onnx"], "would replace the model"),
+    "an open shape": (["open.onnx", *O], "open shape (1, None): give it, as --shape x=1,2,3"),
+    "a shape of no input": ([M, *O, "--shape", "y=1,2"], "'y'"),
+    "a shape that does not fit": ([M, *O, "--shape", "x=1,1,5"], "(1, 1, 5)"),
+    "a shape that is no number": ([M, *O, "--shape", "x=1,two"], "NAME=1,2,3"),
+    "no sample": ([M, *O, "--batch", "0"], "batch 0"),
+    "an unknown domain": ([M, *O, "--domains", "mel"], "time, frequency, time-frequency, input"),
+    "an input without a front end": ([M, *O, "--domains", "input"], "has no front end"),
+    "a rule without a multiplier": (
+        [M, *O, "--composite", "EpsilonPlusFlat", "--domains", "frequency"], "another composite"),
+    "no such front end": ([M, *O, "--frontend", "no.toml"], "no.toml: No such file"),
+    "a front end that does not fit": ([M, *O, "--frontend", "fe.toml"], "its axis"),
+    "an unknown seed": ([M, *O, "--seed-kind", "contrast:1"], "a file can hold"),
+    "an unknown output": ([M, *O, "--output", "y"], "scores"),
+    "an unknown preset": ([M, *O, "--composite", "Epsilon+"], "EpsilonPlus"),
+    "an unsupported op": (["chance.onnx", *O], "y (Bernoulli)"),
+    "a setting without a value": (["setting.onnx", *O], "--bind n=VALUE"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", EXPORT_REFUSED)
+def test_an_export_that_cannot_be_is_refused_in_one_line_too(here, capsys, name):
+    _bad_models()
+    nodes = [helper.make_node("Relu", ["x"], ["y"])]
+    saved(model(nodes, [value("x", [1, None])], [value("y", [1, None])]), here, "open.onnx")
+    (here / "fe.toml").write_text(
+        "[frontend]\nrate = 8000\nlayout = ['batch', 'frequency', 'time']\n"
+    )
+    before = {p: p.read_bytes() for p in here.rglob("*") if p.is_file()}
+    args, words = EXPORT_REFUSED[name]
+    assert main(["export", *args]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("dftlrp: ")
+    assert err.count("\n") == 1
+    assert words in err
+    assert {p: p.read_bytes() for p in here.rglob("*") if p.is_file()} == before
 
 
 def test_an_unwritable_folder_is_refused_and_former_results_stay(here, capsys, monkeypatch):

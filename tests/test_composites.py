@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from graphs import NETWORKS, Nodes, loaded, signals
+from reference import attribute
 
-from dftlrp import Model, attribute
+from dftlrp import Model
 from dftlrp.composites import (
     PRESETS,
     Composite,

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import importlib.util
 import shutil
+import subprocess
 import sys
+import threading
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
+import reference
 import soundfile
+from browser import browser
+from needed import absent, needed
+from reference import explain
+from traced import error
 
 import dftlrp
+from dftlrp.export import export
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -135,7 +143,7 @@ def test_the_exported_network_says_what_the_trained_one_says(tones):
     net, x = tones.new_net(rng, (128, 8, 6, 16)), tones.make_signals(rng, 9, setup).x
     model = tones.to_dftlrp(net)
     assert model.labels == tones.LABELS
-    said = dftlrp.attribute(model, x).output
+    said = reference.attribute(model, x).output
     np.testing.assert_allclose(said, tones.activations(net, x)[-1], atol=1e-5)
 
 
@@ -227,3 +235,124 @@ def test_a_right_and_a_wrong_prediction_get_a_report_each(digits, two_sevens, mo
 def test_a_folder_without_recordings_is_refused(digits, tmp_path, monkeypatch, capsys):
     assert run(digits, monkeypatch, tmp_path) == 2
     assert str(tmp_path) in capsys.readouterr().err
+
+
+# -- explain_with_onnxruntime
+
+
+@pytest.fixture(scope="module")
+def explained(tmp_path_factory) -> Path:
+    file = tmp_path_factory.mktemp("explained") / "explained.onnx"
+    export(dftlrp.load(dftlrp.embedded("waveform")), file, domains=["time", "frequency"])
+    return file
+
+
+BARE = """
+import runpy, sys
+sys.modules["dftlrp"] = sys.modules["onnx"] = sys.modules["soundfile"] = None
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+def bare(*arguments: Any) -> Any:
+    """The example in a process that knows onnxruntime and NumPy only."""
+    command = [sys.executable, "-c", BARE, EXAMPLES / "explain_with_onnxruntime.py", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_the_strongest_stretch_and_band_are_the_references(explained):
+    done = bare(explained, dftlrp.embedded("clip"))
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith("seven (score ")
+    e = explain(dftlrp.embedded("waveform"), dftlrp.embedded("clip"))
+    for heading, width, domain in (("time:", 160, "time"), ("frequency:", 100, "frequency")):
+        R = e.relevance[domain]
+        sums = np.add.reduceat(R, np.arange(0, len(R), width))
+        best = int(np.abs(sums).argmax())
+        first = lines[lines.index(heading) + 1].split()
+        assert float(first[0]) == pytest.approx(best * e.axes[domain][width], abs=5e-3)
+        assert float(first[-2]) == pytest.approx(100 * sums[best] / np.abs(sums).sum(), abs=0.06)
+
+
+def test_another_class_is_asked_for_and_none_beyond_the_last(explained):
+    assert bare(explained, dftlrp.embedded("clip"), "--target", "2").stdout.startswith("two ")
+    done = bare(explained, dftlrp.embedded("clip"), "--target", "10")
+    assert done.returncode != 0
+    assert "indices element out of data bounds" in done.stderr
+
+
+def test_a_clip_of_another_rate_is_refused(explained, tmp_path):
+    done = bare(explained, write_tone(tmp_path / "fast.wav", 300, 16000))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "16 bits at 8000 Hz" in done.stderr
+
+
+# -- browser
+
+DRAWN = """(id) => {
+  const canvas = document.getElementById(id);
+  const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+  const has = (r, b) => data.some((_, i) => i % 4 === 0 && data[i] === r && data[i + 2] === b);
+  return [has(0xcc, 0x22), has(0x22, 0xcc)];
+}"""
+EXPLAIN = """async (target) => {
+  const { explain, load, read } = await import("./explain.js");
+  const model = await load("explained.onnx");
+  const outputs = await explain(model, await read("clip.wav", model), target);
+  return Object.fromEntries(Object.entries(outputs).map(([name, data]) => [name, [...data]]));
+}"""
+
+
+@pytest.fixture
+def site(tmp_path):
+    """Serves the page with onnxruntime-web; the address."""
+    needed("npm")
+    serve = example("browser/serve")
+    serve.gather(tmp_path)
+    try:
+        serve.fetch_runtime(tmp_path)
+    except subprocess.CalledProcessError as failed:
+        absent("npm", f"npm cannot fetch {serve.RUNTIME}: {failed.stderr.decode()[:200]}")
+    server = serve.server(tmp_path, 0)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://localhost:{server.server_port}/"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.slow
+def test_a_browser_explains_the_clip_as_the_reference_does(site):
+    want = explain(dftlrp.embedded("waveform"), dftlrp.embedded("clip"))
+    said: list[str] = []
+    with browser() as opened:
+        tab = opened.new_page()
+        tab.on("console", lambda m: said.append(m.text))
+        tab.on("pageerror", lambda e: said.append(str(e)))
+        tab.on(
+            "request", lambda r: said.extend([] if r.url.startswith((site, "data:")) else [r.url])
+        )
+        tab.goto(site)
+        tab.wait_for_function("() => document.querySelectorAll('[aria-pressed=true]').length")
+        tab.wait_for_function("() => document.querySelector('audio').readyState > 0")
+        assert tab.inner_text("h1") == "Heard: seven"
+        assert tab.inner_text("[aria-pressed=true]").startswith("seven ")
+        assert tab.evaluate("document.querySelector('audio').duration") == pytest.approx(
+            5699 / 8000
+        )
+        for name in ("time", "frequency"):
+            assert tab.evaluate(DRAWN, name) == [True, True]
+        found = tab.evaluate(EXPLAIN, -1)
+        tab.click("text=two")
+        tab.wait_for_function(
+            "() => document.querySelector('[aria-pressed=true]').textContent.startsWith('two')"
+        )
+        assert tab.inner_text("h1") == "Heard: seven"
+        assert said == []
+        with pytest.raises(Exception, match="indices element out of data bounds"):
+            tab.evaluate(EXPLAIN, 10)
+    assert int(np.argmax(found["explained"])) == want.target
+    # Chromium takes 32767 for full scale, which alone makes 2e-5
+    assert error(np.array(found["relevance"]), want.relevance["time"]) < 1e-4
+    assert error(np.array(found["relevance_frequency"]), want.relevance["frequency"]) < 1e-4

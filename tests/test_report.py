@@ -7,11 +7,11 @@ import hashlib
 import io
 import re
 from html.parser import HTMLParser
-from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+from browser import browser
 from explanations import explanation, quake, stacked, two_tones, with_input, with_mel
 
 from dftlrp.ledger import Ledger
@@ -19,11 +19,6 @@ from dftlrp.report import render
 from dftlrp.types import InputError
 
 HOSTILE = "</script><img src=x onerror=alert(1)>"
-CHROMIUM = Path("/usr/bin/chromium")
-CHROMIUM_FLAGS = (
-    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
-    *("--disable-background-networking", "--disable-component-update"),
-)
 
 
 class Tags(HTMLParser):
@@ -245,16 +240,12 @@ def test_no_explanation_is_refused():
 
 @pytest.mark.slow
 def test_in_a_browser_nothing_runs_nothing_loads_everything_plays(tmp_path):
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    if not CHROMIUM.exists():
-        pytest.skip(f"no browser at {CHROMIUM}")
     path = tmp_path / "page.html"
     path.write_text(render([explanation(two_tones(8000), label=HOSTILE)]), "utf-8")
     asked, said = [], []
-    with playwright.sync_playwright() as p:
-        browser = p.chromium.launch(executable_path=str(CHROMIUM), args=CHROMIUM_FLAGS)
+    with browser() as opened:
         for width, scheme in ((1280, "light"), (360, "dark")):
-            tab = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
+            tab = opened.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
             tab.on("request", lambda r: asked.append(r.url))
             tab.on("console", lambda m: said.append(m.text))
             tab.on("dialog", lambda d: said.append(d.message))
@@ -267,6 +258,5 @@ def test_in_a_browser_nothing_runs_nothing_loads_everything_plays(tmp_path):
             assert tab.evaluate("[...document.images].every(i => i.naturalWidth > 500)")
             assert tab.evaluate("document.documentElement.scrollWidth") == width
             assert HOSTILE in tab.inner_text("h1")
-        browser.close()
     assert [u for u in asked if not u.startswith(("data:", "file:"))] == []
     assert said == []

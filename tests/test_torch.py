@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from peers import exported, random_input, randomised, torch
-
-from dftlrp import attribute
+from reference import attribute
 
 nn = torch.nn
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from peers import exported, quiet, random_input, randomised, torch
 from peers import zennit as load_zennit
+from reference import attribute
 
-from dftlrp import attribute
 from dftlrp.composites import Composite, epsilon_gamma_box
 from dftlrp.rules import rule
 

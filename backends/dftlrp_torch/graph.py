@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dftlrp.attribution import computed
+from dftlrp.attribution import sent_back
 from dftlrp.composites import Composite
+from dftlrp.forward import Request, run_through
 from dftlrp.model import Model
 from dftlrp.rules import Rule
 from dftlrp.seeds import Target
@@ -69,10 +70,12 @@ def relevance(
     _refuse_unknown(model, weights)
     given = {k: bk.framework.wrap(t) for k, t in {**signals, **weights}.items()}
     arrays = {k: t.detach().cpu().numpy() for k, t in signals.items()}
-    found = computed(
-        model, arrays, target, output, bind, seed, composite, overrides, False, (), bk, dtype,
-        given,
+    asked = Request(
+        model, arrays, target, output, bind, seed, composite, overrides, False, (), {}
     )  # fmt: skip
+    plan = model.plan(output, bind)
+    ready = run_through(plan, model, arrays, composite, overrides, bk, dtype, given)
+    found = sent_back(asked, ready, bk)
     flows = {name: found.flows[name].relevance.tensor for name in signals}
     return flows if isinstance(x, Mapping) else next(iter(flows.values()))
 

@@ -15,9 +15,8 @@ import numpy as np
 
 from dftlrp.graph.graph import Body, Graph, Node, Value, ancestors
 from dftlrp.graph.plan import signals_of
-from dftlrp.linear import Array
 from dftlrp.ops.control import refuse_long, run_body, size_of, stacked
-from dftlrp.ops.registry import expands
+from dftlrp.ops.registry import Known, expands
 from dftlrp.types import InputError
 
 
@@ -92,7 +91,7 @@ def _zeros(value: Value) -> np.ndarray:
 
 
 @expands("Chunks")
-def chunks(node: Node, values: Mapping[str, Array], room: int) -> Iterator[Node]:
+def chunks(node: Node, values: Known, room: int) -> Iterator[Node]:
     """The body on one chunk after the other."""
     body: Body = node.attrs["body"]
     chunk, context, axis = (node.attrs[k] for k in ("chunk", "context", "axis"))

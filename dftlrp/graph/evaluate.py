@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,7 +17,7 @@ from dftlrp.graph.plan import Plan
 from dftlrp.linear import Array
 from dftlrp.numpy_backend import BACKEND as NUMPY
 from dftlrp.ops import EXPANSIONS, OPS, At
-from dftlrp.ops.registry import WORK, Budget
+from dftlrp.ops.registry import WORK, Budget, Known
 from dftlrp.progress import steps
 from dftlrp.types import (
     AnyArray,
@@ -85,16 +86,24 @@ REFUSALS = (ArithmeticError, AssertionError, AttributeError, LookupError, TypeEr
 class Run(NamedTuple):
     """A forward pass: its values, and the nodes that really ran, loops and cells written out.
 
-    ``masked``: values in which a mask wrote -inf, which are 0 here.
+    ``masked``: values in which a mask wrote -inf, which are 0 here.  ``decisive``: values that
+    which nodes run hangs on.
     """
 
     values: Values
     nodes: tuple[Node, ...]
     masked: frozenset[str] = frozenset()
+    decisive: frozenset[str] = frozenset()
 
 
-def evaluate(plan: Plan, given: Mapping[str, Array], bk: Backend, dtype: np.dtype[Any]) -> Run:
-    """All values that the output needs.
+def evaluate(
+    plan: Plan,
+    given: Mapping[str, Array],
+    bk: Backend,
+    dtype: np.dtype[Any],
+    scaled: Mapping[str, AnyArray] = MappingProxyType({}),
+) -> Run:
+    """All values that the output needs; those in ``scaled`` are multiplied by what it says.
 
     If, Loop, Scan, LSTM, GRU and RNN become the nodes that they stand for at these inputs.
 
@@ -108,14 +117,17 @@ def evaluate(plan: Plan, given: Mapping[str, Array], bk: Backend, dtype: np.dtyp
     bound = {
         k: bk.asarray(v, dtype if v.dtype.kind == "f" else None) for k, v in plan.bound.items()
     }
-    values: Values = {**bound, **given}
+    values = Known({**bound, **given})
     carriers, masked, nodes = set(plan.signals), dict[str, NonFiniteError](), list[Node]()
     made: dict[str, Node] = {}
     budget, most = byte_budget(plan, values), node_budget(plan, values)
     with np.errstate(all="ignore"):  # what overflows is reported below, by its layer's name
         for node in written_out(steps(plan.nodes, "forward"), values, lambda: most - len(nodes)):
             carries = not carriers.isdisjoint(node.inputs) and not stops(node, plan.tokens)
-            values[node.output] = y = run_node(plan, node, values, bk, dtype, budget)
+            y = run_node(plan, node, values, bk, dtype, budget)
+            if node.output in scaled:
+                y = y * fitting(scaled[node.output], y, node.output)
+            values[node.output] = y
             if carries and (plan.tokens or y.dtype.kind == "f"):
                 carriers.add(node.output)
                 if y.dtype.kind == "f" and (origin := _not_finite(node, values, masked)):
@@ -130,10 +142,30 @@ def evaluate(plan: Plan, given: Mapping[str, Array], bk: Backend, dtype: np.dtyp
                     f"node {node.key!r} ({node.op}): the loops and cells up to here take more than "
                     f"{most} steps: explain shorter inputs"
                 )
+    if missing := sorted(set(scaled) - values.keys()):
+        raise InputError(f"no value {missing[0]!r} is computed on the way to {plan.output!r}")
     if plan.output in masked:
         raise masked[plan.output]
     _blank(values, (made[name] for name in masked))
-    return Run(values, tuple(nodes), frozenset(masked))
+    return Run(values, tuple(nodes), frozenset(masked), frozenset(values.decisive))
+
+
+def fitting(factor: Any, value: Array, name: str) -> AnyArray:
+    """What a value is multiplied by, in its dtype.
+
+    Raises
+    ------
+    InputError
+        It does not broadcast to the value's shape.
+    """
+    a = np.asarray(factor, value.dtype)
+    try:
+        fits = np.broadcast_shapes(a.shape, value.shape) == value.shape
+    except ValueError:
+        fits = False
+    if not fits:
+        raise InputError(f"mask of {name!r}: {a.shape} does not fit its output {value.shape}")
+    return a
 
 
 def _blank(values: Values, nodes: Iterable[Node]) -> None:
@@ -147,7 +179,7 @@ def _blank(values: Values, nodes: Iterable[Node]) -> None:
 
 
 def written_out(
-    nodes: Iterator[Node], values: Values, left: Callable[[], int] = lambda: MAX_NODES
+    nodes: Iterator[Node], values: Known, left: Callable[[], int] = lambda: MAX_NODES
 ) -> Iterator[Node]:
     """The nodes; instead of one that stands for others, these, each once the last has run.
 

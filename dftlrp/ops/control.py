@@ -14,12 +14,10 @@ from typing import Any
 import numpy as np
 
 from dftlrp.graph.graph import Body, Node
-from dftlrp.linear import Array
-from dftlrp.ops.registry import expands
+from dftlrp.ops.registry import Known, expands
 from dftlrp.types import UnsupportedModelError
 
 MAX_TRIPS = 10**5  # of one loop, whatever the input
-Values = Mapping[str, Array]
 
 
 def alias(output: str, value: str, layer: str = "") -> Node:
@@ -32,13 +30,13 @@ def constant(output: str, value: Any) -> Node:
     return Node(output, "Constant", (), {"value": np.asarray(value)})
 
 
-def _constants(body: Body, values: Values, key: str) -> tuple[list[Node], dict[str, str]]:
+def _constants(body: Body, values: Known, key: str) -> tuple[list[Node], dict[str, str]]:
     """The body's own weights, made once for all its runs, and how they are called."""
     names = {name: _fresh(name, values, key) for name in body.constants}
     return [constant(names[name], array) for name, array in body.constants.items()], names
 
 
-def _fresh(name: str, values: Values, key: str) -> str:
+def _fresh(name: str, values: Known, key: str) -> str:
     """The body's own name for a value, unless something is called so already."""
     return name if name not in values else f"{name}@{key}"
 
@@ -71,9 +69,9 @@ def refuse_long(node: Node, trips: int, each: int, room: int) -> None:
 
 
 @expands("If")
-def if_(node: Node, values: Values, room: int) -> Iterator[Node]:
+def if_(node: Node, values: Known, room: int) -> Iterator[Node]:
     """The branch that is taken; its values keep their names."""
-    taken = bool(np.all(values[node.inputs[0]]))
+    taken = bool(np.all(values.decide(node.inputs[0])))
     body: Body = node.attrs["then_branch" if taken else "else_branch"]
     made, names = _constants(body, values, node.key)
     yield from made
@@ -85,9 +83,9 @@ def if_(node: Node, values: Values, room: int) -> Iterator[Node]:
             yield alias(own, value, node.layer_key)
 
 
-def _trips(node: Node, values: Values) -> int | None:
+def _trips(node: Node, values: Known) -> int | None:
     """How often a Loop runs at most; None: as long as its condition holds."""
-    return int(np.ravel(values[node.inputs[0]])[0]) if node.inputs[0] else None
+    return int(np.ravel(values.decide(node.inputs[0]))[0]) if node.inputs[0] else None
 
 
 def _unconditional(body: Body) -> bool:
@@ -97,12 +95,12 @@ def _unconditional(body: Body) -> bool:
     return kept.get(asked, asked) == body.inputs[1] or asked in body.constants
 
 
-def _goes_on(condition: str, values: Values) -> bool:
-    return not condition or bool(np.all(values[condition]))
+def _goes_on(condition: str, values: Known) -> bool:
+    return not condition or bool(np.all(values.decide(condition)))
 
 
 @expands("Loop")
-def loop(node: Node, values: Values, room: int) -> Iterator[Node]:
+def loop(node: Node, values: Known, room: int) -> Iterator[Node]:
     """The body, again and again, with the values it carries along."""
     body: Body = node.attrs["body"]
     made, weights = _constants(body, values, node.key)
@@ -153,7 +151,7 @@ def stacked(output: str, parts: Sequence[str], axis: int) -> Node:
 
 
 @expands("Scan")
-def scan(node: Node, values: Values, room: int) -> Iterator[Node]:
+def scan(node: Node, values: Known, room: int) -> Iterator[Node]:
     """The body at each place along the inputs that are scanned."""
     body: Body = node.attrs["body"]
     count = node.attrs["num_scan_inputs"]

@@ -17,21 +17,20 @@ Filling = Callable[[AnyArray, At, float], AnyArray]
 
 
 def along(index: AnyArray, axis: int) -> Key:
-    """The key that reads or writes ``index`` along one axis, and each place's own on others."""
+    """The key that writes ``index`` along one axis, and each place's own on others."""
     grid: list[AnyArray] = list(np.indices(index.shape, sparse=True))
     grid[axis] = index
     return tuple(grid)
 
 
 def _gather_elements(x: AnyArray, at: At) -> AnyArray:
-    axis, index = at.axes(at.attr("axis", 0))[0], np.asarray(at.args[1])
-    _same_rank(x, index)
-    return x[along(index, axis)]
-
-
-def _same_rank(x: AnyArray, index: AnyArray) -> None:
+    axis, index = at.axes(at.attr("axis", 0))[0], at.args[1]
     if index.ndim != x.ndim:
         raise ValueError(f"an index of rank {index.ndim} into a tensor of rank {x.ndim}")
+    near = x[tuple(slice(None if i == axis else n) for i, n in enumerate(index.shape))]
+    if any(n != near.shape[i] for i, n in enumerate(index.shape) if i != axis):
+        raise ValueError(f"an index of shape {index.shape} into a tensor of shape {x.shape}")
+    return np.take_along_axis(near, index, axis)
 
 
 def _gather_nd(x: AnyArray, at: At) -> AnyArray:

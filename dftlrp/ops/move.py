@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 
 from dftlrp.linear import Array, Route, move
-from dftlrp.ops.registry import At, Evaluate, route
+from dftlrp.ops.registry import At, route
 from dftlrp.types import AnyArray, UnsupportedModelError
 
 # -- the same elements in another shape
@@ -233,10 +233,14 @@ def expand(at: At) -> Route:
 
 
 def by_index(at: At, f: Callable[[AnyArray], AnyArray]) -> Route:
-    """The route of a movement f that takes any array of x's shape; -1 marks constants."""
+    """The route of a movement f that takes any array of x's shape; -1 marks constants.
+
+    An index that depends on the signal marks none.
+    """
     bk, x = at.bk, at.x
     index = f(np.arange(x.size).reshape(x.shape))
-    covered = (index >= 0).astype(x.dtype) if (index < 0).any() else None
+    holes = isinstance(index, np.ndarray) and (index < 0).any()
+    covered = (index >= 0).astype(x.dtype) if holes else None
     return move(lambda v: bk.take(v, index), lambda r: (bk.take_T(r, index, x),), covered)
 
 
@@ -275,19 +279,42 @@ def _space_to_depth(x: AnyArray, at: At) -> AnyArray:
     return cut.reshape(batch, channels * b**2, height // b, width // b)
 
 
-def indexed(
-    op: str, f: Callable[[AnyArray, At], AnyArray], evaluate: Evaluate | None = None
-) -> None:
+def indexed(op: str, f: Callable[[AnyArray, At], AnyArray]) -> None:
     """Register a movement that takes any array of x's shape."""
 
-    @route(op, evaluate=evaluate or (lambda at: moved(at, lambda x: f(x, at))))
+    @route(op, evaluate=lambda at: moved(at, lambda x: f(x, at)))
     def build(at: At) -> Route:
         """Elements moved: the op runs on their indices, and relevance adds up at these."""
         return by_index(at, lambda index: f(index, at))
 
 
+@route("Gather", evaluate=lambda at: _gather(at.x, at))
+def gather(at: At) -> Route:
+    """Places along an axis: a slice where they are evenly spaced, relevance adds up at others."""
+    bk, x, index = at.bk, at.x, np.asarray(at.args[1])
+    axis = at.axes(at.attr("axis", 0))[0]
+    span = _span(index.ravel() % x.shape[axis])
+    if span is None:
+        return by_index(at, lambda places: _gather(places, at))
+    key, (before, after) = (slice(None),) * axis + (span,), (x.shape[:axis], x.shape[axis + 1 :])
+    narrow, shape = (*before, index.size, *after), (*before, *index.shape, *after)
+    return move(
+        lambda v: bk.reshape(bk.slice(v, key), shape),
+        lambda r: (bk.slice_T(bk.reshape(r, narrow), key, x),),
+    )
+
+
+def _span(places: AnyArray) -> slice | None:
+    """The slice that reads these places, if there is one."""
+    steps = set(np.diff(places).tolist()) or {1}
+    if not places.size or len(steps) > 1 or 0 in steps:
+        return None
+    step, end = steps.pop(), int(places[-1])
+    end += 1 if step > 0 else -1
+    return slice(int(places[0]), end if end >= 0 else None, step)
+
+
 indexed("Tile", _tile)
-indexed("Gather", _gather, lambda at: _gather(at.x, at))  # a table is large
 indexed("DepthToSpace", _depth_to_space)
 indexed("SpaceToDepth", _space_to_depth)
 

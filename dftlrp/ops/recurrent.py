@@ -22,7 +22,7 @@ import numpy as np
 from dftlrp.graph.graph import Node
 from dftlrp.linear import Array
 from dftlrp.ops.control import refuse_long, selected, stacked
-from dftlrp.ops.registry import expands
+from dftlrp.ops.registry import Known, expands
 from dftlrp.types import AnyArray, UnsupportedModelError
 
 STEP = 16  # nodes that one step takes, about
@@ -40,7 +40,7 @@ class _Cell:
 
     node: Node
     direction: int
-    values: Mapping[str, Array]
+    values: Known
     nodes: list[Node] = field(default_factory=list)
 
     def put(self, node: Node) -> str:
@@ -63,7 +63,7 @@ class _Cell:
         """A weight of this direction; None where it is left out."""
         inputs = self.node.inputs
         name = inputs[position] if position < len(inputs) else ""
-        return np.asarray(self.values[name])[self.direction] if name else None
+        return self.values.decide(name)[self.direction] if name else None
 
     def attr(self, name: str, default: Any = None) -> Any:
         return self.node.attrs.get(name, default)
@@ -213,7 +213,7 @@ def _direction(
     state = (_initial(cell, 5, "h0", shape), _initial(cell, 6, "c0", shape))
     inputs = cell.node.inputs
     lengths = inputs[4] if len(inputs) > 4 else ""
-    ends = np.asarray(cell.values[lengths]) if lengths else np.full(batch, length)
+    ends = cell.values.decide(lengths) if lengths else np.full(batch, length)
     order = range(length)
     if backward and lengths:
         x = _reversed(cell, x, lengths, "turned")
@@ -252,7 +252,7 @@ def _refuse_misshapen(node: Node, values: Mapping[str, Array]) -> None:
 
 
 @expands("LSTM", "GRU", "RNN")
-def cell(node: Node, values: Mapping[str, Array], room: int) -> Iterator[Node]:
+def cell(node: Node, values: Known, room: int) -> Iterator[Node]:
     """All directions of a cell, and its outputs Y, Y_h and (LSTM) Y_c."""
     layout = node.attrs.get("layout", 0)
     x, first = node.inputs[0], _Cell(node, 0, values)

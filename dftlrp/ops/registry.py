@@ -12,7 +12,7 @@ import numpy as np
 from dftlrp.backend import Backend
 from dftlrp.graph.graph import Node
 from dftlrp.linear import Affine, Array, Map
-from dftlrp.types import UnsupportedModelError
+from dftlrp.types import AnyArray, UnsupportedModelError
 
 MAX_BYTES = 2**34  # of all values of one forward pass
 MAX_RANK = 8
@@ -131,9 +131,22 @@ class At:
         return self.grant(np.broadcast_shapes(*(a.shape for a in self.args if a is not None)))
 
 
+class Known(dict[str, Array]):
+    """Values by name, and which of them were read as numbers to decide what runs."""
+
+    def __init__(self, values: Mapping[str, Array]) -> None:
+        super().__init__(values)
+        self.decisive: set[str] = set()
+
+    def decide(self, name: str) -> AnyArray:
+        """The numbers of a value that what runs hangs on."""
+        self.decisive.add(name)
+        return np.asarray(self[name])
+
+
 M = TypeVar("M", bound=Callable[..., Map])
 Evaluate = Callable[[At], Array]
-Expand = Callable[[Node, Mapping[str, Array], int], Iterator[Node]]
+Expand = Callable[[Node, Known, int], Iterator[Node]]
 Linearise = Callable[[At], Map]
 
 
@@ -270,7 +283,8 @@ def stop(*names: str, evaluate: Evaluate, outputs: int | None = 1) -> None:
 def expands(*names: str) -> Callable[[Expand], Expand]:
     """Register how an op becomes other nodes, one after the other, as their values come in.
 
-    The function is told how many nodes may still run.
+    The function is told how many nodes may still run; what it reads as numbers, it reads by
+    `Known.decide`.
     """
 
     def register(expand: Expand) -> Expand:

@@ -28,46 +28,24 @@ def sparse_map(at: At, rows: AnyArray, columns: AnyArray, values: AnyArray, shap
     """
     from scipy.sparse import csr_array
 
-    x, channels, bk = at.x, at.x.shape[1], at.bk
+    x, bk, channels = at.x, at.bk, at.x.shape[1]
     at.grant(shape)
+    at.grant([channels, values.size])
     size = (math.prod(shape) // max(channels, 1), x.size // max(channels, 1))
-    kept = csr_array((values.astype(x.dtype), (rows, columns)), shape=size)
+    kept = csr_array((values.astype(x.dtype), (rows, columns)), shape=size).tocoo()
 
-    def matrix(w: AnyArray) -> Any:
-        return csr_array((w, kept.indices, kept.indptr), shape=size)
+    def places(index: AnyArray, inner: tuple[int, ...]) -> AnyArray:
+        """Of each channel in the flattened (N, C, *S); index counts in N * prod(S)."""
+        sample, rest = np.divmod(index.astype(np.int64), math.prod(inner))
+        planes: AnyArray = sample * channels + np.arange(channels)[:, None]
+        return planes * math.prod(inner) + rest
 
-    def times(m: Any, v: AnyArray, like: tuple[int, ...]) -> AnyArray:
-        y = m @ np.moveaxis(v, 1, -1).reshape(-1, channels)
-        return np.moveaxis(y.reshape(like[0], *like[2:], channels), -1, 1)
-
-    if not bk.numbers:
-        ends = np.repeat(np.arange(size[0]), np.diff(kept.indptr)), kept.indices
-        return _by_places(at, kept.data, ends, shape)
+    read, written = places(kept.col, x.shape[2:]), places(kept.row, shape[2:])
+    y = np.broadcast_to(np.zeros((), x.dtype), shape)
     return Affine(
-        lambda ws, xs: times(matrix(ws[0]), xs[0], shape),
-        lambda ws, r: (times(matrix(ws[0]).T, r, x.shape),),
+        lambda ws, xs: bk.take_T(ws[0] * bk.take(xs[0], read), written, y),
+        lambda ws, r: (bk.take_T(ws[0] * bk.take(r, written), read, x),),
         (kept.data,),
-    )
-
-
-def _by_places(at: At, weights: AnyArray, ends: tuple[AnyArray, AnyArray], shape: Any) -> Affine:
-    """The same by taking and adding up, where no sparse matrix takes the arrays.
-
-    ``ends`` are the rows and the columns of the weights.
-    """
-    bk, x, channels = at.bk, at.x, at.x.shape[1]
-    rows, columns = (i[:, None] * channels + np.arange(channels) for i in ends)
-
-    def moved(w: Array, v: Array, source: AnyArray, to: AnyArray, like: Any) -> Array:
-        flat = np.moveaxis(v, 1, -1).reshape(-1)
-        count = math.prod(like)
-        y = bk.take_T(w.reshape(-1, 1) * bk.take(flat, source), to, np.empty(count, x.dtype))
-        return np.moveaxis(y.reshape(like[0], *like[2:], channels), -1, 1)
-
-    return Affine(
-        lambda ws, xs: moved(ws[0], xs[0], columns, rows, shape),
-        lambda ws, r: (moved(ws[0], r, rows, columns, x.shape),),
-        (weights,),
     )
 
 
@@ -107,7 +85,7 @@ def _taps(at: At, g: AnyArray, n: int) -> Taps:
 @affine("GridSample")
 def grid_sample(at: At) -> Affine:
     """Samples of x (N, C, *S) at positions of a fixed grid (N, *O, rank), the last axis first."""
-    grid, size = np.asarray(at.args[1]), at.x.shape[2:]
+    grid, size = at.args[1], at.x.shape[2:]
     taps = [_taps(at, grid[..., -1 - i], n) for i, n in enumerate(size)]
     out = grid.shape[:-1]
     count = math.prod(t.at.shape[-1] for t in taps)
@@ -138,14 +116,15 @@ def affine_grid(at: At) -> Affine:
     size = at.grant(np.asarray(at.args[1]).tolist())[2:]
     at.grant([at.x.shape[0], *size, len(size)])
     axes = np.meshgrid(*(_even(at, n) for n in size), indexing="ij")[::-1]
-    base = np.stack([*axes, np.ones(size)], -1).astype(at.x.dtype)
+    bk, count, rank = at.bk, at.x.shape[0], len(size)
+    base = np.stack([*axes, np.ones(size)], -1).astype(at.x.dtype).reshape(-1, rank + 1)
+
+    def turned(v: Array) -> Array:
+        return bk.transpose(v, (0, 2, 1))
+
     return Affine(
-        lambda ws, xs: np.einsum("nij,...j->n...i", xs[0], ws[0]),
-        lambda ws, r: (
-            np.einsum(
-                "npi,pj->nij", r.reshape(len(r), -1, len(size)), ws[0].reshape(-1, len(axes) + 1)
-            ),
-        ),
+        lambda ws, xs: bk.reshape(bk.matmul(ws[0], turned(xs[0])), (count, *size, rank)),
+        lambda ws, r: (bk.matmul(turned(bk.reshape(r, (count, -1, rank))), ws[0]),),
         (base,),
     )
 

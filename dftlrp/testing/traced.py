@@ -12,7 +12,7 @@ from onnx import helper
 from dftlrp.onnx_backend import OnnxBackend
 from dftlrp.onnx_fuse import tidied
 from dftlrp.onnx_graph import Sym, floats
-from dftlrp.onnx_run import runtime_of
+from dftlrp.onnx_session import runtime_of
 from dftlrp.onnx_tape import Tape
 from dftlrp.types import AnyArray
 

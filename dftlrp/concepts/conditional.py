@@ -1,0 +1,168 @@
+"""Conditional relevance: what goes through the neurons that a condition names."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from dftlrp.attribution import Attribution, attribute, attributions
+from dftlrp.composites import Composite
+from dftlrp.concepts.conditions import TARGET, Concepts, Condition
+from dftlrp.concepts.layers import Layers, layers_of
+from dftlrp.model import Model
+from dftlrp.rules import Rule
+from dftlrp.types import AnyArray, InputError, Real
+
+Inputs = AnyArray | Mapping[str, AnyArray]
+
+
+@dataclass(frozen=True, eq=False)
+class Conditional:
+    """Relevance under one condition.
+
+    Attributes
+    ----------
+    condition : dict
+        As given.
+    relevance, multiplier : array or dict of str to array
+        At the input, (1, ...) as the sample; the multiplier may be None, as `dftlrp.Attribution`
+        says.
+    output : array
+        The model's own.
+    before, after : dict of str to array
+        At each layer of the condition, and each recorded one: the relevance that arrives there,
+        and what the condition lets through.
+    gap : float
+        Of the ledger.
+    """
+
+    condition: Condition
+    relevance: Real | dict[str, Real]
+    multiplier: Real | dict[str, Real | None] | None
+    output: Real
+    before: dict[str, Real]
+    after: dict[str, Real]
+    gap: float = field(default=0.0)
+
+    def __add__(self, other: Conditional) -> Conditional:
+        """Of either target: relevance adds up."""
+        return replace(
+            self,
+            relevance=_sum(self.relevance, other.relevance),
+            multiplier=_sum(self.multiplier, other.multiplier),
+            before=_sum(self.before, other.before),
+            after=_sum(self.after, other.after),
+            gap=max(self.gap, other.gap),
+        )
+
+
+def _sum(a: Any, b: Any) -> Any:
+    if isinstance(a, dict):
+        return {k: _sum(a[k], b[k]) for k in a}
+    return None if a is None or b is None else a + b
+
+
+def conditional(
+    model: Model,
+    inputs: Inputs,
+    conditions: Sequence[Condition],
+    *,
+    record: Collection[str] = (),
+    output: str | None = None,
+    bind: Mapping[str, Any] | None = None,
+    seed: str = "logit",
+    composite: str | Composite = "auto",
+    overrides: Mapping[str, str | Rule] | None = None,
+    backend: str | None = None,
+    dtype: Any = None,
+    layers: Layers | None = None,
+) -> list[Conditional]:
+    """Relevance under each condition, in the order given.
+
+    Parameters
+    ----------
+    inputs : array, or dict of str to array
+        One sample (1, ...) for all conditions, which then share one forward pass; or as many
+        samples as there are conditions, each with its own.
+    conditions : list of dict
+        ``{"y": [9], "conv6": [125]}``: ``y`` is the target (a class, a label, an index; several:
+        their sum; the largest output if there is none), each other key a layer as in the layer
+        table, with channels, places or a mask (`Concepts.mask`); ``[]`` blocks the layer.
+    record : collection of str
+        Layers whose relevance is wanted, too.
+    output, bind, seed, composite, overrides, backend, dtype
+        As of `dftlrp.attribute`.
+    layers : Layers, optional
+        Of the model at inputs of this shape, if known already.
+
+    Raises
+    ------
+    InputError
+        Unknown layers, channels out of range, layers that no path joins.
+    """
+    settings: dict[str, Any] = {
+        "output": output, "bind": bind, "seed": seed, "composite": composite,
+        "overrides": overrides,
+    }  # fmt: skip
+    samples = _samples(inputs, len(conditions))
+    known = layers or layers_of(model, samples[0], **settings)
+    asked = [_parts(c, known, record) for c in conditions]
+    own = {"backend": backend, "dtype": dtype, **settings}
+    if len(samples) > 1:
+        found = [
+            [_one(c, a, attribute(model, x, **a.arguments, **own)) for a in parts]
+            for c, parts, x in zip(conditions, asked, samples, strict=True)
+        ]
+    else:
+        every = [a.arguments for parts in asked for a in parts]
+        answers = iter(attributions(model, samples[0], every, **own))
+        found = [
+            [_one(c, a, next(answers)) for a in parts]
+            for c, parts in zip(conditions, asked, strict=True)
+        ]
+    return [sum(rest, start=first) for first, *rest in found]
+
+
+def _samples(inputs: Inputs, count: int) -> list[Inputs]:
+    """One sample, or one for each condition."""
+    arrays = inputs if isinstance(inputs, Mapping) else {"": inputs}
+    (batch,) = {len(a) for a in arrays.values()} or {0}
+    if batch not in {1, count}:
+        raise InputError(
+            f"{batch} samples for {count} conditions: give one sample, or one for each"
+        )
+    if isinstance(inputs, Mapping):
+        return [{k: a[i : i + 1] for k, a in inputs.items()} for i in range(batch)]
+    return [inputs[i : i + 1] for i in range(batch)]
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A condition with one target, as arguments of `attribute`."""
+
+    arguments: dict[str, Any]
+    layers: dict[str, Concepts]
+
+
+def _parts(condition: Condition, known: Layers, record: Collection[str]) -> list[_Part]:
+    """A condition by its targets."""
+    layers = {name: known.concepts(name) for name in (*condition, *record) if name != TARGET}
+    masks = {name: layers[name].mask(c) for name, c in condition.items() if name != TARGET}
+    targets = condition.get(TARGET, ["argmax"])
+    each = targets if isinstance(targets, list) else [targets]
+    if not each:
+        raise InputError("condition 'y': [] explains nothing: leave it out for the largest output")
+    return [_Part({"target": t, "masks": masks, "keep": tuple(layers)}, layers) for t in each]
+
+
+def _one(condition: Condition, part: _Part, a: Attribution) -> Conditional:
+    masks = part.arguments["masks"]
+    before = {k: a.kept[k][1] if k in a.kept else np.zeros(c.shape) for k, c in part.layers.items()}
+    after = {
+        name: R * masks[name] if masks.get(name) is not None else R * (name not in masks)
+        for name, R in before.items()
+    }
+    return Conditional(condition, a.relevance, a.multiplier, a.output, before, after, a.ledger.gap)
