@@ -1,35 +1,37 @@
-"""Time of an explanation on torch tensors: our backend, zennit, and the forward pass as the limit.
+"""Time of an explanation on torch tensors against zennit, with the same rules, in one process.
 
-The networks of bench_onnx.py, in float32 on two threads, in one process and interleaved.  Medians
-of wall-clock and of the processes' own CPU time, which other load does not change.
+    python benchmarks/bench_torch.py [--repeat 15] [--batch 1 16] [--only TEXT] [--json FILE]
 
-    python benchmarks/bench_torch.py [--repeat 15] [--batch 1 16] [--json FILE]
+The networks of `tests/nets.py` that zennit has rules for, float32, two threads, interleaved.
+Medians of wall-clock, and of the process's own CPU time, which other load changes less.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-
-from bench_onnx import NETS, PRESETS, THREADS, exported, theirs
+from bench_onnx import UNKNOWN, Question, prepared
+from bench_sides import THREADS, ZENNIT, Run, zennit
+from nets import NETS
 from peers import torch
 
 import dftlrp
 
-Run = Callable[[], Any]
+
+def ours(folder: Path, rules: str) -> Run:
+    """Relevance of the largest logit."""
+    model, x = dftlrp.load(folder / "model.onnx"), np.load(folder / "x.npy")
+    how = {"composite": rules, "backend": "torch", "dtype": "float32", "ledger": False}
+    return lambda: dftlrp.attribute(model, x, **how).relevance
 
 
-def medians(runs: dict[str, Run], repeat: int) -> dict[str, float]:
+def medians(runs: dict[str, Run], repeat: int) -> dict[str, list[float]]:
     """Milliseconds of each, wall-clock and CPU; the first round warms up."""
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in runs}
     for round_ in range(repeat + 1):
@@ -38,54 +40,34 @@ def medians(runs: dict[str, Run], repeat: int) -> dict[str, float]:
             run()
             if round_:
                 times[name].append((time.perf_counter() - wall, time.process_time() - cpu))
-    found = {}
-    for name, pairs in times.items():
-        found[name], found[f"{name} cpu"] = (1e3 * float(t) for t in np.median(pairs, axis=0))
-    return found
+    return {name: (1e3 * np.median(pairs, axis=0)).tolist() for name, pairs in times.items()}
 
 
-def measured(name: str, batch: int, preset: str, repeat: int) -> dict[str, Any]:
-    make, shape = NETS[name]
-    net = make()
-    x = torch.from_numpy(np.random.default_rng(1).standard_normal((batch, *shape)).astype("f4"))
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model.onnx"
-        path.write_bytes(exported(net, x))
-        model = dftlrp.load(path)
-    signal, zennit = x.numpy(), theirs(net, preset, x)
-
-    def ours() -> Any:
-        how = {"composite": preset, "backend": "torch", "dtype": "float32", "ledger": False}
-        return dftlrp.attribute(model, signal, **how).relevance
-
-    def forward() -> Any:
-        with torch.no_grad():
-            return net(x)
-
-    R = ours()
-    difference = float(np.abs(R - zennit()).sum() / np.abs(R).sum())
-    ms = medians({"torch": ours, "zennit": zennit, "forward": forward}, repeat)
-    return {
-        "net": name, "batch": batch, "preset": preset, **ms,
-        "x zennit": ms["zennit"] / ms["torch"], "x zennit cpu": ms["zennit cpu"] / ms["torch cpu"],
-        "L1 difference": difference,
-    }  # fmt: skip
+def measured(q: Question, repeat: int) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        prepared(q, folder)
+        runs = {"torch": ours(folder, q.rules), "zennit": zennit(folder, q.net, q.rules)}
+        R, theirs = (run() for run in runs.values())
+        ms = medians(runs, repeat)
+    faster = [b / a for a, b in zip(ms["torch"], ms["zennit"], strict=True)]
+    difference = float(np.abs(R - theirs).sum() / np.abs(R).sum())
+    return {**q._asdict(), **ms, "faster": faster, "L1 difference": difference}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeat", type=int, default=15)
     parser.add_argument("--batch", type=int, nargs="+", default=[1, 16])
+    parser.add_argument("--only", default="", help="networks whose name has this text")
     parser.add_argument("--json", metavar="FILE")
     args = parser.parse_args()
     torch.set_num_threads(THREADS)
     rows = []
-    for name in NETS:
-        for batch in args.batch:
-            for preset in PRESETS:
-                rows.append(measured(name, batch, preset, args.repeat))
-                print("  ".join(f"{k} {v:.3g}" if isinstance(v, float) else str(v)
-                                for k, v in rows[-1].items()), flush=True)  # fmt: skip
+    for net in (n for n in NETS if n not in UNKNOWN and args.only in n):
+        for q in (Question(net, batch, rules) for batch in args.batch for rules in ZENNIT):
+            rows.append(measured(q, args.repeat))
+            print(json.dumps(rows[-1]), flush=True)
     if args.json:
         Path(args.json).write_text(json.dumps(rows, indent=1))
 
