@@ -22,10 +22,10 @@ from onnx import (
 )
 
 from dftlrp.graph.plan import Plan
-from dftlrp.ledger import LedgerRow
+from dftlrp.ledger import AMOUNTS, LedgerRow
 from dftlrp.onnx_graph import Sym, floats
 from dftlrp.onnx_tape import Tape
-from dftlrp.trace import AMOUNTS, Traced, assembled
+from dftlrp.trace import Traced, assembled
 from dftlrp.types import AnyArray, UnsupportedModelError
 
 T = TypeVar("T")

@@ -32,14 +32,14 @@ from dftlrp.forward import (
 from dftlrp.graph.evaluate import check_finite, evaluate
 from dftlrp.graph.graph import ancestors
 from dftlrp.graph.plan import Plan
-from dftlrp.ledger import LedgerRow
+from dftlrp.ledger import AMOUNTS, LedgerRow
 from dftlrp.model import Model
 from dftlrp.onnx_backend import OnnxBackend
 from dftlrp.onnx_batch import for_any_batch, one_batch, repeated
 from dftlrp.onnx_session import Arrays, Seen, Session, runtime_of
 from dftlrp.propagate import Flow, settled
 from dftlrp.seeds import SEEDS, Index, Target, coefficients, make_seed, places, target_indices
-from dftlrp.trace import AMOUNTS, ARRAY, FORWARD, INDEX, Question, Traced, trace
+from dftlrp.trace import ARRAY, FORWARD, INDEX, Question, Traced, trace
 from dftlrp.types import (
     AnyArray,
     DftlrpError,

@@ -28,13 +28,14 @@ from dftlrp.forward import Ready
 from dftlrp.graph.evaluate import Run, Values, at, blamed
 from dftlrp.graph.graph import Node
 from dftlrp.graph.plan import Plan
-from dftlrp.ledger import LedgerRow
+from dftlrp.ledger import AMOUNTS, LedgerRow
 from dftlrp.onnx_backend import OnnxBackend
 from dftlrp.onnx_fuse import tidied
 from dftlrp.onnx_graph import FLOAT, Sym
 from dftlrp.onnx_nodes import emitted
 from dftlrp.onnx_tape import Tape
 from dftlrp.propagate import Flow, carried
+from dftlrp.seeds import started
 from dftlrp.types import AnyArray, InputError, UnsupportedModelError
 
 OPSET = 17
@@ -232,10 +233,7 @@ def _seed(bk: OnnxBackend, z: Sym, question: Question, plan: Plan) -> tuple[Flow
         count = z.shape[0] if z.ndim else 1
         vector = all(len(v.dims or (0, 0)) == 1 for v in plan.signals.values())
         c, name = _coefficients(tape, z, 1 if vector else count, question.seed == "contrast")
-    if question.seed != "one":
-        return Flow(c * z, c), name
-    zero = 1 - bk.step(z, True) - bk.step(-z, True)
-    return Flow(c, c * (1 - zero) / (z + zero)), name
+    return started(bk, c, z, question.seed != "one"), name
 
 
 def _coefficients(tape: Tape, z: Sym, batch: int, contrast: bool) -> tuple[Sym, str]:
@@ -318,9 +316,6 @@ def _output(tape: Tape, x: Sym, name: str, infos: list[Any]) -> str:
     code = helper.np_dtype_to_tensor_dtype(x.dtype)
     infos.append(helper.make_tensor_value_info(own, code, x.shape))
     return own
-
-
-AMOUNTS = ("relevance", "to_inputs", "bias", "stabiliser", "stopped", "magnitude", "inner")
 
 
 def _named(tape: Tape, row: LedgerRow, place: int, infos: list[Any]) -> LedgerRow:

@@ -96,7 +96,8 @@ def gemm(at: At) -> Affine:
     """y = alpha A' B' + beta C, in A."""
     a, b, c = at.x, at.args[1], at.arg(2)
     assert b is not None
-    w = _times(at.attr("alpha", 1.0), b.T if at.attr("transB", 0) else b)
+    w, alpha = b.T if at.attr("transB", 0) else b, at.attr("alpha", 1.0)
+    w = w if alpha == 1 else alpha * w  # a large matrix is not copied for nothing
     flip = bool(at.attr("transA", 0))
     at.work(*at.grant([a.shape[flip], w.shape[1]]), w.shape[0])
     bk = at.bk
@@ -108,13 +109,8 @@ def gemm(at: At) -> Affine:
         lambda ws, xs: bk.matmul(turn(xs[0]), ws[0]),
         lambda ws, r: (turn(bk.matmul(r, bk.transpose(ws[0], (1, 0)))),),
         (w,),
-        None if c is None else _times(at.attr("beta", 1.0), c),
+        None if c is None else at.attr("beta", 1.0) * c,
     )
-
-
-def _times(factor: float, a: Array) -> Array:
-    """Without a copy, where the factor is 1."""
-    return a if factor == 1 else factor * a
 
 
 def shared(at: At, part: Callable[[At], Affine]) -> Affine:
@@ -235,7 +231,7 @@ def _numpy(f: Any) -> Any:
 
 def _divide(a: Array, b: Array) -> Array:
     """ONNX's Div: integers truncate towards zero."""
-    if np.asarray(a).dtype.kind in "iu":
+    if a.dtype.kind in "iu":
         return (np.sign(a) * np.sign(b) * (np.abs(a) // np.abs(b))).astype(a.dtype)
     return a / b
 
