@@ -71,6 +71,8 @@ class WrappedBackend:
         return x if sign_of_wrapped(x) < 0 else self._call("neg", x)
 
     def step(self, x: Array, strict: bool) -> Array:
+        if strict and sign_of_wrapped(x) > 0:
+            return self.framework.call("sign", x)
         return self._call("step", x, strict)
 
     def exp(self, x: Array) -> Array:

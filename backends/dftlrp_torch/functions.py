@@ -234,6 +234,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "where": _where, "einsum": _einsum, "take": _take, "clip": _clip,
     "concatenate": _concat, "stack": lambda xs, axis=0: torch.stack(xs, axis),
     "cumsum": _sum_last(torch.cumsum), "cumprod": _sum_last(torch.cumprod),
+    "argsort": lambda x, axis, kind: torch.argsort(x, dim=axis, stable=True),
     "flip": lambda x, axis: x.flip((axis,) if isinstance(axis, int) else axis),
     "moveaxis": torch.moveaxis,
     "expand_dims": torch.unsqueeze,

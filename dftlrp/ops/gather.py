@@ -130,7 +130,7 @@ _filling("MaxUnpool", _max_unpool)
 
 def _order(at: At) -> tuple[AnyArray, int]:
     """Positions of the k largest (or smallest) along an axis, the first of equals first."""
-    x, axis = at.bk.read(at.x), at.axes(at.attr("axis", -1))[0]
+    x, axis = at.x, at.axes(at.attr("axis", -1))[0]
     k = int(np.ravel(at.setting(1, "k"))[0])
     # stable from the far end, so that the first of equals wins in both directions
     if at.attr("largest", 1):
