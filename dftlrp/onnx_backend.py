@@ -61,6 +61,15 @@ class OnnxBackend:
             return x if dtype is None else x.astype(dtype)
         return np.asarray(x, dtype)
 
+    def signal(self, x: Any) -> AnyArray:
+        return np.asarray(x)  # a trace makes its own inputs
+
+    def known(self, x: Array) -> bool:
+        return not isinstance(x, Sym)
+
+    def read(self, x: Array) -> AnyArray:
+        return np.asarray(x)  # a symbolic array refuses
+
     # -- signs
 
     @_folds

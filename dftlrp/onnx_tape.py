@@ -46,6 +46,11 @@ class Tape:
     _known: dict[Any, Sym] = field(default_factory=dict)
     _digests: dict[Any, str] = field(default_factory=dict)
 
+    def close(self) -> None:
+        """Let go of symbolic arrays, which hold the tape and all numbers that they were made of."""
+        self._known.clear()
+        self.inputs.clear()
+
     # -- names, constants, nodes
 
     def fresh(self, base: str) -> str:
@@ -66,7 +71,11 @@ class Tape:
         """The name of an initialiser; floats become float32, equal ones are one."""
         a = np.asarray(value)
         a = np.ascontiguousarray(a.astype(floats(np.dtype(dtype or a.dtype)))).reshape(a.shape)
-        key = (a.dtype.str, a.shape, hashlib.blake2b(a.tobytes(), digest_size=16).digest())
+        key = (
+            a.dtype.str,
+            a.shape,
+            hashlib.blake2b(a.data if a.size else b"", digest_size=16).digest(),
+        )
         if key not in self._digests:
             self._digests[key] = self.fresh(f"c{len(self.constants)}")
             self.constants[self._digests[key]] = a

@@ -380,7 +380,7 @@ def test_no_output_is_computed_that_nobody_asked_for(tmp_path: Path) -> None:
     ops = [node.op_type for node in traced.model.graph.node]
     assert ops.count("Conv") == 2 + 1 + 2  # forward, z+ of the second, and their transposes
     assert ops.count("Where") == 2  # the target
-    assert runtime_of(traced.model.SerializeToString()).get_inputs()[0].name == "x"
+    assert runtime_of(traced.whole().SerializeToString()).get_inputs()[0].name == "x"
 
 
 @pytest.mark.parametrize(("n", "pair"), [(8000, (80, 100)), (16000, (125, 128)), (7, (1, 7))])

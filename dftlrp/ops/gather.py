@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from dftlrp.linear import Affine, Array, Route
-from dftlrp.ops.move import by_index, indexed
+from dftlrp.ops.move import by_index, indexed, moved
 from dftlrp.ops.registry import At, affine, route, stop
 from dftlrp.types import AnyArray
 
@@ -73,9 +73,13 @@ indexed("Compress", _compress)
 def _filling(op: str, f: Filling) -> None:
     """Register a movement that writes a constant: zero into values, -1 into indices."""
 
-    @route(op, evaluate=lambda at: f(at.x, at, 0))
-    def build(at: At) -> Route:
+    def movement(at: At) -> Route:
         return by_index(at, lambda index: f(index, at, -1))
+
+    def evaluate(at: At) -> Array:
+        return f(at.x, at, 0) if at.bk.numbers else movement(at).tangent().apply(at.x)
+
+    route(op, evaluate=evaluate)(movement)
 
 
 def _trilu(x: AnyArray, at: At, fill: float) -> AnyArray:
@@ -138,7 +142,9 @@ def _order(at: At) -> tuple[AnyArray, int]:
 
 def _top_k(at: At) -> Array:
     order, axis = _order(at)
-    return order.astype(np.int64) if at.node.index else np.take_along_axis(at.x, order, axis)
+    if at.node.index:
+        return order.astype(np.int64)
+    return moved(at, lambda x: np.take_along_axis(x, order, axis))
 
 
 @route("TopK", evaluate=_top_k, outputs=2, silent=(1,))

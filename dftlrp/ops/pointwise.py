@@ -33,7 +33,7 @@ def _pointwise(op: str, f: F, slope: F, homogeneous: bool = False) -> None:
 
 def _above(at: At, threshold: float = 0.0) -> Array:
     """1 where x > threshold."""
-    return at.bk.step(at.x - threshold, strict=True)
+    return at.bk.step(at.x - threshold if threshold else at.x, strict=True)
 
 
 def _leaky(at: At, alpha: Array) -> Array:
@@ -309,7 +309,7 @@ def _extreme(op: str, sign: float, reduce: Callable[..., Array]) -> None:
             rest = fixed[0]
             for other in fixed[1:]:
                 rest = reduce(rest, other)
-            zero = isinstance(rest, np.ndarray) and not rest.any()
+            zero = bk.nonneg(rest) and bk.nonneg(-rest)
             slope = bk.step(sign * (xs[0] - rest), strict=True)
             return activation(xs[0], at.y, lambda: slope, homogeneous=zero)
         return _winner(at, (*xs, *fixed), sign)

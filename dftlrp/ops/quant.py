@@ -113,7 +113,7 @@ def _range(x: Array) -> tuple[Array, Array]:
 
 
 def _dynamic(at: At) -> Array:
-    scale, zero = _range(at.x)
+    scale, zero = _range(at.bk.read(at.x))
     if at.node.index:
         return (scale, zero)[at.node.index - 1]
     return rounded(np.rint(at.x / scale) + zero, BYTE)
@@ -122,7 +122,7 @@ def _dynamic(at: At) -> Array:
 @route("DynamicQuantizeLinear", evaluate=_dynamic, outputs=3, silent=(1, 2))
 def dynamic_quantize_linear(at: At) -> Route:
     """As QuantizeLinear; its scale and zero point, which follow the signal's range, are frozen."""
-    return _carried(1 / _range(at.x)[0], at, at.y)
+    return _carried(1 / _range(at.bk.read(at.x))[0], at, at.y)
 
 
 # -- layers on integers: evaluated, and refused where they would carry relevance
