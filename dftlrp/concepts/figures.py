@@ -118,7 +118,7 @@ def graph_figure(edges: Sequence[Edge]) -> Figure:
         if edge.source[1] not in row:
             row.append(edge.source[1])
     widest = max(map(len, rows.values()))
-    fig, axes = _blank(max(4.2, 0.75 * widest + 1.2), 0.9 * len(rows) + 0.2)
+    fig, axes = _blank(max(4.2, 0.55 * widest + 1.2), 0.75 * len(rows) + 0.2)
     places = {
         (layer, c): ((i + 0.5) / len(row), -float(level))
         for level, (layer, row) in enumerate(rows.items())

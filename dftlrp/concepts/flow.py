@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,6 @@ import numpy as np
 from dftlrp.concepts.conditional import conditional
 from dftlrp.concepts.conditions import FIRST, LAST, RECURRENT
 from dftlrp.concepts.layers import Layers
-from dftlrp.graph.graph import Node
 from dftlrp.model import Model
 from dftlrp.types import AnyArray, InputError, Real
 
@@ -65,10 +65,12 @@ def attribution_graph(
     Raises
     ------
     InputError
-        Unknown layers; a layer that no relevance reaches, as it is not below the one before.
+        Unknown layers; a layer that is not below the one before, or that no relevance reaches.
     """
     edges, level = list[Edge](), [start]
-    for layer in below:
+    for above, layer in pairwise([start[0], *below]):
+        if layers.concepts(layer).value not in _feeding(layers, above):
+            raise InputError(f"{layer!r} is not below {above!r}")
         conditions = [{"y": [target], name: [c]} for name, c in level]
         found = [
             conditional(model, x, conditions, record=[layer], layers=layers, **settings)
@@ -79,7 +81,7 @@ def attribution_graph(
             [concepts.per_concept(c.before[layer])[0].sum(axis=1) for c in one] for one in found
         ]
         if not np.any(sums):
-            raise InputError(f"no relevance arrives at {layer!r}: is it below {level[0][0]!r}?")
+            raise InputError(f"no relevance of {above!r} arrives at {layer!r}")
         mine = [
             edge
             for neuron, weights in zip(level, np.mean(sums, axis=0), strict=True)
@@ -100,9 +102,8 @@ def layers_below(layers: Layers, layer: str, count: int) -> list[str]:
 
     A layer without weights (an activation, a pool) belongs to the one with weights behind it.
     """
-    makers = {n.output: n for n in layers.plan.path}
-    front = layers.plan.graph.front
-    feeding = _ancestors(makers, layers.concepts(layer).value)
+    front, value = layers.plan.graph.front, layers.concepts(layer).value
+    feeding = {value} | _feeding(layers, layer)
     weighted = [
         n
         for n in layers.plan.path[::-1]
@@ -111,9 +112,10 @@ def layers_below(layers: Layers, layer: str, count: int) -> list[str]:
     return list(dict.fromkeys(n.layer for n in weighted))[1 : 1 + count]
 
 
-def _ancestors(makers: dict[str, Node], value: str) -> set[str]:
-    """A value, and all that it is made of."""
-    found, waiting = set[str](), [value]
+def _feeding(layers: Layers, layer: str) -> set[str]:
+    """All that a layer's output is made of."""
+    makers = {n.output: n for n in layers.plan.path}
+    found, waiting = set[str](), list(makers[layers.concepts(layer).value].inputs)
     while waiting:
         name = waiting.pop()
         if name in makers and name not in found:

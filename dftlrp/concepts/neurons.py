@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,8 +26,8 @@ from dftlrp.shards import Failure
 from dftlrp.types import InputError
 from dftlrp.waveform import waveform
 
-STORES = ("survey", "ablation", "portraits")  # in the folder
-DEPTH = 2  # layers below, of an attribution graph
+KEPT = 10  # prototypes of each neuron at least, so that asking for another number is no new survey
+DEPTH, WIDTH = 2, 3  # of an attribution graph: layers below, and neurons for each above
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,18 +163,24 @@ def neurons(
     study = Study(
         os.fspath(model), layer, recordings.rate, many, seed=seed, composite=composite,
         overrides=overrides or {}, bind=bind or {}, output=output, backend=backend,
-        frontend=None if frontend is None else os.fspath(frontend), k=count,
+        frontend=None if frontend is None else os.fspath(frontend), k=max(count, KEPT),
     )  # fmt: skip
     own = {"workers": workers, "scheduler": scheduler}
-    stores = [Path(folder, name) for name in STORES]
-    found = survey(study, recordings, stores[0], **own)  # type: ignore[arg-type]
-    checks, failed = ablations(found, chosen, stores[1], **own)  # type: ignore[arg-type]
+    found = survey(study, recordings, Path(folder, "survey"), **own)  # type: ignore[arg-type]
+    place = Path(folder, _named("ablation", chosen))
+    checks, failed = ablations(found, chosen, place, **own)  # type: ignore[arg-type]
     shown = dict.fromkeys(n for c in chosen for n in _strongest(found, c, top))
-    drawn, lost = portraits(found, list(shown), stores[2], labels=labels, **own)  # type: ignore[arg-type]
+    place = Path(folder, _named("portraits", [*shown], count, labels))
+    drawn, lost = portraits(found, list(shown), place, count=count, labels=labels, **own)  # type: ignore[arg-type]
     graphs, missing = _graphs(found, chosen)
     notes = (*_ignored(known.rate, rate), *recordings.notes, *missing)
     failures = (*found.failures, *failed, *lost)
     return Neurons(found, names, chosen, top, count, checks, graphs, drawn, notes, failures)
+
+
+def _named(what: str, *asked: Any) -> str:
+    """A store for each question about one survey."""
+    return f"{what}-{hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:12]}"
 
 
 def _strongest(found: Survey, of_class: int, top: int, by: str = "relevance") -> list[int]:
@@ -220,14 +228,13 @@ def _graphs(found: Survey, classes: Sequence[int]) -> tuple[dict[int, list[Edge]
     graphs, missing = dict[int, list[Edge]](), []
     if not below:
         return {}, [f"no layer with weights lies below {study.layer!r}: no attribution graph"]
-    for c in steps(classes, "attribution graphs"):
-        (neuron,) = found.statistics.strongest(c, 1)
+    for c in steps([c for c in classes if _strongest(found, c, 1)], "attribution graphs"):
         samples = [read(model, study, str(item.path))[0] for item in some_of(found, c)]
+        start = (study.layer, found.statistics.strongest(c, 1)[0])
         try:
             graphs[c] = attribution_graph(
-                model, samples, c, (study.layer, neuron), below, layers=found.layers,
-                **study.settings,
-            )  # fmt: skip
+                model, samples, c, start, below, layers=found.layers, width=WIDTH, **study.settings
+            )
         except InputError as error:
             missing.append(f"no attribution graph of class {c}: {error}")
     return graphs, missing

@@ -84,7 +84,12 @@ def _class(
         "ablation": found.ablation.get(c),
         "peaks": narrow_peaks(statistics.spectrum.mean[c, 1], found.survey.study.rate),
         "pictures": [
-            {"title": titles[k], "uri": uri("image/png", pictures[f"{k}.png"])} for k in names
+            {
+                "title": titles[k],
+                "uri": uri("image/png", pictures[f"{k}.png"]),
+                "wide": k == "graph",
+            }
+            for k in names
         ],
         "own": [n for n in found.strongest(c) if owners[n] == c],
     }

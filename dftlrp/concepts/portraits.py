@@ -80,6 +80,7 @@ def portraits(
     neurons: Sequence[int],
     folder: str | os.PathLike[str],
     *,
+    count: int = 5,
     labels: Sequence[str] | None = None,
     workers: int = 1,
     scheduler: str | None = None,
@@ -90,13 +91,15 @@ def portraits(
     ----------
     folder : path
         Where they are stored.
+    count : int
+        Prototypes of each.
     labels : list of str, optional
         Names of the classes; the model's if not given.
     workers, scheduler
         As of `dftlrp.shards.run`.
     """
-    shards = [(n, tuple(ranked(found, n))) for n in neurons]
-    settings = found.study.identity(found.recordings) | {"neurons": list(neurons)}
+    shards = [(n, tuple(ranked(found, n)[:count])) for n in neurons]
+    settings = found.study.identity(found.recordings) | {"neurons": list(neurons), "count": count}
     settings |= {"labels": None if labels is None else list(labels)}
     make = partial(_worker, found.study, layer_of(found.layers, found.study.layer), labels)
     with open_store(folder, settings) as store:
