@@ -1,10 +1,11 @@
-"""Time of an explanation: our traced graph, zennit, and the plain forward pass as the limit.
+"""Time and memory of an explanation: the traced graph, zennit, captum, and the forward pass.
 
-AudioNet of the AudioMNIST paper (six convolutions of 3 taps with 100, 64, 128, 128, 128, 128
-channels, each with ReLU and a max pool of 2; dense 1024, 512, 10; 8000 samples), batch 1 and 16.
-All in float32 on two threads, side by side in one run: medians of interleaved repetitions.
+    python benchmarks/bench_onnx.py [--repeat 15] [--only TEXT] [--json FILE]
 
-    python benchmarks/bench_onnx.py [--repeat 15] [--json FILE]
+The networks of `tests/nets.py` at batch 1 and 16, float32, two threads each.  Times are medians of
+interleaved repetitions in one process; peak memory (Linux) and the first call, which traces, are
+those of a process of its own for each side.  Each peer explains by its own rules, dftlrp by the
+same ones, and how far the two are apart is printed.  Last, the command line from a cold start.
 """
 
 from __future__ import annotations
@@ -12,89 +13,82 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import os
 import platform
+import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-
+import onnxruntime
+from bench_sides import CAPTUM, SIDES, THREADS, ZENNIT, Run, alone
+from nets import NETS, seeded
 from peers import quiet, torch
-from peers import zennit as load_zennit
 
-import dftlrp
-from dftlrp import attribute
-from dftlrp.onnx_session import runtime_of
-
-nn = torch.nn
-THREADS = 2
-CHANNELS = (100, 64, 128, 128, 128, 128)
-PRESETS = ("EpsilonPlus", "EpsilonAlpha2Beta1")
-
-
-def audionet() -> Any:
-    torch.manual_seed(0)
-    layers: list[Any] = []
-    for before, after in zip((1, *CHANNELS[:-1]), CHANNELS, strict=True):
-        layers += [nn.Conv1d(before, after, 3, padding=1), nn.ReLU(), nn.MaxPool1d(2)]
-    layers += [nn.Flatten(), nn.Linear(128 * 125, 1024), nn.ReLU()]
-    layers += [nn.Linear(1024, 512), nn.ReLU(), nn.Linear(512, 10)]
-    return nn.Sequential(*layers).eval()
-
-
-def vgg() -> Any:
-    torch.manual_seed(0)
-    layers: list[Any] = []
-    for before, after in ((1, 32), (32, 64), (64, 128)):
-        layers += [nn.Conv2d(before, after, 3, padding=1), nn.ReLU()]
-        layers += [nn.Conv2d(after, after, 3, padding=1), nn.ReLU(), nn.MaxPool2d(3, 2, 1)]
-    layers += [nn.Flatten(), nn.Linear(128 * 64, 256), nn.ReLU(), nn.Linear(256, 10)]
-    return nn.Sequential(*layers).eval()
-
-
-NETS: dict[str, tuple[Callable[[], Any], tuple[int, ...]]] = {
-    "AudioNet": (audionet, (1, 8000)),
-    "VGG-like, overlapping pools": (vgg, (1, 64, 64)),
+BATCHES = (1, 16)
+STARTS = 5  # of the command line
+RULES = {"Transformer": ("AttnLRP", "CPLRP"), "LSTM": ZENNIT}  # which no peer has: see UNKNOWN
+UNKNOWN = {
+    "Transformer": "not supported: attention and LayerNorm (zennit and captum: errors)",
+    "LSTM": "not supported: LSTM (zennit: its gradient; captum: error)",
 }
+HEAD = (
+    "network, batch", "rules", "traced graph", "peer", "forward", "faster than the peer",
+    "times the forward pass", "L1 difference", "first call (s)", "peak, of it libraries (MB)",
+    "peer's",
+)  # fmt: skip
 
 
-def exported(net: Any, x: Any) -> bytes:
+PAUSE = 0.5  # seconds between sides: idle threads of the last one spin on for a while
+
+
+class Question(NamedTuple):
+    """One line of the table."""
+
+    net: str
+    batch: int
+    rules: str
+
+    @property
+    def peer(self) -> str:
+        """Who answers it, too."""
+        if self.net in UNKNOWN:
+            return ""
+        return "captum" if self.rules in CAPTUM else "zennit"
+
+
+def questions() -> Iterator[Question]:
+    for net in NETS:
+        for batch in BATCHES:
+            for rules in RULES.get(net, (*ZENNIT, *CAPTUM)):
+                yield Question(net, batch, rules)
+
+
+def prepared(q: Question, folder: Path) -> None:
+    """The network as ONNX, and a batch of noise."""
+    x = np.random.default_rng(1).standard_normal((q.batch, *NETS[q.net].shape)).astype("f4")
     file = io.BytesIO()
+    given = (torch.from_numpy(x),)
     quiet(
         lambda: torch.onnx.export(
-            net, (x,), file, opset_version=17, dynamo=False, input_names=["x"],
+            seeded(q.net), given, file, opset_version=17, dynamo=False, input_names=["x"],
             output_names=["z"], dynamic_axes={"x": {0: "B"}},
         )
     )  # fmt: skip
-    return file.getvalue()
+    (folder / "model.onnx").write_bytes(file.getvalue())
+    np.save(folder / "x.npy", x)
 
 
-def theirs(net: Any, preset: str, x: Any) -> Callable[[], Any]:
-    """zennit's relevance of the largest logit."""
-    composites = load_zennit().composites
-    composite = getattr(composites, preset)()
-
-    def run() -> Any:
-        with composite.context(net) as changed:
-            signal = x.clone().requires_grad_()
-            z = changed(signal)
-            seed = torch.zeros_like(z)
-            seed[torch.arange(len(z)), z.argmax(1)] = z.max(1).values.detach()
-            return torch.autograd.grad(z, signal, seed)[0].numpy()
-
-    return lambda: quiet(run)
-
-
-def medians(runs: dict[str, Callable[[], Any]], repeat: int) -> dict[str, float]:
+def medians(runs: dict[str, Run], repeat: int) -> dict[str, float]:
     """Milliseconds of each, interleaved; the first round warms up."""
     times: dict[str, list[float]] = {name: [] for name in runs}
     for round_ in range(repeat + 1):
         for name, run in runs.items():
+            time.sleep(PAUSE)
             start = time.perf_counter()
             run()
             if round_:
@@ -102,59 +96,84 @@ def medians(runs: dict[str, Callable[[], Any]], repeat: int) -> dict[str, float]
     return {name: float(np.median(t)) for name, t in times.items()}
 
 
-def measured(name: str, batch: int, preset: str, repeat: int) -> dict[str, Any]:
-    make, shape = NETS[name]
-    net = make()
-    x = torch.from_numpy(np.random.default_rng(1).standard_normal((batch, *shape)).astype("f4"))
-    graph = exported(net, x)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model.onnx"
-        path.write_bytes(graph)
-        model = dftlrp.load(path)
-    signal, zennit = x.numpy(), theirs(net, preset, x)
-    plain = runtime_of(graph, f":{THREADS}")
+def measured(q: Question, repeat: int) -> dict[str, Any]:
+    """Milliseconds, megabytes and the difference from the peer."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        prepared(q, folder)
+        sides = ["onnx", *filter(None, [q.peer])]
+        runs = {s: SIDES[s](folder, q.net, q.rules) for s in (*sides, "forward")}
+        ms = medians(runs, repeat)
+        row: dict[str, Any] = {**q._asdict(), "peer": q.peer, "ms": ms}
+        if q.peer:
+            ours, theirs = runs["onnx"](), runs[q.peer]()
+            row["difference"] = float(np.abs(ours - theirs).sum() / np.abs(ours).sum())
+        row["alone"] = {s: alone(s, folder, q.net, q.rules) for s in sides}
+    return row
 
-    def ours() -> Any:
-        return attribute(
-            model, signal, composite=preset, backend=f"onnx::{THREADS}", ledger=False
-        ).relevance
 
-    start = time.perf_counter()
-    R = ours()
-    first = time.perf_counter() - start
-    difference = float(np.abs(R - zennit()).sum() / np.abs(R).sum())
-    runs = {"onnx": ours, "zennit": zennit, "forward": lambda: plain.run(None, {"x": signal})}
-    ms = medians(runs, repeat)
-    return {
-        "net": name, "batch": batch, "preset": preset, **ms, "first call": 1e3 * first,
-        "x zennit": ms["zennit"] / ms["onnx"], "x forward": ms["onnx"] / ms["forward"],
-        "L1 difference": difference,
-    }  # fmt: skip
+def memory(side: dict[str, float]) -> str:
+    """Peak of the whole process, and what its libraries took of it."""
+    return f"{side['peak']:.0f}, {side['before']:.0f}"
+
+
+def cells(row: dict[str, Any]) -> list[str]:
+    """The row as the page has it."""
+    ms, ours, peer = row["ms"], row["alone"]["onnx"], row["peer"]
+    return [
+        f"{row['net']}, {row['batch']}", row["rules"], f"{ms['onnx']:.3g}",
+        f"{peer} {ms[peer]:.3g}" if peer else UNKNOWN[row["net"]], f"{ms['forward']:.3g}",
+        f"{ms[peer] / ms['onnx']:.1f}" if peer else "", f"{ms['onnx'] / ms['forward']:.1f}",
+        f"{row['difference']:.0e}" if peer else "", f"{ours['first']:.2f}",
+        memory(ours), memory(row["alone"][peer]) if peer else "",
+    ]  # fmt: skip
+
+
+def line(texts: tuple[str, ...] | list[str]) -> str:
+    return "| " + " | ".join(texts) + " |"
+
+
+def cold_start() -> list[float]:
+    """Seconds of ``dftlrp explain`` of the embedded clip, figure and report included."""
+    seconds = []
+    for _ in range(STARTS):
+        with tempfile.TemporaryDirectory() as folder:
+            start = time.perf_counter()
+            command = [sys.executable, "-m", "dftlrp", "explain", "--out", folder]
+            subprocess.run(command, check=True, capture_output=True)
+            seconds.append(time.perf_counter() - start)
+            assert {"figure.png", "report.html"} <= set(os.listdir(folder))
+    return seconds
+
+
+def machine() -> str:
+    """What this ran on."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if sys.platform == "linux" else []
+    named = (x.partition(":")[2].strip() for x in lines if x.startswith("model name"))
+    name = next(named, platform.processor() or platform.machine())
+    cores = len(os.sched_getaffinity(0))
+    versions = f"torch {torch.__version__}, onnxruntime {onnxruntime.__version__}"
+    return f"{name}, {cores} cores, {platform.system()}, {THREADS} threads; {versions}"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeat", type=int, default=15)
-    parser.add_argument("--json", metavar="FILE")
+    parser.add_argument("--only", default="", help="networks whose name contains this")
+    parser.add_argument("--json", type=Path, metavar="FILE")
     args = parser.parse_args()
     torch.set_num_threads(THREADS)
-    machine = (
-        f"{platform.processor() or platform.machine()}, {platform.system()}, {THREADS} threads"
-    )
-    print(machine)
+    print(f"{machine()}\n\n{line(HEAD)}\n|{'---|' * len(HEAD)}")
     rows = []
-    for name in NETS:
-        for batch in (1, 16):
-            for preset in PRESETS:
-                row = measured(name, batch, preset, args.repeat)
-                rows.append(row)
-                print(
-                    f"{name:28} batch {batch:2} {preset:19} "
-                    + "  ".join(f"{k} {row[k]:.3g}" for k in list(row)[3:]),
-                    flush=True,
-                )
+    for q in questions():
+        if args.only in q.net:
+            rows.append(measured(q, args.repeat))
+            print(line(cells(rows[-1])), flush=True)
+    starts = cold_start()
+    print(f"\ncold start of dftlrp explain: {np.median(starts):.2f} s (median of {len(starts)})")
     if args.json:
-        Path(args.json).write_text(json.dumps({"machine": machine, "rows": rows}, indent=1))
+        found = {"machine": machine(), "rows": rows, "cold start": starts}
+        args.json.write_text(json.dumps(found, indent=1), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -82,3 +82,27 @@ lost of the rest. The largest gap is {:.0e} (of nodes with more than 1e-20 of th
 less is the round-off of a sum that cancels). Gradient is gradient x input: what a layer's tangent
 does not explain counts as its bias.
 """
+
+PARITY_HEAD = """# The traced graph against the reference
+
+`backend="onnx"` (float32, onnxruntime) against `backend="numpy"` in float64, on every model and
+preset that the reference explains: the embedded models on the embedded clip, and the
+[real models](models.md) on real recordings. The page is written by
+
+```
+python benchmarks/real_parity.py --models ../shared/models --data ../shared/data
+```
+
+**Traced graph**: relative L1 difference of the relevance, sum |R - R64| / sum |R64|. **Reference in
+float32**: the same of the NumPy reference run in float32, which shows what float32 itself can do.
+**Winners that differ**: elements that win in a maximum (max pool, ReduceMax, TopK) in float32 and
+not in float64; each sends relevance elsewhere. **Gap**: the largest of any node's account in the
+traced run, |in - out| / sum |R|. **Trace**: seconds that the first call takes longer than the
+second.
+
+**Verdict**: *agrees* under 1e-4; *float32's limit*: above, but within three times the reference in
+float32; *over*: neither.
+
+{0} questions: {1} agree, {2} are at float32's limit; together {3}.
+
+"""

@@ -28,12 +28,13 @@ from dftlrp.forward import (
 from dftlrp.graph.evaluate import evaluate
 from dftlrp.graph.plan import Plan
 from dftlrp.ledger import Ledger
+from dftlrp.linear import Array
 from dftlrp.model import Model
 from dftlrp.onnx_backend import OnnxBackend
 from dftlrp.onnx_run import in_graph, predicted
 from dftlrp.propagate import Flow, propagate
 from dftlrp.rules import Rule
-from dftlrp.seeds import Index, Target, make_seed, target_indices
+from dftlrp.seeds import Index, Target, seeded, started, target_indices
 from dftlrp.types import AnyArray, Real, UnsupportedModelError
 
 FAST, REFERENCE = "onnx", "numpy"
@@ -97,7 +98,7 @@ def attribute(
     seed: str = "logit",
     composite: str | Composite = "auto",
     overrides: Mapping[str, str | Rule] | None = None,
-    backend: str | None = None,
+    backend: str | Backend | None = None,
     dtype: Any = None,
     ledger: bool = True,
     keep: Collection[str] = (),
@@ -126,10 +127,11 @@ def attribute(
         EpsilonAlpha2Beta1.
     overrides : dict, optional
         Rules by layer; see `dftlrp.composites.layer_table`.
-    backend : str, optional
+    backend : str or Backend, optional
         ``"onnx"`` (``"onnx:PROVIDER:THREADS"``): one graph, run by onnxruntime in float32, traced
-        at the first call for inputs of these shapes.  ``"numpy"``: the reference in float64.  If
-        not given: onnx, or numpy for a model that cannot be traced (a note says why).
+        at the first call for inputs of these shapes.  ``"numpy"``: the reference in float64.
+        ``"torch"`` (``"torch:DEVICE"``): on torch tensors.  If not given: onnx, or numpy for a
+        model that cannot be traced (a note says why).
     dtype : dtype, optional
         What is computed in, as the backend does if not given; float64 alone asks for numpy.
     ledger : bool
@@ -160,7 +162,7 @@ def attributions(
     inputs: Inputs,
     questions: Sequence[Mapping[str, Any]],
     *,
-    backend: str | None = None,
+    backend: str | Backend | None = None,
     dtype: Any = None,
     **settings: Any,
 ) -> list[Attribution]:
@@ -182,7 +184,9 @@ def attributions(
     return _answers([a._replace(masks=a.masks or {}) for a in asked], backend, dtype)
 
 
-def _usually(backend: str | None, dtype: Any, answer: Callable[[str, tuple[str, ...]], T]) -> T:
+def _usually(
+    backend: str | Backend | None, dtype: Any, answer: Callable[[str | Backend, tuple[str, ...]], T]
+) -> T:
     """By the backend asked for; else by onnx, or numpy for float64 and where there is no graph."""
     if backend is not None or (dtype is not None and floating_dtype(dtype) != np.float32):
         return answer(backend or REFERENCE, ())
@@ -193,12 +197,14 @@ def _usually(backend: str | None, dtype: Any, answer: Callable[[str, tuple[str, 
         return answer(REFERENCE, (f"computed by backend {REFERENCE}: {reason}",))
 
 
-def _answers(asked: Sequence[Request], backend: str | None, dtype: Any) -> list[Attribution]:
+def _answers(
+    asked: Sequence[Request], backend: str | Backend | None, dtype: Any
+) -> list[Attribution]:
     return _usually(backend, dtype, lambda name, why: _by(name, asked, dtype, why))
 
 
 def _by(
-    backend: str, asked: Sequence[Request], dtype: Any, why: tuple[str, ...]
+    backend: str | Backend, asked: Sequence[Request], dtype: Any, why: tuple[str, ...]
 ) -> list[Attribution]:
     bk, floats = get_backend(backend), floating_dtype(dtype)
     if isinstance(bk, OnnxBackend):
@@ -208,10 +214,12 @@ def _by(
         first.model.plan(first.output, first.bind), first.model, first.inputs, first.composite,
         first.overrides, bk, floats,
     )  # fmt: skip
-    return [_attribution(a, sent_back(a, ready, bk), backend, why) for a in asked]
+    return [_attribution(a, _numbers(sent_back(a, ready, bk), bk), backend, why) for a in asked]
 
 
-def _attribution(asked: Request, found: Pass, backend: str, why: tuple[str, ...]) -> Attribution:
+def _attribution(
+    asked: Request, found: Pass, backend: str | Backend, why: tuple[str, ...]
+) -> Attribution:
     plan, table = found.plan, found.table
     wanted = values_of(plan, table, asked.keep)
     kept = {wanted.get(k, k): (found.kept[k], f.relevance) for k, f in found.flows.items()}
@@ -230,7 +238,7 @@ def _attribution(asked: Request, found: Pass, backend: str, why: tuple[str, ...]
         ledger=found.ledger,
         table=table,
         notes=(*_notes(plan, table, seed, asked.composite == "auto"), *why),
-        backend=backend,
+        backend=backend if isinstance(backend, str) else backend.name,
         kept=kept,
     )
 
@@ -242,16 +250,29 @@ def sent_back(asked: Request, ready: Ready, bk: Backend) -> Pass:
     wanted = values_of(plan, table, asked.keep)
     masks = masks_of(plan, table, asked.masks, values)
     z = values[plan.explained]
+    rows = bk.read(z)
     if seed == "auto":
         seed = auto_seed(plan, z)
-    rows = z if callable(target) else with_batch(z, plan)
+    rows = rows if callable(target) else with_batch(rows, plan)
     indices = None if callable(target) else target_indices(target, rows, model.labels)
-    start = make_seed(indices or target, seed, rows, model.labels)
-    start = Flow(start.relevance.reshape(z.shape), start.multiplier.reshape(z.shape))
+    c, scaled = seeded(indices or target, seed, rows, model.labels)
+    start = started(bk, bk.asarray(c.reshape(z.shape)), z, scaled)
     flows, accounts = propagate(plan, values, start, table.rules(), bk, asked.ledger, wanted, masks)
     kept = {name: values[name] for name in flows}
     R = start.relevance
     return Pass(plan, table, values[plan.output], z, flows, kept, R, seed, indices, accounts)
+
+
+def _numbers(found: Pass, bk: Backend) -> Pass:
+    """What was found, as NumPy arrays."""
+
+    def read(x: Array) -> Any:
+        return None if x is None else bk.read(x)
+
+    flows = {k: Flow(read(f.relevance), read(f.multiplier)) for k, f in found.flows.items()}
+    kept = {k: read(x) for k, x in found.kept.items()}
+    output, explained, seed = map(read, (found.output, found.explained, found.seed))
+    return found._replace(output=output, explained=explained, flows=flows, kept=kept, seed=seed)
 
 
 def predict(
@@ -260,7 +281,7 @@ def predict(
     *,
     output: str | None = None,
     bind: Mapping[str, Any] | None = None,
-    backend: str | None = None,
+    backend: str | Backend | None = None,
     dtype: Any = None,
     scaled: Mapping[str, AnyArray] | None = None,
 ) -> Prediction:
@@ -277,15 +298,17 @@ def predict(
     return _usually(backend, dtype, lambda name, _: _predicted(asked, name, dtype))
 
 
-def _predicted(asked: Request, backend: str, dtype: Any) -> Prediction:
+def _predicted(asked: Request, backend: str | Backend, dtype: Any) -> Prediction:
     bk, floats = get_backend(backend), floating_dtype(dtype)
     if isinstance(bk, OnnxBackend):
         return predicted(asked, bk, dtype)
     plan = asked.model.plan(asked.output, asked.bind)
-    given = asked.model.constants(bk, floats) | checked_arrays(plan, asked.inputs, floats)
+    arrays = checked_arrays(plan, asked.inputs, floats)
+    signals = {name: bk.signal(a) for name, a in arrays.items()}
+    given = {**asked.model.constants(bk, floats), **signals}
     scaled = {k: m for k, m in asked.masks.items() if m is not None}
     values = evaluate(plan, given, bk, floats, scaled).values
-    return Prediction(values[plan.output], values[plan.explained])
+    return Prediction(bk.read(values[plan.output]), bk.read(values[plan.explained]))
 
 
 def _notes(plan: Plan, table: LayerTable, seed: str | None, auto: bool) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any, NamedTuple, Protocol
 
 from dftlrp.linear import Array
-from dftlrp.types import InputError
+from dftlrp.types import AnyArray, InputError
 
 Key = tuple[Any, ...]  # slices, one per axis
 
@@ -49,6 +49,15 @@ class Backend(Protocol):
 
     def asarray(self, x: Any, dtype: Any = None) -> Array:
         """Array of this backend."""
+
+    def signal(self, x: Any) -> Array:
+        """Numbers as an array that is a signal: what depends on it is only read with `read`."""
+
+    def known(self, x: Array) -> bool:
+        """Whether x does not depend on a signal: then NumPy may compute with its numbers."""
+
+    def read(self, x: Array) -> AnyArray:
+        """The numbers of x, for what is decided by them or reported."""
 
     # -- signs, with one tie law: zero counts as positive unless ``strict``
     def pos(self, x: Array) -> Array:
@@ -146,8 +155,8 @@ def _installed() -> dict[str, EntryPoint]:
     return {point.name: point for point in entry_points(group="dftlrp.backends")}
 
 
-def get_backend(name: str | None = None) -> Backend:
-    """The backend of that name (None: ``"numpy"``, the float64 reference).
+def get_backend(name: str | Backend | None = None) -> Backend:
+    """The backend of that name (None: ``"numpy"``, the float64 reference); a backend is itself.
 
     Behind a colon come its options, as in ``"onnx:CPUExecutionProvider:2"``.
 
@@ -156,6 +165,8 @@ def get_backend(name: str | None = None) -> Backend:
     InputError
         No installed distribution offers it; a requested backend is never replaced.
     """
+    if name is not None and not isinstance(name, str):
+        return name
     name, _, options = (name or "numpy").partition(":")
     known = _installed()
     if name not in known:

@@ -106,8 +106,9 @@ def export(
 
     (ready, traced), told = _batched(plan, batch, traced_at)
     _describe(traced, model, ready, _kind(seed, ready), told)
-    checker.check_model(traced.model, full_check=True)
-    _write(Path(path), traced.model.SerializeToString())
+    whole = traced.whole()
+    checker.check_model(whole, full_check=True)
+    _write(Path(path), whole.SerializeToString())
     return traced
 
 

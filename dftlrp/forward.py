@@ -12,14 +12,16 @@ from dftlrp.backend import Backend
 from dftlrp.composites import Composite, LayerTable, composite_named, layer_table
 from dftlrp.graph.canonise import prepared
 from dftlrp.graph.evaluate import Run, Values, check_finite, evaluate, fitting, run_node
-from dftlrp.graph.graph import Value
+from dftlrp.graph.graph import Node, Value
 from dftlrp.graph.plan import Plan, is_float
 from dftlrp.ledger import Ledger
+from dftlrp.linear import Array
 from dftlrp.model import Model
+from dftlrp.numpy_backend import BACKEND as NUMPY
 from dftlrp.propagate import Flow
 from dftlrp.rules import Rule, rule
 from dftlrp.seeds import Index, Target
-from dftlrp.types import AnyArray, InputError, Real
+from dftlrp.types import AnyArray, InputError, Real, UnsupportedModelError
 
 Inputs = AnyArray | Mapping[str, AnyArray]
 
@@ -64,22 +66,56 @@ def run_through(
     overrides: Mapping[str, str | Rule] | None,
     bk: Backend,
     floats: np.dtype[Any],
+    given: Mapping[str, Array] | None = None,
 ) -> Ready:
-    """Run the model, recognise its layers and give each a rule; arguments as of `attribute`."""
+    """Run the model, recognise its layers and give each a rule; arguments as of `attribute`.
+
+    ``given`` are arrays of the backend that stand for inputs or weights of these names.
+    """
     arrays = checked_arrays(plan, inputs, floats)
+    signals = {name: bk.signal(array) for name, array in arrays.items()}
     chosen = None if composite == "auto" else composite_named(composite)
     overrides = {key: rule(to) for key, to in (overrides or {}).items()}
-    run = evaluate(plan, model.constants(bk, floats) | arrays, bk, floats)
+    run = evaluate(plan, {**model.constants(bk, floats), **signals, **(given or {})}, bk, floats)
     values = run.values
-    chosen = chosen or composite_named(auto_composite(plan, values))
+    seen: Values = values if bk.numbers else Seen(values, bk)
+    chosen = chosen or composite_named(auto_composite(plan, seen))
     plan = prepared(
         plan,
-        run,
+        run._replace(values=seen),
         chosen.treatment,
-        lambda n: run_node(plan, n, values, bk, floats),
+        lambda n: run_node(plan, n, seen, NUMPY, floats),
         chosen.fold,
     )
+    for node in (*plan.derived, *plan.nodes):  # what was merged, by the backend, too
+        if node.output not in values:
+            _refuse_folded(node, values, given or {})
+            values[node.output] = run_node(plan, node, values, bk, floats)
     return Ready(plan, values, layer_table(plan, chosen, overrides), run)
+
+
+class Seen(dict[str, Array]):
+    """Values whose numbers are read out when they are looked at; new ones do not change them."""
+
+    def __init__(self, values: Values, bk: Backend) -> None:
+        super().__init__(values)
+        self.bk = bk
+
+    def __getitem__(self, name: str) -> AnyArray:
+        return self.bk.read(super().__getitem__(name))
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """As a dict's."""
+        return self[name] if name in self else default  # noqa: SIM401
+
+
+def _refuse_folded(node: Node, values: Values, given: Mapping[str, Array]) -> None:
+    """A number made of weights that are given has lost what they are."""
+    if lost := [name for name in node.captures if name in given]:
+        raise UnsupportedModelError(
+            f"{node.output!r} is folded from {lost[0]!r}: its relevance cannot be differentiated "
+            "with respect to that"
+        )
 
 
 def auto_composite(plan: Plan, values: Mapping[str, AnyArray]) -> str:

@@ -21,6 +21,7 @@ from dftlrp.types import AnyArray, Real
 
 LEAST = 1e-290  # sums of |R| below this have lost their digits: they count as so much
 TERMS = ("relevance", "to_inputs", "bias", "stabiliser", "stopped")
+AMOUNTS = (*TERMS, "magnitude", "inner")  # of one node
 
 
 @dataclass(frozen=True)

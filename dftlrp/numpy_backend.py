@@ -49,6 +49,15 @@ class NumpyBackend:
     def asarray(self, x: Any, dtype: Any = None) -> AnyArray:
         return np.asarray(x, dtype)
 
+    def signal(self, x: Any) -> AnyArray:
+        return np.asarray(x)
+
+    def known(self, x: AnyArray) -> bool:
+        return True
+
+    def read(self, x: AnyArray) -> AnyArray:
+        return np.asarray(x)
+
     def pos(self, x: AnyArray) -> AnyArray:
         return np.maximum(x, 0)
 

@@ -61,6 +61,15 @@ class OnnxBackend:
             return x if dtype is None else x.astype(dtype)
         return np.asarray(x, dtype)
 
+    def signal(self, x: Any) -> AnyArray:
+        return np.asarray(x)  # a trace makes its own inputs
+
+    def known(self, x: Array) -> bool:
+        return not isinstance(x, Sym)
+
+    def read(self, x: Array) -> AnyArray:
+        return np.asarray(x)  # a symbolic array refuses
+
     # -- signs
 
     @_folds
@@ -163,31 +172,31 @@ class OnnxBackend:
     def expand(self, x: Sym, shape: Shape) -> Sym:
         return self.tape.expand(x, shape)
 
-    def take(self, x: Array, index: AnyArray, fill: float = 0.0) -> Array:
-        if not isinstance(x, Sym):
+    def take(self, x: Array, index: Array, fill: float = 0.0) -> Array:
+        if not _symbolic((x, index)):
             return NUMPY.take(x, index, fill)
         batch, own = _each(index, x.shape)
-        rows = self.tape.reshape(x, (batch, x.size // batch))
-        if (own < 0).any():
+        rows = self.reshape(x, (batch, x.size // batch))
+        if _holes(own):
             own = np.where(own < 0, rows.shape[1], own)
-            rows = self.tape.concat((rows, np.full((batch, 1), fill)), 1)
-        signed = {"sign": x.sign if fill == 0 else 0, "dtype": x.dtype}
+            rows = self.concat((rows, np.full((batch, 1), fill)), 1)
+        signed = {"sign": sign_of(x) if fill == 0 else 0, "dtype": x.dtype}
         places = own.astype(np.int64)
         y = self.tape.node("Gather", rows, places, shape=(batch, *own.shape), axis=1, **signed)
         return self.tape.reshape(y, index.shape)
 
-    def take_T(self, r: Array, index: AnyArray, like: Array) -> Array:
-        if not isinstance(r, Sym):
+    def take_T(self, r: Array, index: Array, like: Array) -> Array:
+        if not _symbolic((r, index)):
             return NUMPY.take_T(r, index, like)
         batch, own = _each(index, like.shape)
         size = math.prod(like.shape) // batch
-        spare = int((own < 0).any())  # what belongs nowhere goes to one more place
-        places = np.where(own < 0, size, own).astype(np.int64).reshape(1, -1)
+        spare = int(_holes(own))  # what belongs nowhere goes to one more place
+        places = np.where(own < 0, size, own) if spare else own
+        places = self.reshape(places.astype(np.int64), (1, -1))
         rows = self.tape.node(
             "ScatterElements", np.zeros((batch, size + spare)),
-            np.broadcast_to(places, (batch, places.size)),
-            self.tape.reshape(r, (batch, places.size)),
-            shape=(batch, size + spare), sign=r.sign, axis=1, reduction="add",
+            self.expand(places, (batch, places.size)), self.reshape(r, (batch, places.size)),
+            shape=(batch, size + spare), sign=sign_of(r), axis=1, reduction="add",
         )  # fmt: skip
         rows = self.tape.slice(rows, (slice(None), slice(0, size))) if spare else rows
         return self.tape.reshape(rows, like.shape)
@@ -287,8 +296,15 @@ class OnnxBackend:
         return winners_T(Pool(self.tape, self.pad, g), r, x)
 
 
-def _each(index: AnyArray, shape: Shape) -> tuple[int, AnyArray]:
+def _holes(index: Array) -> bool:
+    """Whether an index marks elements that come from nowhere; one of the signal never does."""
+    return not isinstance(index, Sym) and bool((index < 0).any())
+
+
+def _each(index: Array, shape: Shape) -> tuple[int, Array]:
     """Rows of a flat array, and places within each: samples where all are alike, else one row."""
+    if isinstance(index, Sym):
+        return 1, index
     batch = shape[0] if shape and index.shape[:1] == shape[:1] else 1
     stride = math.prod(shape) // max(batch, 1)
     starts = stride * np.arange(batch).reshape(-1, *(1,) * (index.ndim - 1))

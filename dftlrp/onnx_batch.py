@@ -16,22 +16,20 @@ from typing import Any, TypeVar
 import numpy as np
 from onnx import (
     GraphProto,
-    ModelProto,
     NodeProto,
-    TensorProto,
     ValueInfoProto,
     helper,
-    numpy_helper,
 )
 
 from dftlrp.graph.plan import Plan
-from dftlrp.ledger import LedgerRow
+from dftlrp.ledger import AMOUNTS, LedgerRow
 from dftlrp.onnx_graph import Sym, floats
 from dftlrp.onnx_tape import Tape
-from dftlrp.trace import AMOUNTS, Traced
+from dftlrp.trace import Traced, assembled
 from dftlrp.types import AnyArray, UnsupportedModelError
 
 T = TypeVar("T")
+Arrays = dict[str, AnyArray]
 SMALL, LARGE = 2, 4  # not 2 and 3: half of either, rounded down, is 1
 BATCH = "batch"  # name of the axis
 WHOLE = np.dtype(np.int64)
@@ -89,7 +87,8 @@ def merged(small: Traced, large: Traced) -> Traced:
     if small.outputs != large.outputs or len(small.rows) != len(large.rows):
         raise FixedBatchError("other outputs at another batch")
     a, b = small.model.graph, large.model.graph
-    both = _Both.of(a, b, small.model.opset_import[0].version)
+    opset = small.model.opset_import[0].version
+    both = _Both.of(a, b, opset, (small.constants, large.constants))
     inputs = _infos(a.input, b.input)
     if len(a.node) != len(b.node):
         raise FixedBatchError("other nodes at another batch")
@@ -104,20 +103,10 @@ def merged(small: Traced, large: Traced) -> Traced:
     explained = next(i for i in infos if i.name == outputs["explained"])
     if [d.dim_param for d in _dims(explained)[:1]] != [BATCH]:
         raise FixedBatchError("the first axis of the explained output is not the batch")
-    graph = helper.make_graph(
-        [*both.tape.nodes, *nodes, *both.ends],
-        a.name,
-        inputs,
-        [*infos, *both.infos],
-        [*both.kept.values(), *both.tape.tensors()],
-    )
-    return replace(small, model=_model(small.model, graph), outputs=outputs, fixed=fixed, rows=rows)
-
-
-def _model(like: ModelProto, graph: GraphProto) -> ModelProto:
-    model = helper.make_model(graph, opset_imports=like.opset_import)
-    model.ir_version, model.producer_name = like.ir_version, like.producer_name
-    return model
+    every = [*both.tape.nodes, *nodes, *both.ends]
+    constants = both.kept | both.tape.constants
+    model, weights = assembled(every, inputs, [*infos, *both.infos], constants, opset)
+    return Traced(model, weights, outputs, small.target, fixed, rows)
 
 
 @dataclass(eq=False)
@@ -130,22 +119,23 @@ class _Both:
 
     tape: Tape
     batch: Sym
-    constants: tuple[dict[str, TensorProto], dict[str, TensorProto]]
+    constants: tuple[Arrays, Arrays]
     names: dict[str, str]
-    kept: dict[str, TensorProto] = field(default_factory=dict)
+    kept: Arrays = field(default_factory=dict)
     ends: list[NodeProto] = field(default_factory=list)
     infos: list[ValueInfoProto] = field(default_factory=list)
 
     @classmethod
-    def of(cls, a: GraphProto, b: GraphProto, opset: int) -> _Both:
+    def of(
+        cls, a: GraphProto, b: GraphProto, opset: int, constants: tuple[Arrays, Arrays]
+    ) -> _Both:
         """Nothing compared yet; the batch is the first input's."""
         tape = Tape(opset)
         x = tape.input(a.input[0].name, [d.dim_value for d in _dims(a.input[0])])
         tape.taken.update(i.name for i in (*a.input, *a.initializer))
         tape.taken.update(name for n in a.node for name in n.output)
         batch = tape.node("Shape", x, shape=(1,), dtype=WHOLE, start=0, end=1)
-        initial = tuple({t.name: t for t in g.initializer} for g in (a, b))
-        return cls(tape, batch, initial, {i.name: i.name for i in a.input})  # type: ignore[arg-type]
+        return cls(tape, batch, constants, {i.name: i.name for i in a.input})
 
     def node(self, m: NodeProto, n: NodeProto) -> NodeProto:
         """One node for two that do the same to the same values."""
@@ -161,15 +151,14 @@ class _Both:
 
     def operand(self, m: NodeProto, place: int, p: str, q: str) -> str:
         """The name of what both nodes read."""
-        a, b = self.constants[0].get(p), self.constants[1].get(q)
-        if (a is None) != (b is None) or (a is None and p != self.names.get(q, q)):
+        u, v = self.constants[0].get(p), self.constants[1].get(q)
+        if (u is None) != (v is None) or (u is None and p != self.names.get(q, q)):
             raise FixedBatchError(f"{m.output[0]!r} ({m.op_type}) reads other values")
-        if a is None or b is None:
+        if u is None or v is None:
             return p
-        if (a.data_type, a.dims, a.raw_data) == (b.data_type, b.dims, b.raw_data):
-            self.kept[p] = a
+        if u.dtype == v.dtype and np.array_equal(u, v):
+            self.kept[p] = u
             return p
-        u, v = numpy_helper.to_array(a), numpy_helper.to_array(b)
         if m.op_type == "Reshape" and place == 1 and u.shape == v.shape:
             u, v = _rest(u, v)
         try:

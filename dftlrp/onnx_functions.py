@@ -33,6 +33,8 @@ def _extreme(op: str) -> Any:
         else:
             given, attrs = (), {"axes": list(axes)}
         y = tape.node(op, x, *given, shape=shape, sign=x.sign, dtype=x.dtype, **attrs)
+        if initial is not None and np.isfinite(initial):
+            y = tape.binary(op.removeprefix("Reduce"), y, np.asarray(initial))
         return y if keepdims else y.reshape(tuple(n for i, n in enumerate(shape) if i not in axes))
 
     return call
@@ -88,6 +90,18 @@ def _moveaxis(tape: Tape, x: Sym, source: int, target: int) -> Sym:
     return tape.transpose(x, order)
 
 
+def _argsort(tape: Tape, x: Sym, axis: int, kind: str) -> Sym:
+    """Ascending and stable, as TopK is, too."""
+    own, whole = (x.shape, x.dtype, x.sign), (x.shape, np.dtype(np.int64), 1)
+    count = np.array([x.shape[axis]], np.int64)
+    return tape.many("TopK", [x, count], [own, whole], axis=axis, largest=0)[1]
+
+
+def _take_along_axis(tape: Tape, x: Any, index: Any, axis: int) -> Sym:
+    own: dict[str, Any] = {"sign": sign_of(x), "dtype": x.dtype}
+    return tape.node("GatherElements", x, index, shape=shape_of(index), axis=axis, **own)
+
+
 def _clip(tape: Tape, x: Sym, low: Any, high: Any) -> Sym:
     sign = int(x.sign > 0 or np.asarray(low) >= 0)
     return tape.node("Clip", x, np.asarray(low, x.dtype), np.asarray(high, x.dtype),
@@ -101,6 +115,7 @@ FUNCTIONS |= {
     "sum": lambda _, x, axis=None, keepdims=False: x.sum(axis, keepdims),
     "concatenate": lambda t, xs, axis=0: t.concat(xs, axis),
     "cumsum": _cumsum, "flip": _flip, "moveaxis": _moveaxis, "clip": _clip,
+    "argsort": _argsort, "take_along_axis": _take_along_axis,
     "full_like": lambda _, x, value: np.full(x.shape, value, x.dtype),
     "zeros_like": lambda _, x: np.zeros(x.shape, x.dtype),
     "ones_like": lambda _, x, dtype=None: np.ones(x.shape, dtype or x.dtype),

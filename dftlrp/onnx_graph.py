@@ -189,6 +189,11 @@ def shape_of(x: Operand) -> tuple[int, ...]:
     return x.shape if isinstance(x, Sym) else np.shape(x)
 
 
+def kind_of(x: Operand) -> str:
+    """The kind of its dtype, as NumPy's: "f" of floats."""
+    return (x if isinstance(x, Sym) else np.asarray(x)).dtype.kind
+
+
 def number(x: Operand) -> float | None:
     """The one number that a constant consists of, if it does."""
     if isinstance(x, Sym):

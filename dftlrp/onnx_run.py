@@ -32,14 +32,14 @@ from dftlrp.forward import (
 from dftlrp.graph.evaluate import check_finite, evaluate
 from dftlrp.graph.graph import ancestors
 from dftlrp.graph.plan import Plan
-from dftlrp.ledger import LedgerRow
+from dftlrp.ledger import AMOUNTS, LedgerRow
 from dftlrp.model import Model
 from dftlrp.onnx_backend import OnnxBackend
 from dftlrp.onnx_batch import for_any_batch, one_batch, repeated
-from dftlrp.onnx_session import Arrays, Session, runtime_of
+from dftlrp.onnx_session import Arrays, Seen, Session, runtime_of
 from dftlrp.propagate import Flow, settled
 from dftlrp.seeds import SEEDS, Index, Target, coefficients, make_seed, places, target_indices
-from dftlrp.trace import AMOUNTS, ARRAY, FORWARD, INDEX, Question, Traced, trace
+from dftlrp.trace import ARRAY, FORWARD, INDEX, Question, Traced, trace
 from dftlrp.types import (
     AnyArray,
     DftlrpError,
@@ -50,6 +50,7 @@ from dftlrp.types import (
 )
 
 MOST_SESSIONS = 8  # that a model keeps
+FEW = 2  # samples that are traced as they come
 REFERENCE = np.dtype(np.float64)
 Shape = tuple[int, ...]
 Masks = Mapping[str, AnyArray | None]
@@ -68,6 +69,9 @@ class Prepared:
     def session(self, question: Question) -> Session:
         """The session for a question: known already, or traced now.
 
+        A first batch of few samples gets a graph of its own, as most models are asked of one only;
+        a second batch size, or a large one, the graph that answers all.
+
         Raises
         ------
         UnsupportedModelError
@@ -75,9 +79,10 @@ class Prepared:
         """
         known = self.asked.model._sessions
         anyway, own = ((*self._key(any_batch), question) for any_batch in (True, False))
-        if anyway not in known:
-            known[anyway] = self._for_any_batch(question)
-        key = own if known[anyway] is None else anyway
+        if own not in known:
+            again = anyway in known or max(map(len, self.arrays.values())) > FEW
+            known[anyway] = known.get(anyway) or (again and self._for_any_batch(question))
+        key = own if own in known or not isinstance(known[anyway], Session) else anyway
         if key not in known:
             known[key] = self._for_this_batch(question)
         known[key] = found = known.pop(key)  # the last is the one used last
@@ -87,19 +92,19 @@ class Prepared:
             raise found
         return found  # type: ignore[no-any-return]
 
-    def _for_any_batch(self, question: Question) -> Session | None:
-        """None where the batch is fixed, or one sample alone says what is wrong."""
+    def _for_any_batch(self, question: Question) -> Session | bool:
+        """True where the batch is fixed, or one sample alone says what is wrong."""
         try:
-            ready, traced = for_any_batch(
+            seen, traced = for_any_batch(
                 self.plan, lambda batch: self._traced(question, repeated(self.arrays, batch))
             )
         except DftlrpError:
-            return None
-        return self._loaded(question, ready, traced, any_batch=True)
+            return True
+        return self._loaded(seen, traced, any_batch=True)
 
     def _for_this_batch(self, question: Question) -> Session | UnsupportedModelError:
         try:
-            return self._loaded(question, *self._traced(question, self.arrays), any_batch=False)
+            return self._loaded(*self._traced(question, self.arrays), any_batch=False)
         except UnsupportedModelError as refusal:
             return refusal.with_traceback(None)
 
@@ -122,9 +127,10 @@ class Prepared:
         settings = _settings(self.asked.output, self.asked.bind)
         return (*settings, any_batch, cut, shapes, repr(self.composite), rules, self.bk.options)
 
-    def _traced(self, question: Question, arrays: Arrays) -> tuple[Ready, Traced]:
+    def _traced(self, question: Question, arrays: Arrays) -> tuple[Seen, Traced]:
+        model = replace(self.asked.model, _constants={})  # its float64 weights go with it
         ready = run_through(
-            self.plan, self.asked.model, arrays, self.composite, self.asked.overrides,
+            self.plan, model, arrays, self.composite, self.asked.overrides,
             get_backend(), REFERENCE,
         )  # fmt: skip
         wanted = values_of(ready.plan, ready.table, question.keep)
@@ -136,13 +142,15 @@ class Prepared:
             for k, m in masks.items()
         )
         seed = _seed_kind(question, ready)
-        return ready, trace(ready, replace(question, seed=seed, keep=tuple(wanted), masks=shapes))
+        traced = trace(ready, replace(question, seed=seed, keep=tuple(wanted), masks=shapes))
+        shape = ready.values[ready.plan.explained].shape
+        return Seen(ready.plan, ready.table, shape, seed), traced
 
-    def _loaded(self, question: Question, ready: Ready, traced: Traced, any_batch: bool) -> Session:
-        runtime = runtime_of(traced.model.SerializeToString(), self.bk.options)
+    def _loaded(self, seen: Seen, traced: Traced, any_batch: bool) -> Session:
+        graph = traced.model.SerializeToString()
+        runtime = runtime_of(graph, self.bk.options, traced.weights)
         traced = replace(traced, model=type(traced.model)())  # the runtime has its own copy
-        shape, kind = ready.values[ready.plan.explained].shape, _seed_kind(question, ready)
-        return Session(ready.plan, ready.table, traced, shape, kind, runtime, any_batch)
+        return Session(*seen, traced, runtime, any_batch)
 
 
 def _as_many(masks: Masks, batch: int = 1) -> Masks:

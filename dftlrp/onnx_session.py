@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,15 +17,24 @@ from dftlrp.types import AnyArray, InputError, Real
 Arrays = dict[str, AnyArray]
 
 
-@dataclass(frozen=True, eq=False)
-class Session:
-    """A traced graph that onnxruntime has loaded."""
+class Seen(NamedTuple):
+    """What is known of a model that was traced."""
 
     plan: Plan
     table: LayerTable
-    traced: Traced
     shape: tuple[int, ...]  # of what is explained
     kind: str  # of the seed
+
+
+@dataclass(frozen=True, eq=False)
+class Session:
+    """A traced graph that onnxruntime has loaded; its weights lie in ``traced``."""
+
+    plan: Plan
+    table: LayerTable
+    shape: tuple[int, ...]
+    kind: str
+    traced: Traced
     runtime: Any
     any_batch: bool
 
@@ -64,9 +73,11 @@ def _line(error: Exception) -> str:
     return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
-def runtime_of(graph: bytes, options: str = "") -> Any:
+def runtime_of(graph: bytes, options: str = "", weights: Arrays | None = None) -> Any:
     """An onnxruntime session; options as ``PROVIDER:THREADS``, each may be left out.
 
+    ``weights``: constants that the graph only names; they are read where they lie, so they must
+    live as long as the session.
     Threads: as OMP_NUM_THREADS says, else as many as there are cores.
 
     Raises
@@ -90,6 +101,8 @@ def runtime_of(graph: bytes, options: str = "") -> Any:
     usual = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
     threads = threads or (usual if usual.isdecimal() else "") or str(len(os.sched_getaffinity(0)))
     settings.intra_op_num_threads = int(threads)
+    given = {k: ort.OrtValue.ortvalue_from_numpy(a) for k, a in (weights or {}).items()}
+    settings.add_external_initializers(list(given), list(given.values()))
     try:
         return ort.InferenceSession(graph, settings, providers=[provider])
     except Exception as error:

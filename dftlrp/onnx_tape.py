@@ -24,6 +24,7 @@ from dftlrp.onnx_graph import (
     Sym,
     UntraceableError,
     floats,
+    kind_of,
     narrowed,
     number,
     shape_of,
@@ -45,6 +46,11 @@ class Tape:
     _known: dict[Any, Sym] = field(default_factory=dict)
     _digests: dict[Any, str] = field(default_factory=dict)
 
+    def close(self) -> None:
+        """Let go of symbolic arrays, which hold the tape and all numbers that they were made of."""
+        self._known.clear()
+        self.inputs.clear()
+
     # -- names, constants, nodes
 
     def fresh(self, base: str) -> str:
@@ -65,7 +71,11 @@ class Tape:
         """The name of an initialiser; floats become float32, equal ones are one."""
         a = np.asarray(value)
         a = np.ascontiguousarray(a.astype(floats(np.dtype(dtype or a.dtype)))).reshape(a.shape)
-        key = (a.dtype.str, a.shape, hashlib.blake2b(a.tobytes(), digest_size=16).digest())
+        key = (
+            a.dtype.str,
+            a.shape,
+            hashlib.blake2b(a.data if a.size else b"", digest_size=16).digest(),
+        )
         if key not in self._digests:
             self._digests[key] = self.fresh(f"c{len(self.constants)}")
             self.constants[self._digests[key]] = a
@@ -136,9 +146,15 @@ class Tape:
         return self.node(op, x, shape=x.shape, sign=sign, dtype=x.dtype, **attrs)
 
     def binary(self, op: str, a: Operand, b: Operand, sign: int = 0, dtype: Any = None) -> Sym:
-        """A function of two arrays, broadcast; constants are stored as small as they are."""
+        """A function of two arrays, broadcast; constants are stored as small as they are.
+
+        As in NumPy, what meets a float becomes one.
+        """
         shape = np.broadcast_shapes(shape_of(a), shape_of(b))
         own = next(x.dtype for x in (a, b) if isinstance(x, Sym))
+        if "f" in (kind_of(a), kind_of(b)):
+            own = FLOAT
+            a, b = (x.astype(own) if isinstance(x, Sym) else x for x in (a, b))
         if not isinstance(a, Sym):
             a = narrowed(np.asarray(a), [b.shape])
         if not isinstance(b, Sym):

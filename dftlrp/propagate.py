@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from dftlrp.backend import Backend
 from dftlrp.graph.evaluate import Values, at, blamed, check_finite
 from dftlrp.graph.graph import Node
 from dftlrp.graph.plan import Plan
-from dftlrp.ledger import Ledger, LedgerRow, uniform
+from dftlrp.ledger import AMOUNTS, Ledger, LedgerRow, uniform
 from dftlrp.linear import Affine, Array, Map, Route, Stop
 from dftlrp.ops import OPS
 from dftlrp.progress import steps
@@ -75,7 +75,13 @@ def propagate(
         One row per node, from the output to the input.
     """
     flows, rows = carried(plan, values, seed, rules, bk, ledger, keep, masks)
-    return flows, settled(rows)
+    return flows, settled([_read(row, bk) for row in rows])
+
+
+def _read(row: LedgerRow, bk: Backend) -> LedgerRow:
+    """The row with its amounts as numbers."""
+    amounts: dict[str, Any] = {k: bk.read(getattr(row, k)) for k in AMOUNTS}
+    return replace(row, **amounts)
 
 
 def settled(rows: Sequence[LedgerRow]) -> Ledger:
@@ -196,7 +202,7 @@ def _row(
         return bk.sum(abs(a), tuple(range(a.ndim)), False)
 
     def total(parts: Iterable[Array]) -> Array:
-        return sum(parts, start=np.zeros(1))
+        return sum(parts, start=np.zeros(batch if per_sample else 1))
 
     parts, arrived = [sums(r) for r in share.relevance], sum(map(size, came))
     return LedgerRow(

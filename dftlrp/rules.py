@@ -94,15 +94,10 @@ def _mul(a: Arrays, b: Arrays) -> Arrays:
     return tuple(p * q for p, q in zip(a, b, strict=True))
 
 
-def sign(bk: Backend, z: Array) -> Array:
-    """+1 where z >= 0, -1 elsewhere."""
-    return 2 * bk.step(z, strict=False) - 1
-
-
 def stabiliser(bk: Backend, z: Array, eps: float, at_zero: float = 0) -> Array:
     """eps sgn(z); or where z = 0 only: eps, or for eps = 0 one, which takes what arrives there."""
     if eps and not at_zero:
-        return eps * sign(bk, z)
+        return eps if bk.nonneg(z) else 2 * eps * bk.step(z, strict=False) - eps
     return (eps or 1) * (1 - bk.step(z, strict=True) - bk.step(-z, strict=True))
 
 

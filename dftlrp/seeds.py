@@ -17,9 +17,12 @@ from typing import Any
 
 import numpy as np
 
+from dftlrp.backend import Backend
 from dftlrp.graph.evaluate import check_finite
+from dftlrp.linear import Array
+from dftlrp.numpy_backend import BACKEND as NUMPY
 from dftlrp.propagate import Flow
-from dftlrp.types import AnyArray, InputError, Real
+from dftlrp.types import InputError, Real
 
 Target = int | str | Sequence[int] | tuple[int, ...] | Callable[[Real], Real]
 Index = tuple[int | slice, ...]
@@ -150,8 +153,8 @@ def coefficients(kind: str, indices: list[Index], z: Real, labels: Sequence[str]
     return c
 
 
-def make_seed(target: Any, kind: str, z: Real, labels: Sequence[str] = ()) -> Flow:
-    """Relevance and multiplier at the explained output z.
+def seeded(target: Any, kind: str, z: Real, labels: Sequence[str] = ()) -> tuple[Real, bool]:
+    """The coefficients c in the shape of z, and whether R = c z (else R = c).
 
     Parameters
     ----------
@@ -163,11 +166,19 @@ def make_seed(target: Any, kind: str, z: Real, labels: Sequence[str] = ()) -> Fl
         if R.shape != z.shape:
             raise InputError(f"the target's array has shape {R.shape}, the output {z.shape}")
         check_finite(R, "the target's array")
-        return Flow(R, _quotient(R, z))
-    c = coefficients(kind, target, z, labels)
-    return Flow(c, _quotient(c, z)) if kind == "one" else Flow(c * z, c)
+        return R, False
+    return coefficients(kind, target, z, labels), kind != "one"
 
 
-def _quotient(R: AnyArray, z: AnyArray) -> AnyArray:
-    """R / z with 0 where z = 0."""
-    return np.divide(R, z, out=np.zeros_like(z), where=z != 0)
+def started(bk: Backend, c: Array, z: Array, scaled: bool) -> Flow:
+    """Relevance and multiplier at z by coefficients c: R = c z (scaled), or R = c and m = c / z."""
+    if scaled:
+        return Flow(c * z, c)
+    zero = 1 - bk.step(z, strict=True) - bk.step(-z, strict=True)
+    return Flow(c, c * (1 - zero) / (z + zero))
+
+
+def make_seed(target: Any, kind: str, z: Real, labels: Sequence[str] = ()) -> Flow:
+    """Relevance and multiplier at the explained output z, in numbers; arguments as of `seeded`."""
+    c, scaled = seeded(target, kind, z, labels)
+    return started(NUMPY, c, z, scaled)

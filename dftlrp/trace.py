@@ -14,23 +14,32 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from onnx import ModelProto, helper
+from onnx import (
+    ModelProto,
+    NodeProto,
+    TensorProto,
+    ValueInfoProto,
+    helper,
+    numpy_helper,
+)
 
 from dftlrp.backend import Backend
 from dftlrp.forward import Ready
 from dftlrp.graph.evaluate import Run, Values, at, blamed
 from dftlrp.graph.graph import Node
 from dftlrp.graph.plan import Plan
-from dftlrp.ledger import LedgerRow
+from dftlrp.ledger import AMOUNTS, LedgerRow
 from dftlrp.onnx_backend import OnnxBackend
 from dftlrp.onnx_fuse import tidied
-from dftlrp.onnx_graph import Sym
+from dftlrp.onnx_graph import FLOAT, Sym
 from dftlrp.onnx_nodes import emitted
 from dftlrp.onnx_tape import Tape
 from dftlrp.propagate import Flow, carried
+from dftlrp.seeds import started
 from dftlrp.types import AnyArray, InputError, UnsupportedModelError
 
 OPSET = 17
+SMALL = 2**12  # bytes of a constant that lies in the graph itself
 Views = Callable[[Backend, Plan, Values, Mapping[str, Flow]], dict[str, Any]]
 INDEX, ARRAY, FORWARD = "index", "array", "forward"  # kinds of target
 
@@ -71,7 +80,9 @@ class Traced:
     Attributes
     ----------
     model : ModelProto
-        Runs with plain onnxruntime.
+        The graph; its large constants are named only, `whole` has them.
+    weights : dict of str to array
+        Those constants.
     outputs : dict of str to str
         Graph output by meaning: ``output``, ``explained``, ``relevance:NAME``,
         ``multiplier:NAME``, ``value:NAME``.
@@ -84,10 +95,26 @@ class Traced:
     """
 
     model: ModelProto
+    weights: dict[str, AnyArray]
     outputs: dict[str, str]
     target: str
     fixed: dict[str, AnyArray]
     rows: list[LedgerRow]
+
+    @property
+    def constants(self) -> dict[str, AnyArray]:
+        """All constants of the graph, large or not."""
+        inside = (t for t in self.model.graph.initializer if t.name not in self.weights)
+        return self.weights | {t.name: numpy_helper.to_array(t) for t in inside}
+
+    def whole(self) -> ModelProto:
+        """The model as one file, which runs with plain onnxruntime."""
+        model = ModelProto()
+        model.CopyFrom(self.model)
+        for tensor in model.graph.initializer:
+            if tensor.name in self.weights:
+                tensor.CopyFrom(numpy_helper.from_array(self.weights[tensor.name], tensor.name))
+        return model
 
 
 def trace(ready: Ready, question: Question, views: Views | None = None) -> Traced:
@@ -206,10 +233,7 @@ def _seed(bk: OnnxBackend, z: Sym, question: Question, plan: Plan) -> tuple[Flow
         count = z.shape[0] if z.ndim else 1
         vector = all(len(v.dims or (0, 0)) == 1 for v in plan.signals.values())
         c, name = _coefficients(tape, z, 1 if vector else count, question.seed == "contrast")
-    if question.seed != "one":
-        return Flow(c * z, c), name
-    zero = 1 - bk.step(z, True) - bk.step(-z, True)
-    return Flow(c, c * (1 - zero) / (z + zero)), name
+    return started(bk, c, z, question.seed != "one"), name
 
 
 def _coefficients(tape: Tape, z: Sym, batch: int, contrast: bool) -> tuple[Sym, str]:
@@ -272,7 +296,9 @@ def _closed(
             continue
         outputs[meaning] = _output(tape, x, _called(plan, meaning), infos)
     named = [_named(tape, row, i, infos) for i, row in enumerate(rows)]
-    return Traced(_model(tape, infos), outputs, target, fixed, named)
+    model, weights = _model(tape, infos)
+    tape.close()
+    return Traced(model, weights, outputs, target, fixed, named)
 
 
 def _called(plan: Plan, meaning: str) -> str:
@@ -292,9 +318,6 @@ def _output(tape: Tape, x: Sym, name: str, infos: list[Any]) -> str:
     return own
 
 
-AMOUNTS = ("relevance", "to_inputs", "bias", "stabiliser", "stopped", "magnitude", "inner")
-
-
 def _named(tape: Tape, row: LedgerRow, place: int, infos: list[Any]) -> LedgerRow:
     """The row, with names of outputs for its symbolic amounts."""
     amounts = {k: getattr(row, k) for k in AMOUNTS}
@@ -305,16 +328,40 @@ def _named(tape: Tape, row: LedgerRow, place: int, infos: list[Any]) -> LedgerRo
     return replace(row, **named)  # type: ignore[arg-type]
 
 
-def _model(tape: Tape, infos: list[Any]) -> ModelProto:
+def _model(tape: Tape, infos: list[Any]) -> tuple[ModelProto, dict[str, AnyArray]]:
     nodes = tidied(tape, [i.name for i in infos])
     used = {name for node in nodes for name in node.input}
     inputs = [
         helper.make_tensor_value_info(x.name, helper.np_dtype_to_tensor_dtype(x.dtype), x.shape)
         for x in tape.inputs
     ]
-    tensors = [t for t in tape.tensors() if t.name in used]
-    graph = helper.make_graph(nodes, "explained", inputs, infos, tensors)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", tape.opset)])
+    constants = {name: a for name, a in tape.constants.items() if name in used}
+    return assembled(nodes, inputs, infos, constants, tape.opset)
+
+
+def assembled(
+    nodes: Sequence[NodeProto],
+    inputs: Sequence[ValueInfoProto],
+    outputs: Sequence[ValueInfoProto],
+    constants: Mapping[str, AnyArray],
+    opset: int,
+) -> tuple[ModelProto, dict[str, AnyArray]]:
+    """A model, and the large ones of its constants, which it only names."""
+    weights = {name: a for name, a in constants.items() if a.nbytes > SMALL and a.dtype == FLOAT}
+    tensors = [
+        _named_only(name, a) if name in weights else numpy_helper.from_array(a, name)
+        for name, a in constants.items()
+    ]
+    graph = helper.make_graph(nodes, "explained", inputs, outputs, tensors)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)])
     model.ir_version = 10
     model.producer_name = "dftlrp"
-    return model
+    return model, weights
+
+
+def _named_only(name: str, a: AnyArray) -> TensorProto:
+    """A constant whose numbers lie elsewhere."""
+    tensor = TensorProto(name=name, dims=a.shape, data_location=TensorProto.EXTERNAL)
+    tensor.data_type = helper.np_dtype_to_tensor_dtype(a.dtype)
+    tensor.external_data.add(key="location", value="weights")
+    return tensor

@@ -6,7 +6,15 @@ from pathlib import Path
 
 import pytest
 
+from backends import chosen, left_out
+
 SHARED = Path(__file__).parents[2] / "shared"
+
+
+def pytest_report_header() -> str:
+    """Which backends are tested, and which are not."""
+    without = f"; not installed, left out: {', '.join(left_out())}" if left_out() else ""
+    return f"backends: {', '.join(chosen())}{without}"
 
 
 @pytest.fixture(scope="session")

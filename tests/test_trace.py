@@ -225,17 +225,20 @@ def test_a_first_layer_under_zplus_reads_both_signs_at_once() -> None:
     agree(model, x, composite="EpsilonPlus", target=(1, 2))
 
 
-def _sorted() -> onnx.ModelProto:
+def _chosen() -> onnx.ModelProto:
     n = Nodes()
-    n.ints("k", 2)
-    n.nodes.append(helper.make_node("TopK", ["x", "k"], ["v", "i"]))
-    n.gemm("v", "z", 2, 3)
+    n.ints("last", 2)
+    n.add("ArgMax", "x", "best", axis=1, keepdims=1)
+    n.add("Unsqueeze", "best last", "i")
+    n.add("GatherND", "x i", "v", batch_dims=1)
+    n.gemm("v", "z", 1, 3)
     return n.model({"x": ["B", 4]}, {"z": ["B", 3]})
 
 
 def test_an_op_that_cannot_be_traced_is_named() -> None:
-    with pytest.raises(UnsupportedModelError, match=r"'v' \(TopK\) cannot be traced into a graph"):
-        attribute(loaded(_sorted()), np.arange(8.0).reshape(2, 4), backend="onnx")
+    named = r"'v' \(GatherND\) cannot be traced into a graph"
+    with pytest.raises(UnsupportedModelError, match=named):
+        attribute(loaded(_chosen()), np.arange(8.0).reshape(2, 4), backend="onnx")
 
 
 def test_unless_asked_otherwise_the_graph_answers_and_where_there_is_none_the_reference() -> None:
@@ -251,13 +254,77 @@ def test_unless_asked_otherwise_the_graph_answers_and_where_there_is_none_the_re
 def test_of_a_model_without_a_graph_a_note_says_why_and_it_is_not_tried_again(
     monkeypatch: Any,
 ) -> None:
-    proto, x = _sorted(), np.arange(8.0).reshape(2, 4)
+    proto, x = _chosen(), np.arange(8.0).reshape(2, 4)
     model = loaded(proto)
     found = dftlrp.attribute(model, x)
     assert (found.backend, found.output.dtype) == ("numpy", np.float64)
-    assert "'v' (TopK) cannot be traced into a graph" in found.notes[-1]
+    assert "'v' (GatherND) cannot be traced into a graph" in found.notes[-1]
     monkeypatch.setattr("dftlrp.onnx_run.trace", None)
     assert dftlrp.attribute(model, x + 1).notes == found.notes
+
+
+def largest(n: Nodes) -> None:
+    n.nodes.append(helper.make_node("TopK", ["x", "k"], ["v", "i"]))
+
+
+def smallest(n: Nodes) -> None:
+    n.nodes.append(helper.make_node("TopK", ["x", "k"], ["v", "i"], largest=0, axis=1))
+
+
+def elsewhere(n: Nodes) -> None:
+    """What stands where the squares are the largest: an index that depends on the signal."""
+    n.add("Mul", "x x", "p")
+    n.nodes.append(helper.make_node("TopK", ["p", "k"], ["s", "i"]))
+    n.add("GatherElements", "x i", "v", axis=1)
+
+
+def first_row(n: Nodes) -> None:
+    """An index with fewer rows than what it reads."""
+    n.ints("begin", 0)
+    n.ints("end", 1)
+    n.nodes.append(helper.make_node("TopK", ["x", "k"], ["s", "i"]))
+    n.add("Slice", "i begin end", "row")
+    n.add("GatherElements", "x row", "v", axis=1)
+
+
+@pytest.mark.parametrize("preset", ["Epsilon", "Gradient"])
+@pytest.mark.parametrize("choose", [largest, smallest, elsewhere, first_row])
+def test_elements_that_the_signal_chooses(choose: Any, preset: str) -> None:
+    """Of equal ones the first; other data in the same graph choose others."""
+    n = Nodes()
+    n.ints("k", 3)
+    choose(n)
+    n.gemm("v", "z", 3, 3)
+    model = loaded(n.model({"x": ["B", 6]}, {"z": None}))
+    for batch in (2, 2, 3):
+        x = np.round(2 * np.random.default_rng(len(model._sessions)).standard_normal((batch, 6)))
+        agree(model, x, composite=preset)
+
+
+def test_a_bound_that_depends_on_the_signal() -> None:
+    """As of a level that is cut so many dB below its largest."""
+    n = Nodes()
+    n.add("ReduceMax", "x", "top", keepdims=0)
+    n.weights["room"] = np.array(1.5)
+    n.add("Sub", "top room", "low")
+    n.add("Clip", "x low", "c")
+    n.gemm("c", "z", 6, 3)
+    model = loaded(n.model({"x": [2, 6]}, {"z": [2, 3]}))
+    for seed in (0, 1):
+        x = np.random.default_rng(seed).standard_normal((2, 6))
+        agree(model, x, composite="Gradient")
+
+
+def test_a_truth_times_a_float_is_a_float() -> None:
+    n = Nodes()
+    n.ints("three", 3)
+    n.add("Equal", "x three", "same")
+    n.nodes.append(helper.make_node("Cast", ["same"], ["f"], to=onnx.TensorProto.DOUBLE))
+    n.gemm("f", "z", 4, 3)
+    tokens = helper.make_tensor_value_info("x", onnx.TensorProto.INT64, [1, 4])
+    proto = build(n.nodes, {"x": [1, 4]}, {"z": [1, 3]}, n.weights)
+    proto.graph.input[0].CopyFrom(tokens)
+    agree(loaded(proto), np.array([[1, 3, 2, 3]]), composite="Gradient")
 
 
 # -- the file
@@ -313,7 +380,7 @@ def test_no_output_is_computed_that_nobody_asked_for(tmp_path: Path) -> None:
     ops = [node.op_type for node in traced.model.graph.node]
     assert ops.count("Conv") == 2 + 1 + 2  # forward, z+ of the second, and their transposes
     assert ops.count("Where") == 2  # the target
-    assert runtime_of(traced.model.SerializeToString()).get_inputs()[0].name == "x"
+    assert runtime_of(traced.whole().SerializeToString()).get_inputs()[0].name == "x"
 
 
 @pytest.mark.parametrize(("n", "pair"), [(8000, (80, 100)), (16000, (125, 128)), (7, (1, 7))])

@@ -2,66 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import onnx
 from graphs import Real
-from onnx import helper
 
 from dftlrp.linear import Affine, Route
 from dftlrp.onnx_backend import OnnxBackend
-from dftlrp.onnx_fuse import tidied
-from dftlrp.onnx_graph import Sym
-from dftlrp.onnx_session import runtime_of
-from dftlrp.onnx_tape import Tape
 from dftlrp.ops import OPS, At
+from dftlrp.testing.traced import numbers, traced
 
-
-def numbers(tape: Tape, arrays: Sequence[Any], feed: Mapping[str, Real]) -> list[Real]:
-    """What symbolic arrays are at these inputs; constants as they are."""
-    named = {}
-    for x in arrays:
-        if isinstance(x, Sym):
-            name = tape.fresh("out")
-            tape.append("Identity", (x,), (name,), {})
-            named[name] = x
-    nodes = tidied(tape, list(named))
-    used = {name for node in nodes for name in node.input}
-    inputs = [x for x in tape.inputs if x.name in used]
-    graph = helper.make_graph(
-        nodes,
-        "test",
-        [_info(x.name, x) for x in inputs],
-        [_info(name, x) for name, x in named.items()],
-        [t for t in tape.tensors() if t.name in used],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", tape.opset)])
-    model.ir_version = 10
-    results: Any = iter(())
-    if named:
-        onnx.checker.check_model(model, full_check=True)
-        given = {x.name: np.asarray(feed[x.name], x.dtype) for x in inputs}
-        results = iter(runtime_of(model.SerializeToString()).run(None, given))
-    return [next(results) if isinstance(x, Sym) else np.asarray(x) for x in arrays]
-
-
-def _info(name: str, x: Sym) -> onnx.ValueInfoProto:
-    return helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(x.dtype), x.shape)
-
-
-def traced(f: Callable[..., Any], *given: Any, opset: int = 17) -> list[Real]:
-    """``f(backend, *arrays)`` with symbolic arrays, run; gives all that it returns."""
-    tape = Tape(opset)
-    names = [f"in{i}" for i in range(len(given))]
-    xs = [
-        tape.input(n, np.shape(a), np.asarray(a).dtype) for n, a in zip(names, given, strict=True)
-    ]
-    made = f(OnnxBackend(tape), *xs)
-    made = made if isinstance(made, tuple | list) else [made]
-    return numbers(tape, made, dict(zip(names, given, strict=True)))
+__all__ = ["answers", "close", "error", "numbers", "traced"]
 
 
 def answers(at: At, tangent: bool) -> tuple[list[Real], list[Real]]:

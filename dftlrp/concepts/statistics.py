@@ -123,8 +123,8 @@ def measured(
 
     Parameters
     ----------
-    samples : array (n, ...)
-        As the model reads them.
+    samples : array (m, ...)
+        As the model reads them; the first n count.
     classes, numbers : array (n,) of int
         Of each recording: its class, and its number in the data set.
     layer : str
@@ -141,11 +141,10 @@ def measured(
     settings : dict
         Of `dftlrp.attribute`.
     """
-    concepts = layers.concepts(layer)
-    found = attribute(
-        model, samples, target=list(map(int, classes)), keep=[layer], ledger=False, **settings
-    )
-    value, relevance = (concepts.per_concept(np.asarray(a)) for a in found.kept[layer])
+    concepts, n = layers.concepts(layer), len(classes)
+    targets = [*map(int, classes), *[int(classes[-1])] * (len(samples) - n)]
+    found = attribute(model, samples, target=targets, keep=[layer], ledger=False, **settings)
+    value, relevance = (concepts.per_concept(np.asarray(a))[:n] for a in found.kept[layer])
     measures = (
         relevance.sum(2), np.abs(relevance).sum(2), relevance.max(2), value.sum(2), value.max(2)
     )  # fmt: skip
@@ -154,8 +153,9 @@ def measured(
     places |= {"relevance": places["peak"], "activation": places["loudest"]}
     ranked = np.stack([table[:, MEASURES.index(r)].T for r in RANKINGS])
     where = np.stack([places[r].T for r in RANKINGS])
-    spectra, maps = _spectra(samples, found.relevance, found.multiplier, shape, rate)
-    z = found.explained.reshape(len(samples), -1)
+    R, m = (None if a is None else np.asarray(a)[:n] for a in (found.relevance, found.multiplier))
+    spectra, maps = _spectra(samples[:n], R, m, shape, rate)
+    z = found.explained.reshape(len(samples), -1)[:n]
     return Statistics(
         moments(table, classes, count),
         top(ranked, numbers, where, k),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -14,6 +15,7 @@ from dftlrp.graph.gates import stops
 from dftlrp.graph.graph import Graph, Node
 from dftlrp.graph.plan import Plan
 from dftlrp.linear import Array
+from dftlrp.numpy_backend import BACKEND as NUMPY
 from dftlrp.ops import EXPANSIONS, OPS, At
 from dftlrp.ops.registry import WORK, Budget, Known
 from dftlrp.progress import steps
@@ -52,6 +54,15 @@ def at(
     args = tuple(values[name] if name else None for name in node.inputs)
     live = plan.live.get(node.key, ())
     return At(node, bk, args, live, values.get(node.output), budget or Budget())
+
+
+def folding(here: At) -> At:
+    """What depends on no signal is computed by NumPy, as constants are."""
+    bk, given = here.bk, [a for a in here.args if a is not None]
+    if not all(map(bk.known, given)):
+        return here
+    args = tuple(None if a is None else bk.read(a) for a in here.args)
+    return replace(here, bk=NUMPY, args=args)
 
 
 def byte_budget(plan: Plan, given: Mapping[str, Array]) -> Budget:
@@ -228,7 +239,7 @@ def run_node(
 ) -> Array:
     """The output of one node; floats in the dtype that is computed in."""
     with blamed(node):
-        here = at(plan, node, values, bk, budget)
+        here = folding(at(plan, node, values, bk, budget))
         if any(a is not None and a.dtype.kind in "OSU" for a in here.args):
             raise UnsupportedModelError(f"node {node.key!r} ({node.op}): it reads text")
         y = OPS[node.op].evaluate(here)

@@ -45,7 +45,8 @@ def _bias(node: Node, c: Context) -> list[Node] | None:
     vector = _narrowed(spread, layer, c.values[layer.output])
     if vector is None:
         return None
-    constant = c.constant(f"{node.output}/bias", vector, source)
+    as_it_is = np.array_equal(bias, vector)
+    constant = source if as_it_is else c.constant(f"{node.output}/bias", vector, source)
     return _with_bias(node, layer, constant, chain[::-1], c)
 
 
@@ -95,8 +96,7 @@ def _with_bias(
     if not moves:
         inputs, key = (*layer.inputs, constant), layer.layer
         return [replace(layer, output=node.output, inputs=inputs, names=names, layer_key=key)]
-    spread = bias.reshape(shape) if conv else bias
-    added = c.constant(f"{constant}/spread", spread, constant)
+    added = c.constant(f"{constant}/spread", bias.reshape(shape), constant) if conv else constant
     output = c.derive(f"{layer.output}/biased", "Add", layer.output, added)
     new = replace(layer, output=output, inputs=(*layer.inputs, constant), names=names,
                   layer_key=layer.layer)  # fmt: skip

@@ -53,7 +53,7 @@ def _einsum(at: At) -> Array:
     at.grant([sizes[c] for c in out])
     at.work(EACH, *sizes.values())
     order = ("greedy", at.budget.room // 8) if len(found) > 2 else False  # bounds what is between
-    return np.asarray(np.einsum(f"{','.join(found)}->{out}", *at.args, optimize=order))
+    return at.bk.asarray(np.einsum(f"{','.join(found)}->{out}", *at.args, optimize=order))
 
 
 @affine("Einsum", carries=None, together=True, evaluate=_einsum, product=True)

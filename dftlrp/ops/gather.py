@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from dftlrp.linear import Affine, Array, Route
-from dftlrp.ops.move import by_index, indexed
+from dftlrp.ops.move import by_index, indexed, moved
 from dftlrp.ops.registry import At, affine, route, stop
 from dftlrp.types import AnyArray
 
@@ -17,21 +17,20 @@ Filling = Callable[[AnyArray, At, float], AnyArray]
 
 
 def along(index: AnyArray, axis: int) -> Key:
-    """The key that reads or writes ``index`` along one axis, and each place's own on others."""
+    """The key that writes ``index`` along one axis, and each place's own on others."""
     grid: list[AnyArray] = list(np.indices(index.shape, sparse=True))
     grid[axis] = index
     return tuple(grid)
 
 
 def _gather_elements(x: AnyArray, at: At) -> AnyArray:
-    axis, index = at.axes(at.attr("axis", 0))[0], np.asarray(at.args[1])
-    _same_rank(x, index)
-    return x[along(index, axis)]
-
-
-def _same_rank(x: AnyArray, index: AnyArray) -> None:
+    axis, index = at.axes(at.attr("axis", 0))[0], at.args[1]
     if index.ndim != x.ndim:
         raise ValueError(f"an index of rank {index.ndim} into a tensor of rank {x.ndim}")
+    near = x[tuple(slice(None if i == axis else n) for i, n in enumerate(index.shape))]
+    if any(n != near.shape[i] for i, n in enumerate(index.shape) if i != axis):
+        raise ValueError(f"an index of shape {index.shape} into a tensor of shape {x.shape}")
+    return np.take_along_axis(near, index, axis)
 
 
 def _gather_nd(x: AnyArray, at: At) -> AnyArray:
@@ -74,9 +73,13 @@ indexed("Compress", _compress)
 def _filling(op: str, f: Filling) -> None:
     """Register a movement that writes a constant: zero into values, -1 into indices."""
 
-    @route(op, evaluate=lambda at: f(at.x, at, 0))
-    def build(at: At) -> Route:
+    def movement(at: At) -> Route:
         return by_index(at, lambda index: f(index, at, -1))
+
+    def evaluate(at: At) -> Array:
+        return f(at.x, at, 0) if at.bk.numbers else movement(at).tangent().apply(at.x)
+
+    route(op, evaluate=evaluate)(movement)
 
 
 def _trilu(x: AnyArray, at: At, fill: float) -> AnyArray:
@@ -139,7 +142,9 @@ def _order(at: At) -> tuple[AnyArray, int]:
 
 def _top_k(at: At) -> Array:
     order, axis = _order(at)
-    return order.astype(np.int64) if at.node.index else np.take_along_axis(at.x, order, axis)
+    if at.node.index:
+        return order.astype(np.int64)
+    return moved(at, lambda x: np.take_along_axis(x, order, axis))
 
 
 @route("TopK", evaluate=_top_k, outputs=2, silent=(1,))

@@ -96,7 +96,8 @@ def gemm(at: At) -> Affine:
     """y = alpha A' B' + beta C, in A."""
     a, b, c = at.x, at.args[1], at.arg(2)
     assert b is not None
-    w = at.attr("alpha", 1.0) * (b.T if at.attr("transB", 0) else b)
+    w, alpha = b.T if at.attr("transB", 0) else b, at.attr("alpha", 1.0)
+    w = w if alpha == 1 else alpha * w  # a large matrix is not copied for nothing
     flip = bool(at.attr("transA", 0))
     at.work(*at.grant([a.shape[flip], w.shape[1]]), w.shape[0])
     bk = at.bk
@@ -230,7 +231,7 @@ def _numpy(f: Any) -> Any:
 
 def _divide(a: Array, b: Array) -> Array:
     """ONNX's Div: integers truncate towards zero."""
-    if np.asarray(a).dtype.kind in "iu":
+    if a.dtype.kind in "iu":
         return (np.sign(a) * np.sign(b) * (np.abs(a) // np.abs(b))).astype(a.dtype)
     return a / b
 

@@ -233,11 +233,20 @@ def expand(at: At) -> Route:
 
 
 def by_index(at: At, f: Callable[[AnyArray], AnyArray]) -> Route:
-    """The route of a movement f that takes any array of x's shape; -1 marks constants."""
+    """The route of a movement f that takes any array of x's shape; -1 marks constants.
+
+    An index that depends on the signal marks none.
+    """
     bk, x = at.bk, at.x
     index = f(np.arange(x.size).reshape(x.shape))
-    covered = (index >= 0).astype(x.dtype) if (index < 0).any() else None
+    holes = isinstance(index, np.ndarray) and (index < 0).any()
+    covered = (index >= 0).astype(x.dtype) if holes else None
     return move(lambda v: bk.take(v, index), lambda r: (bk.take_T(r, index, x),), covered)
+
+
+def moved(at: At, f: Callable[[AnyArray], AnyArray]) -> Array:
+    """``f(x)``; where x is no NumPy array, f runs on its indices."""
+    return f(at.x) if at.bk.numbers else by_index(at, f).tangent().apply(at.x)
 
 
 def _tile(x: AnyArray, at: At) -> AnyArray:
@@ -273,7 +282,7 @@ def _space_to_depth(x: AnyArray, at: At) -> AnyArray:
 def indexed(op: str, f: Callable[[AnyArray, At], AnyArray]) -> None:
     """Register a movement that takes any array of x's shape."""
 
-    @route(op, evaluate=lambda at: f(at.x, at))
+    @route(op, evaluate=lambda at: moved(at, lambda x: f(x, at)))
     def build(at: At) -> Route:
         """Elements moved: the op runs on their indices, and relevance adds up at these."""
         return by_index(at, lambda index: f(index, at))

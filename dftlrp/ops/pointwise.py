@@ -33,7 +33,7 @@ def _pointwise(op: str, f: F, slope: F, homogeneous: bool = False) -> None:
 
 def _above(at: At, threshold: float = 0.0) -> Array:
     """1 where x > threshold."""
-    return at.bk.step(at.x - threshold, strict=True)
+    return at.bk.step(at.x - threshold if threshold else at.x, strict=True)
 
 
 def _leaky(at: At, alpha: Array) -> Array:
@@ -242,9 +242,12 @@ _pointwise("Shrink", _shrink, lambda at: sum(_outside(at)))
 # -- Clip, and Max and Min against constants
 
 
-def _bounds(at: At) -> tuple[float, float]:
-    def bound(position: int, name: str, default: float) -> float:
-        return float(np.ravel(at.setting(position, name, default))[0])
+def _bounds(at: At) -> tuple[Array, Array]:
+    """Numbers, or scalars that may depend on the signal."""
+
+    def bound(position: int, name: str, default: float) -> Array:
+        given = at.arg(position)
+        return at.attr(name, default) if given is None else at.bk.reshape(given, ())
 
     return bound(1, "min", -math.inf), bound(2, "max", math.inf)
 
@@ -252,9 +255,13 @@ def _bounds(at: At) -> tuple[float, float]:
 def _clip_slope(at: At) -> Array:
     low, high = _bounds(at)
     inside = at.bk.ones_like(at.x)
-    if low > -math.inf:
+    if not _absent(low):
         inside = inside * at.bk.step(at.x - low, strict=True)
-    return inside * at.bk.step(high - at.x, strict=True) if high < math.inf else inside
+    return inside if _absent(high) else inside * at.bk.step(high - at.x, strict=True)
+
+
+def _absent(bound: Array) -> bool:
+    return isinstance(bound, float) and math.isinf(bound)
 
 
 POINTWISE.add("Clip")
@@ -302,7 +309,7 @@ def _extreme(op: str, sign: float, reduce: Callable[..., Array]) -> None:
             rest = fixed[0]
             for other in fixed[1:]:
                 rest = reduce(rest, other)
-            zero = isinstance(rest, np.ndarray) and not rest.any()
+            zero = bk.nonneg(rest) and bk.nonneg(-rest)
             slope = bk.step(sign * (xs[0] - rest), strict=True)
             return activation(xs[0], at.y, lambda: slope, homogeneous=zero)
         return _winner(at, (*xs, *fixed), sign)

@@ -32,7 +32,7 @@ def _limits(dtype: DType) -> tuple[float, float]:
 
 def _spread(v: Array, at: At) -> Array:
     """A scale or zero point, per tensor, per axis or per block, broadcastable to x."""
-    x, v = at.x, np.asarray(v)
+    x = at.x
     if v.size == 1 and not at.attr("block_size", 0):
         return v.reshape(())
     at.grant(x.shape)
@@ -49,7 +49,7 @@ def _spread(v: Array, at: At) -> Array:
 def _offset(at: At) -> Array:
     """The zero point in floats; 0 where there is none."""
     zero = at.arg(2)
-    return np.zeros(()) if zero is None else _spread(np.asarray(zero).astype(np.float64), at)
+    return np.zeros(()) if zero is None else _spread(zero.astype(np.float64), at)
 
 
 def _quantised_dtype(at: At) -> DType:
@@ -58,7 +58,7 @@ def _quantised_dtype(at: At) -> DType:
     zero, code = at.arg(2), at.attr("output_dtype", 0)
     if code:
         return np.dtype(onnx.helper.tensor_dtype_to_np_dtype(code))
-    return BYTE if zero is None else np.dtype(np.asarray(zero).dtype)
+    return BYTE if zero is None else np.dtype(zero.dtype)
 
 
 def rounded(y: Array, dtype: DType) -> Array:
@@ -107,13 +107,13 @@ def dequantize_linear(at: At) -> Route:
 
 def _range(x: Array) -> tuple[Array, Array]:
     """Scale and zero point of a dynamic quantisation to 8 bits; 0 is always in the range."""
-    low, high = min(float(x.min(initial=0)), 0.0), max(float(x.max(initial=0)), 0.0)
-    scale = (high - low) / 255 or 1.0
-    return np.asarray(scale), rounded(np.asarray(-low / scale), BYTE).astype(BYTE)
+    width = np.max(x, initial=0) - np.min(x, initial=0)
+    scale = np.where(width > 0, width / 255, 1)
+    return scale, rounded(-np.min(x, initial=0) / scale, BYTE).astype(BYTE)
 
 
 def _dynamic(at: At) -> Array:
-    scale, zero = _range(at.x)
+    scale, zero = _range(at.bk.read(at.x))
     if at.node.index:
         return (scale, zero)[at.node.index - 1]
     return rounded(np.rint(at.x / scale) + zero, BYTE)
@@ -122,7 +122,7 @@ def _dynamic(at: At) -> Array:
 @route("DynamicQuantizeLinear", evaluate=_dynamic, outputs=3, silent=(1, 2))
 def dynamic_quantize_linear(at: At) -> Route:
     """As QuantizeLinear; its scale and zero point, which follow the signal's range, are frozen."""
-    return _carried(1 / _range(at.x)[0], at, at.y)
+    return _carried(1 / _range(at.bk.read(at.x))[0], at, at.y)
 
 
 # -- layers on integers: evaluated, and refused where they would carry relevance

@@ -82,7 +82,7 @@ class At:
         """The numbers of a parameter."""
         if np.size(value) > MAX_NUMBERS:
             raise ValueError(f"a parameter of {np.size(value)} numbers")
-        return np.asarray(value).tolist()
+        return self.bk.read(value).tolist()
 
     def axes(self, axes: int | Sequence[int] | None, rank: int | None = None) -> tuple[int, ...]:
         """Axes as non-negative numbers, each once; None: all."""

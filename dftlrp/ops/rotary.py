@@ -26,12 +26,15 @@ def _heads(at: At, v: Array) -> Array:
 
 def _turned(at: At, v: Array, cos: Array, sin: Array) -> Array:
     """``(a, b) -> (cos a - sin b, sin a + cos b)``; the features behind the last pair stay."""
-    x, pairs = _heads(at, v), cos.shape[-1]
-    mixed = bool(at.attr("interleaved", 0))
-    first = slice(0, 2 * pairs, 2) if mixed else slice(0, pairs)
-    second = slice(1, 2 * pairs, 2) if mixed else slice(pairs, 2 * pairs)
-    a, b, y = x[..., first], x[..., second], x.copy()
-    y[..., first], y[..., second] = cos * a - sin * b, sin * a + cos * b
+    bk, x, pairs = at.bk, _heads(at, v), cos.shape[-1]
+    axis = -1 if at.attr("interleaved", 0) else -2  # of the two in a pair
+    lead, shape = x.shape[:-1], (pairs, 2) if axis == -1 else (2, pairs)
+    both = bk.reshape(x[..., : 2 * pairs], (*lead, *shape))
+    a, b = (both[..., i] if axis == -1 else both[..., i, :] for i in (0, 1))
+    thick = (*lead, pairs, 1) if axis == -1 else (*lead, 1, pairs)
+    parts = tuple(bk.reshape(p, thick) for p in (cos * a - sin * b, sin * a + cos * b))
+    y = bk.reshape(bk.concat(parts, axis), (*lead, 2 * pairs))
+    y = bk.concat((y, x[..., 2 * pairs :]), -1) if 2 * pairs < x.shape[-1] else y
     return y if v.ndim == 4 else y.swapaxes(1, 2).reshape(v.shape)
 
 

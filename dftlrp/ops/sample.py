@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from dftlrp.linear import Affine
+from dftlrp.linear import Affine, Array
 from dftlrp.ops.registry import At, affine, stop
 from dftlrp.ops.resample import cubic, triangle
 from dftlrp.types import AnyArray, UnsupportedModelError
@@ -28,21 +28,23 @@ def sparse_map(at: At, rows: AnyArray, columns: AnyArray, values: AnyArray, shap
     """
     from scipy.sparse import csr_array
 
-    x, channels = at.x, at.x.shape[1]
+    x, bk, channels = at.x, at.bk, at.x.shape[1]
     at.grant(shape)
+    at.grant([channels, values.size])
     size = (math.prod(shape) // max(channels, 1), x.size // max(channels, 1))
-    kept = csr_array((values.astype(x.dtype), (rows, columns)), shape=size)
+    kept = csr_array((values.astype(x.dtype), (rows, columns)), shape=size).tocoo()
 
-    def matrix(w: AnyArray) -> Any:
-        return csr_array((w, kept.indices, kept.indptr), shape=size)
+    def places(index: AnyArray, inner: tuple[int, ...]) -> AnyArray:
+        """Of each channel in the flattened (N, C, *S); index counts in N * prod(S)."""
+        sample, rest = np.divmod(index.astype(np.int64), math.prod(inner))
+        planes: AnyArray = sample * channels + np.arange(channels)[:, None]
+        return planes * math.prod(inner) + rest
 
-    def times(m: Any, v: AnyArray, like: tuple[int, ...]) -> AnyArray:
-        y = m @ np.moveaxis(v, 1, -1).reshape(-1, channels)
-        return np.moveaxis(y.reshape(like[0], *like[2:], channels), -1, 1)
-
+    read, written = places(kept.col, x.shape[2:]), places(kept.row, shape[2:])
+    y = np.broadcast_to(np.zeros((), x.dtype), shape)
     return Affine(
-        lambda ws, xs: times(matrix(ws[0]), xs[0], shape),
-        lambda ws, r: (times(matrix(ws[0]).T, r, x.shape),),
+        lambda ws, xs: bk.take_T(ws[0] * bk.take(xs[0], read), written, y),
+        lambda ws, r: (bk.take_T(ws[0] * bk.take(r, written), read, x),),
         (kept.data,),
     )
 
@@ -114,14 +116,15 @@ def affine_grid(at: At) -> Affine:
     size = at.grant(np.asarray(at.args[1]).tolist())[2:]
     at.grant([at.x.shape[0], *size, len(size)])
     axes = np.meshgrid(*(_even(at, n) for n in size), indexing="ij")[::-1]
-    base = np.stack([*axes, np.ones(size)], -1).astype(at.x.dtype)
+    bk, count, rank = at.bk, at.x.shape[0], len(size)
+    base = np.stack([*axes, np.ones(size)], -1).astype(at.x.dtype).reshape(-1, rank + 1)
+
+    def turned(v: Array) -> Array:
+        return bk.transpose(v, (0, 2, 1))
+
     return Affine(
-        lambda ws, xs: np.einsum("nij,...j->n...i", xs[0], ws[0]),
-        lambda ws, r: (
-            np.einsum(
-                "npi,pj->nij", r.reshape(len(r), -1, len(size)), ws[0].reshape(-1, len(axes) + 1)
-            ),
-        ),
+        lambda ws, xs: bk.reshape(bk.matmul(ws[0], turned(xs[0])), (count, *size, rank)),
+        lambda ws, r: (bk.matmul(turned(bk.reshape(r, (count, -1, rank))), ws[0]),),
         (base,),
     )
 

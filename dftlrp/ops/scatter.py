@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,14 +11,9 @@ import numpy as np
 from dftlrp.linear import Affine, Array, Arrays, Route, move
 from dftlrp.ops.gather import Key, along
 from dftlrp.ops.registry import At, affine, route
-from dftlrp.types import AnyArray, UnsupportedModelError
+from dftlrp.types import UnsupportedModelError
 
-_UFUNCS: dict[str, Any] = {
-    "add": np.add,
-    "mul": np.multiply,
-    "max": np.maximum,
-    "min": np.minimum,
-}
+_UFUNCS: dict[str, Any] = {"mul": np.multiply, "max": np.maximum, "min": np.minimum}
 
 
 def _element_key(at: At) -> Key:
@@ -30,12 +26,16 @@ def _nd_key(at: At) -> Key:
     return tuple(np.moveaxis(np.asarray(at.args[1]), -1, 0))
 
 
-def _written(data: AnyArray, key: Key, updates: AnyArray, reduction: str) -> AnyArray:
-    y = data.copy()
+def _written(at: At, key: Key, second: int = 2) -> Array:
+    """Data with the updates written into it, or combined with what is there."""
+    data, updates, reduction = at.x, at.args[second], at.attr("reduction", "none")
+    both = replace(at, live=(0, second))
     if reduction == "none":
-        y[key] = updates
-    else:
-        _UFUNCS[reduction].at(y, key, updates)
+        return _replaced(both, key, second).tangent().apply(data, updates)
+    if reduction == "add":
+        return _added(both, key).apply(data, updates)
+    y = np.array(data)
+    _UFUNCS[reduction].at(y, key, np.asarray(updates))
     return y
 
 
@@ -81,8 +81,8 @@ def _added(at: At, key: Key) -> Affine:
 def _scattering(name: str, key: Callable[[At], Key]) -> None:
     """Register one way to say where updates go."""
 
-    def evaluate(at: At) -> AnyArray:
-        return _written(at.x, key(at), at.args[2], at.attr("reduction", "none"))
+    def evaluate(at: At) -> Array:
+        return _written(at, key(at))
 
     @affine(name, carries=(0, 2), together=True, evaluate=evaluate)
     def build(at: At) -> Affine | Route:
@@ -116,7 +116,7 @@ def _cache_key(at: At) -> Key:
     "TensorScatter",
     carries=(0, 1),
     together=True,
-    evaluate=lambda at: _written(at.x, _cache_key(at), at.args[1], "none"),
+    evaluate=lambda at: _written(at, _cache_key(at), second=1),
 )
 def tensor_scatter(at: At) -> Route:
     """The cache with the update written into it."""

@@ -111,21 +111,25 @@ def _real_framed(at: At, hop: int, taps: Array) -> Affine:
 
 
 def _by_products(at: At, hop: int, taps: Array) -> Affine:
-    """The usual form as a convolution with windowed waves, where no FFT takes the arrays."""
-    bk, n = at.bk, len(taps)
-    waves = np.exp(-2j * np.pi * np.outer(np.arange(n // 2 + 1), np.arange(n)) / n) * taps
-    w = np.stack([waves.real, waves.imag], 1).reshape(-1, 1, n)
+    """The same as a convolution with windowed waves, where no FFT takes the arrays.
+
+    Real and imaginary part are its channels.
+    """
+    bk, n, (batch, length, parts) = at.bk, len(taps), at.x.shape
+    kept = n // 2 + 1 if at.attr("onesided", 1) else n
+    waves = np.exp(-2j * np.pi * np.outer(np.arange(kept), np.arange(n)) / n) * np.asarray(taps)
+    each = [np.stack([v.real, v.imag], 1) for v in (waves, 1j * waves)[:parts]]
+    w = np.stack(each, 2).reshape(-1, parts, n)
     g = Window((n,), (hop,), (1,), ((0, 0),))
-    batch, length = at.x.shape[:2]
     frames = (length - n) // hop + 1
 
     def linear(v: Array) -> Array:
-        y = bk.transpose(bk.conv(bk.reshape(v, (batch, 1, length)), w, g), (0, 2, 1))
-        return bk.reshape(y, (batch, frames, n // 2 + 1, 2))
+        y = bk.transpose(bk.conv(bk.transpose(v, (0, 2, 1)), w, g), (0, 2, 1))
+        return bk.reshape(y, (batch, frames, kept, 2))
 
     def transpose(r: Array) -> Array:
         rows = bk.transpose(bk.reshape(r, (batch, frames, len(w))), (0, 2, 1))
-        return bk.reshape(bk.conv_T(rows, w, g, (length,)), at.x.shape)
+        return bk.transpose(bk.conv_T(rows, w, g, (length,)), (0, 2, 1))
 
     return Affine(lambda _, xs: linear(xs[0]), lambda _, r: (transpose(r),))
 
@@ -141,10 +145,10 @@ def stft(at: At) -> Affine:
     if step < 1 or not 1 <= n_fft <= at.x.shape[1]:
         raise ValueError(f"frames of {n_fft} samples, every {step}, of {at.x.shape[1]} samples")
     at.grant([at.x.shape[0], (at.x.shape[1] - n_fft) // step + 1, 2 * n_fft])
+    if not at.bk.numbers:
+        return _by_products(at, step, taps)
     usual = at.x.shape[-1] == 1 and at.attr("onesided", 1)
-    if not usual:
-        return _framed(at, step, taps)
-    return (_real_framed if at.bk.numbers else _by_products)(at, step, taps)
+    return (_real_framed if usual else _framed)(at, step, taps)
 
 
 def _fourier(at: At) -> Fourier:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import threading
-import uuid
 from collections.abc import Generator, Sequence
 from itertools import islice
 from typing import Any
@@ -34,8 +33,7 @@ def outcomes(
     """
     distributed = _distributed()
     with _client(distributed, scheduler) as client:
-        run = uuid.uuid4().hex
-        names = {f"dftlrp-{run}-{index}": index for index in todo}
+        names = {f"dftlrp-{task.run}-{index}": index for index in todo}
         left = iter(names.items())
 
         def next_ones(count: int) -> list[Any]:
@@ -45,7 +43,9 @@ def outcomes(
             ]
 
         first = next_ones(WINDOW * len(client.nthreads()))
-        flying = distributed.as_completed(first, with_results=True, raise_errors=False)
+        flying = distributed.as_completed(
+            first, loop=client.loop, with_results=True, raise_errors=False
+        )
         for future, result in flying:
             flying.update(next_ones(1))
             yield names[future.key], _outcome(distributed, names[future.key], future, result)
@@ -65,6 +65,7 @@ def _distributed() -> Any:
 def _client(distributed: Any, scheduler: str) -> Any:
     """Connected, with a worker."""
     try:
+        distributed.comm.get_address_host_port(scheduler)  # a client refused by its address lingers
         client = distributed.Client(scheduler, timeout=PATIENCE, set_as_default=False)
     except (OSError, ValueError) as error:
         raise InputError(f"no scheduler at {scheduler!r}: {said(error)}") from None
@@ -101,6 +102,8 @@ def _perform_in_time(task: Task, index: int, shard: Any) -> str | Failure:
 def _outcome(distributed: Any, index: int, future: Any, result: Any) -> str | Failure:
     if future.status == "finished":
         return result  # type: ignore[no-any-return]
+    if not isinstance(result, tuple):  # neither a result nor what a worker raised
+        raise InputError("the scheduler has gone; start again with the same command")
     error = result[1]
     if isinstance(error, DftlrpError):
         raise error

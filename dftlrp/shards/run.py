@@ -32,8 +32,9 @@ def run(
     ----------
     make : callable
         ``make()`` gives ``work``, and ``work(shard)`` arrays by name.  Called once in each worker
-        process, so it can be pickled: a function of a module, or a `functools.partial` of one.
-        What it makes computes with one thread (`THREADS`; onnxruntime has to be told).
+        process, so it can be pickled: a function of a module that workers can import, or a
+        `functools.partial` of one.
+        What it makes computes with one thread (`THREADS`; the backend is then ``"onnx::1"``).
     shards : sequence
         Of what can be pickled, small: names rather than data.  The store's settings must tell
         these from any others.

@@ -215,7 +215,7 @@ def _listed(lines: list[bytes]) -> Iterator[tuple[int, str]]:
         try:
             entry = json.loads(line)
             yield int(entry["shard"]), str(entry["sha256"])
-        except (ValueError, TypeError, KeyError):
+        except (ValueError, TypeError, KeyError, OverflowError):
             continue
 
 

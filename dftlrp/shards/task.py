@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import pickle
 import threading
+import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -36,16 +37,19 @@ class Task:
     Attributes
     ----------
     recipe : bytes
-        The pickled ``make``; equal bytes are known again in a process.
+        The pickled ``make``.
     folder : Path
         Of the store.
     seconds : float
         That a shard may take.
+    run : str
+        Tells this run from others: a cluster's process outlives them, and files change.
     """
 
     recipe: bytes
     folder: Path
     seconds: float
+    run: str = field(default_factory=lambda: uuid.uuid4().hex)
 
 
 def perform(task: Task, index: int, shard: Any) -> str | Failure:
@@ -62,7 +66,7 @@ def perform(task: Task, index: int, shard: Any) -> str | Failure:
         What stops the whole run: the worker cannot be made, or the result not be written.
     """
     with ONE_AT_A_TIME:
-        work = _made(task.recipe)
+        work = _made(task)
         try:
             data = packed(work(shard))
         except Exception as error:
@@ -79,12 +83,12 @@ def said(error: BaseException) -> str:
 
 
 @lru_cache(maxsize=1)
-def _made(recipe: bytes) -> Work:
-    """What ``make`` gives, once in a process."""
+def _made(task: Task) -> Work:
+    """What ``make`` gives, once in a process and run."""
     if os.environ.get("OMP_NUM_THREADS") != str(THREADS):
         raise InputError("a worker computes with one thread: start it with OMP_NUM_THREADS=1")
     try:
-        work: Work = pickle.loads(recipe)()
+        work: Work = pickle.loads(task.recipe)()
     except DftlrpError:
         raise
     except Exception as error:

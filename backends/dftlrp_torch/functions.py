@@ -1,0 +1,245 @@
+"""torch's functions by the names of the backend's contract and of NumPy."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dftlrp.types import AnyArray, InputError
+from dftlrp.wrapped import Framework
+from dftlrp.wrapped_backend import ascending
+
+from .kernels import conv, conv_T, maxpool, maxpool_T
+
+Shape = tuple[int, ...]
+Pads = tuple[tuple[int, int], ...]
+DTYPES: dict[torch.dtype, np.dtype[Any]] = {
+    getattr(torch, n): np.dtype(n)
+    for n in ("float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "bool")
+}
+TORCH = {ours: theirs for theirs, ours in DTYPES.items()}
+
+
+def framework(device: str) -> Framework:
+    """torch on a device.
+
+    Raises
+    ------
+    InputError
+        There is no such device.
+    """
+    try:
+        place = torch.device(device)
+        torch.empty(0, device=place)
+    except (RuntimeError, AssertionError) as error:
+        line = str(error).splitlines()[0]
+        raise InputError(f"backend 'torch': no device {device!r}: {line}") from error
+
+    def tensor(array: AnyArray, dtype: Any = None) -> Tensor:
+        wanted = np.dtype(dtype or array.dtype)
+        if wanted.kind == "f":
+            refuse_float(wanted, place.type)
+        elif wanted not in TORCH:  # unsigned and long ones
+            wanted = np.dtype(np.int64)
+        plain = np.ascontiguousarray(array, wanted)
+        writable = plain if plain.flags.writeable else plain.copy()
+        return torch.from_numpy(writable).reshape(array.shape).to(place)
+
+    return Framework(
+        "torch", tensor, numbers, lambda x: DTYPES[x.dtype], (RuntimeError,), FUNCTIONS
+    )
+
+
+def refuse_float(dtype: np.dtype[Any], device: str) -> None:
+    """Refuse floats that torch does not compute in on the device."""
+    if dtype == np.float16 and device == "cpu":
+        raise InputError("backend 'torch' has no float16 on a CPU: use dtype='float32'")
+    if dtype not in TORCH:
+        raise InputError(f"backend 'torch' has no {dtype}: use dtype='float64' or 'float32'")
+
+
+def numbers(x: Tensor) -> AnyArray:
+    """A tensor's numbers."""
+    array: AnyArray = x.detach().cpu().resolve_neg().numpy()
+    return array
+
+
+def _tensor(x: Any, like: Tensor) -> Tensor:
+    """Also a number as a tensor."""
+    return x if isinstance(x, Tensor) else torch.as_tensor(x, dtype=like.dtype, device=like.device)
+
+
+def _both(f: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """A function of two tensors, one of which may be a number."""
+
+    def call(a: Any, b: Any) -> Tensor:
+        like = a if isinstance(a, Tensor) else b
+        return f(_tensor(a, like), _tensor(b, like))
+
+    return call
+
+
+def _step(x: Tensor, strict: bool) -> Tensor:
+    """By the sign, which is ten times as fast as a comparison cast to floats."""
+    sign = torch.sign(x.detach())
+    return sign.relu_() if strict else sign.add_(1).clamp_(max=1)
+
+
+def _getitem(x: Tensor, key: Any) -> Tensor:
+    """Also slices that go down."""
+    keys = key if isinstance(key, tuple) else (key,)
+    if not any(isinstance(k, slice) and (k.step or 1) < 0 for k in keys):
+        return x[keys]
+    if not all(isinstance(k, slice) for k in keys):
+        raise InputError("a slice that goes down beside other indices")
+    ups, down = ascending(keys, tuple(x.shape))
+    return x[ups].flip(down)
+
+
+def _slice_T(r: Tensor, key: tuple[slice, ...], shape: Shape) -> Tensor:
+    ups, down = ascending(key, shape)
+    out = r.new_zeros(shape)
+    out[ups] = r.flip(down) if down else r
+    return out
+
+
+def _pad(x: Tensor, pads: Any, value: float = 0.0, constant_values: Any = None) -> Tensor:
+    fill = value if constant_values is None else constant_values
+    flat = [int(n) for pair in reversed(tuple(pads)) for n in pair]
+    return torch.nn.functional.pad(x, flat, value=float(fill)) if any(flat) else x
+
+
+def _pick(x: Tensor, index: Tensor, fill: float = 0.0) -> Tensor:
+    flat = x.reshape(-1)
+    if bool((index < 0).any()):
+        index = torch.where(index < 0, flat.shape[0], index)
+        flat = torch.cat([flat, flat.new_full((1,), fill)])
+    return flat[index]
+
+
+def _take_T(r: Tensor, index: Tensor, shape: Shape) -> Tensor:
+    size = math.prod(shape)
+    places = torch.where(index < 0, size, index).reshape(-1)  # one more for what belongs nowhere
+    sums = r.new_zeros(size + 1).index_add(0, places, r.reshape(-1))
+    return sums[:size].reshape(shape)
+
+
+def _axes(x: Tensor, axis: Any) -> Shape:
+    if axis is None:
+        return tuple(range(x.ndim))
+    return tuple(int(a) for a in axis) if isinstance(axis, tuple | list) else (int(axis),)
+
+
+def _sum(x: Tensor, axis: Any = None, keepdims: bool = False) -> Tensor:
+    axes = _axes(x, axis)
+    return x.sum(axes, keepdim=keepdims) if axes else x
+
+
+def _extreme(f: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    def call(x: Tensor, axis: Any = None, keepdims: bool = False, initial: Any = None) -> Tensor:
+        axes = _axes(x, axis)
+        if initial is not None and 0 in x.shape:
+            x = _sum(x, axes, True) + initial
+        y: Tensor = f(x, dim=axes, keepdim=keepdims) if axes else x
+        return y
+
+    return call
+
+
+def _arg(f: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """The first of the largest, which torch's own does not promise."""
+
+    def call(x: Tensor, axis: int, keepdims: bool = False) -> Tensor:
+        best = x == f(x, dim=axis, keepdim=True)
+        count = torch.arange(x.shape[axis], device=x.device).flip(0)
+        shape = [-1 if i == axis % x.ndim else 1 for i in range(x.ndim)]
+        return (best * (1 + count.reshape(shape))).argmax(axis, keepdim=keepdims)
+
+    return call
+
+
+def _where(condition: Any, a: Any, b: Any) -> Tensor:
+    like = next(x for x in (a, b, condition) if isinstance(x, Tensor))
+    if not isinstance(condition, Tensor):
+        condition = torch.as_tensor(condition, device=like.device)
+    if not isinstance(a, Tensor) and not isinstance(b, Tensor):
+        a = torch.as_tensor(a, device=like.device)
+    return torch.where(condition.bool(), a, b)
+
+
+def _einsum(equation: str, *xs: Tensor, optimize: Any = None) -> Tensor:
+    return torch.einsum(equation, *xs)
+
+
+def _take(x: Tensor, index: Any, axis: int) -> Tensor:
+    places = torch.as_tensor(index, device=x.device)
+    places = torch.where(places < 0, places + x.shape[axis], places)
+    axis %= x.ndim
+    found = x.index_select(axis, places.reshape(-1))
+    return found.reshape(*x.shape[:axis], *places.shape, *x.shape[axis + 1 :])
+
+
+def _concat(xs: tuple[Tensor, ...], axis: int = 0) -> Tensor:
+    like = next(x for x in xs if x.is_floating_point() or x is xs[-1])
+    return torch.cat([x.to(like.dtype) for x in xs], axis)
+
+
+def _clip(x: Tensor, low: Any, high: Any) -> Tensor:
+    return torch.clamp(x, low, high) if type(low) is type(high) else _clip_each(x, low, high)
+
+
+def _clip_each(x: Tensor, low: Any, high: Any) -> Tensor:
+    return torch.minimum(torch.maximum(x, _tensor(low, x)), _tensor(high, x))
+
+
+def _sum_last(f: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    def call(x: Tensor, axis: int, dtype: Any = None) -> Tensor:
+        return f(x, axis)
+
+    return call
+
+
+FUNCTIONS: dict[str, Callable[..., Any]] = {
+    # the contract's
+    "pos": torch.relu, "neg": lambda x: torch.clamp(x, max=0), "step": _step, "erf": torch.erf,
+    "sigmoid": torch.sigmoid, "slice_T": _slice_T, "pad": _pad, "concat": _concat,
+    "expand": lambda x, shape: x.expand(shape), "pick": _pick, "take_T": _take_T,
+    "conv": conv, "conv_T": conv_T, "maxpool": maxpool, "maxpool_T": maxpool_T,
+    # the array's
+    "getitem": _getitem, "astype": lambda x, dtype: x.to(TORCH[dtype]),
+    "reshape": lambda x, shape: x.reshape(shape),
+    "transpose": lambda x, perm: x.permute(perm),
+    # NumPy's
+    **{n: getattr(torch, n) for n in (
+        "exp", "log", "log10", "sqrt", "tanh", "sin", "cos", "tan", "sinh", "cosh", "arcsin",
+        "arccos", "arctan", "arcsinh", "arccosh", "arctanh", "sign", "floor", "ceil", "trunc",
+        "isfinite", "isnan", "isinf", "isneginf", "matmul", "negative", "absolute",
+    )},
+    "rint": torch.round, "round": torch.round, "invert": torch.bitwise_not,
+    "logical_not": torch.logical_not,
+    **{n: _both(getattr(torch, n)) for n in (
+        "add", "subtract", "multiply", "divide", "maximum", "minimum", "remainder", "fmod",
+        "floor_divide", "greater", "greater_equal", "less", "less_equal", "not_equal",
+        "logical_and", "logical_or", "logical_xor", "bitwise_and", "bitwise_or", "bitwise_xor",
+    )},
+    "equal": _both(torch.eq), "power": torch.pow,
+    "sum": _sum, "max": _extreme(torch.amax), "amax": _extreme(torch.amax),
+    "min": _extreme(torch.amin), "amin": _extreme(torch.amin),
+    "argmax": _arg(torch.amax), "argmin": _arg(torch.amin),
+    "where": _where, "einsum": _einsum, "take": _take, "clip": _clip,
+    "concatenate": _concat, "stack": lambda xs, axis=0: torch.stack(xs, axis),
+    "cumsum": _sum_last(torch.cumsum), "cumprod": _sum_last(torch.cumprod),
+    "argsort": lambda x, axis, kind: torch.argsort(x, dim=axis, stable=True),
+    "flip": lambda x, axis: x.flip((axis,) if isinstance(axis, int) else axis),
+    "moveaxis": torch.moveaxis,
+    "expand_dims": torch.unsqueeze,
+    "broadcast_to": lambda x, shape: x.expand(shape),
+    "ones_like": lambda x, dtype=None: torch.ones_like(x),
+    "zeros_like": lambda x, dtype=None: torch.zeros_like(x),
+    "full_like": torch.full_like,
+}  # fmt: skip

@@ -1,0 +1,165 @@
+"""The sides of `bench_onnx`: how each explains a network, and what memory that takes.
+
+    python benchmarks/bench_sides.py SIDE FOLDER NETWORK RULES
+
+runs one side in a process of its own and prints, as JSON, its resident memory before the network
+is loaded (libraries imported), its peak, and the seconds of the first call.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+TESTS = Path(__file__).parents[1] / "tests"
+THREADS = 2
+CALLS = 4  # of a process whose memory is measured
+CAPTUM = {  # rules under captum's names: of convolutions but the first; of all other layers
+    "captum.Epsilon": "captum.EpsilonRule",
+    "captum.Alpha1_Beta0": "captum.Alpha1_Beta0_Rule(bias=0)",
+}
+ZENNIT = ("EpsilonPlus", "EpsilonAlpha2Beta1")
+Run = Callable[[], Any]
+
+
+def composite(rules: str) -> Any:
+    """What dftlrp calls these rules: a preset, or captum's rules."""
+    from dftlrp.composites import Composite
+    from dftlrp.rules import rule
+
+    if rules not in CAPTUM:
+        return rules
+    plain, own = rule("captum.EpsilonRule"), rule(CAPTUM[rules])
+    return Composite(rules, plain, {"Conv": own}, first=plain, fold=False)
+
+
+def onnx(folder: Path, _: str, rules: str) -> Run:
+    """Ours: relevance of the largest logit."""
+    import dftlrp
+
+    model, x = dftlrp.load(folder / "model.onnx"), np.load(folder / "x.npy")
+    asked = {"composite": composite(rules), "backend": f"onnx::{THREADS}", "ledger": False}
+    return lambda: dftlrp.attribute(model, x, **asked).relevance
+
+
+def forward(folder: Path, _: str, __: str) -> Run:
+    """The limit: onnxruntime's forward pass alone."""
+    from dftlrp.onnx_session import runtime_of
+
+    session = runtime_of((folder / "model.onnx").read_bytes(), f":{THREADS}")
+    x = np.load(folder / "x.npy")
+    return lambda: session.run(None, {"x": x})
+
+
+def zennit(folder: Path, name: str, rules: str) -> Run:
+    """zennit's composite; residual sums by its own module, without which they would double."""
+    from nets import seeded, with_adds
+    from peers import quiet, torch
+    from peers import zennit as load
+
+    class Sum(torch.nn.Module):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.sum = sys.modules["zennit.layer"].Sum()
+
+        def forward(self, a: Any, b: Any) -> Any:
+            return self.sum(torch.stack([a, b], -1))
+
+    composite = getattr(load().composites, rules)()
+    net, x = with_adds(seeded(name), Sum), torch.from_numpy(np.load(folder / "x.npy"))
+
+    def run() -> Any:
+        with composite.context(net) as changed:
+            signal = x.clone().requires_grad_()
+            z = changed(signal)
+            seed = torch.zeros_like(z)
+            seed[torch.arange(len(z)), z.argmax(1)] = z.max(1).values.detach()
+            return torch.autograd.grad(z, signal, seed)[0].numpy()
+
+    return lambda: quiet(run)
+
+
+def captum(folder: Path, name: str, rules: str) -> Run:
+    """captum.attr.LRP; it drops the rules after each call, so that they are set before each."""
+    from nets import seeded, with_adds
+    from peers import captum as load
+    from peers import quiet, torch
+
+    library, nn = load(), torch.nn
+    made, adds = library.attr._utils.lrp_rules, library.attr._utils.custom_modules
+    net = with_adds(seeded(name), adds.Addition_Module)
+    x = torch.from_numpy(np.load(folder / "x.npy"))
+    own = made.EpsilonRule
+    if rules == "captum.Alpha1_Beta0":
+        own = partial(made.Alpha1_Beta0_Rule, set_bias_to_zero=True)
+    convs = [m for m in net.modules() if isinstance(m, nn.Conv1d | nn.Conv2d)]
+    pools = [m for m in net.modules() if isinstance(m, nn.AdaptiveAvgPool1d)]
+    target = net(x).argmax(1)
+
+    def run() -> Any:
+        for layer in (convs[0], *pools):
+            layer.rule = made.EpsilonRule()
+        for layer in convs[1:]:
+            layer.rule = own()
+        return library.attr.LRP(net).attribute(x.clone(), target=target).detach().numpy()
+
+    return lambda: quiet(run)
+
+
+SIDES = {"onnx": onnx, "forward": forward, "zennit": zennit, "captum": captum}
+
+
+def kibibytes(entry: str) -> int:
+    """Of this process: ``VmRSS`` now, ``VmHWM`` at most (Linux)."""
+    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(entry))
+
+
+def imported(side: str) -> None:
+    """Load a side's libraries, so that what is measured is its work."""
+    if side == "onnx":
+        import onnx  # noqa: F401
+        import onnxruntime  # noqa: F401
+
+        import dftlrp  # noqa: F401
+    else:
+        import peers
+
+        peers.torch.set_num_threads(THREADS)
+        getattr(peers, side)()
+
+
+def main() -> None:
+    side, folder, name, rules = sys.argv[1:]
+    imported(side)
+    before = kibibytes("VmRSS")
+    run = SIDES[side](Path(folder), name, rules)
+    start = time.perf_counter()
+    run()
+    first = time.perf_counter() - start
+    for _ in range(CALLS - 1):
+        run()
+    peak = kibibytes("VmHWM")
+    print(json.dumps({"before": before / 1024, "peak": peak / 1024, "first": first}))
+
+
+def alone(side: str, folder: Path, name: str, rules: str) -> dict[str, float]:
+    """What `main` prints, of a process of its own."""
+    command = [sys.executable, __file__, side, str(folder), name, rules]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    found: dict[str, float] = json.loads(done.stdout)
+    return found
+
+
+sys.path.insert(0, str(TESTS))
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,216 @@
+"""The traced graph against the float64 reference, per model and preset: docs/parity.md.
+
+    python benchmarks/real_parity.py --models DIR --data DIR [--json FILE] [--only TEXT]
+
+The embedded models on the embedded clip, and every real model as `real_recipes` sets it up.  Each
+model runs in a process of its own, with a limit of time and memory, so that one that fails ends no
+table.  With ``--only`` nothing is written to the docs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from real_inputs import Shared
+from real_models import gap, percent, table
+from real_recipes import RECIPES, Recipe
+from real_words import PARITY_HEAD
+
+import dftlrp
+from dftlrp.api import behind_front_end
+from dftlrp.backend import get_backend
+from dftlrp.forward import run_through
+from dftlrp.graph.evaluate import at
+from dftlrp.ops import OPS
+from dftlrp.shipped import MODELS, embedded
+
+PAGE = Path(__file__).parents[1] / "docs" / "parity.md"
+PRESETS = ("EpsilonPlus", "EpsilonAlpha2Beta1", "EpsilonGammaBox", "Gradient")
+ATTENTION = ("AttnLRP", "CPLRP")  # where there is a Softmax before the output
+WINNERS = {"MaxPool", "GlobalMaxPool", "ReduceMax", "ReduceMin", "Max", "Min", "TopK"}
+LIMIT, WORSE = 1e-4, 3  # relative L1 error; how much worse than float32 itself is too much
+SECONDS, BYTES = 600, 2**34  # for one model
+Arrays = dict[str, np.ndarray]
+
+
+def shipped(name: str) -> tuple[Any, Recipe]:
+    """An embedded model, and what it reads: the embedded clip."""
+    model = behind_front_end(dftlrp.load(embedded(name)), None)
+    clip = dftlrp.explain(embedded(name), embedded("clip"), domains=["time"]).signal["time"]
+    (signal, value) = next(iter(model.plan().signals.items()))
+    shape = (1,) * (len(value.dims) - 1) + clip.shape
+    return model, Recipe("the embedded clip", lambda _: {signal: clip.reshape(shape)})
+
+
+def given(name: str, shared: Shared) -> tuple[Any, Recipe]:
+    """A model and its recipe."""
+    if name in MODELS:
+        return shipped(name)
+    return dftlrp.load(shared.models / f"{name}.onnx"), RECIPES[name]
+
+
+def distance(ours: Arrays, want: Arrays) -> float:
+    """Relative L1 difference over all signals."""
+    off = sum(float(np.abs(ours[k] - want[k]).sum()) for k in want)
+    return off / (sum(float(np.abs(r).sum()) for r in want.values()) or 1.0)
+
+
+def picks(ready: Any) -> Iterator[np.ndarray]:
+    """For each op that picks winners on the path of relevance: which elements win."""
+    for node in ready.plan.path:
+        if node.op in WINNERS:
+            here = at(ready.plan, node, ready.values, get_backend())
+            ends = np.cumsum([x.size for x in here.inputs])
+            numbers = [
+                np.arange(end - x.size, end, dtype=float).reshape(x.shape)
+                for x, end in zip(here.inputs, ends, strict=True)
+            ]
+            yield OPS[node.op].linearise(here).tangent().apply(*numbers)
+
+
+def flipped(model: Any, signals: Arrays, how: dict[str, Any]) -> tuple[int, int]:
+    """Winners that differ between float32 and float64, and how many there are."""
+    plan = model.plan(how["output"], how["bind"])
+    wide, narrow = (
+        run_through(plan, model, signals, how["composite"], None, get_backend(), np.dtype(floats))
+        for floats in (np.float64, np.float32)
+    )
+    pairs = list(zip(picks(wide), picks(narrow), strict=True))
+    return sum(int((a != b).sum()) for a, b in pairs), sum(a.size for a, _ in pairs)
+
+
+def compared(model: Any, signals: Arrays, how: dict[str, Any]) -> dict[str, Any]:
+    """One row: three runs of the same question."""
+    want = dftlrp.attribute(model, signals, backend="numpy", **how)
+    if want.target is not None:
+        how |= {"target": list(want.target)}
+    narrow = dftlrp.attribute(model, signals, backend="numpy", dtype=np.float32, **how)
+    row = {"float32": distance(narrow.relevance, want.relevance)}
+    row["flipped"], row["winners"] = flipped(model, signals, how)
+    try:
+        times = []
+        for _ in range(2):
+            start = time.perf_counter()
+            ours = dftlrp.attribute(model, signals, backend="onnx", **how)
+            times.append(time.perf_counter() - start)
+    except dftlrp.types.DftlrpError as error:
+        return row | {"refused": str(error)}
+    return row | {
+        "onnx": distance(ours.relevance, want.relevance), "gap": gap(ours),
+        "trace": times[0] - times[1], "seconds": times[1],
+    }  # fmt: skip
+
+
+def one(name: str, shared: Shared) -> None:
+    """Every preset of one model, a line of JSON each."""
+    resource.setrlimit(resource.RLIMIT_AS, (BYTES, BYTES))
+    model, recipe = given(name, shared)
+    signals, bound = recipe.arrays(shared)
+    plan = model.plan(recipe.output, bound)
+    attends = any(n.op == "Softmax" and n.output != plan.output for n in plan.nodes)
+    for composite in PRESETS + (ATTENTION if attends else ()):
+        how = {
+            "bind": bound, "output": recipe.output, "target": recipe.target, "composite": composite,
+        }  # fmt: skip
+        try:
+            row = compared(model, signals, how)
+        except dftlrp.types.DftlrpError as error:
+            row = {"unexplained": str(error)}
+        print(json.dumps({"model": name, "composite": composite, **row}), flush=True)
+
+
+def rows_of(name: str, args: argparse.Namespace) -> list[dict[str, Any]]:
+    """What `one` prints in a process of its own, and how that ended if it did not end well."""
+    folders = ["--models", str(args.models), "--data", str(args.data)]
+    command = [sys.executable, __file__, "--one", name, *folders]
+    try:
+        done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=SECONDS)
+        end = done.stderr.strip().splitlines() or [f"exit {done.returncode}"]
+        text, failed = done.stdout, end[-1] if done.returncode else ""
+    except subprocess.TimeoutExpired as error:
+        text, failed = (error.stdout or b"").decode(), f"more than {SECONDS} s"
+    rows = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+    return rows + ([{"model": name, "composite": "", "refused": failed}] if failed else [])
+
+
+# -- the page
+
+COLUMNS = (
+    "model", "composite", "traced graph", "reference in float32", "winners that differ", "gap",
+    "trace (s)", "verdict",
+)  # fmt: skip
+
+
+def verdict(row: dict[str, Any]) -> str:
+    if "onnx" not in row:
+        return "not explained" if "unexplained" in row else "not traced"
+    if row["onnx"] < LIMIT:
+        return "agrees"
+    return "float32's limit" if row["onnx"] <= WORSE * row["float32"] else "**over**"
+
+
+def cells(row: dict[str, Any]) -> list[str]:
+    winners = f"{row['flipped']} of {row['winners']}" if row.get("winners") else ""
+    shown = [f"{row[k]:.1e}" if k in row else "" for k in ("onnx", "float32", "gap")]
+    trace = f"{row['trace']:.2f}" if "trace" in row else ""
+    return [row["model"], row["composite"], *shown[:2], winners, shown[2], trace, verdict(row)]
+
+
+def reasons(rows: list[dict[str, Any]], key: str) -> list[str]:
+    """Each error once, with the models and presets that it stands for."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for row in rows:
+        if key in row:
+            found.setdefault((row["model"], row[key]), []).append(row["composite"])
+    return [f"- **{m}** ({', '.join(cs)}): {text}" for (m, text), cs in found.items()]
+
+
+def page(rows: list[dict[str, Any]]) -> str:
+    """docs/parity.md."""
+    traced = [r for r in rows if "onnx" in r]
+    agreed = sum(verdict(r) == "agrees" for r in traced)
+    limit = sum(verdict(r) == "float32's limit" for r in traced)
+    asked = sum("unexplained" not in r for r in rows)
+    share = percent((agreed + limit) / max(asked, 1))
+    parts = [PARITY_HEAD.format(asked, agreed, limit, share)]
+    parts += [table(COLUMNS, [cells(r) for r in rows])]
+    for key, title in (("refused", "Not traced"), ("unexplained", "Not explained by any backend")):
+        if lines := reasons(rows, key):
+            parts += [f"\n## {title}\n", *lines]
+    return "\n".join(parts) + "\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--models", type=Path, required=True)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--only", default="", help="models whose name contains this, printed")
+    parser.add_argument("--one", help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.one:
+        one(args.one, Shared(args.models, args.data))
+        return
+    rows = []
+    for name in (n for n in (*MODELS, *RECIPES) if args.only in n):
+        rows += rows_of(name, args)
+        print(f"{name}: " + ", ".join(verdict(r) for r in rows if r["model"] == name), flush=True)
+    if args.json:
+        args.json.write_text(json.dumps(rows, indent=1), encoding="utf-8")
+    if args.only:
+        print(page(rows))
+    else:
+        PAGE.write_text(page(rows), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
