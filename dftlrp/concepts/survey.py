@@ -242,11 +242,13 @@ def read(model: Model, study: Study, path: str) -> tuple[AnyArray, Shape]:
     return shaped(recording_for(model, path, study.rate, shape).samples, value, shape), shape
 
 
-def together(plan: Plan, samples: AnyArray) -> int:
-    """How many samples like this one (1, ...) are computed at a time."""
+def together(plan: Plan, shape: Shape) -> int:
+    """How many samples are computed together: of a model that reads any length, one."""
     (value,) = plan.signals.values()
     alone = value.dims is not None and value.dims[0] == 1
-    return 1 if alone else max(1, min(BATCH, SAMPLES // samples.size))
+    if alone or not shape.length:
+        return 1
+    return max(1, min(BATCH, SAMPLES // (shape.length * shape.channels)))
 
 
 def _filled(samples: AnyArray, count: int) -> AnyArray:
@@ -271,34 +273,35 @@ class _Worker:
     layers: dict[tuple[int, ...], Layers]
 
     def __call__(self, rows: Sequence[Numbered]) -> dict[str, AnyArray]:
-        """Statistics of a shard; recordings of one length in batches, in their order."""
+        """Statistics of a shard; in batches, in their order."""
         skipped: list[tuple[int, str]] = []
         parts = [p for some in self.batches(rows, skipped) for p in self.tried(some, skipped)]
         arrays = sum(parts[1:], parts[0]).arrays() if parts else {}
         text = json.dumps(sorted(skipped)).encode()
         return arrays | {SKIPPED: np.frombuffer(text, np.uint8)}
 
+    @property
+    def plan(self) -> Plan:
+        """Of the output that is asked for."""
+        return self.model.plan(self.study.output, self.study.bind)
+
     def batches(
         self, rows: Sequence[Numbered], skipped: list[tuple[int, str]]
     ) -> Iterator[list[Read]]:
-        """Recordings of one length, as many as are computed together."""
-        waiting: dict[tuple[int, ...], list[Read]] = {}
+        """As many recordings as are computed together, which are of one length then."""
+        plan, waiting = self.plan, list[Read]()
         for row in rows:
             try:
                 samples, shape = read(self.model, self.study, row[1])
             except InputError as error:
                 skipped.append((row[0], str(error).removeprefix(f"{row[1]}: ")))
                 continue
-            alike = waiting.setdefault(samples.shape, [])
-            alike.append((row, samples, shape))
-            if len(alike) == self.count(samples, shape):
-                yield waiting.pop(samples.shape)
-        yield from waiting.values()
-
-    def count(self, samples: AnyArray, shape: Shape) -> int:
-        """How many recordings are computed together: of a model that reads any length, one."""
-        plan = self.model.plan(self.study.output, self.study.bind)
-        return together(plan, samples) if shape.length else 1
+            waiting.append((row, samples, shape))
+            if len(waiting) == together(plan, shape):
+                yield waiting
+                waiting = []
+        if waiting:
+            yield waiting
 
     def tried(self, some: list[Read], skipped: list[tuple[int, str]]) -> list[Statistics]:
         """Statistics of a batch; where one recording is refused, of the others, each alone."""
@@ -314,8 +317,8 @@ class _Worker:
         """Statistics of recordings of one length."""
         rows, samples, shapes = zip(*some, strict=True)
         numbers, _, classes = zip(*rows, strict=True)
+        arrays = _filled(np.concatenate(samples), together(self.plan, shapes[0]))
         study = self.study
-        arrays = _filled(np.concatenate(samples), self.count(samples[0], shapes[0]))
         if arrays.shape[1:] not in self.layers:
             self.layers[arrays.shape[1:]] = layers_of(self.model, samples[0], **study.rules)
         return measured(

@@ -112,7 +112,7 @@ def _worker(study: Study) -> Callable[[Trial], dict[str, AnyArray]]:
 
 def _tried(study: Study, model: Model, trial: Trial) -> dict[str, AnyArray]:
     """Relevance and effect of each neuron, and the effect of each group."""
-    samples, _ = read(model, study, trial.path)
+    samples, shape = read(model, study, trial.path)
     concepts = layers_of(model, samples, **study.rules).concepts(study.layer)
     found = attribute(
         model, samples, target=trial.of_class, keep=[study.layer], ledger=False, **study.settings
@@ -121,7 +121,7 @@ def _tried(study: Study, model: Model, trial: Trial) -> dict[str, AnyArray]:
     own = {k: study.settings[k] for k in ("seed", "output", "bind", "backend")}
     falls = silenced(
         model, samples, trial.of_class, concepts, [*((n,) for n in trial.neurons), *trial.groups],
-        batch=together(model.plan(study.output, study.bind), samples), **own,
+        batch=together(model.plan(study.output, study.bind), shape), **own,
     )[0]  # fmt: skip
     alone = len(trial.neurons)
     return {
