@@ -139,7 +139,8 @@ def carried(
             within = [made.get(node.inputs[i]) == node.layer for i in here.live]
             taken += [] if stopped is None else [stopped]
             rows.append(_row(bk, node, rule, batch, came, share, taken, within))
-    if missed := sorted(set(masks) - seen):
+    wanted = {name for name, mask in masks.items() if mask is not None}
+    if missed := sorted(wanted - seen):  # a blocked value that none goes through blocks nothing
         raise InputError(f"no relevance that meets the conditions arrives at {missed[0]!r}")
     silent = {n: Flow(0 * values[n], 0 * values[n]) for n in plan.signals if n not in flows}
     return kept | {n: flows.get(n) or silent[n] for n in plan.signals}, rows

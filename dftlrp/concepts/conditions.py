@@ -127,31 +127,50 @@ def concepts_of(plan: Plan, table: LayerTable, name: str, values: Mapping[str, A
     """The concepts of a layer, by its name in the table: units of a cell, else channels.
 
     Channels lie on axis 1 behind convolutions and on the last axis behind matrix products; a cell's
-    output has its samples on the last axis but one.
+    output has its samples on the last axis but one.  Transposed and squeezed they go along; behind
+    another reshape it is axis 1.
 
     Raises
     ------
     InputError
-        No layer of that name carries relevance.
+        No layer of that name carries relevance, or it is an input.
     """
     (value,) = values_of(plan, table, [name])
     shape = tuple(values[value].shape)
-    makers = {n.output: n for n in plan.path}
     if len(shape) < 2:
         raise InputError(f"{name!r} has the shape {shape}: it has no axis of concepts")
-    node = _decisive(makers, value, values)
-    if node is not None and (node.layer_op or node.op) in RECURRENT and len(shape) > 2:
-        return Concepts(name, value, shape, len(shape) - 2, len(shape) - 1)
-    last = node is not None and node.op in LAST
-    return Concepts(name, value, shape, 0, len(shape) - 1 if last else 1)
+    makers = {n.output: n for n in plan.path}
+    if value not in makers:
+        raise InputError(f"{name!r} is what the model reads: name a layer")
+    return Concepts(name, value, shape, *(_axes(plan, makers, value, values) or (0, 1)))
 
 
-def _decisive(makers: Mapping[str, Node], value: str, values: Mapping[str, Any]) -> Node | None:
-    """The nearest layer with weights behind a value, as long as the rank stays the same."""
-    rank = values[value].ndim
-    while value in makers and values[value].ndim == rank:
-        node = makers[value]
-        if node.op in FIRST | LAST or node.layer_op in RECURRENT:
-            return node
-        value = node.inputs[0]
-    return None
+def _axes(
+    plan: Plan, makers: Mapping[str, Node], value: str, values: Mapping[str, Any]
+) -> tuple[int, int] | None:
+    """Axes of a value's samples and concepts: from the nearest layer with weights behind it."""
+    rank, node = values[value].ndim, makers.get(value)
+    if node is None:
+        return None
+    if (node.layer_op or node.op) in RECURRENT and rank > 2:
+        return rank - 2, rank - 1
+    if node.op in FIRST | LAST:
+        return 0, rank - 1 if node.op in LAST else 1
+    source = node.inputs[plan.live[node.key][0]]
+    moved = _moved(plan, node, values[source].shape)
+    found = _axes(plan, makers, source, values) if len(moved) == rank else None
+    if found is None or not set(found) <= set(moved):
+        return None
+    return moved.index(found[0]), moved.index(found[1])
+
+
+def _moved(plan: Plan, node: Node, shape: Shape) -> list[int]:
+    """Which of its input's axes the axes of a node's output are."""
+    axes = list(range(len(shape)))
+    if node.op == "Transpose":
+        return list(node.attrs.get("perm", axes[::-1]))
+    if node.op != "Squeeze":
+        return axes
+    given = plan.graph.constants.get(node.inputs[1]) if node.inputs[1:] else node.attrs.get("axes")
+    gone = [i for i in axes if shape[i] == 1] if given is None else np.ravel(given) % len(shape)
+    return [i for i in axes if i not in gone]

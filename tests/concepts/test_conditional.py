@@ -171,6 +171,26 @@ def test_layers_beside_each_other_are_joined_by_no_path() -> None:
 
 
 @pytest.mark.parametrize("backend", ["numpy", "onnx"])
+@pytest.mark.parametrize(("one", "other"), ["ab", "ba"])
+def test_a_blocked_branch_leaves_what_goes_through_the_other(
+    one: str, other: str, backend: str
+) -> None:
+    n = Nodes()
+    n.conv("x", "a", (3, 2, 3))
+    n.conv("x", "b", (3, 2, 3))
+    n.add("Add", "a b", "s")
+    n.add("Flatten", "s", "f")
+    n.gemm("f", "z", 18, 2)
+    model, x = loaded(n.model({"x": ["B", 2, 8]}, {"z": ["B", 2]})), normal(1, 2, 8)
+    own = {"composite": "EpsilonPlus", "backend": backend}
+    both, alone = conditional(
+        model, x, [{"y": [0], one: [1], other: []}, {"y": [0], one: [1]}], **own
+    )
+    np.testing.assert_array_equal(both.relevance, alone.relevance)
+    assert both.relevance.any()
+
+
+@pytest.mark.parametrize("backend", ["numpy", "onnx"])
 def test_to_silence_a_channel_is_to_have_no_weights_for_it(backend: str) -> None:
     proto = conv_stack(bias=False)
     x = signals(proto, 1)["x"]
@@ -192,3 +212,22 @@ def test_what_is_not_on_the_way_cannot_be_silenced() -> None:
         predict(model, x, scaled={"nothing": np.ones(1)}, backend="numpy")
     with pytest.raises(InputError, match="does not fit"):
         predict(model, x, scaled={"c1": np.ones((9, 1))}, backend="numpy")
+
+
+def test_concepts_go_along_with_their_axis() -> None:
+    n = Nodes()
+    n.add("Transpose", "x", "xt", perm=[1, 0, 2])
+    n.weight("w", 1, 16, 3)
+    n.weight("r", 1, 16, 4)
+    n.nodes.append(helper.make_node("LSTM", ["xt", "w", "r"], ["Y"], hidden_size=4))
+    n.add("Squeeze", f"Y {n.ints('one', 1)}", "squeezed")
+    n.add("Transpose", "squeezed", "turned", perm=[1, 0, 2])
+    n.add("Transpose", "turned", "channels", perm=[0, 2, 1])
+    n.conv("channels", "c", (5, 4, 1))
+    n.add("Transpose", "c", "last", perm=[0, 2, 1])
+    n.add("ReduceMean", "last", "z", axes=[1], keepdims=0)
+    model = loaded(n.model({"x": ["B", 6, 3]}, {"z": ["B", 5]}))
+    layers = layers_of(model, normal(2, 6, 3), composite="Epsilon")
+    found = {name: layers.concepts(name) for name in ("squeezed", "turned", "channels", "last")}
+    axes = {name: (c.batch, c.axis) for name, c in found.items()}
+    assert axes == {"squeezed": (1, 2), "turned": (0, 2), "channels": (0, 1), "last": (0, 2)}
