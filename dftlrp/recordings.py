@@ -156,8 +156,13 @@ def _in_folder(folder: Path, pattern: str | None) -> Iterator[_Entry]:
     for place, _, names in os.walk(folder, onerror=_refuse_unreadable):
         for path in (Path(place, name) for name in names):
             if path.suffix.lower() in SOUNDS:
-                name = path.relative_to(folder).as_posix()
+                name = _printable(path.relative_to(folder).as_posix())
                 yield _labelled(name, path, matches, whole="/" in (pattern or ""))
+
+
+def _printable(name: str) -> str:
+    """Bytes of a file name that are no UTF-8, escaped: tables and pages cannot hold them."""
+    return name.encode(errors="backslashreplace").decode()
 
 
 def _refuse_unreadable(error: OSError) -> None:

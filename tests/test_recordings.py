@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+
 import numpy as np
 import pytest
 import soundfile
@@ -233,3 +236,10 @@ def test_spoken_digits_are_found_by_their_names(shared):
     found = find_recordings(shared / "data" / "fsdd", 10, pattern=pattern, rate=8000)
     assert np.bincount([item.index for item in found.items]).tolist() == [300] * 10
     assert found.skipped == found.notes == ()
+
+
+def test_a_name_that_is_no_utf_8_is_shown_escaped_and_found(folder):
+    shutil.copyfile(folder / "no/b.wav", folder / os.fsdecode(b"no/caf\xe9.wav"))
+    (item,) = [i for i in find(folder).items if "caf" in i.name]
+    assert item.name == "no/caf\\udce9.wav"
+    assert item.path.is_file()
