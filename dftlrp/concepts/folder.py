@@ -27,7 +27,7 @@ from dftlrp.concepts.portraits import DPI, small
 from dftlrp.concepts.tables import tables
 from dftlrp.plot import image
 from dftlrp.progress import steps
-from dftlrp.shards.store import packed
+from dftlrp.shards.store import locked, packed
 from dftlrp.types import InputError
 
 if TYPE_CHECKING:
@@ -45,6 +45,27 @@ def save(found: Neurons, folder: str | os.PathLike[str]) -> list[Path]:
         The folder cannot be written.
     """
     target = Path(folder)
+    with locked(target):
+        return _saved(found, target)
+
+
+def refuse_foreign(folder: str | os.PathLike[str]) -> None:
+    """Folders that `save` empties are its own: where no run has been, there may be none.
+
+    Raises
+    ------
+    InputError
+        There is one.
+    """
+    target = Path(folder)
+    if any((target / own).exists() for own in ("survey", "neurons.npz")):
+        return
+    for place in (target / CLASSES, target / NEURONS):
+        if place.exists():
+            raise InputError(f"{place}: is there and would be replaced: choose another folder")
+
+
+def _saved(found: Neurons, target: Path) -> list[Path]:
     pictures = {c: class_pictures(found, c) for c in steps(found.classes, "drawing classes")}
     single = {
         "neurons.npz": packed(found.survey.statistics.arrays()),

@@ -14,6 +14,7 @@ import numpy as np
 
 from dftlrp.concepts.ablation import Ablation
 from dftlrp.concepts.flow import Edge, attribution_graph, layers_below
+from dftlrp.concepts.folder import refuse_foreign
 from dftlrp.concepts.portraits import Portraits, portraits
 from dftlrp.concepts.survey import Study, Survey, read, survey
 from dftlrp.concepts.trials import ablations, some_of
@@ -23,6 +24,7 @@ from dftlrp.progress import steps
 from dftlrp.recordings import Recordings, find_recordings
 from dftlrp.seeds import label_index
 from dftlrp.shards import Failure
+from dftlrp.shards.store import locked
 from dftlrp.types import InputError
 from dftlrp.waveform import waveform
 
@@ -166,12 +168,15 @@ def neurons(
         frontend=None if frontend is None else os.fspath(frontend), k=max(count, KEPT),
     )  # fmt: skip
     own = {"workers": workers, "scheduler": scheduler}
-    found = survey(study, recordings, Path(folder, "survey"), **own)  # type: ignore[arg-type]
-    place = Path(folder, _named("ablation", chosen))
-    checks, failed = ablations(found, chosen, place, **own)  # type: ignore[arg-type]
-    shown = dict.fromkeys(n for c in chosen for n in _strongest(found, c, top))
-    place = Path(folder, _named("portraits", [*shown], count, labels))
-    drawn, lost = portraits(found, list(shown), place, count=count, labels=labels, **own)  # type: ignore[arg-type]
+    refuse_foreign(folder)
+    with locked(Path(folder)):
+        found = survey(study, recordings, Path(folder, "survey"), **own)  # type: ignore[arg-type]
+        gaps = [f.index for f in found.failures]  # what follows depends on them
+        place = Path(folder, _named("ablation", chosen, gaps))
+        checks, failed = ablations(found, chosen, place, **own)  # type: ignore[arg-type]
+        shown = dict.fromkeys(n for c in chosen for n in _strongest(found, c, top))
+        place = Path(folder, _named("portraits", [*shown], count, labels, gaps))
+        drawn, lost = portraits(found, list(shown), place, count=count, labels=labels, **own)  # type: ignore[arg-type]
     graphs, missing = _graphs(found, chosen)
     notes = (*_ignored(known.rate, rate), *recordings.notes, *missing)
     failures = (*found.failures, *failed, *lost)
@@ -229,9 +234,9 @@ def _graphs(found: Survey, classes: Sequence[int]) -> tuple[dict[int, list[Edge]
     if not below:
         return {}, [f"no layer with weights lies below {study.layer!r}: no attribution graph"]
     for c in steps([c for c in classes if _strongest(found, c, 1)], "attribution graphs"):
-        samples = [read(model, study, str(item.path))[0] for item in some_of(found, c)]
         start = (study.layer, found.statistics.strongest(c, 1)[0])
         try:
+            samples = [read(model, study, str(item.path))[0] for item in some_of(found, c)]
             graphs[c] = attribution_graph(
                 model, samples, c, start, below, layers=found.layers, width=WIDTH, **study.settings
             )

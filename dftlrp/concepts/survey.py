@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -10,7 +9,6 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from importlib.metadata import version
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -86,14 +84,10 @@ class Study:
 
     def identity(self, recordings: Recordings) -> dict[str, Any]:
         """All that the results depend on."""
-        own = asdict(self) | {"model": _sha256(self.model)}
-        own["frontend"] = repr(self.loaded().frontend)  # which may be beside the model
+        model = self.loaded()  # with its weights and front end, which may be beside it
+        own = asdict(self) | {"model": model.graph.sha256, "frontend": repr(model.frontend)}
         versions = {n: version(n) for n in ("dftlrp", "numpy", "scipy", "onnxruntime")}
         return {**own, "data": recordings.digest, "batch": [BATCH, SHARD], "versions": versions}
-
-
-def _sha256(path: str) -> str:
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 
 @dataclass(frozen=True, eq=False)

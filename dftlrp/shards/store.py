@@ -122,7 +122,7 @@ def open_store(folder: str | os.PathLike[str], settings: Mapping[str, Any]) -> I
     folder = Path(folder).absolute()
     with _refused(folder):
         (folder / SHARDS).mkdir(parents=True, exist_ok=True)
-    with _locked(folder):
+    with locked(folder):
         store = Store(folder, _intact(folder) if _resumed(folder, settings) else {})
         store.tidy()
         yield store
@@ -228,8 +228,16 @@ def _digest(folder: Path, index: int) -> str | None:
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path) -> Iterator[None]:
+    """A folder, made if it is not there, in which nobody else works meanwhile.
+
+    Raises
+    ------
+    InputError
+        Somebody does, or it cannot be written.
+    """
     with _refused(folder):
+        folder.mkdir(parents=True, exist_ok=True)
         file = (folder / LOCK).open("ab")
     with file:
         try:

@@ -8,9 +8,12 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import soundfile
 from dataset import folder, tone
@@ -20,6 +23,11 @@ from models import listener, normal, saved
 import dftlrp
 from dftlrp.cli import main
 from dftlrp.concepts import neurons
+from dftlrp.shards import Failure
+from dftlrp.shards.store import locked
+from dftlrp.types import InputError
+
+module = import_module("dftlrp.concepts.neurons")
 
 ASKED = ("m.onnx", "data", "--layer", "conv2", "--top", "2", "--prototypes", "2", "--out", "out")
 FILES = {
@@ -65,7 +73,7 @@ def tree(place: Path) -> dict[str, bytes]:
 
 def test_everything_is_written(done):
     out = done / "out"
-    assert {p.name for p in out.iterdir() if p.is_file()} == FILES
+    assert {p.name for p in out.iterdir() if p.is_file()} == FILES | {".lock"}
     shown = {r["neuron"] for r in rows(out / "classes.csv") if r["by"] == "relevance"}
     assert {p.name for p in (out / "neurons").iterdir()} == shown
     for neuron in shown:
@@ -144,6 +152,7 @@ def test_another_layer_in_the_same_folder_is_refused_and_another_number_is_not(
     ("args", "says"),
     [
         (("m.onnx", "data", "--layer", "konv2"), "no layer 'konv2' .* the nearest are .*conv2"),
+        (("m.onnx", "data", "--layer", "x"), "'x' is what the model reads: name a layer"),
         (("m.onnx", "nowhere", "--layer", "conv2"), "no such folder or table"),
         (("m.onnx", "empty", "--layer", "conv2"), "holds no recordings"),
         (("m.onnx", "strange", "--layer", "conv2"), "labels 'loud' name no class"),
@@ -180,6 +189,63 @@ def test_what_is_wrong_is_said_before_anything_is_computed(
     assert re.search(says, err), err
     assert err.count("\n") == 1
     assert not list(Path().glob("out/*/shards/*.npz"))
+
+
+def test_what_is_there_already_is_never_emptied(tmp_path):
+    data = folder(tmp_path, takes=1)
+    shutil.copytree(data, tmp_path / "mine/classes")
+    place = tmp_path / "mine"
+    with pytest.raises(InputError, match="classes: is there and would be replaced"):
+        neurons(tmp_path / "m.onnx", place / "classes", layer="conv2", folder=place)
+    assert [p.name for p in place.iterdir()] == ["classes"]
+    assert len(list(place.rglob("*.wav"))) == 3
+
+
+def test_two_runs_do_not_write_into_one_folder(done):
+    before = tree(done / "out")
+    with locked(done / "out"), pytest.raises(InputError, match="another run is writing here"):
+        neurons(done / "m.onnx", done / "data", layer="conv2", folder=done / "out")
+    assert tree(done / "out") == before
+
+
+def test_other_weights_beside_the_model_are_refused(tmp_path):
+    data = folder(tmp_path, takes=1)
+
+    def write(scale: float) -> None:
+        proto = listener()
+        weights = onnx.numpy_helper.to_array(proto.graph.initializer[0])
+        proto.graph.initializer[0].CopyFrom(
+            onnx.numpy_helper.from_array(scale * weights, proto.graph.initializer[0].name)
+        )
+        (tmp_path / "w.bin").unlink(missing_ok=True)
+        onnx.save(
+            proto, tmp_path / "m.onnx", save_as_external_data=True, location="w.bin",
+            size_threshold=0,
+        )  # fmt: skip
+
+    asked = {"layer": "conv2", "folder": tmp_path / "out", "top": 1, "count": 1}
+    write(1.0)
+    neurons(tmp_path / "m.onnx", data, **asked)
+    write(2.0)
+    with pytest.raises(InputError, match="model has changed"):
+        neurons(tmp_path / "m.onnx", data, **asked)
+
+
+def test_after_a_shard_that_failed_the_whole_is_as_if_it_had_not(done, monkeypatch):
+    real = module.survey
+
+    def torn(study, recordings, *args, **options):
+        some = replace(recordings, items=recordings.items[:4])
+        found = real(study, some, done / "half", **options)
+        return replace(found, recordings=recordings, failures=(Failure(1, "its worker died"),))
+
+    asked = {"layer": "conv2", "top": 2, "count": 2, "folder": done / "torn"}
+    monkeypatch.setattr(module, "survey", torn)
+    assert neurons(done / "m.onnx", done / "data", **asked).failures
+    monkeypatch.undo()
+    neurons(done / "m.onnx", done / "data", **asked).save(done / "torn")
+    whole, after = tree(done / "out"), tree(done / "torn")
+    assert [name for name in whole if whole[name] != after[name]] == []
 
 
 def test_a_table_of_files_and_labels_and_a_model_without_labels(tmp_path):
