@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from dftlrp import __version__
+from dftlrp import __version__, cli_check
 from dftlrp.shipped import MODELS, embedded
 from dftlrp.types import DftlrpError, InputError
 
@@ -27,7 +27,7 @@ receptive field; what is bound, folded, merged, left out, or refused and why."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; 0 on success, 2 where something was refused in one clear line."""
+    """Run the command line; 0 on success, 1 where a check fails, 2 where something was refused."""
     try:
         args = _parser().parse_args(argv)
         status = int(args.run(args))
@@ -104,6 +104,7 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--backend", help="onnx (default where it can), numpy: the float64 reference")
     _inspect_parser(commands)
     _export_parser(commands)
+    cli_check.parser(commands, _bindings, _shapes)
     return parser
 
 
@@ -145,7 +146,7 @@ def _export(args: argparse.Namespace) -> int:
         output=args.output,
         bind=_bindings(args.bind),
         batch=args.batch,
-        shapes={name: _dims(text) for name, text in _pairs(args.shape, "--shape").items()},
+        shapes=_shapes(args.shape),
         domains=[d for chunk in args.domains for d in chunk.split(",") if d],
         frontend=args.frontend,
     )
@@ -189,10 +190,14 @@ def _inspect(args: argparse.Namespace) -> int:
         overrides=_pairs(args.rule, "--rule"),
         output=args.output,
         bind=_bindings(args.bind),
-        shapes={name: _dims(text) for name, text in _pairs(args.shape, "--shape").items()},
+        shapes=_shapes(args.shape),
     )
     print(json.dumps(found.to_dict(), indent=1, default=str) if args.json else found)
     return 0
+
+
+def _shapes(items: Sequence[str]) -> dict[str, tuple[int, ...]]:
+    return {name: _dims(text) for name, text in _pairs(items, "--shape").items()}
 
 
 def _dims(text: str) -> tuple[int, ...]:
