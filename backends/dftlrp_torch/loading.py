@@ -175,13 +175,14 @@ def _flat(output: Any, name: str = "output") -> Tensors:
 def _exported(module: Module, inputs: Tensors) -> tuple[ModelProto, list[str]]:
     """The graph, and the paths that its last outputs belong to."""
     import torch
+    from torch.jit._trace import TracerWarning
 
     outputs, parts = run(module, inputs)
     names = [*outputs, *(f"{i}{PART}" for i in range(len(parts)))]
     axes = {k: {0: "batch"} for k, t in inputs.items() if t.ndim}
     file = io.BytesIO()
     how: dict[str, Any] = {
-        "kwargs": inputs, "input_names": list(inputs), "output_names": names,
+        "f": file, "kwargs": inputs, "input_names": list(inputs), "output_names": names,
         "dynamic_axes": axes, "opset_version": OPSET, "dynamo": False, "verbose": False,
         # neither fold constants nor BatchNorm: weights keep their names
         "do_constant_folding": False, "training": torch.onnx.TrainingMode.PRESERVE,
@@ -189,11 +190,11 @@ def _exported(module: Module, inputs: Tensors) -> tuple[ModelProto, list[str]]:
     with warnings.catch_warnings(record=True) as told, tapped(module):
         warnings.simplefilter("always")
         try:
-            torch.onnx.export(module, (), file, **how)
+            torch.onnx.export(module, **how)
         except Exception as error:
             line = " ".join(str(error).split())[:300]
             raise ModelError(f"{type(module).__name__}: torch cannot export it: {line}") from error
-    if any(issubclass(w.category, torch.jit.TracerWarning) for w in told):
+    if any(issubclass(w.category, TracerWarning) for w in told):
         _refuse_decisions(module, inputs)
     return onnx.load_from_string(file.getvalue()), list(parts)
 

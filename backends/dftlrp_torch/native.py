@@ -40,7 +40,8 @@ class NativeModule:
     def __init__(self, module: Module, example: Any) -> None:
         self.name = f"the torch module {type(module).__name__}"
         training = [path or "itself" for path, part in module.named_modules() if part.training]
-        self.notes = (f"the module is in training mode ({training[0]})",) if training else ()
+        odd = f"the module is in training mode ({', '.join(training[:3])})"
+        self.notes: tuple[str, ...] = (odd,) if training else ()
         if example is None:
             raise InputError(f"{self.name}: give example inputs, batch first")
         given = arguments(module, example)
@@ -72,7 +73,7 @@ class NativeGraph:
     """The graph's own ops, on torch tensors in float64."""
 
     name, dtype, backend = "its ops run by torch", "float64", "torch"
-    example: Mapping[str, Any] = {}
+    example: Arrays = {}  # noqa: RUF012
     notes: tuple[str, ...] = ()
 
     def __init__(self, model: Model) -> None:

@@ -1,4 +1,4 @@
-"""`check`: is the explanation of the exported graph that of the network it was exported from?"""
+"""`check`: whether an exported graph is the network that it was exported from."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ from dftlrp.composites import PRESETS, Composite
 from dftlrp.forward import checked_arrays
 from dftlrp.graph.evaluate import at, evaluate
 from dftlrp.graph.plan import Plan, is_float
+from dftlrp.linear import Affine, Stop
 from dftlrp.model import Model, as_model
 from dftlrp.numpy_backend import BACKEND as NUMPY
-from dftlrp.ops import OPS
+from dftlrp.ops import OPS, At
 from dftlrp.rules import rule
 from dftlrp.types import AnyArray, DftlrpError, InputError, UnsupportedModelError
 
@@ -87,7 +88,7 @@ def check(
     try:
         asked.values  # noqa: B018  # computed here
     except DftlrpError as error:  # a node refuses what the network reads, as one in training mode
-        value = (str(error).split("'") + [""])[1]
+        value = [*str(error).split("'"), ""][1]
         layer = (scoped(value) or [value])[-1]
         wrong = Finding("activations", layer, value, "refused", float("inf"), asked.allowed)
         return Check(graph.path.name, native.name, (wrong,), (*native.notes, str(error)))
@@ -117,11 +118,10 @@ def _signals(plan: Plan, given: Any, shapes: Mapping[str, tuple[int, ...]]) -> A
 def _noise(plan: Plan, shapes: Mapping[str, tuple[int, ...]]) -> Arrays:
     rng, made = np.random.default_rng(0), Arrays()
     for name, value in plan.signals.items():
-        dims = shapes.get(name) or tuple(
-            d or (2 if i == 0 else None) for i, d in enumerate(value.dims or (None, None))
-        )
-        if None in dims:
-            raise InputError(f"input {name!r} has the shape {dims}: give --shape {name}=1,2,3")
+        known = (d or (2 if i == 0 else 0) for i, d in enumerate(value.dims or (0, 0)))
+        dims = shapes.get(name) or tuple(known)
+        if 0 in dims:
+            raise InputError(f"input {name!r} has an open shape: give --shape {name}=1,2,3")
         made[name] = rng.normal(size=dims) if is_float(value) else rng.integers(0, 2, dims)
     return made
 
@@ -196,7 +196,7 @@ class _Asked:
         made, value = {n.output: n for n in self.plan.nodes}, self.plan.output
         while value != self.plan.explained:
             here = at(self.plan, made[value], self.values, NUMPY)
-            (c, *_) = OPS[here.node.op].linearise(here).tangent().adjoint(c)
+            (c, *_) = _slope(here).adjoint(c)
             value = here.node.inputs[0]
         return c
 
@@ -251,6 +251,14 @@ def _worse(ledger: dict[str, Finding], name: str, by: str, gap: float) -> None:
     """Keep what of each backend closes worst."""
     if by not in ledger or not gap <= ledger[by].deviation:
         ledger[by] = Finding("ledger", name, by, "", gap, CLOSED[by.rsplit(maxsplit=1)[-1]])
+
+
+def _slope(here: At) -> Affine:
+    linearise = OPS[here.node.op].linearise
+    assert linearise is not None
+    layer = linearise(here)
+    assert not isinstance(layer, Stop)
+    return layer.tangent()
 
 
 def _distance(ours: Any, want: Any) -> float:

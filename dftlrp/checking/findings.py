@@ -16,7 +16,7 @@ KINDS = {
 }
 HEAD = ("check", "layer", "compared with", "by", "deviation", "allowed", "")
 PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title><style>
-body {{ font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 70rem; padding: 0 1rem }}
+body {{ font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 70rem }}
 table {{ border-collapse: collapse }} td, th {{ padding: .2rem .8rem; text-align: left }}
 tr.over {{ background: #fdd; color: #600 }} th {{ border-bottom: 1px solid }}
 </style><h1>{title}</h1>{lines}<table><tr>{head}</tr>{rows}</table></html>

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
-from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -129,8 +128,8 @@ class Runtime:
     """The file as onnxruntime runs it, without its optimisations: every value is an output."""
 
     name, dtype, backend = "onnxruntime", "float32", ""
-    example: Mapping[str, Any] = {}
-    notes = ("onnxruntime has no autodiff: gradients are not compared",)
+    example: Arrays = {}  # noqa: RUF012
+    notes: tuple[str, ...] = ("onnxruntime has no autodiff: gradients are not compared",)
 
     def __init__(self, model: Model) -> None:
         if not model.path.is_file():

@@ -1,31 +1,27 @@
-"""The command ``dftlrp check``."""
+"""``dftlrp check``."""
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from dftlrp.cli.options import bindings, model_path, shapes
 from dftlrp.types import InputError
 
-CHECK = """Compare a graph with the network it was exported from: activations layer by layer,
+DESCRIPTION = """Compare a graph with the network it was exported from: activations layer by layer,
 gradient x input with the framework's autodiff, every preset and rule by each backend with the
 float64 reference, and the ledger.  The exit code is 1 if any deviates by more than is allowed."""
 
 
-def parser(
-    commands: Any,
-    bindings: Callable[[Any], dict[str, Any]],
-    shapes: Callable[[Any], Mapping[str, Any]],
-) -> None:
-    """Add the command; how the command line spells settings and shapes is given."""
+def add_parser(commands: Any) -> None:
+    """The command and its options."""
     p = commands.add_parser(
-        "check", help="an exported graph against its network", description=CHECK
+        "check", help="an exported graph against its network", description=DESCRIPTION
     )
-    p.set_defaults(run=lambda args: run(args, bindings(args.bind), shapes(args.shape)))
-    p.add_argument("model", metavar="MODEL.onnx")
+    p.set_defaults(run=_check)
+    p.add_argument("model", metavar="MODEL.onnx", help="an ONNX file, or an embedded model's name")
     p.add_argument(
         "--against", default="onnx", metavar="NETWORK",
         help="onnx (default: onnxruntime, not optimised), torch or tensorflow (the graph's ops run "
@@ -42,11 +38,16 @@ def parser(
     p.add_argument("--html", metavar="FILE", help="also write it as a page")
 
 
-def run(args: argparse.Namespace, bind: dict[str, Any], shapes: Mapping[str, Any]) -> int:
-    """0 if all agrees, else 1."""
+def _check(args: argparse.Namespace) -> int:
     from dftlrp.checking import check
 
-    found = check(args.model, args.against, output=args.output, bind=bind, shapes=shapes)
+    found = check(
+        model_path(args.model),
+        args.against,
+        output=args.output,
+        bind=bindings(args.bind),
+        shapes=shapes(args.shape),
+    )
     print(found)
     if args.json:
         _write("--json", args.json, json.dumps(found.to_dict(), indent=1))
