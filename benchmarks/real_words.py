@@ -95,7 +95,8 @@ python benchmarks/real_parity.py --models ../shared/models --data ../shared/data
 ```
 
 **Traced graph** and adapters: relative L1 difference of the relevance, sum |R - R64| / sum |R64|.
-**Reference in float32**: the same of the NumPy reference run in float32, which shows what float32 itself can do.
+**Reference in float32**: the same of the NumPy reference run in float32, which shows what float32
+itself can do.
 **Winners that differ**: elements that win in a maximum (max pool, ReduceMax, TopK) in float32 and
 not in float64; each sends relevance elsewhere. **Gap**: the largest of any node's account in the
 traced run, |in - out| / sum |R|. **Trace**: seconds that the first call takes longer than the
