@@ -17,7 +17,7 @@ class TensorFlowBackend(WrappedBackend):
         self.name = "tensorflow" if device == "CPU:0" else f"tensorflow:{device}"
 
     def with_options(self, options: str) -> TensorFlowBackend:
-        """On that device, as TensorFlow calls it: ``/CPU:0``, ``/GPU:1``; slashes may be left out."""
+        """On that device, as TensorFlow calls it: ``/CPU:0``, ``GPU:1``."""
         return TensorFlowBackend(options.removeprefix("/").removeprefix("device:").upper())
 
     @cached_property

@@ -107,5 +107,6 @@ def maxpool_T(r: Tensor, x: Tensor, g: Window) -> Tensor:
     """The contract's `maxpool_T`."""
     counts = tuple(r.shape[2:])
     winner, shape = _winners(x, g, counts), (*x.shape[:2], *_wide(x.shape[2:], g))
-    won = (tf.where(winner == k, r, tf.zeros((), r.dtype)) for k in range(math.prod(g.kernel)))
-    return _unpadded(tf.add_n([written(a, key, shape) for a, key in zip(won, _taps(g, counts))]), g)
+    keys, none = enumerate(_taps(g, counts)), tf.zeros((), r.dtype)
+    back = [written(tf.where(winner == k, r, none), key, shape) for k, key in keys]
+    return _unpadded(tf.add_n(back), g)
