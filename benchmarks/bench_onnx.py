@@ -43,6 +43,9 @@ HEAD = (
 )  # fmt: skip
 
 
+PAUSE = 0.5  # seconds between sides: idle threads of the last one spin on for a while
+
+
 class Question(NamedTuple):
     """One line of the table."""
 
@@ -85,6 +88,7 @@ def medians(runs: dict[str, Run], repeat: int) -> dict[str, float]:
     times: dict[str, list[float]] = {name: [] for name in runs}
     for round_ in range(repeat + 1):
         for name, run in runs.items():
+            time.sleep(PAUSE)
             start = time.perf_counter()
             run()
             if round_:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
@@ -137,6 +137,7 @@ def explain(
             *recording.notes,
             *result.notes,
             *((f"{WAVEFORM} is the default for a waveform",) if default else ()),
+            *_conditions(masks or {}),
             *empty_filters(plan.graph),
             *_on_silence(result, plan),
         ),
@@ -147,6 +148,16 @@ def explain(
 def _model(source: Any, signal: Any, rate: float | None) -> Model:
     known = isinstance(source, Model | str | os.PathLike)
     return as_model(source, None if known else example_for(signal, rate))
+
+
+def _conditions(masks: Mapping[str, AnyArray | None]) -> Iterator[str]:
+    """What relevance had to go through."""
+    for layer, mask in masks.items():
+        if mask is None:
+            yield f"only what goes past {layer!r} is shown"
+        else:
+            parts = f"{np.count_nonzero(mask)} of {np.size(mask)}"
+            yield f"only what goes through {parts} channels or places of {layer!r} is shown"
 
 
 def _read(result: Attribution, plan: Plan) -> views.View:

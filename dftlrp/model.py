@@ -163,6 +163,11 @@ def _checked(graph: Graph, path: Path) -> Model:
     return Model(path, graph, _declared_rate(graph.metadata))
 
 
+def packages(source: Any) -> list[str]:
+    """The packages that an object's classes come from, its own first."""
+    return [kind.__module__.partition(".")[0] for kind in type(source).__mro__]
+
+
 @cache
 def _loaders() -> dict[str, EntryPoint]:
     """By the package whose objects it loads: ``load(obj, *, example=None) -> Model``."""
@@ -172,8 +177,7 @@ def _loaders() -> dict[str, EntryPoint]:
 def _loader(source: Any) -> EntryPoint:
     """The loader for the first of an object's classes that has one."""
     known = _loaders()
-    packages = (kind.__module__.partition(".")[0] for kind in type(source).__mro__)
-    if found := next((known[p] for p in packages if p in known), None):
+    if found := next((known[p] for p in packages(source) if p in known), None):
         return found
     raise InputError(
         f"an object of type {type(source).__name__!r} is no model: "

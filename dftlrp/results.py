@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -82,7 +82,7 @@ def _writers(explanations: Sequence[Explanation]) -> dict[str, Callable[[Path], 
     }
     heard = [{}] * 2 if any(map(unheard, explanations)) else sounds(explanations)
     for prefix, one, kinds in zip(("", "versus-"), explanations, heard, strict=False):
-        writers[f"{prefix}explanation.npz"] = partial(_write_npz, one)
+        writers[f"{prefix}explanation.npz"] = partial(write_arrays, one)
         for what, (domain, _) in TABLES.items():
             if domain in one.relevance:
                 writers[f"{prefix}{what}.csv"] = partial(_write_table, one, what)
@@ -143,7 +143,8 @@ def _holds_result(folder: Path) -> bool:
     return True
 
 
-def _write_npz(one: Explanation, path: Path) -> None:
+def write_arrays(one: Explanation, file: Path | IO[bytes]) -> None:
+    """Write an explanation's arrays, as `load` reads them."""
     arrays: dict[str, AnyArray] = {"output": one.output, "explained": one.explained}
     for group in ARRAYS:
         for domain, value in getattr(one, group).items():
@@ -153,7 +154,7 @@ def _write_npz(one: Explanation, path: Path) -> None:
     ledger = {f"ledger/{k}": v for k, v in one.ledger.to_arrays().items()}
     plain: dict[str, Any] = {k: getattr(one, k) for k in PLAIN}
     text = json.dumps({"format": FORMAT, **plain}, allow_nan=False)
-    np.savez_compressed(path, allow_pickle=False, meta=np.array(text), **arrays, **ledger)
+    np.savez_compressed(file, allow_pickle=False, meta=np.array(text), **arrays, **ledger)
 
 
 def _write_table(one: Explanation, what: str, path: Path) -> None:

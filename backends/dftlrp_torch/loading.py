@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import inspect
 import io
+import logging
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -110,7 +111,7 @@ def run(module: Module, inputs: Tensors) -> tuple[Tensors, Tensors]:
     """
     import torch
 
-    with torch.no_grad(), _tapped(module) as taken:
+    with torch.no_grad(), tapped(module) as taken:
         _clearly(module, inputs, lambda: module(**inputs))
     return taken
 
@@ -126,7 +127,7 @@ def _clearly(module: Module, inputs: Tensors, call: Callable[[], T]) -> T:
 
 
 @contextmanager
-def _tapped(module: Module) -> Iterator[tuple[Tensors, Tensors]]:
+def tapped(module: Module) -> Iterator[tuple[Tensors, Tensors]]:
     """While it lasts a call of the module gives all of these one after the other.
 
     They are copies: what works in place behind a part does not change what it has handed out.
@@ -165,8 +166,7 @@ def _flat(output: Any, name: str = "output") -> Tensors:
         items = [(f"{name}.{i}", v) for i, v in enumerate(output)]
     else:
         return {name: output} if isinstance(output, torch.Tensor) else {}
-    found = {k: t for key, v in items for k, t in _flat(v, key).items()}
-    return found
+    return {k: t for key, v in items for k, t in _flat(v, key).items()}
 
 
 # -- the export
@@ -175,25 +175,26 @@ def _flat(output: Any, name: str = "output") -> Tensors:
 def _exported(module: Module, inputs: Tensors) -> tuple[ModelProto, list[str]]:
     """The graph, and the paths that its last outputs belong to."""
     import torch
+    from torch.jit._trace import TracerWarning
 
     outputs, parts = run(module, inputs)
     names = [*outputs, *(f"{i}{PART}" for i in range(len(parts)))]
     axes = {k: {0: "batch"} for k, t in inputs.items() if t.ndim}
     file = io.BytesIO()
     how: dict[str, Any] = {
-        "kwargs": inputs, "input_names": list(inputs), "output_names": names,
-        "dynamic_axes": axes, "opset_version": OPSET, "dynamo": False,
+        "f": file, "kwargs": inputs, "input_names": list(inputs), "output_names": names,
+        "dynamic_axes": axes, "opset_version": OPSET, "dynamo": False, "verbose": False,
         # neither fold constants nor BatchNorm: weights keep their names
         "do_constant_folding": False, "training": torch.onnx.TrainingMode.PRESERVE,
     }  # fmt: skip
-    with warnings.catch_warnings(record=True) as told, _tapped(module):
+    with warnings.catch_warnings(record=True) as told, tapped(module):
         warnings.simplefilter("always")
         try:
-            torch.onnx.export(module, (), file, **how)
+            torch.onnx.export(module, **how)
         except Exception as error:
             line = " ".join(str(error).split())[:300]
             raise ModelError(f"{type(module).__name__}: torch cannot export it: {line}") from error
-    if any(issubclass(w.category, torch.jit.TracerWarning) for w in told):
+    if any(issubclass(w.category, TracerWarning) for w in told):
         _refuse_decisions(module, inputs)
     return onnx.load_from_string(file.getvalue()), list(parts)
 
@@ -204,12 +205,23 @@ def _refuse_decisions(module: Module, inputs: Tensors) -> None:
 
     advice = "its control flow depends on numbers of the signal, so no one graph explains it"
     try:
-        program = torch.export.export(module, (), dict(inputs), strict=False)
+        with redirect_stderr(io.StringIO()), _no_log():  # it prints the graph that it gave up
+            program = torch.export.export(module, (), dict(inputs), strict=False)
     except Exception as error:
-        line = " ".join(str(error).split())[:200]
-        raise ModelError(f"{type(module).__name__}: {advice}: {line}") from error
+        line = " ".join(str(error).split())[:120]
+        raise ModelError(f"{type(module).__name__}: {advice} ({line})") from error
     if any("_local_scalar_dense" in str(n.target) for n in program.graph.nodes):
         raise ModelError(f"{type(module).__name__}: {advice}")
+
+
+@contextmanager
+def _no_log() -> Iterator[None]:
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(before)
 
 
 # -- the names

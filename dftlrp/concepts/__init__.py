@@ -5,11 +5,13 @@ from __future__ import annotations
 from dftlrp.concepts.ablation import Ablation, silenced
 from dftlrp.concepts.conditional import Conditional, conditional
 from dftlrp.concepts.conditions import Concepts, Condition
-from dftlrp.concepts.flow import Edge, attribution_graph
-from dftlrp.concepts.layers import Layers, layers_of
+from dftlrp.concepts.flow import Edge, attribution_graph, layers_below
+from dftlrp.concepts.layers import Layers, layers_of, masks_through
+from dftlrp.concepts.neurons import Neurons, neurons
 from dftlrp.concepts.prototypes import Prototype, mean_spectrum, prototypes
 from dftlrp.concepts.statistics import Statistics
 from dftlrp.concepts.survey import Study, Survey, survey
+from dftlrp.concepts.trials import ablations
 
 __all__ = [
     "Ablation",
@@ -18,14 +20,19 @@ __all__ = [
     "Conditional",
     "Edge",
     "Layers",
+    "Neurons",
     "Prototype",
     "Statistics",
     "Study",
     "Survey",
+    "ablations",
     "attribution_graph",
     "conditional",
+    "layers_below",
     "layers_of",
+    "masks_through",
     "mean_spectrum",
+    "neurons",
     "prototypes",
     "silenced",
     "survey",

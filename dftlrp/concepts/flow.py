@@ -7,18 +7,23 @@ averaged over recordings.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from dftlrp.concepts.conditional import conditional
+from dftlrp.concepts.conditions import FIRST, LAST, RECURRENT
 from dftlrp.concepts.layers import Layers
 from dftlrp.model import Model
 from dftlrp.types import AnyArray, InputError, Real
 
 Neuron = tuple[str, int]
+WEIGHTED = (FIRST | LAST | RECURRENT) - {"MaxPool", "AveragePool", "BatchNormalization"} - {
+    "LayerNormalization", "RMSNormalization", "Gather"
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -32,7 +37,7 @@ class Edge:
 
 def attribution_graph(
     model: Model,
-    samples: AnyArray,
+    samples: Sequence[AnyArray],
     target: int,
     start: Neuron,
     below: Sequence[str],
@@ -45,7 +50,7 @@ def attribution_graph(
 
     Parameters
     ----------
-    samples : array (n, ...)
+    samples : list of array (1, ...)
         Recordings over which weights are averaged.
     target : int
         The class.
@@ -60,37 +65,60 @@ def attribution_graph(
     Raises
     ------
     InputError
-        Unknown layers; a layer that is not below the one before.
+        Unknown layers; a layer that is not below the one before, or that no relevance reaches.
     """
     edges, level = list[Edge](), [start]
-    for layer in below:
-        mine = []
-        for neuron in level:
-            condition = {"y": [target], neuron[0]: [neuron[1]]}
-            weights = _fed(model, samples, condition, layer, layers, settings)
-            strongest = np.argsort(-np.abs(weights), kind="stable")[:width]
-            mine += [Edge((layer, int(c)), neuron, float(weights[c])) for c in strongest]
+    for above, layer in pairwise([start[0], *below]):
+        if layers.concepts(layer).value not in _feeding(layers, above):
+            raise InputError(f"{layer!r} is not below {above!r}")
+        conditions = [{"y": [target], name: [c]} for name, c in level]
+        found = [
+            conditional(model, x, conditions, record=[layer], layers=layers, **settings)
+            for x in samples
+        ]
+        concepts = layers.concepts(layer)
+        sums = [
+            [concepts.per_concept(c.before[layer])[0].sum(axis=1) for c in one] for one in found
+        ]
+        if not np.any(sums):
+            raise InputError(f"no relevance of {above!r} arrives at {layer!r}")
+        mine = [
+            edge
+            for neuron, weights in zip(level, np.mean(sums, axis=0), strict=True)
+            for edge in _strongest(layer, neuron, weights, width)
+        ]
         edges += mine
         level = list(dict.fromkeys(edge.source for edge in mine))
     return edges
 
 
-def _fed(
-    model: Model,
-    samples: AnyArray,
-    condition: Mapping[str, list[int]],
-    layer: str,
-    layers: Layers,
-    settings: Mapping[str, Any],
-) -> Real:
-    """Mean relevance of each concept of a layer under a condition."""
-    concepts = layers.concepts(layer)
-    sums = []
-    for i in range(len(samples)):
-        (one,) = conditional(
-            model, samples[i : i + 1], [condition], record=[layer], layers=layers, **settings
-        )
-        sums.append(concepts.per_concept(one.before[layer])[0].sum(axis=1))
-    if not np.any(sums):
-        raise InputError(f"no relevance arrives at {layer!r}: is it below {list(condition)}?")
-    return np.asarray(np.mean(sums, axis=0))
+def _strongest(layer: str, neuron: Neuron, weights: Real, width: int) -> list[Edge]:
+    chosen = np.argsort(-np.abs(weights), kind="stable")[:width]
+    return [Edge((layer, int(c)), neuron, float(weights[c])) for c in chosen if weights[c]]
+
+
+def layers_below(layers: Layers, layer: str, count: int) -> list[str]:
+    """The nearest layers with weights that feed a layer, the nearest first.
+
+    A layer without weights (an activation, a pool) belongs to the one with weights behind it.
+    """
+    front, value = layers.plan.graph.front, layers.concepts(layer).value
+    feeding = {value} | _feeding(layers, layer)
+    weighted = [
+        n
+        for n in layers.plan.path[::-1]
+        if n.output in feeding and (n.layer_op or n.op) in WEIGHTED and n.layer not in front
+    ]
+    return list(dict.fromkeys(n.layer for n in weighted))[1 : 1 + count]
+
+
+def _feeding(layers: Layers, layer: str) -> set[str]:
+    """All that a layer's output is made of."""
+    makers = {n.output: n for n in layers.plan.path}
+    found, waiting = set[str](), list(makers[layers.concepts(layer).value].inputs)
+    while waiting:
+        name = waiting.pop()
+        if name in makers and name not in found:
+            found.add(name)
+            waiting += makers[name].inputs
+    return found

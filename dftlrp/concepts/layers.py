@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,8 @@ from dftlrp.forward import Inputs, run_through
 from dftlrp.graph.plan import Plan
 from dftlrp.model import Model
 from dftlrp.rules import Rule
+from dftlrp.types import AnyArray
+from dftlrp.waveform import recording_for, shaped, waveform
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,3 +51,29 @@ def layers_of(
     )
     path = {n.output for n in ready.plan.path} | set(ready.plan.signals)
     return Layers(ready.plan, ready.table, {k: ready.values[k].shape for k in path})
+
+
+def masks_through(
+    model: Model,
+    signal: str | os.PathLike[str] | AnyArray,
+    places: Mapping[str, Any],
+    *,
+    rate: float | None = None,
+    **settings: Any,
+) -> dict[str, AnyArray | None]:
+    """Masks for `dftlrp.explain`, so that relevance goes through these places of these layers.
+
+    Parameters
+    ----------
+    signal, rate
+        As of `dftlrp.explain`.
+    places : dict of str to list of int, or what else `Concepts.mask` takes
+        By layer; none block it.
+    settings
+        Of `layers_of`.
+    """
+    plan = model.plan(settings.get("output"), settings.get("bind"))
+    (_, value), shape = waveform(plan, signal)
+    samples = shaped(recording_for(model, signal, rate, shape).samples, value, shape)
+    layers = layers_of(model, samples, **settings)
+    return {name: layers.concepts(name).mask(chosen) for name, chosen in places.items()}

@@ -37,26 +37,35 @@ class Moments:
         return np.sqrt(self.m2 / np.maximum(self._wide(self.count), 1))
 
     def __add__(self, other: Moments) -> Moments:
-        n = self.count + other.count
-        share = other._wide(other.count / np.maximum(n, 1))
-        d = other.mean - self.mean
-        return Moments(
-            n,
-            self.mean + d * share,
-            self.m2 + other.m2 + d**2 * self._wide(self.count) * share,
-        )
+        own = np.flatnonzero(other.count)  # most classes are in few parts
+        a, b = self._of(own), other._of(own)
+        n = a.count + b.count
+        share = b._wide(b.count / n)
+        d = b.mean - a.mean
+        both = Moments(self.count.copy(), self.mean.copy(), self.m2.copy())
+        both.count[own], both.mean[own] = n, a.mean + d * share
+        both.m2[own] = a.m2 + b.m2 + d**2 * a._wide(a.count) * share
+        return both
+
+    def _of(self, classes: AnyArray) -> Moments:
+        return Moments(self.count[classes], self.mean[classes], self.m2[classes])
 
     def _wide(self, a: Real) -> Real:
         return a.reshape(-1, *(1,) * (self.mean.ndim - 1))
 
     def arrays(self, name: str) -> dict[str, AnyArray]:
-        """To be stored, by names that begin so."""
-        return {f"{name}/count": self.count, f"{name}/mean": self.mean, f"{name}/m2": self.m2}
+        """To be stored, by names that begin so; of the classes that there are."""
+        own = self._of(np.flatnonzero(self.count))
+        return {f"{name}/count": self.count, f"{name}/mean": own.mean, f"{name}/m2": own.m2}
 
     @staticmethod
     def stored(arrays: Mapping[str, AnyArray], name: str) -> Moments:
         """From what `arrays` gave."""
-        return Moments(*(arrays[f"{name}/{part}"] for part in ("count", "mean", "m2")))
+        count, *parts = (arrays[f"{name}/{part}"] for part in ("count", "mean", "m2"))
+        whole = [np.zeros((len(count), *part.shape[1:])) for part in parts]
+        for to, part in zip(whole, parts, strict=True):
+            to[count > 0] = part
+        return Moments(count, *whole)
 
 
 def moments(values: Real, classes: AnyArray, count: int) -> Moments:

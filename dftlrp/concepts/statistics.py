@@ -12,9 +12,8 @@ kept but moments by class, and the first k of each ranking.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -24,13 +23,14 @@ from dftlrp.attribution import attribute
 from dftlrp.concepts.layers import Layers
 from dftlrp.concepts.moments import Moments, Top, moments, top
 from dftlrp.model import Model
-from dftlrp.spectral import stft_for, stft_lrp
+from dftlrp.spectral import dft_lrp, stft_for, stft_lrp
 from dftlrp.types import AnyArray, Real
 from dftlrp.waveform import Shape
 
 MEASURES = ("relevance", "absolute", "peak", "activation", "loudest")
 RANKINGS = ("relevance", "peak", "activation", "loudest")  # RelMax by sum, by maximum, ActMax alike
 COLUMNS = 64  # of a time-frequency map, over the duration of a recording
+BANDS = 800  # of a spectrum, up to half of the rate: 5 Hz each at 8 kHz, so that a hum stands out
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,10 +44,10 @@ class Statistics:
     top : Top
         (ranking, concept, k), rankings as in `RANKINGS`; recordings of any class.
     spectrum : Moments
-        (classes, 2, frequency): shares of the relevance by frequency, signed and absolute, of each
+        (classes, 2, `BANDS`): shares of the relevance by frequency, signed and absolute, of each
         recording's sum of |R|.
     map : Moments
-        (classes, frequency, time): the same over time, signed.
+        (classes, frequency, `COLUMNS`): the same by frequency and time, signed.
     right : array (classes,)
         How many recordings of each class the model gets right.
     """
@@ -78,10 +78,10 @@ class Statistics:
         return [int(c) for c in np.argsort(-mean, kind="stable")[:count]]
 
     def ranking(self, by: str, concept: int) -> list[tuple[int, float, int]]:
-        """Recording, value and place of a concept's prototypes, the first first."""
+        """Recording, value and place of a concept's prototypes, the first first; values > 0."""
         i = RANKINGS.index(by)
         rows = (a[i, concept] for a in (self.top.recording, self.top.value, self.top.place))
-        return [(int(r), float(v), int(p)) for r, v, p in zip(*rows, strict=True) if r >= 0]
+        return [(int(r), float(v), int(p)) for r, v, p in zip(*rows, strict=True) if v > 0]
 
     def arrays(self) -> dict[str, AnyArray]:
         """To be stored."""
@@ -103,11 +103,6 @@ class Statistics:
             Moments.stored(arrays, "map"),
             arrays["right"],
         )
-
-
-def merged(parts: Sequence[Statistics]) -> Statistics:
-    """Of all parts, in the order given."""
-    return reduce(lambda a, b: a + b, parts)
 
 
 def measured(
@@ -150,10 +145,10 @@ def measured(
     targets = [*map(int, classes), *[int(classes[-1])] * (len(samples) - n)]
     found = attribute(model, samples, target=targets, keep=[layer], ledger=False, **settings)
     value, relevance = (concepts.per_concept(np.asarray(a))[:n] for a in found.kept[layer])
-    columns = (
+    measures = (
         relevance.sum(2), np.abs(relevance).sum(2), relevance.max(2), value.sum(2), value.max(2)
     )  # fmt: skip
-    table = np.stack(columns, 1)
+    table = np.stack(measures, 1)
     places = {"peak": relevance.argmax(2), "loudest": value.argmax(2)}
     places |= {"relevance": places["peak"], "activation": places["loudest"]}
     ranked = np.stack([table[:, MEASURES.index(r)].T for r in RANKINGS])
@@ -173,15 +168,15 @@ def measured(
 def _spectra(
     samples: Real, relevance: Any, multiplier: Any, shape: Shape, rate: float
 ) -> tuple[Real, Real]:
-    """Shares of relevance by frequency (n, 2, F), and by frequency and time (n, F, COLUMNS)."""
+    """Shares of relevance by frequency (n, 2, BANDS), and by frequency and time (n, F, COLUMNS)."""
     x, R = (_time_last(a, shape) for a in (samples, relevance))
     m = None if multiplier is None else _time_last(multiplier, shape)
     wave = domains.waveform(x, R, m, rate, stft_for(rate))
-    tiles = stft_lrp(wave.x, multiplier=wave.m, **wave.stft).relevance.sum(axis=1)  # of channels
-    size = np.abs(R).sum(axis=(1, 2)).clip(np.finfo(float).tiny)
-    tiles = tiles / size[:, None, None]
-    spectra = np.stack([tiles.sum(2), np.abs(tiles).sum(2)], 1)
-    return spectra, _columns(tiles)
+    lines = dft_lrp(wave.x, multiplier=wave.m).relevance.sum(axis=1)  # of channels
+    tiles = stft_lrp(wave.x, multiplier=wave.m, **wave.stft).relevance.sum(axis=1)
+    size = np.abs(R).sum(axis=(1, 2)).clip(np.finfo(float).tiny)[:, None, None]
+    spectra = np.stack([bands(lines, x.shape[-1]), bands(np.abs(lines), x.shape[-1])], 1)
+    return spectra / size, columns(tiles) / size
 
 
 def _time_last(a: AnyArray, shape: Shape) -> Real:
@@ -190,9 +185,29 @@ def _time_last(a: AnyArray, shape: Shape) -> Real:
     return moved.reshape(len(moved), -1, moved.shape[-1])
 
 
-def _columns(tiles: Real) -> Real:
+def bands(lines: Real, count: int) -> Real:
+    """Relevance of the lines of a DFT of so many samples, (n, lines), in `BANDS`; the sum stays.
+
+    A line is as wide as its distance to the next: bands share it by overlap, so that spectra of
+    recordings of any length compare.
+    """
+    below = np.pad(np.cumsum(lines, axis=-1), [(0, 0), (1, 0)])
+    place = np.linspace(0, count / 2, BANDS + 1) + 0.5  # of the bands' edges, in lines
+    place[0], place[-1] = 0, lines.shape[-1]
+    line = np.minimum(place.astype(int), lines.shape[-1] - 1)
+    part = place - line
+    return np.diff(below[:, line] * (1 - part) + below[:, line + 1] * part)
+
+
+def hertz(rate: float) -> Real:
+    """Centres of the bands."""
+    return (np.arange(BANDS) + 0.5) * (rate / 2 / BANDS)
+
+
+def columns(tiles: Real) -> Real:
     """(n, F, T) added up in `COLUMNS` equal parts of the duration; the sum stays."""
     frames = tiles.shape[-1]
-    part = np.arange(frames) * COLUMNS // frames
-    pooling: Real = (part[:, None] == np.arange(COLUMNS)).astype(float)
-    return tiles @ pooling
+    parts, starts = np.unique(np.arange(frames) * COLUMNS // frames, return_index=True)
+    out = np.zeros((*tiles.shape[:-1], COLUMNS))
+    out[..., parts] = np.add.reduceat(tiles, starts, axis=-1)
+    return out

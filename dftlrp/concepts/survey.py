@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from importlib.metadata import version
 from itertools import islice
@@ -15,15 +15,21 @@ from typing import Any
 
 import numpy as np
 
+from dftlrp.api import WAVEFORM
+from dftlrp.attribution import attribute
 from dftlrp.concepts.layers import Layers, layers_of
-from dftlrp.concepts.statistics import Statistics, measured, merged
+from dftlrp.concepts.statistics import Statistics, measured
+from dftlrp.forward import auto_seed
+from dftlrp.graph.plan import Plan
 from dftlrp.model import Model, behind_front_end, load
 from dftlrp.recordings import Item, Recordings
+from dftlrp.seeds import label_index
 from dftlrp.shards import Failure, open_store, run
-from dftlrp.types import AnyArray, InputError
+from dftlrp.types import AnyArray, DftlrpError, InputError
 from dftlrp.waveform import Shape, recording_for, shaped, waveform
 
 BATCH = 16  # recordings that are computed together: fixed, since sums of floats depend on it
+SAMPLES = 2**18  # in them: of long ones fewer are
 SHARD = 64  # recordings of one task
 SKIPPED = "skipped"  # of a shard's arrays: numbers and reasons, as JSON in bytes
 
@@ -73,10 +79,15 @@ class Study:
         keys = ("seed", "composite", "overrides", "bind", "output", "backend")
         return {key: getattr(self, key) for key in keys}
 
+    @property
+    def rules(self) -> dict[str, Any]:
+        """Arguments of `layers_of`."""
+        return {k: v for k, v in self.settings.items() if k not in {"seed", "backend"}}
+
     def identity(self, recordings: Recordings) -> dict[str, Any]:
         """All that the results depend on."""
         own = asdict(self) | {"model": _sha256(self.model)}
-        own["frontend"] = self.frontend and _sha256(self.frontend)
+        own["frontend"] = repr(self.loaded().frontend)  # which may be beside the model
         versions = {n: version(n) for n in ("dftlrp", "numpy", "scipy", "onnxruntime")}
         return {**own, "data": recordings.digest, "batch": [BATCH, SHARD], "versions": versions}
 
@@ -134,25 +145,85 @@ def survey(
         Before anything is computed: an unknown layer, a folder of another study.  After: no shard
         has a result.
     """
-    model = study.loaded()
-    layers = _looked_at(model, study, recordings.items)
-    layers.concepts(study.layer)
+    study, layers = settled(study, recordings.items)
     shards = list(_shards(recordings.items))
     with open_store(folder, study.identity(recordings)) as store:
         failures = run(
             partial(_worker, study), shards, store, workers=workers, scheduler=scheduler,
             progress=f"recordings / {SHARD}",
         )  # fmt: skip
-        parts = [store.load(index) for index in sorted(store.done)]
-    found = [Statistics.stored(arrays) for arrays in parts if "right" in arrays]
-    skipped = [tuple(row) for arrays in parts for row in json.loads(arrays[SKIPPED].tobytes())]
-    if not found:
+        total, skipped = _merged(store.load(index) for index in sorted(store.done))
+    if total is None:
         why = failures[0].reason if failures else skipped[0][1]
         raise InputError(f"no recording could be explained: {why}")
     names = [(recordings.items[n].name, why) for n, why in skipped]
-    return Survey(
-        study, recordings, layers, merged(found), (*recordings.skipped, *names), tuple(failures)
+    return Survey(study, recordings, layers, total, (*recordings.skipped, *names), tuple(failures))
+
+
+def _merged(
+    shards: Iterator[Mapping[str, AnyArray]],
+) -> tuple[Statistics | None, list[tuple[int, str]]]:
+    """Statistics of all shards, one at a time, and what they skipped."""
+    total, skipped = None, list[tuple[int, str]]()
+    for arrays in shards:
+        skipped += map(tuple, json.loads(arrays[SKIPPED].tobytes()))
+        if "right" in arrays:
+            part = Statistics.stored(arrays)
+            total = part if total is None else total + part
+    return total, skipped
+
+
+def settled(study: Study, items: Sequence[Item]) -> tuple[Study, Layers]:
+    """What is left to choose, chosen once for all recordings; and the layers, as one shows them.
+
+    The first recording that can be read is explained, so that what is wrong with the question is
+    said now.
+
+    Raises
+    ------
+    InputError
+        An unknown layer or rule, a model that cannot be asked so, no recording that can be read.
+    """
+    model = study.loaded()
+    plan = model.plan(study.output, study.bind)
+    if study.composite == "auto" and not plan.graph.reads:
+        study = replace(study, composite=WAVEFORM)  # as `dftlrp.explain` does
+    samples = _first_read(model, study, items)
+    if samples.ndim < 2 or len(samples) != 1:
+        raise InputError(f"{study.model}: reads signals without a batch axis: export it with one")
+    layers = layers_of(model, samples, **study.rules)
+    study = replace(
+        study, composite=layers.table.composite, seed=_seed(study, layers, model.labels)
     )
+    layers.concepts(study.layer)
+    found = attribute(model, samples, keep=[study.layer], target=0, **study.settings)
+    if (scores := found.explained.size) != study.classes:
+        raise InputError(
+            f"the output holds {found.explained.shape[1:]} = {scores} numbers for a recording: "
+            f"one score for each of {study.classes} classes is needed (another output, --output?)"
+        )
+    return study, layers
+
+
+def _seed(study: Study, layers: Layers, labels: Sequence[str]) -> str:
+    """Not auto, and no names."""
+    if study.seed == "auto":
+        return auto_seed(layers.plan, np.zeros(layers.shapes[layers.plan.explained]))
+    kind, _, versus = study.seed.partition(":")
+    return f"{kind}:{label_index(versus, labels, study.classes)}" if versus else kind
+
+
+def _first_read(model: Model, study: Study, items: Sequence[Item]) -> AnyArray:
+    """The first recording that can be read."""
+    error = InputError("no recordings")
+    for item in items:
+        try:
+            return read(model, study, str(item.path))[0]
+        except InputError as refusal:
+            error = refusal
+            if not str(refusal).startswith(str(item.path)):
+                raise
+    raise error
 
 
 Numbered = tuple[int, str, int]  # a recording: its number, path and class
@@ -164,31 +235,20 @@ def _shards(items: Sequence[Item]) -> Iterator[list[Numbered]]:
         yield shard
 
 
-def _looked_at(model: Model, study: Study, items: Sequence[Item]) -> Layers:
-    """The layers, as seen at the first recording that can be read."""
-    error = InputError("no recordings")
-    for item in items:
-        try:
-            samples, _ = _read(model, study, str(item.path))
-            own = {k: v for k, v in study.settings.items() if k not in {"seed", "backend"}}
-            return layers_of(model, samples, **own)
-        except InputError as refusal:
-            error = refusal
-            if not str(refusal).startswith(str(item.path)):
-                raise
-    raise error
-
-
-def _read(model: Model, study: Study, path: str) -> tuple[AnyArray, Any]:
+def read(model: Model, study: Study, path: str) -> tuple[AnyArray, Shape]:
     """A recording as the model reads it, (1, ...), and where the waveform lies in it."""
     plan = model.plan(study.output, study.bind)
     (_, value), shape = waveform(plan, path)
     return shaped(recording_for(model, path, study.rate, shape).samples, value, shape), shape
 
 
-def _together(shape: Shape) -> int:
-    """How many recordings are computed together: of a model that reads any length, one."""
-    return BATCH if shape.length else 1
+def together(plan: Plan, shape: Shape) -> int:
+    """How many samples are computed together: of a model that reads any length, one."""
+    (value,) = plan.signals.values()
+    alone = value.dims is not None and value.dims[0] == 1
+    if alone or not shape.length:
+        return 1
+    return max(1, min(BATCH, SAMPLES // (shape.length * shape.channels)))
 
 
 def _filled(samples: AnyArray, count: int) -> AnyArray:
@@ -201,6 +261,9 @@ def _worker(study: Study) -> Callable[[Sequence[Numbered]], dict[str, AnyArray]]
     return _Worker(study, study.loaded(), {})
 
 
+Read = tuple[Numbered, AnyArray, Shape]
+
+
 @dataclass(frozen=True)
 class _Worker:
     """The model in a worker process, and its layers by the shape of what it reads."""
@@ -210,31 +273,54 @@ class _Worker:
     layers: dict[tuple[int, ...], Layers]
 
     def __call__(self, rows: Sequence[Numbered]) -> dict[str, AnyArray]:
-        """Statistics of a shard; recordings of one length in batches, in their order."""
+        """Statistics of a shard; in batches, in their order."""
         skipped: list[tuple[int, str]] = []
-        read: dict[tuple[int, ...], list[tuple[Numbered, AnyArray, Any]]] = {}
+        parts = [p for some in self.batches(rows, skipped) for p in self.tried(some, skipped)]
+        arrays = sum(parts[1:], parts[0]).arrays() if parts else {}
+        text = json.dumps(sorted(skipped)).encode()
+        return arrays | {SKIPPED: np.frombuffer(text, np.uint8)}
+
+    @property
+    def plan(self) -> Plan:
+        """Of the output that is asked for."""
+        return self.model.plan(self.study.output, self.study.bind)
+
+    def batches(
+        self, rows: Sequence[Numbered], skipped: list[tuple[int, str]]
+    ) -> Iterator[list[Read]]:
+        """As many recordings as are computed together, which are of one length then."""
+        plan, waiting = self.plan, list[Read]()
         for row in rows:
             try:
-                samples, shape = _read(self.model, self.study, row[1])
+                samples, shape = read(self.model, self.study, row[1])
             except InputError as error:
-                skipped.append((row[0], str(error)))
+                skipped.append((row[0], str(error).removeprefix(f"{row[1]}: ")))
                 continue
-            read.setdefault(samples.shape, []).append((row, samples, shape))
-        parts = []
-        for alike in read.values():
-            count = _together(alike[0][2])
-            parts += [self.batch(alike[i : i + count]) for i in range(0, len(alike), count)]
-        arrays = merged(parts).arrays() if parts else {}
-        return arrays | {SKIPPED: np.frombuffer(json.dumps(skipped).encode(), np.uint8)}
+            waiting.append((row, samples, shape))
+            if len(waiting) == together(plan, shape):
+                yield waiting
+                waiting = []
+        if waiting:
+            yield waiting
 
-    def batch(self, some: Sequence[tuple[Numbered, AnyArray, Any]]) -> Statistics:
+    def tried(self, some: list[Read], skipped: list[tuple[int, str]]) -> list[Statistics]:
+        """Statistics of a batch; where one recording is refused, of the others, each alone."""
+        try:
+            return [self.batch(some)]
+        except DftlrpError as error:
+            if len(some) == 1:
+                skipped.append((some[0][0][0], str(error)))
+                return []
+            return [part for one in some for part in self.tried([one], skipped)]
+
+    def batch(self, some: Sequence[Read]) -> Statistics:
         """Statistics of recordings of one length."""
         rows, samples, shapes = zip(*some, strict=True)
         numbers, _, classes = zip(*rows, strict=True)
-        arrays, study = _filled(np.concatenate(samples), _together(shapes[0])), self.study
+        arrays = _filled(np.concatenate(samples), together(self.plan, shapes[0]))
+        study = self.study
         if arrays.shape[1:] not in self.layers:
-            own = {k: v for k, v in study.settings.items() if k not in {"seed", "backend"}}
-            self.layers[arrays.shape[1:]] = layers_of(self.model, arrays, **own)
+            self.layers[arrays.shape[1:]] = layers_of(self.model, samples[0], **study.rules)
         return measured(
             self.model, arrays, np.array(classes), np.array(numbers),
             layer=study.layer, layers=self.layers[arrays.shape[1:]], shape=shapes[0],

@@ -42,7 +42,8 @@ def render(explanations: Sequence[Explanation]) -> str:
     """
     if not explanations:
         raise InputError("no explanation to report")
-    page = _template().render(
+    return page(
+        "explanation.html.j2",
         labels=[e.label for e in explanations],
         answers=[sentences.answer(e) for e in explanations],
         classes=sentences.classes(explanations),
@@ -56,21 +57,26 @@ def render(explanations: Sequence[Explanation]) -> str:
         warnings=_unique(f"{w}." for e in explanations for w in sentences.warnings(e)),
         provenance=[sentences.provenance(e) for e in explanations],
     )
-    return str(page).encode("utf-8", "replace").decode()  # a label may hold a lone surrogate
 
 
-def _template() -> Any:
-    """Compile the template: autoescape on, a missing name is an error."""
-    from importlib.resources import files
-
-    from jinja2 import Environment, StrictUndefined
+def page(name: str, **values: Any) -> str:
+    """Fill in a template of the package: autoescape on, a missing name is an error."""
+    from jinja2 import Environment, FunctionLoader, StrictUndefined
+    from markupsafe import Markup
 
     environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
+        loader=FunctionLoader(_source), autoescape=True, undefined=StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
     environment.filters.update(num=number, pct=sentences.percent, csp=_csp)
-    source = files("dftlrp.report").joinpath("template.html.j2").read_text("utf-8")
-    return environment.from_string(source)
+    made = environment.get_template(name).render(style=Markup(_source("style.css")), **values)
+    return made.encode("utf-8", "replace").decode()  # a label may hold a lone surrogate
+
+
+def _source(name: str) -> str:
+    from importlib.resources import files
+
+    return files("dftlrp.report").joinpath(name).read_text("utf-8")
 
 
 def _csp(style: str) -> str:

@@ -65,6 +65,7 @@ def _distributed() -> Any:
 def _client(distributed: Any, scheduler: str) -> Any:
     """Connected, with a worker."""
     try:
+        distributed.comm.get_address_host_port(scheduler)  # a client refused by its address lingers
         client = distributed.Client(scheduler, timeout=PATIENCE, set_as_default=False)
     except (OSError, ValueError) as error:
         raise InputError(f"no scheduler at {scheduler!r}: {said(error)}") from None

@@ -1,0 +1,290 @@
+"""The command: what it writes and says, that it goes on, and how it refuses."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from dataset import folder, tone
+from graphs import conv_stack
+from models import listener, normal, saved
+
+import dftlrp
+from dftlrp.cli import main
+from dftlrp.concepts import neurons
+
+ASKED = ("m.onnx", "data", "--layer", "conv2", "--top", "2", "--prototypes", "2", "--out", "out")
+FILES = {
+    "report.html", "neurons.npz", "graphs.json", "classes.csv", "neurons.csv", "prototypes.csv",
+    "dissipation.csv", "ablation.csv", "effects.csv", "spectra.csv", "peaks.csv", "graphs.csv",
+    "skipped.csv",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory) -> Path:
+    """A data set with bad recordings, and what the command made of it."""
+    place = tmp_path_factory.mktemp("done")
+    data = folder(place)
+    (data / "low/text.wav").write_text("no sound")
+    (data / "low/empty.wav").write_bytes(b"")
+    soundfile.write(data / "low/nan.wav", np.full(400, np.nan), 8000, "FLOAT")
+    soundfile.write(data / "loose.wav", tone(300, 9), 8000)
+    run(place, *ASKED)
+    return place
+
+
+def run(place: Path, *args: str) -> str:
+    """Run the command as a program, which may start others."""
+    made = subprocess.run(
+        [sys.executable, "-m", "dftlrp", "neurons", *args],
+        cwd=place, capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+    assert made.returncode == 0, made.stderr
+    assert made.stderr == ""
+    return made.stdout
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def tree(place: Path) -> dict[str, bytes]:
+    files = (Path(d, n) for d, _, names in os.walk(place) for n in names)
+    return {str(f.relative_to(place)): f.read_bytes() for f in files}
+
+
+def test_everything_is_written(done):
+    out = done / "out"
+    assert {p.name for p in out.iterdir() if p.is_file()} == FILES
+    shown = {r["neuron"] for r in rows(out / "classes.csv") if r["by"] == "relevance"}
+    assert {p.name for p in (out / "neurons").iterdir()} == shown
+    for neuron in shown:
+        names = {p.name for p in (out / "neurons" / neuron).iterdir()}
+        assert {"spectrum.png", "1-figure.png", "1-picture.png", "1-explanation.npz"} <= names
+        assert {"1-original.wav", "1-neuron.wav"} <= names
+        e = dftlrp.Explanation.load(out / "neurons" / neuron / "1-explanation.npz")
+        assert soundfile.info(out / "neurons" / neuron / "1-neuron.wav").frames == 400
+        first = next(r for r in rows(out / "dissipation.csv") if r["neuron"] == neuron)
+        reached = abs(e.relevance["time"].sum() / float(first["through"]))
+        assert float(first["dissipation"]) == pytest.approx(reached, rel=1e-6)
+    for c in "012":
+        assert (out / "classes" / c / "spectrum.png").is_file()
+
+
+def test_tables_hold_what_the_statistics_do(done):
+    out = done / "out"
+    table = rows(out / "neurons.csv")
+    assert len(table) == 6 * 3
+    for row in rows(out / "classes.csv"):
+        (own,) = [t for t in table if (t["neuron"], t["class"]) == (row["neuron"], row["class"])]
+        assert row["mean"] == own[row["by"]]
+        assert row["count"] == own["count"] == "3"
+        assert float(row["mean"]) > 0
+    graphs = json.loads((out / "graphs.json").read_text())
+    weights = [e["weight"] for g in graphs.values() for e in g["edges"]]
+    assert [float(r["weight"]) for r in rows(out / "graphs.csv")] == pytest.approx(weights)
+
+
+def test_bad_recordings_are_skipped_and_listed(done):
+    skipped = {r["recording"]: r["why"] for r in rows(done / "out/skipped.csv")}
+    assert skipped.keys() == {"low/text.wav", "low/empty.wav", "low/nan.wav", "loose.wav"}
+    assert "lies in no folder" in skipped["loose.wav"]
+    assert "nan" in skipped["low/nan.wav"]
+    page = (done / "out/report.html").read_text()
+    assert all(name in page for name in skipped)
+    assert str(done) not in page
+
+
+def test_two_workers_leave_the_same_bytes_as_one(done):
+    run(done, *ASKED[:-1], "two", "--workers", "2")
+    one, two = tree(done / "out"), tree(done / "two")
+    assert one.keys() == two.keys()
+    assert [name for name in one if one[name] != two[name]] == []
+
+
+def test_interrupted_the_same_command_goes_on_and_leaves_the_same(done):
+    shutil.copytree(done / "out", done / "again")
+    stores = [p for p in (done / "again").iterdir() if (p / "shards").is_dir()]
+    assert len(stores) == 3
+    for store in stores:  # killed as the last shards were written, and before the tables
+        last = sorted((store / "shards").iterdir())[-1]
+        last.write_bytes(last.read_bytes()[:100])
+    for name in FILES - {"classes.csv"}:
+        (done / "again" / name).unlink()
+    run(done, *ASKED[:-1], "again")
+    assert tree(done / "again") == tree(done / "out")
+
+
+def test_another_layer_in_the_same_folder_is_refused_and_another_number_is_not(
+    done, monkeypatch, capsys
+):
+    monkeypatch.chdir(done)
+    assert main(["neurons", *ASKED, "--layer", "conv1"]) == 2
+    assert 'layer has changed from "conv2" to "conv1"' in capsys.readouterr().err
+    shutil.copytree(done / "out", done / "more")
+    before = (done / "more/survey/manifest.jsonl").stat().st_mtime_ns
+    args = ("--top", "1", "--class", "high", "2", "0")
+    run(done, *ASKED[:-1], "more", *args)
+    assert [r["label"] for r in rows(done / "more/ablation.csv")] == ["high", "low"]
+    shards = (done / "more/survey/shards").iterdir()
+    assert all(p.stat().st_mtime_ns <= before for p in shards)
+
+
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        (("m.onnx", "data", "--layer", "konv2"), "no layer 'konv2' .* the nearest are .*conv2"),
+        (("m.onnx", "nowhere", "--layer", "conv2"), "no such folder or table"),
+        (("m.onnx", "empty", "--layer", "conv2"), "holds no recordings"),
+        (("m.onnx", "strange", "--layer", "conv2"), "labels 'loud' name no class"),
+        (("rateless.onnx", "mixed", "--layer", "conv2"), "recordings of several rates"),
+        (("m.onnx", "data", "--layer", "conv2", "--class", "loud"), "unknown target 'loud'"),
+        (("m.onnx", "one", "--layer", "conv2", "--class", "high"), "class 'high' has no record"),
+        (("m.onnx", "data", "--layer", "conv2", "--pattern", "{take}.wav"), "where the label"),
+        (("m.onnx", "data", "--layer", "conv2", "--pattern", "{label}_x.wav"), "has a label"),
+        (("m.onnx", "data", "--layer", "conv2", "--rule", "nine=flat"), "matches no layer"),
+        (("m.onnx", "data", "--layer", "conv2", "--composite", "LRP"), "unknown composite"),
+        (("m.onnx", "data", "--layer", "conv2", "--seed-kind", "twist"), "unknown seed"),
+        (("m.onnx", "data", "--layer", "conv2", "--top", "0"), "at least one"),
+        (("m.onnx", "data", "--layer", "conv2", "--workers", "0"), "0 workers"),
+        (("m.onnx", "data", "--layer", "conv2", "--backend", "magic"), "backend"),
+        (("m.onnx", "data"), "--layer"),
+        (("no.onnx", "data", "--layer", "conv2"), "no such file"),
+    ],
+)
+def test_what_is_wrong_is_said_before_anything_is_computed(
+    tmp_path, monkeypatch, capsys, args, says
+):
+    monkeypatch.chdir(tmp_path)
+    data = folder(tmp_path, takes=1)
+    saved(listener(rate=None), tmp_path, "rateless.onnx")
+    Path("empty").mkdir()
+    shutil.copytree(data / "low", "one/low")
+    shutil.copytree(data / "low", "strange/loud")
+    shutil.copytree(data / "low", "mixed/low")
+    soundfile.write("mixed/low/b.wav", tone(300, 1), 16000)
+    assert main(["neurons", *args, "--out", "out"]) == 2
+    err = capsys.readouterr().err
+    import re
+
+    assert re.search(says, err), err
+    assert err.count("\n") == 1
+    assert not list(Path().glob("out/*/shards/*.npz"))
+
+
+def test_a_table_of_files_and_labels_and_a_model_without_labels(tmp_path):
+    data = folder(tmp_path, takes=2)
+    saved(listener(labels=None), tmp_path, "m.onnx")
+    (tmp_path / "names.txt").write_text("bass\ntenor\nflute\n")
+    lines = ["file,label", "data/low/0.wav,0", "data/middle/0.wav,1", "data/low/1.wav,0"]
+    (tmp_path / "t.csv").write_text("\n".join(lines))
+    found = neurons(
+        tmp_path / "m.onnx", tmp_path / "t.csv", layer="conv2", folder=tmp_path / "out", top=1,
+        count=1,
+    )  # fmt: skip
+    assert [found.label(c) for c in found.classes] == ["0", "1"]
+    assert found.survey.statistics.neurons.count.tolist() == [2, 1, 0]
+    named = neurons(
+        tmp_path / "m.onnx", tmp_path / "t.csv", layer="conv2", folder=tmp_path / "named", top=1,
+        count=1, labels=["bass", "tenor", "flute"],
+    )  # fmt: skip
+    assert [named.label(c) for c in named.classes] == ["bass", "tenor"]
+    assert "only 2 recordings" in named.save(tmp_path / "named")[0].read_text()
+    assert data.is_dir()
+
+
+def test_one_class_of_several_channels(tmp_path):
+    saved(conv_stack(), tmp_path, "m.onnx")
+    (tmp_path / "data/1").mkdir(parents=True)
+    for take in range(2):
+        sound = 0.1 * normal(40, 2, seed=take)
+        soundfile.write(tmp_path / f"data/1/{take}.wav", sound, 8000)
+    found = neurons(
+        tmp_path / "m.onnx", tmp_path / "data", layer="c2", folder=tmp_path / "out", top=2, count=2
+    )
+    assert found.classes == (1,)
+    assert "the model is taken to read 8000 Hz" in found.notes
+    found.save(tmp_path / "out")
+    shown = found.strongest(1)
+    assert shown
+    heard = soundfile.info(tmp_path / f"out/neurons/{shown[0]}/1-neuron.wav")
+    assert heard.channels == 2
+
+
+@pytest.mark.parametrize("name", ["waveform", "spectrum", "stft", "mel"])
+def test_embedded_models_behind_front_ends_or_not(name, tmp_path):
+    clip, rate = soundfile.read(dftlrp.embedded("clip"))
+    (tmp_path / "seven").mkdir()
+    soundfile.write(tmp_path / "seven/a.wav", clip, rate)
+    soundfile.write(tmp_path / "seven/b.wav", clip[::-1], rate)
+    soundfile.write(tmp_path / "seven/silent.wav", np.zeros(4000), rate)
+    layers = dftlrp.inspect(dftlrp.embedded(name)).to_dict()["layers"]
+    layer = [la["name"] for la in layers if la["op"] == "Conv"][-1]
+    found = neurons(
+        dftlrp.embedded(name), tmp_path, layer=layer, folder=tmp_path / "out", top=1, count=2
+    )
+    page = found.save(tmp_path / "out")[0].read_text()
+    assert found.classes == (7,)
+    assert found.survey.skipped == ()
+    assert "nan" not in (tmp_path / "out/spectra.csv").read_text()
+    assert not found.failures
+    assert found.ablation[7].most_relevant > 0
+    assert "silent" not in [p["name"] for p in found.portraits[found.shown[0]].prototypes]
+    assert "What <bdi>" in page
+    assert len(page) < 1_500_000
+
+
+def test_relevance_through_a_layer_of_one_recording(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+
+    def through(*args: str) -> dftlrp.Explanation:
+        options = ["--seed-kind", "logit", "--backend", "numpy", "--out", "o"]
+        assert main(["explain", "--model", "waveform", *options, *args]) == 0
+        return dftlrp.Explanation.load("o")
+
+    whole = through()
+    every = ",".join(map(str, range(128)))
+    np.testing.assert_allclose(
+        through("--through", f"relu7={every}").relevance["time"],
+        whole.relevance["time"],
+        atol=1e-12,
+    )
+    one, other, both = (through("--through", f"relu7={c}") for c in ("97", "104", "97,104"))
+    summed = one.relevance["time"] + other.relevance["time"]
+    np.testing.assert_allclose(both.relevance["time"], summed, atol=1e-12)
+    assert 0 < one.relevance["time"].sum() < whole.relevance["time"].sum()
+    assert any("relu7" in note for note in one.notes)
+    assert not through("--through", "relu7=").relevance["time"].any()  # nothing goes past it
+    capsys.readouterr()
+    for text, says in (
+        ("relu7=128", "channel 128 is out of range: there are 128"),
+        ("rely7=1", "no layer 'rely7' carries relevance: the nearest are relu7"),
+        ("relu7=a", "write it as LAYER=125,3"),
+        ("relu7", "write it as NAME=VALUE"),
+    ):
+        assert main(["explain", "--through", text]) == 2
+        assert says in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_the_five_most_relevant_channels_matter_more_than_random_ones(shared, tmp_path):
+    sounds = shared / "data/fsdd/recordings"
+    found = neurons(
+        dftlrp.embedded("waveform"), sounds, layer="relu7", folder=tmp_path, top=1, count=1,
+        pattern="{label}_{who}_{take}.wav", workers=2,
+    )  # fmt: skip
+    assert len(found.ablation) == 10
+    for c, a in found.ablation.items():
+        assert len(a.groups) == 21
+        assert a.most_relevant > a.random, found.label(c)
+        assert a.correlation > 0.9
