@@ -28,8 +28,8 @@ def framework(device: str) -> Framework:
     """
     known = [d.name.removeprefix("/device:") for d in tf.config.list_logical_devices()]
     if device not in known:
-        there = ", ".join(known)
-        raise InputError(f"backend 'tensorflow': no device {device!r}: there are {there}")
+        others = ", ".join(known)
+        raise InputError(f"backend 'tensorflow': no device {device!r}: there are {others}")
 
     def tensor(array: AnyArray, dtype: Any = None) -> Tensor:
         wanted = np.dtype(dtype or array.dtype)
@@ -61,7 +61,8 @@ def refuse_float(dtype: np.dtype[Any], device: str) -> None:
 
 def dtype_of(x: Tensor) -> np.dtype[Any]:
     """NumPy's."""
-    return np.dtype(x.dtype.as_numpy_dtype)
+    dtype: np.dtype[Any] = np.dtype(x.dtype.as_numpy_dtype)
+    return dtype
 
 
 # -- several of one dtype, which TensorFlow leaves to the caller

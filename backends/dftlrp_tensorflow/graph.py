@@ -64,9 +64,9 @@ def relevance(
 
     if not tf.executing_eagerly():
         raise InputError("relevance needs numbers: call it outside of tensorflow.function")
-    given = tf.nest.map_structure(tf.convert_to_tensor, (x, dict(parameters or {})))
+    x, weights = tf.nest.map_structure(tf.convert_to_tensor, (x, dict(parameters or {})))
     return relevance_of(
-        model, *given, TensorFlowBackend, _kind, target=target, composite=composite,
+        model, x, weights, TensorFlowBackend, _kind, target=target, composite=composite,
         output=output, bind=bind, seed=seed, overrides=overrides,
     )  # fmt: skip
 

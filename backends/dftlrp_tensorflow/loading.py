@@ -166,7 +166,6 @@ def _exported(model: Keras, specs: Any) -> ModelProto:
 
     flat, names = tree.flatten(specs), list[str]()
 
-    @tf.function(autograph=False)
     def run(*xs: Any) -> Any:
         y = model(tree.pack_sequence_as(specs, xs), training=False)
         names[:] = _names(y, len(tree.flatten(y)))
@@ -174,8 +173,9 @@ def _exported(model: Keras, specs: Any) -> ModelProto:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # TensorFlow's and tf2onnx' own
-        _traced(run, model.name, flat)
-        proto = _converted(run, model.name, flat)
+        graph = tf.function(run, autograph=False)
+        _traced(graph, model.name, flat)
+        proto = _converted(graph, model.name, flat)
     _rename_outputs(proto, names)
     return proto
 
