@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import inspect
 import io
-import logging
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, redirect_stderr
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -29,6 +28,10 @@ if TYPE_CHECKING:
 
 OPSET = 18
 PART = ":part"
+NUMBERS = frozenset({
+    "__bool__", "__int__", "__float__", "__index__", "__complex__", "__array__", "item", "tolist",
+    "numpy",
+})  # fmt: skip
 T = TypeVar("T")
 Tensors = dict[str, "Tensor"]
 
@@ -175,7 +178,6 @@ def _flat(output: Any, name: str = "output") -> Tensors:
 def _exported(module: Module, inputs: Tensors) -> tuple[ModelProto, list[str]]:
     """The graph, and the paths that its last outputs belong to."""
     import torch
-    from torch.jit._trace import TracerWarning
 
     outputs, parts = run(module, inputs)
     names = [*outputs, *(f"{i}{PART}" for i in range(len(parts)))]
@@ -187,41 +189,47 @@ def _exported(module: Module, inputs: Tensors) -> tuple[ModelProto, list[str]]:
         # neither fold constants nor BatchNorm: weights keep their names
         "do_constant_folding": False, "training": torch.onnx.TrainingMode.PRESERVE,
     }  # fmt: skip
-    with warnings.catch_warnings(record=True) as told, tapped(module):
-        warnings.simplefilter("always")
+    _refuse_decisions(module, inputs)
+    with warnings.catch_warnings(), tapped(module):
+        warnings.simplefilter("ignore")  # of a tracer, which cannot tell shapes from numbers
         try:
             torch.onnx.export(module, **how)
         except Exception as error:
             line = " ".join(str(error).split())[:300]
             raise ModelError(f"{type(module).__name__}: torch cannot export it: {line}") from error
-    if any(issubclass(w.category, TracerWarning) for w in told):
-        _refuse_decisions(module, inputs)
     return onnx.load_from_string(file.getvalue()), list(parts)
 
 
 def _refuse_decisions(module: Module, inputs: Tensors) -> None:
-    """A tracer cannot tell what is decided by shapes from what is by numbers; torch.export can."""
+    """Run it once more and refuse numbers of a signal that become Python's: a graph has but one way.
+
+    Shapes are Python's own numbers here, so what is decided by them is not meant.
+    """
     import torch
+    from torch.overrides import TorchFunctionMode
+    from torch.utils._pytree import tree_leaves
+    from torch.utils.weak import WeakIdKeyDictionary
 
-    advice = "its control flow depends on numbers of the signal, so no one graph explains it"
-    try:
-        with redirect_stderr(io.StringIO()), _no_log():  # it prints the graph that it gave up
-            program = torch.export.export(module, (), dict(inputs), strict=False)
-    except Exception as error:
-        line = " ".join(str(error).split())[:120]
-        raise ModelError(f"{type(module).__name__}: {advice} ({line})") from error
-    if any("_local_scalar_dense" in str(n.target) for n in program.graph.nodes):
-        raise ModelError(f"{type(module).__name__}: {advice}")
+    moving = WeakIdKeyDictionary(dict.fromkeys(inputs.values(), True))
 
+    class Watch(TorchFunctionMode):
+        def __torch_function__(
+            self, func: Any, types: Any, args: Any = (), kwargs: Any = None
+        ) -> Any:
+            given = [t for t in tree_leaves((args, kwargs)) if isinstance(t, torch.Tensor)]
+            depends = any(t in moving for t in given)
+            if depends and func.__name__ in NUMBERS:
+                raise ModelError(
+                    f"{type(module).__name__}: what it does depends on numbers of the signal "
+                    f"(Tensor.{func.__name__}), so no one graph explains it"
+                )
+            made = func(*args, **(kwargs or {}))
+            if depends:
+                moving.update((t, True) for t in tree_leaves(made) if isinstance(t, torch.Tensor))
+            return made
 
-@contextmanager
-def _no_log() -> Iterator[None]:
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        yield
-    finally:
-        logging.disable(before)
+    with torch.no_grad(), Watch():
+        module(**inputs)
 
 
 # -- the names

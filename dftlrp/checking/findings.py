@@ -88,14 +88,12 @@ class Check:
     def verdict(self) -> str:
         """One line."""
         if (first := self.first) is None:
-            return f"{self.model} is {self.native}: {len(self.findings)} comparisons agree"
-        off = (
-            "has another shape"
-            if math.isinf(first.deviation)
-            else f"is off by {first.deviation:.1e}"
-        )
+            return f"{self.model} agrees with {self.native} in {len(self.findings)} comparisons"
         what = "layer" if first.check == "activations" else first.check
-        return f"{self.model} is not {self.native}: first {what} {first.layer!r} {off}"
+        off = f"is off by {first.deviation:.1e}"
+        if math.isinf(first.deviation):
+            off = "cannot run" if first.by == "refused" else "has another shape"
+        return f"{self.model} differs from {self.native}: first {what} {first.layer!r} {off}"
 
     def __str__(self) -> str:
         rows = [HEAD, *map(_cells, self.findings)]
@@ -128,5 +126,5 @@ class Check:
 
 
 def _cells(f: Finding) -> tuple[str, ...]:
-    off = "shape" if math.isinf(f.deviation) else f"{f.deviation:.1e}"
+    off = f"{f.deviation:.1e}" if math.isfinite(f.deviation) else "-"
     return (f.check, f.layer, f.against, f.by, off, f"{f.allowed:.0e}", "" if f.ok else "OVER")

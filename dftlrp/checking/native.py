@@ -136,8 +136,8 @@ class Runtime:
             raise InputError(f"{model.path}: is no file: check it against its own module")
         proto = onnx.load(model.path)
         self.outputs = [v.name for v in proto.graph.output]
-        inner = [name for n in proto.graph.node for name in n.output if name]
-        named = (onnx.ValueInfoProto(name=name) for name in inner if name not in self.outputs)
+        self.parts = [name for n in proto.graph.node for name in n.output if name]
+        named = (onnx.ValueInfoProto(name=k) for k in self.parts if k not in self.outputs)
         proto.graph.output.extend(named)
         self.session = runtime_of(proto.SerializeToString(), optimised=False)
 
@@ -151,9 +151,9 @@ class Runtime:
             else a
             for k, a in inputs.items()
         }
-        names = [x.name for x in self.session.get_outputs()]
-        found = dict(zip(names, self.session.run(None, given), strict=True))
-        return Ran({k: found[k] for k in self.outputs}, found)
+        made = [x.name for x in self.session.get_outputs()]
+        found = dict(zip(made, self.session.run(None, given), strict=True))
+        return Ran(*({k: found[k] for k in names} for names in (self.outputs, self.parts)))
 
     def gradient(self, inputs: Arrays, output: str, c: AnyArray) -> None:
         """It has no autodiff."""
