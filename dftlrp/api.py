@@ -141,7 +141,10 @@ def explain(
             *empty_filters(plan.graph),
             *_on_silence(result, plan),
         ),
-        provenance=_provenance(model, recording, result, overrides),
+        provenance={
+            **_provenance(model, recording, result, overrides),
+            **({"conditions": list(_conditions(masks))} if masks else {}),
+        },
     )
 
 

@@ -25,6 +25,13 @@ from dftlrp.rules import Rule
 from dftlrp.types import InputError
 
 
+def settings_key(output: str | None, bind: Mapping[str, Any] | None) -> tuple[Any, ...]:
+    """What an output and values of settings are known by."""
+    values = {k: np.asarray(v) for k, v in (bind or {}).items()}
+    shown = ((k, a.shape, a.dtype.str, a.tobytes()) for k, a in sorted(values.items()))
+    return output, tuple(shown)
+
+
 @dataclass(frozen=True)
 class Model:
     """A validated ONNX model that can be explained.
@@ -48,6 +55,7 @@ class Model:
     _constants: dict[tuple[str, str], Values] = field(default_factory=dict, repr=False)
     _sessions: dict[Any, Any] = field(default_factory=dict, repr=False)  # of the onnx backend
     _behind: dict[str, Model] = field(default_factory=dict, repr=False)  # by front end
+    _plans: dict[Any, Plan] = field(default_factory=dict, repr=False)
 
     @cached_property
     def labels(self) -> tuple[str, ...]:
@@ -84,7 +92,7 @@ class Model:
         return Model(self.path, graph, self.rate, self.frontend)
 
     def plan(self, output: str | None = None, bind: Mapping[str, Any] | None = None) -> Plan:
-        """The graph with an output and settings chosen; see `dftlrp.graph.plan.make_plan`.
+        """The graph with an output and settings chosen, made once; see `graph.plan.make_plan`.
 
         Raises
         ------
@@ -99,7 +107,10 @@ class Model:
                 f"{self.path}: input {name!r} ({value.dtype}, shape {value.dims}) is a setting: "
                 f"give its value with bind={{{name!r}: ...}} or --bind {name}=VALUE"
             )
-        return make_plan(self.graph, output, bind)
+        key = settings_key(output, bind)
+        if key not in self._plans:
+            self._plans[key] = make_plan(self.graph, output, bind)
+        return self._plans[key]
 
     def constants(self, bk: Backend, dtype: np.dtype[Any]) -> Values:
         """The weights in a dtype, cast once."""

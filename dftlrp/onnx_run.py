@@ -33,7 +33,7 @@ from dftlrp.graph.evaluate import check_finite, evaluate
 from dftlrp.graph.graph import ancestors
 from dftlrp.graph.plan import Plan
 from dftlrp.ledger import AMOUNTS, LedgerRow
-from dftlrp.model import Model
+from dftlrp.model import Model, settings_key
 from dftlrp.onnx_backend import OnnxBackend
 from dftlrp.onnx_batch import for_any_batch, one_batch, repeated
 from dftlrp.onnx_session import Arrays, Seen, Session, runtime_of
@@ -124,7 +124,7 @@ class Prepared:
         cut = int(any_batch and one_batch(self.arrays))
         shapes = tuple((k, a.shape[cut:]) for k, a in self.arrays.items())
         rules = tuple((k, str(r)) for k, r in (self.asked.overrides or {}).items())
-        settings = _settings(self.asked.output, self.asked.bind)
+        settings = settings_key(self.asked.output, self.asked.bind)
         return (*settings, any_batch, cut, shapes, repr(self.composite), rules, self.bk.options)
 
     def _traced(self, question: Question, arrays: Arrays) -> tuple[Seen, Traced]:
@@ -174,19 +174,6 @@ def _seed_kind(question: Question, ready: Ready) -> str:
     return question.seed
 
 
-def _settings(output: str | None, bind: Mapping[str, Any] | None) -> tuple[Any, ...]:
-    values = {k: np.asarray(v) for k, v in (bind or {}).items()}
-    return output, tuple((k, a.shape, a.tobytes()) for k, a in sorted(values.items()))
-
-
-def _plan(model: Model, output: str | None, bind: Mapping[str, Any] | None) -> Plan:
-    """The plan for these settings, made once."""
-    key = ("plan", *_settings(output, bind))
-    if key not in model._sessions:
-        model._sessions[key] = model.plan(output, bind)
-    return model._sessions[key]  # type: ignore[no-any-return]
-
-
 def _composite(model: Model, plan: Plan, arrays: Arrays) -> str:
     """What ``auto`` is for these inputs."""
     if not plan.graph.reads:
@@ -212,7 +199,7 @@ def _prepared(
     """The request with what its session is known by, and its masks' shapes but for the batch."""
     if dtype is not None and np.dtype(dtype) != np.float32:
         raise InputError(f"backend 'onnx' computes in float32, not {np.dtype(dtype)}")
-    plan = _plan(asked.model, asked.output, asked.bind)
+    plan = asked.model.plan(asked.output, asked.bind)
     arrays = checked_arrays(plan, asked.inputs, REFERENCE)
     auto = asked.composite == "auto"
     chosen = _composite(asked.model, plan, arrays) if auto else asked.composite

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from graphs import NETWORKS, loaded, signals
+from graphs import NETWORKS, Nodes, loaded, signals
 from ops.cases import MAPS
 from traced import error
 
@@ -108,6 +108,22 @@ def _agrees(name: str, model: dftlrp.Model, given: Any, preset: str, target: Any
 @pytest.mark.parametrize("name", BACKENDS[1:])
 def test_a_preset_on_a_network_is_the_references(name: str, network: str, preset: str) -> None:
     proto = NETWORKS[network]()
+    _agrees(name, loaded(proto), signals(proto), preset, "argmax")
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("name", BACKENDS[1:])
+def test_a_sum_a_factor_and_a_sum_behind_moves_are_the_references(name: str, preset: str) -> None:
+    n = Nodes(4)
+    n.conv("x", "c", (4, 2, 3, 1), bias=False)
+    n.ints("last", -1)
+    n.add("Squeeze", "c last", "q")
+    for op, given, output in (("Add", "q", "a"), ("Mul", "a", "m"), ("Add", "m", "s")):
+        n.add(op, f"{given} {n.weight(f'{output}_w', 1, 4, 1)}", output)
+    n.add("Relu", "s", "r")
+    n.add("Flatten", "r", "f")
+    n.gemm("f", "z", 40, 3)
+    proto = n.model({"x": ["B", 2, 12, 1]}, {"z": ["B", 3]})
     _agrees(name, loaded(proto), signals(proto), preset, "argmax")
 
 

@@ -255,7 +255,7 @@ def stumble(*_: Any, **__: Any) -> Any:
 @pytest.mark.parametrize(
     "where",
     ["dftlrp.report.render", "dftlrp.plot.figure", "dftlrp.plot.save_figure",
-     "dftlrp.audible.sounds", "dftlrp.results._write_npz", "dftlrp.audible.Sound.save",
+     "dftlrp.audible.sounds", "dftlrp.results.write_arrays", "dftlrp.audible.Sound.save",
      "dftlrp.results._replace"],
 )  # fmt: skip
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, OSError])
@@ -274,7 +274,7 @@ def test_a_failure_midway_leaves_the_former_results_bit_by_bit(
 
 
 def test_a_failure_midway_leaves_no_new_folder(tmp_path, quick, monkeypatch):
-    monkeypatch.setattr("dftlrp.results._write_npz", stumble)
+    monkeypatch.setattr("dftlrp.results.write_arrays", stumble)
     with pytest.raises(RuntimeError):
         save([explanation()], tmp_path / "a" / "b" / "c")
     assert contents(tmp_path) == {}
@@ -282,7 +282,7 @@ def test_a_failure_midway_leaves_no_new_folder(tmp_path, quick, monkeypatch):
 
 def test_a_failure_midway_leaves_folders_that_were_there(tmp_path, quick, monkeypatch):
     (tmp_path / "a").mkdir()
-    monkeypatch.setattr("dftlrp.results._write_npz", stumble)
+    monkeypatch.setattr("dftlrp.results.write_arrays", stumble)
     with pytest.raises(RuntimeError):
         save([explanation()], tmp_path / "a")
     assert (tmp_path / "a").is_dir()

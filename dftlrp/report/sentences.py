@@ -47,6 +47,7 @@ def answer(e: Explanation) -> dict[str, Any]:
         "seed": _seed(e),
         "seeded": seeded(e),
         "where": _where(e),
+        "conditions": [c[:1].upper() + c[1:] for c in e.provenance.get("conditions", ())],
     }
 
 
@@ -184,6 +185,7 @@ def ledger(e: Explanation) -> dict[str, Any]:
         "share": (lambda amount: amount / seed if seed and np.isfinite(seed) else 0.0),
         **absorbed,
         "gap": e.ledger.gap,
+        "conditions": bool(e.provenance.get("conditions")),
         "rest": {PICTURES.get(d, d).lower(): r for d, r in e.rest.items() if r},
         "rows": rows,
     }

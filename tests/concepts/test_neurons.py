@@ -263,7 +263,12 @@ def test_relevance_through_a_layer_of_one_recording(tmp_path, monkeypatch, capsy
     summed = one.relevance["time"] + other.relevance["time"]
     np.testing.assert_allclose(both.relevance["time"], summed, atol=1e-12)
     assert 0 < one.relevance["time"].sum() < whole.relevance["time"].sum()
-    assert any("relu7" in note for note in one.notes)
+    assert one.provenance["conditions"] == [
+        "only what goes through 1 of 128 channels or places of 'relu7' is shown"
+    ]
+    page = Path("o/report.html").read_text()
+    assert "Only what goes through 2 of 128 channels" in page
+    assert "stopped at the conditions" in page
     assert not through("--through", "relu7=").relevance["time"].any()  # nothing goes past it
     capsys.readouterr()
     for text, says in (
