@@ -28,12 +28,18 @@ class Pair(NamedTuple):
 
 
 def deviation(ours: AnyArray, want: AnyArray) -> float:
-    """Largest difference, relative to the largest number; infinite where shapes differ."""
-    if ours.shape != want.shape:
-        return float("inf")
+    """Largest difference, relative to the largest number; infinite where shapes differ.
+
+    Channels may come last in ``want`` and first in ours.
+    """
     scale = float(np.abs(want).max(initial=0)) or 1.0
-    worst = float(np.abs(ours - want).max(initial=0)) / scale
-    return worst if np.isfinite(worst) else float("inf")
+    off = [float(np.abs(ours - w).max(initial=0)) / scale for w in _fitting(ours, want)]
+    return min((d for d in off if np.isfinite(d)), default=float("inf"))
+
+
+def _fitting(ours: AnyArray, want: AnyArray) -> list[AnyArray]:
+    layouts = [want, np.moveaxis(want, -1, 1)] if want.ndim > 2 else [want]
+    return [w for w in layouts if w.shape == ours.shape]
 
 
 def matched(
@@ -75,17 +81,15 @@ def _best(
 ) -> Pair | None:
     """The first that agrees, else the last of its name, of its scope, else the next in order."""
     named, within, later = candidates
-    alike = [v for v in later if values[v].shape == want.shape]
+    fits = {v for v in (*named, *within, *later) if _fitting(values[v], want)}
     ranked = [(v, "name") for v in reversed(named)] + [(v, "scope") for v in reversed(within)]
-    ranked += [(v, "numbers") for v in alike]
+    ranked += [(v, "numbers") for v in later if v in fits]
     for value, how in ranked:
         if (off := deviation(values[value], want)) <= tolerance:
             return Pair(part, value, how, off)
-    if any(
-        values[v].shape != want.shape and values[v].size == want.size for v in (*named, *within)
-    ):
-        return None  # the same numbers in another layout of axes
-    ranked.sort(key=lambda c: values[c[0]].shape != want.shape)  # stable
+    if any(v not in fits and values[v].size == want.size for v in (*named, *within)):
+        return None  # perhaps the same numbers in another layout of axes
+    ranked.sort(key=lambda c: c[0] not in fits)  # stable
     value, how = next(iter(ranked), ("", "order"))
     off = deviation(values[value], want) if value else float("inf")
     return Pair(part, value, "order" if how == "numbers" else how, off)
