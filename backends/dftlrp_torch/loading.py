@@ -201,7 +201,7 @@ def _exported(module: Module, inputs: Tensors) -> tuple[ModelProto, list[str]]:
 
 
 def _refuse_decisions(module: Module, inputs: Tensors) -> None:
-    """Run it once more and refuse numbers of a signal that become Python's: a graph has but one way.
+    """Run it and refuse numbers of a signal that become Python's: a graph has but one way.
 
     Shapes are Python's own numbers here, so what is decided by them is not meant.
     """
