@@ -130,12 +130,12 @@ class Model:
         return layer_table(make_plan(self.graph, output), composite, overrides)
 
 
-def load(source: Any, *, rate: float | None = None, example: Any = None) -> Model:
+def load(path: Any, *, rate: float | None = None, example: Any = None) -> Model:
     """Read, validate and check an ONNX model, or a framework's own.
 
     Parameters
     ----------
-    source : path or object
+    path : path or object
         An ONNX file, opset 9 to the newest; or a torch module, exported in memory.
     rate : float, optional
         Sampling rate in hertz that the model reads; the file's metadata entry ``sample_rate``
@@ -152,10 +152,10 @@ def load(source: Any, *, rate: float | None = None, example: Any = None) -> Mode
     InputError
         Not a model of any kind known here.
     """
-    if isinstance(source, str | os.PathLike):
-        model = _checked(load_graph(source), Path(source))
+    if isinstance(path, str | os.PathLike):
+        model = _checked(load_graph(path), Path(path))
     else:
-        model = _loader(source).load()(source, example=example)
+        model = _loader(path).load()(path, example=example)
     return replace(model, rate=rate or model.rate)
 
 
