@@ -89,6 +89,15 @@ def test_an_ops_map_is_the_references(name: str, case: str) -> None:
             np.testing.assert_allclose(ours, want, rtol=0, atol=1e-10 * scale)
 
 
+@pytest.mark.parametrize("name", EAGER)
+def test_bounds_of_a_clip_may_be_signals(name: str) -> None:
+    bk, x = get_backend(name), np.random.default_rng(0).standard_normal((2, 3))
+    signal = bk.signal(x)
+    ours = np.clip(signal, np.max(signal) - 2.0, np.inf)
+    np.testing.assert_array_equal(bk.read(ours), np.clip(x, x.max() - 2.0, np.inf))
+    assert not bk.nonneg(ours)
+
+
 # -- presets
 
 
