@@ -10,6 +10,7 @@ import json
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -176,7 +177,8 @@ def _write(path: Path, contents: bytes) -> None:
         part.write_bytes(contents)
         part.replace(path)
     except OSError as error:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):  # it may not be there
+            part.unlink()
         raise InputError(f"{path}: cannot be written: {error.strerror}") from None
 
 
