@@ -1,6 +1,8 @@
-"""The traced graph against the float64 reference, per model and preset: docs/parity.md.
+"""Every backend against the float64 reference, per model and preset: docs/parity.md.
 
     python benchmarks/real_parity.py --models DIR --data DIR [--json FILE] [--only TEXT]
+
+The adapters (torch, tensorflow) whose framework is installed take part, in float64 and float32.
 
 The embedded models on the embedded clip, and every real model as `real_recipes` sets it up.  Each
 model runs in a process of its own, with a limit of time and memory, so that one that fails ends no
@@ -16,6 +18,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +41,10 @@ PRESETS = ("EpsilonPlus", "EpsilonAlpha2Beta1", "EpsilonGammaBox", "Gradient")
 ATTENTION = ("AttnLRP", "CPLRP")  # where there is a Softmax before the output
 WINNERS = {"MaxPool", "GlobalMaxPool", "ReduceMax", "ReduceMin", "Max", "Min", "TopK"}
 LIMIT, WORSE = 1e-4, 3  # relative L1 error; how much worse than float32 itself is too much
-SECONDS, BYTES = 600, 2**34  # for one model
+EXACT = 1e-10  # relative L1 error in float64
+DIGITS = float(np.finfo(np.float64).eps / np.finfo(np.float32).eps)
+ADAPTERS = tuple(n for n in ("torch", "tensorflow") if find_spec(n) and find_spec(f"dftlrp_{n}"))
+SECONDS, BYTES = 1800, 2**35  # for one model
 Arrays = dict[str, np.ndarray]
 
 
@@ -89,13 +95,15 @@ def flipped(model: Any, signals: Arrays, how: dict[str, Any]) -> tuple[int, int]
 
 
 def compared(model: Any, signals: Arrays, how: dict[str, Any]) -> dict[str, Any]:
-    """One row: three runs of the same question."""
+    """One row: the same question to all backends."""
     want = dftlrp.attribute(model, signals, backend="numpy", **how)
     if want.target is not None:
         how |= {"target": list(want.target)}
     narrow = dftlrp.attribute(model, signals, backend="numpy", dtype=np.float32, **how)
     row = {"float32": distance(narrow.relevance, want.relevance)}
     row["flipped"], row["winners"] = flipped(model, signals, how)
+    for name in ADAPTERS:
+        row |= adapted(name, model, signals, how, want)
     try:
         times = []
         for _ in range(2):
@@ -108,6 +116,20 @@ def compared(model: Any, signals: Arrays, how: dict[str, Any]) -> dict[str, Any]
         "onnx": distance(ours.relevance, want.relevance), "gap": gap(ours),
         "trace": times[0] - times[1], "seconds": times[1],
     }  # fmt: skip
+
+
+def adapted(
+    name: str, model: Any, signals: Arrays, how: dict[str, Any], want: Any
+) -> dict[str, Any]:
+    """How far an adapter is off in each of its dtypes, or why it refuses."""
+    row = {}
+    for dtype in ("float64", "float32"):
+        try:
+            ours = dftlrp.attribute(model, signals, backend=name, dtype=dtype, **how)
+        except dftlrp.types.DftlrpError as error:
+            return {f"{name} refused": str(error)}
+        row[f"{name} {dtype}"] = distance(ours.relevance, want.relevance)
+    return row
 
 
 def one(name: str, shared: Shared) -> None:
@@ -144,25 +166,37 @@ def rows_of(name: str, args: argparse.Namespace) -> list[dict[str, Any]]:
 
 # -- the page
 
+OURS = tuple(f"{name} {dtype}" for name in ADAPTERS for dtype in ("float64", "float32"))
 COLUMNS = (
-    "model", "composite", "traced graph", "reference in float32", "winners that differ", "gap",
-    "trace (s)", "verdict",
+    "model", "composite", "traced graph", *OURS, "reference in float32", "winners that differ",
+    "gap", "trace (s)", "verdict",
 )  # fmt: skip
 
 
 def verdict(row: dict[str, Any]) -> str:
-    if "onnx" not in row:
-        return "not explained" if "unexplained" in row else "not traced"
-    if row["onnx"] < LIMIT:
-        return "agrees"
-    return "float32's limit" if row["onnx"] <= WORSE * row["float32"] else "**over**"
+    """What all backends that answered come to."""
+    if "unexplained" in row:
+        return "not explained"
+    if "float32" not in row:
+        return "not traced"
+    found = [v for k, v in row.items() if k == "onnx" or k.endswith(" float32")]
+    wide = [v for k, v in row.items() if k.endswith(" float64")]
+    limits = [(off, LIMIT, WORSE * row["float32"]) for off in found]
+    limits += [(off, EXACT, WORSE * DIGITS * row["float32"]) for off in wide]
+    if any(not off <= max(bounds) for off, *bounds in limits):
+        return "**over**"
+    if any(key.endswith("refused") for key in row):
+        return "not traced" if "refused" in row else "refused"
+    return "agrees" if all(off <= bound for off, bound, _ in limits) else "float32's limit"
 
 
 def cells(row: dict[str, Any]) -> list[str]:
+    """One line of the table."""
     winners = f"{row['flipped']} of {row['winners']}" if row.get("winners") else ""
-    shown = [f"{row[k]:.1e}" if k in row else "" for k in ("onnx", "float32", "gap")]
+    keys = ("onnx", *OURS, "float32")
+    shown = [f"{row[k]:.1e}" if k in row else "" for k in (*keys, "gap")]
     trace = f"{row['trace']:.2f}" if "trace" in row else ""
-    return [row["model"], row["composite"], *shown[:2], winners, shown[2], trace, verdict(row)]
+    return [row["model"], row["composite"], *shown[:-1], winners, shown[-1], trace, verdict(row)]
 
 
 def reasons(rows: list[dict[str, Any]], key: str) -> list[str]:
@@ -176,14 +210,15 @@ def reasons(rows: list[dict[str, Any]], key: str) -> list[str]:
 
 def page(rows: list[dict[str, Any]]) -> str:
     """docs/parity.md."""
-    traced = [r for r in rows if "onnx" in r]
-    agreed = sum(verdict(r) == "agrees" for r in traced)
-    limit = sum(verdict(r) == "float32's limit" for r in traced)
+    agreed = sum(verdict(r) == "agrees" for r in rows)
+    limit = sum(verdict(r) == "float32's limit" for r in rows)
     asked = sum("unexplained" not in r for r in rows)
     share = percent((agreed + limit) / max(asked, 1))
     parts = [PARITY_HEAD.format(asked, agreed, limit, share)]
     parts += [table(COLUMNS, [cells(r) for r in rows])]
-    for key, title in (("refused", "Not traced"), ("unexplained", "Not explained by any backend")):
+    titles = {"refused": "Not traced", "unexplained": "Not explained by any backend"}
+    titles |= {f"{name} refused": f"Refused by {name}" for name in ADAPTERS}
+    for key, title in titles.items():
         if lines := reasons(rows, key):
             parts += [f"\n## {title}\n", *lines]
     return "\n".join(parts) + "\n"

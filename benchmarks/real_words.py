@@ -83,25 +83,28 @@ less is the round-off of a sum that cancels). Gradient is gradient x input: what
 does not explain counts as its bias.
 """
 
-PARITY_HEAD = """# The traced graph against the reference
+PARITY_HEAD = """# The backends against the reference
 
-`backend="onnx"` (float32, onnxruntime) against `backend="numpy"` in float64, on every model and
-preset that the reference explains: the embedded models on the embedded clip, and the
-[real models](models.md) on real recordings. The page is written by
+`backend="onnx"` (float32, onnxruntime: the traced graph) and the [adapters](backends.md) in float64
+and float32 against `backend="numpy"` in float64, on every model and preset that the reference
+explains: the embedded models on the embedded clip, and the [real models](models.md) on real
+recordings. The page is written by
 
 ```
 python benchmarks/real_parity.py --models ../shared/models --data ../shared/data
 ```
 
-**Traced graph**: relative L1 difference of the relevance, sum |R - R64| / sum |R64|. **Reference in
-float32**: the same of the NumPy reference run in float32, which shows what float32 itself can do.
+**Traced graph** and adapters: relative L1 difference of the relevance, sum |R - R64| / sum |R64|.
+**Reference in float32**: the same of the NumPy reference run in float32, which shows what float32
+itself can do.
 **Winners that differ**: elements that win in a maximum (max pool, ReduceMax, TopK) in float32 and
 not in float64; each sends relevance elsewhere. **Gap**: the largest of any node's account in the
 traced run, |in - out| / sum |R|. **Trace**: seconds that the first call takes longer than the
 second.
 
-**Verdict**: *agrees* under 1e-4; *float32's limit*: above, but within three times the reference in
-float32; *over*: neither.
+**Verdict**, of all backends: *agrees* under 1e-4 in float32 and 1e-10 in float64; *float32's
+limit*: above, but within three times the reference in float32 (in float64: within that many of its
+digits); *over*: neither.
 
 {0} questions: {1} agree, {2} are at float32's limit; together {3}.
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from dftlrp.api import explain
     from dftlrp.attribution import Attribution, attribute, predict
+    from dftlrp.checking import Check, check
     from dftlrp.composites import Composite
     from dftlrp.explanation import Explanation
     from dftlrp.frontend import FrontEnd
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Attribution",
+    "Check",
     "Composite",
     "DftlrpError",
     "Explanation",
@@ -41,6 +43,7 @@ __all__ = [
     "NonFiniteError",
     "UnsupportedModelError",
     "attribute",
+    "check",
     "dft_lrp",
     "embedded",
     "explain",
@@ -56,6 +59,8 @@ _HOME = {
     "Attribution": "attribution",
     "attribute": "attribution",
     "predict": "attribution",
+    "Check": "checking",
+    "check": "checking",
     "FrontEnd": "frontend",
     "Composite": "composites",
     "Explanation": "explanation",

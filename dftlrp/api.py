@@ -17,19 +17,19 @@ from dftlrp.explanation import Explanation
 from dftlrp.frontend import FrontEnd, empty_filters, levels
 from dftlrp.graph.plan import Plan
 from dftlrp.ledger import LedgerRow
-from dftlrp.model import Model, behind_front_end, load
+from dftlrp.model import Model, as_model, behind_front_end
 from dftlrp.recording import Recording
 from dftlrp.rules import Rule
 from dftlrp.seeds import label_index, places
 from dftlrp.spectral import stft_for
 from dftlrp.types import AnyArray, InputError, Real
-from dftlrp.waveform import like, recording_for, shaped, waveform
+from dftlrp.waveform import example_for, like, recording_for, shaped, waveform
 
 WAVEFORM = "EpsilonAlpha2Beta1"  # what ``auto`` takes for a signed signal
 
 
 def explain(
-    model: str | os.PathLike[str] | Model,
+    model: Any,
     signal: str | os.PathLike[str] | AnyArray,
     *,
     target: Any = "argmax",
@@ -49,8 +49,10 @@ def explain(
 
     Parameters
     ----------
-    model : path or Model
-        An ONNX model that reads a waveform, or what a front end computes from one.
+    model : path, Model or object
+        An ONNX model that reads a waveform, or what a front end computes from one; or a
+        framework's model, which is given the recording as (1, channels, samples) where it does
+        not declare what it reads.
     signal : path or array
         A sound file; or floats of shape (N,) or (channels, N), full scale = 1.
     target : int, str, tuple of int, callable, or "argmax"
@@ -91,7 +93,7 @@ def explain(
     multiplier, so silence needs no stabiliser.
     """
     chosen = views.checked(domains)
-    model = behind_front_end(model if isinstance(model, Model) else load(model), frontend)
+    model = behind_front_end(_model(model, signal, rate), frontend)
     plan = model.plan(output, bind)
     (name, value), shape = waveform(plan, signal)
     recording = recording_for(model, signal, rate, shape)
@@ -144,6 +146,11 @@ def explain(
             **({"conditions": list(_conditions(masks))} if masks else {}),
         },
     )
+
+
+def _model(source: Any, signal: Any, rate: float | None) -> Model:
+    known = isinstance(source, Model | str | os.PathLike)
+    return as_model(source, None if known else example_for(signal, rate))
 
 
 def _conditions(masks: Mapping[str, AnyArray | None]) -> Iterator[str]:

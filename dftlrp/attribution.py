@@ -29,7 +29,7 @@ from dftlrp.graph.evaluate import evaluate
 from dftlrp.graph.plan import Plan
 from dftlrp.ledger import Ledger
 from dftlrp.linear import Array
-from dftlrp.model import Model
+from dftlrp.model import Model, as_model
 from dftlrp.onnx_backend import OnnxBackend
 from dftlrp.onnx_run import in_graph, predicted
 from dftlrp.propagate import Flow, propagate
@@ -89,7 +89,7 @@ class Attribution:
 
 @np.errstate(all="ignore")  # what is not finite is reported below, by its layer's name
 def attribute(
-    model: Model,
+    model: Any,
     inputs: Inputs,
     *,
     target: Target = "argmax",
@@ -108,8 +108,8 @@ def attribute(
 
     Parameters
     ----------
-    model : Model
-        From `dftlrp.load`.
+    model : Model, path or object
+        From `dftlrp.load`, or what that loads; a framework's model with ``inputs`` for example.
     inputs : array, or dict of str to array
         In the shapes the model declares, batch first.
     target : int, list of int, tuple of int, str, callable, or "argmax"
@@ -152,8 +152,9 @@ def attribute(
         NaN or Inf in the input or in a layer; names it.
     """
     asked = Request(
-        model, inputs, target, output, bind, seed, composite, overrides, ledger, keep, masks or {}
-    )
+        as_model(model, inputs), inputs, target, output, bind, seed, composite, overrides, ledger,
+        keep, masks or {},
+    )  # fmt: skip
     return _answers([asked], backend, dtype)[0]
 
 
@@ -276,7 +277,7 @@ def _numbers(found: Pass, bk: Backend) -> Pass:
 
 
 def predict(
-    model: Model,
+    model: Any,
     inputs: Inputs,
     *,
     output: str | None = None,
@@ -293,8 +294,9 @@ def predict(
         By value (a node's output), what it is multiplied by on the way: zeros silence it.
     """
     asked = Request(
-        model, inputs, "argmax", output, bind, "logit", "auto", None, False, (), scaled or {}
-    )
+        as_model(model, inputs), inputs, "argmax", output, bind, "logit", "auto", None, False, (),
+        scaled or {},
+    )  # fmt: skip
     return _usually(backend, dtype, lambda name, _: _predicted(asked, name, dtype))
 
 

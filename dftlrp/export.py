@@ -10,13 +10,14 @@ import json
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from onnx import checker, helper
+from onnx import checker, helper, numpy_helper
 
 from dftlrp.backend import Backend, Window, get_backend
 from dftlrp.composites import Composite
@@ -54,6 +55,7 @@ def export(
     shapes: Mapping[str, Sequence[int]] | None = None,
     domains: Sequence[str] = (TIME,),
     frontend: FrontEnd | str | os.PathLike[str] | None = None,
+    masks: Sequence[str] = (),
 ) -> Traced:
     """Write a model and its explanation as one ONNX file.
 
@@ -79,6 +81,10 @@ def export(
         model itself reads, behind a front end.
     frontend : FrontEnd or path, optional
         As of `dftlrp.explain`.
+    masks : list of str
+        Layers that relevance goes through, as a condition of `dftlrp.attribute`: the file has an
+        optional input ``mask/NAME`` for each (default: ones), of a shape that broadcasts to its
+        output, as (1, channels, 1).
 
     Raises
     ------
@@ -102,14 +108,29 @@ def export(
             plan, model, sample, composite, overrides, get_backend(), np.dtype(np.float64)
         )
         keep = tuple(values_of(ready.plan, ready.table, reads))
-        return ready, trace(ready, Question(_kind(seed, ready), keep=keep), views)
+        through = values_of(ready.plan, ready.table, masks)
+        ones = tuple((name, (1,) * ready.values[name].ndim) for name in through)
+        return ready, trace(ready, Question(_kind(seed, ready), keep=keep, masks=ones), views)
 
     (ready, traced), told = _batched(plan, batch, traced_at)
+    _open_masks(traced)
     _describe(traced, model, ready, _kind(seed, ready), told)
     whole = traced.whole()
     checker.check_model(whole, full_check=True)
     _write(Path(path), whole.SerializeToString())
     return traced
+
+
+def _open_masks(traced: Traced) -> None:
+    """Masks may be left out, and have any shape that broadcasts."""
+    graph = traced.model.graph
+    for info in graph.input:
+        if info.name.startswith("mask/"):
+            dims = info.type.tensor_type.shape.dim
+            ones = np.ones((1,) * len(dims), np.float32)
+            graph.initializer.append(numpy_helper.from_array(ones, info.name))
+            for place, dim in enumerate(dims):
+                dim.dim_param = f"{info.name}/{place}"
 
 
 def _reads(plan: Plan) -> list[str]:
@@ -156,7 +177,8 @@ def _write(path: Path, contents: bytes) -> None:
         part.write_bytes(contents)
         part.replace(path)
     except OSError as error:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):  # it may not be there
+            part.unlink()
         raise InputError(f"{path}: cannot be written: {error.strerror}") from None
 
 

@@ -21,7 +21,7 @@ from dftlrp.graph.graph import Value
 from dftlrp.graph.load import load_graph
 from dftlrp.graph.plan import Plan
 from dftlrp.graph.reach import WHOLE, reaches
-from dftlrp.model import Model
+from dftlrp.model import Model, as_model
 from dftlrp.rules import Rule
 from dftlrp.types import DftlrpError, InputError, UnsupportedModelError
 
@@ -100,7 +100,7 @@ class Inspection:
 
 
 def inspect(
-    model: str | os.PathLike[str] | Model,
+    model: Any,
     *,
     composite: str | Composite = "auto",
     overrides: Mapping[str, str | Rule] | None = None,
@@ -112,8 +112,8 @@ def inspect(
 
     Parameters
     ----------
-    model : path or Model
-        An ONNX file; one that is refused is inspected, too.
+    model : path, Model or object
+        An ONNX file; one that is refused is inspected, too.  What else `dftlrp.load` takes.
     composite, overrides, output, bind
         As in `dftlrp.attribute`; ``"auto"`` is what a waveform gets.
     shapes : dict, optional
@@ -124,8 +124,9 @@ def inspect(
     ModelError, InputError
         The file is no model; an argument is wrong; an open shape cannot be guessed.
     """
-    if not isinstance(model, Model):
+    if isinstance(model, str | os.PathLike):
         model = Model(Path(model), load_graph(model))
+    model = as_model(model)
     known: dict[str, Any] = {
         "model": model.path.name,
         "inputs": {k: _told(v) for k, v in model.graph.inputs.items()},

@@ -29,6 +29,7 @@ WORDS = {
     "relevance_frequency": "relevance of frequencies, by DFT-LRP",
     "relevance_time_frequency": "relevance of tiles of frequency and time, by DFT-LRP",
 }
+MASK = {"meaning": "what the relevance of this layer is multiplied by; optional", "unit": "1"}
 EXPLAINED, OWN = "that of 'explained'", "the model's own"
 
 
@@ -58,7 +59,8 @@ def meanings(traced: Traced, model: Model, plan: Plan) -> dict[str, dict[str, Me
     }
     file = _File(shapes, model, plan)
     return {
-        "inputs": {name: _signal(name, file) for name in plan.signals},
+        "inputs": {name: _signal(name, file) for name in plan.signals}
+        | {name: MASK for name in shapes if name.startswith("mask/")},
         "outputs": {name: _output(name, key, file) for key, name in traced.outputs.items()},
     }
 

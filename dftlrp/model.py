@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass, field, replace
+from functools import cache, cached_property
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from dftlrp.frontend import FrontEnd, prepend
 from dftlrp.graph.chunks import chunked
 from dftlrp.graph.evaluate import Values, constants
 from dftlrp.graph.graph import Graph
-from dftlrp.graph.load import load_graph
+from dftlrp.graph.load import graph_of, load_graph
 from dftlrp.graph.plan import Plan, make_plan, signals_of
 from dftlrp.rules import Rule
 from dftlrp.types import InputError
@@ -129,27 +130,70 @@ class Model:
         return layer_table(make_plan(self.graph, output), composite, overrides)
 
 
-def load(path: str | os.PathLike[str], *, rate: float | None = None) -> Model:
-    """Read, validate and check an ONNX model.
+def load(path: Any, *, rate: float | None = None, example: Any = None) -> Model:
+    """Read, validate and check an ONNX model, or a framework's own.
 
     Parameters
     ----------
-    path : path
-        An ONNX file, opset 9 to the newest.
+    path : path or object
+        An ONNX file, opset 9 to the newest; or a torch module, exported in memory.
     rate : float, optional
         Sampling rate in hertz that the model reads; the file's metadata entry ``sample_rate``
         if not given.
+    example : array, or dict of str to array, optional
+        What a framework's model reads, where it does not declare that itself; batch first.
 
     Raises
     ------
     ModelError
-        Missing, broken or not ONNX.
+        Missing, broken or not ONNX; what a framework cannot export.
     UnsupportedModelError
         Some node on the way to the first output has no rule; all of them are named.
+    InputError
+        Not a model of any kind known here.
     """
-    graph = load_graph(path)
+    if isinstance(path, str | os.PathLike):
+        model = _checked(load_graph(path), Path(path))
+    else:
+        model = _loader(path).load()(path, example=example)
+    return replace(model, rate=rate or model.rate)
+
+
+def from_bytes(data: bytes, name: str) -> Model:
+    """The model in an ONNX file's bytes, for those who export in memory; errors as of `load`."""
+    return _checked(graph_of(data, Path(name)), Path(name))
+
+
+def as_model(source: Any, example: Any = None) -> Model:
+    """A model as it is; what `load` can load, loaded."""
+    return source if isinstance(source, Model) else load(source, example=example)
+
+
+def _checked(graph: Graph, path: Path) -> Model:
     make_plan(graph)
-    return Model(Path(path), graph, rate or _declared_rate(graph.metadata))
+    return Model(path, graph, _declared_rate(graph.metadata))
+
+
+def packages(source: Any) -> list[str]:
+    """The packages that an object's classes come from, its own first."""
+    return [kind.__module__.partition(".")[0] for kind in type(source).__mro__]
+
+
+@cache
+def _loaders() -> dict[str, EntryPoint]:
+    """By the package whose objects it loads: ``load(obj, *, example=None) -> Model``."""
+    return {point.name: point for point in entry_points(group="dftlrp.loaders")}
+
+
+def _loader(source: Any) -> EntryPoint:
+    """The loader for the first of an object's classes that has one."""
+    known = _loaders()
+    if found := next((known[p] for p in packages(source) if p in known), None):
+        return found
+    raise InputError(
+        f"an object of type {type(source).__name__!r} is no model: "
+        f"give an ONNX file, or a model of {', '.join(sorted(known))}"
+    )
 
 
 def behind_front_end(model: Model, frontend: FrontEnd | str | os.PathLike[str] | None) -> Model:

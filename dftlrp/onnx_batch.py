@@ -30,7 +30,7 @@ from dftlrp.types import AnyArray, UnsupportedModelError
 
 T = TypeVar("T")
 Arrays = dict[str, AnyArray]
-SMALL, LARGE = 2, 4  # not 2 and 3: half of either, rounded down, is 1
+SMALL, LARGE = 3, 4  # half of 2 and 3, rounded down, is 1; 2 and 4 are both even
 BATCH = "batch"  # name of the axis
 WHOLE = np.dtype(np.int64)
 ROUNDING = 1e-6  # of folded constants, relative to the largest
@@ -77,7 +77,7 @@ def one_batch(arrays: Mapping[str, AnyArray]) -> bool:
 
 
 def merged(small: Traced, large: Traced) -> Traced:
-    """The graph that is ``small`` for 2 samples and ``large`` for 4.
+    """The graph that is ``small`` for 3 samples and ``large`` for 4.
 
     Raises
     ------
@@ -101,7 +101,7 @@ def merged(small: Traced, large: Traced) -> Traced:
     rows = [both.row(r, s) for r, s in zip(small.rows, large.rows, strict=True)]
     infos = _infos(a.output, b.output)
     explained = next(i for i in infos if i.name == outputs["explained"])
-    if [d.dim_param for d in _dims(explained)[:1]] != [BATCH]:
+    if not _is_batch(explained):
         raise FixedBatchError("the first axis of the explained output is not the batch")
     every = [*both.tape.nodes, *nodes, *both.ends]
     constants = both.kept | both.tape.constants
@@ -129,9 +129,10 @@ class _Both:
     def of(
         cls, a: GraphProto, b: GraphProto, opset: int, constants: tuple[Arrays, Arrays]
     ) -> _Both:
-        """Nothing compared yet; the batch is the first input's."""
+        """Nothing compared yet; the batch is that of an input whose first axis it is."""
         tape = Tape(opset)
-        x = tape.input(a.input[0].name, [d.dim_value for d in _dims(a.input[0])])
+        first = next(i for i in _infos(a.input, b.input) if _is_batch(i))
+        x = tape.input(first.name, [d.dim_value or SMALL for d in _dims(first)])
         tape.taken.update(i.name for i in (*a.input, *a.initializer))
         tape.taken.update(name for n in a.node for name in n.output)
         batch = tape.node("Shape", x, shape=(1,), dtype=WHOLE, start=0, end=1)
@@ -259,6 +260,11 @@ def _rest(u: AnyArray, v: AnyArray) -> tuple[AnyArray, AnyArray]:
 
 def _dims(info: ValueInfoProto) -> Any:
     return info.type.tensor_type.shape.dim
+
+
+def _is_batch(info: ValueInfoProto) -> bool:
+    """Whether the first axis is the batch."""
+    return [d.dim_param for d in _dims(info)[:1]] == [BATCH]
 
 
 def _dim(m: int, n: int) -> int | str:

@@ -25,7 +25,7 @@ Syms = list[Any]
 EVALUATED = {*OWN, "STFT", "DFT", "QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear"}
 POSITIVE = {
     "Relu", "Sigmoid", "HardSigmoid", "Softmax", "Abs", "Exp", "Sqrt", "Softplus", "ReduceL1",
-    "ReduceL2", "ReduceSumSquare", "OneHot", "Hardmax", "Shape", "LpPool", "GlobalLpPool",
+    "ReduceL2", "ReduceSumSquare", "Hardmax", "Shape", "LpPool", "GlobalLpPool",
 }  # fmt: skip
 KEEPING = {
     "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Transpose", "Slice", "Split",
@@ -156,6 +156,7 @@ SIGNS: dict[str, Callable[[Syms], int]] = {
     "Clip": _clipped,
     "Pad": _padded,
     "Pow": _powered,
+    "OneHot": lambda xs: sign_of(xs[2]),
     "Div": lambda xs: sign_of(xs[0]) * sign_of(xs[1]),
 }
 

@@ -7,15 +7,13 @@ output, settings, rules and the kind of target.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 import numpy as np
 
 from dftlrp.backend import get_backend
-from dftlrp.composites import Composite
+from dftlrp.composites import Composite, LayerTable
 from dftlrp.forward import (
     Pass,
     Prediction,
@@ -24,12 +22,11 @@ from dftlrp.forward import (
     auto_composite,
     auto_seed,
     checked_arrays,
-    masks_of,
     run_through,
     values_of,
     with_batch,
 )
-from dftlrp.graph.evaluate import check_finite, evaluate
+from dftlrp.graph.evaluate import check_finite, evaluate, fitting
 from dftlrp.graph.graph import ancestors
 from dftlrp.graph.plan import Plan
 from dftlrp.ledger import AMOUNTS, LedgerRow
@@ -53,7 +50,6 @@ MOST_SESSIONS = 8  # that a model keeps
 FEW = 2  # samples that are traced as they come
 REFERENCE = np.dtype(np.float64)
 Shape = tuple[int, ...]
-Masks = Mapping[str, AnyArray | None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,13 +108,13 @@ class Prepared:
         """Signals and masks by the names of the graph's inputs."""
         declared = {x.name: x.shape for x in session.runtime.get_inputs()}
         batch = len(next(iter(self.arrays.values())))
-        known = values_of(session.plan, session.table, self.asked.masks)
-        masks = {f"mask/{value}": self.asked.masks[layer] for value, layer in known.items()}
-        sizes = {
-            k: [n if isinstance(n, int) else batch for n in declared.get(k, ())] for k in masks
-        }
-        given = {k: np.broadcast_to(m, sizes[k]) for k, m in masks.items() if m is not None}
-        return self.arrays | given
+        masks = dict[str, AnyArray]()
+        for value, layer in self._masked(session.plan, session.table).items():
+            if (mask := self.asked.masks[layer]) is not None:
+                size = [_size(n, batch) for n in declared[f"mask/{value}"]]
+                whole = np.broadcast_to(np.zeros(()), size)
+                masks[f"mask/{value}"] = np.broadcast_to(fitting(mask, whole, layer), size)
+        return self.arrays | masks
 
     def _key(self, any_batch: bool) -> tuple[Any, ...]:
         cut = int(any_batch and one_batch(self.arrays))
@@ -134,17 +130,26 @@ class Prepared:
             get_backend(), REFERENCE,
         )  # fmt: skip
         wanted = values_of(ready.plan, ready.table, question.keep)
-        batch = arrays[next(iter(arrays))].shape[:1]
-        asked = _as_many(self.asked.masks, *batch) if question.masks else {}
-        masks = masks_of(ready.plan, ready.table, asked, ready.values)
-        shapes = tuple(
-            (k, None if m is None else _with_batch(m.shape, ready.values[k].shape, batch))
-            for k, m in masks.items()
-        )
         seed = _seed_kind(question, ready)
-        traced = trace(ready, replace(question, seed=seed, keep=tuple(wanted), masks=shapes))
+        masks = tuple(self._mask_shapes(ready).items()) if question.masks else ()
+        traced = trace(ready, replace(question, seed=seed, keep=tuple(wanted), masks=masks))
         shape = ready.values[ready.plan.explained].shape
         return Seen(ready.plan, ready.table, shape, seed), traced
+
+    def _mask_shapes(self, ready: Ready) -> dict[str, Shape | None]:
+        """Shapes of masks by value: on its first axis a mask is as long as the value is there."""
+        shapes = dict[str, Shape | None]()
+        for value, layer in self._masked(ready.plan, ready.table).items():
+            shapes[value], mask, full = None, self.asked.masks[layer], ready.values[value]
+            if mask is not None:
+                own = np.shape(mask)
+                long = (*full.shape[-len(own) :][:1], *own[1:]) if own else ()
+                shapes[value] = fitting(np.broadcast_to(0.0, long), full, layer).shape
+        return shapes
+
+    def _masked(self, plan: Plan, table: LayerTable) -> dict[str, str]:
+        """Layers under a condition, by value."""
+        return values_of(plan, table, self.asked.masks)
 
     def _loaded(self, seen: Seen, traced: Traced, any_batch: bool) -> Session:
         graph = traced.model.SerializeToString()
@@ -153,15 +158,11 @@ class Prepared:
         return Session(*seen, traced, runtime, any_batch)
 
 
-def _as_many(masks: Masks, batch: int = 1) -> Masks:
-    """Masks for so many samples, where they are one for each."""
-    take = partial(np.take, indices=np.arange(batch), axis=0, mode="wrap")
-    return {k: take(m) if m is not None and len(m) > 1 else m for k, m in masks.items()}
-
-
-def _with_batch(mask: Shape, value: Shape, batch: Shape) -> Shape:
-    """A mask's shape, one for each sample where the value's first axis is the batch's."""
-    return (*batch, *mask[1:]) if len(mask) == len(value) and value[:1] == batch else mask
+def _size(declared: int | str, batch: int) -> int:
+    """The length of an axis: a number, ``batch`` or ``3*batch``."""
+    if isinstance(declared, int):
+        return declared
+    return batch * int(declared.partition("*")[0]) if "*" in declared else batch
 
 
 def _seed_kind(question: Question, ready: Ready) -> str:
@@ -218,8 +219,8 @@ def predicted(asked: Request, bk: OnnxBackend, dtype: Any = None) -> Prediction:
 def _sliced(target: Target) -> bool:
     """Whether a target means a sum over places."""
     each = target if isinstance(target, list) else [target]
-    index = [places(t) for t in each]
-    return any(isinstance(i, slice) for t in index if isinstance(t, tuple) for i in t)
+    index = [t if isinstance(t, tuple) else (t,) for t in map(places, each)]
+    return any(isinstance(i, slice) for t in index for i in t)
 
 
 def _by_index(prepared: Prepared, question: Question) -> Pass:

@@ -73,7 +73,9 @@ def _line(error: Exception) -> str:
     return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
-def runtime_of(graph: bytes, options: str = "", weights: Arrays | None = None) -> Any:
+def runtime_of(
+    graph: bytes, options: str = "", weights: Arrays | None = None, optimised: bool = True
+) -> Any:
     """An onnxruntime session; options as ``PROVIDER:THREADS``, each may be left out.
 
     ``weights``: constants that the graph only names; they are read where they lie, so they must
@@ -100,6 +102,8 @@ def runtime_of(graph: bytes, options: str = "", weights: Arrays | None = None) -
     settings.log_severity_level = 3
     usual = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
     threads = threads or (usual if usual.isdecimal() else "") or str(len(os.sched_getaffinity(0)))
+    if not optimised:
+        settings.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     settings.intra_op_num_threads = int(threads)
     given = {k: ort.OrtValue.ortvalue_from_numpy(a) for k, a in (weights or {}).items()}
     settings.add_external_initializers(list(given), list(given.values()))

@@ -42,6 +42,14 @@ OPSET = 17
 SMALL = 2**12  # bytes of a constant that lies in the graph itself
 Views = Callable[[Backend, Plan, Values, Mapping[str, Flow]], dict[str, Any]]
 INDEX, ARRAY, FORWARD = "index", "array", "forward"  # kinds of target
+SHAPING = {  # inputs whose numbers say how large the output is
+    "NonZero": (0,), "Unique": (0,), "ConstantOfShape": (0,), "Range": (0, 1, 2),
+    "BlackmanWindow": (0,), "HammingWindow": (0,), "HannWindow": (0,), "MelWeightMatrix": (0, 1),
+    "NonMaxSuppression": (0, 1, 2, 3, 4), "Compress": (1,), "Expand": (1,), "Tile": (1,),
+    "Reshape": (1,), "Pad": (1,), "TopK": (1,), "OneHot": (1,), "Split": (1,), "DFT": (1,),
+    "CenterCropPad": (1,), "AffineGrid": (1,), "Col2Im": (1, 2), "MaxUnpool": (2,),
+    "Upsample": (1,), "Resize": (1, 2, 3), "STFT": (1, 3), "Slice": (1, 2, 3, 4),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -200,9 +208,15 @@ def _forward(
 
 
 def _refuse_decisions(plan: Plan, run: Run) -> None:
-    """What runs must not hang on the signal: one graph is to explain all."""
+    """What runs, and how large it is, must not hang on the signal: one graph is to explain all."""
     moving = set(plan.signals)
     for node in run.nodes:
+        sizes = [node.inputs[i] for i in SHAPING.get(node.op, ()) if i < len(node.inputs)]
+        if large := sorted(moving.intersection(sizes)):
+            raise UnsupportedModelError(
+                f"{large[0]!r} depends on the signal and decides the size of {node.output!r} "
+                f"({node.op}), so no one graph explains all: use backend='numpy'"
+            )
         if node.op not in {"Shape", "Size"} and not moving.isdisjoint(node.inputs):
             moving.add(node.output)
     if decisive := sorted(moving & run.decisive):

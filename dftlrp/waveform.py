@@ -77,6 +77,15 @@ def like(arrays: Any, name: str, samples: Real, shape: Shape) -> Real | None:
     return array.reshape(samples.shape)
 
 
+def example_for(signal: Any, rate: float | None) -> Real:
+    """A signal (1, channels, N), for a model that does not declare what it reads."""
+    count = own_channels(signal) or 1
+    file = isinstance(signal, str | os.PathLike)
+    recording = read_recording(signal, count) if file else from_array(signal, rate, count)
+    recording = resampled(recording, rate) if rate else recording
+    return recording.samples.reshape(1, count, -1)
+
+
 def recording_for(model: Model, signal: Any, rate: float | None, shape: Shape) -> Recording:
     """What the model reads of the signal: at its rate, with its channels and its length."""
     if rate is not None and not (isinstance(rate, numbers.Real) and 0 < rate < float("inf")):

@@ -277,7 +277,7 @@ SIGNS: dict[str, Callable[..., int]] = {
     "where": lambda _, a, b: _all((a, b)),
     "maximum": lambda a, b: 1 if 1 in (sign_of(a), sign_of(b)) else _all((a, b)),
     "minimum": lambda a, b: -1 if -1 in (sign_of(a), sign_of(b)) else _all((a, b)),
-    "clip": lambda x, low, _: int(sign_of(x) > 0 or np.all(np.asarray(low) >= 0)),
+    "clip": lambda x, low, high: int(1 in (sign_of(x), sign_of(low)) and sign_of(high) > 0),
     "pad": lambda x, _, value=0.0, constant_values=0.0: _all((x, value or constant_values or x)),
     "pick": lambda x, _, fill=0.0: _all((x, fill or x)),
 }  # fmt: skip

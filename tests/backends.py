@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from importlib.util import find_spec
 
-NEEDS = {"numpy": "numpy", "onnx": "onnxruntime", "torch": "torch"}
+NEEDS = {"numpy": "numpy", "onnx": "onnxruntime", "torch": "torch", "tensorflow": "tensorflow"}
 
 
 def chosen(demanded: str | None = os.environ.get("DFTLRP_TEST_BACKENDS")) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from graphs import NETWORKS, loaded, signals
+from graphs import NETWORKS, Nodes, loaded, signals
 from ops.cases import MAPS
 from traced import error
 
@@ -89,6 +89,15 @@ def test_an_ops_map_is_the_references(name: str, case: str) -> None:
             np.testing.assert_allclose(ours, want, rtol=0, atol=1e-10 * scale)
 
 
+@pytest.mark.parametrize("name", EAGER)
+def test_bounds_of_a_clip_may_be_signals(name: str) -> None:
+    bk, x = get_backend(name), np.random.default_rng(0).standard_normal((2, 3))
+    signal = bk.signal(x)
+    ours = np.clip(signal, np.max(signal) - 2.0, np.inf)
+    np.testing.assert_array_equal(bk.read(ours), np.clip(x, x.max() - 2.0, np.inf))
+    assert not bk.nonneg(ours)
+
+
 # -- presets
 
 
@@ -108,6 +117,22 @@ def _agrees(name: str, model: dftlrp.Model, given: Any, preset: str, target: Any
 @pytest.mark.parametrize("name", BACKENDS[1:])
 def test_a_preset_on_a_network_is_the_references(name: str, network: str, preset: str) -> None:
     proto = NETWORKS[network]()
+    _agrees(name, loaded(proto), signals(proto), preset, "argmax")
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("name", BACKENDS[1:])
+def test_a_sum_a_factor_and_a_sum_behind_moves_are_the_references(name: str, preset: str) -> None:
+    n = Nodes(4)
+    n.conv("x", "c", (4, 2, 3, 1), bias=False)
+    n.ints("last", -1)
+    n.add("Squeeze", "c last", "q")
+    for op, given, output in (("Add", "q", "a"), ("Mul", "a", "m"), ("Add", "m", "s")):
+        n.add(op, f"{given} {n.weight(f'{output}_w', 1, 4, 1)}", output)
+    n.add("Relu", "s", "r")
+    n.add("Flatten", "r", "f")
+    n.gemm("f", "z", 40, 3)
+    proto = n.model({"x": ["B", 2, 12, 1]}, {"z": ["B", 3]})
     _agrees(name, loaded(proto), signals(proto), preset, "argmax")
 
 

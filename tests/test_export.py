@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import pytest
-from graphs import NETWORKS, Nodes, loaded, signals
+from graphs import NETWORKS, Nodes, loaded, normal, signals
 from needed import absent
 from reference import explain
 from traced import error
@@ -312,3 +312,18 @@ def test_a_target_that_is_no_class_is_refused_by_onnxruntime(stacked: Any, targe
     for both in ([target, 0], [0, target]):
         with pytest.raises(Exception, match="indices element out of data bounds"):
             session.run(None, {**feed, "target": np.array(both)})
+
+
+@pytest.mark.parametrize("batch", ["any", 1])
+def test_a_mask_of_a_layer_is_an_optional_input(tmp_path: Path, batch: Any) -> None:
+    model, clip = dftlrp.load(embedded("waveform")), 0.1 * normal(1, 1, 8000)
+    export(model, tmp_path / "e.onnx", batch=batch, masks=["conv6"], seed="logit",
+           composite="EpsilonPlus")  # fmt: skip
+    session = onnxruntime.InferenceSession(tmp_path / "e.onnx")
+    asked = {"waveform": clip.astype(np.float32), "target": np.array([3])}
+    mask = np.zeros((1, 128, 1), np.float32)
+    mask[:, [5, 77]] = 1
+    own = {"target": 3, "composite": "EpsilonPlus", "backend": "numpy"}
+    for given, masks in (({}, {}), ({"mask/conv6": mask}, {"conv6": mask})):
+        (R,) = session.run(["relevance"], asked | given)
+        assert error(R, dftlrp.attribute(model, clip, masks=masks, **own).relevance) < 1e-4

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from graphs import NETWORKS, Nodes, Real, loaded, signals
+from graphs import NETWORKS, Nodes, Real, loaded, normal, signals
 from onnx import ModelProto
 from reference import attribute as reference
 from traced import error
@@ -22,6 +22,7 @@ from dftlrp.export import export
 from dftlrp.onnx_batch import FixedBatchError
 from dftlrp.onnx_session import Session, runtime_of
 from dftlrp.shipped import MODELS, embedded
+from dftlrp.types import InputError
 
 BATCHES = (1, 2, 3, 5, 16)
 PRESETS = ("EpsilonPlus", "EpsilonAlpha2Beta1", "AttnLRP")
@@ -166,6 +167,8 @@ def test_one_session_of_an_embedded_model_answers_all_batches_but_the_first(
         {"keep": ["c2", "r1"]},
         {"masks": {"c2": np.eye(6, dtype=float)[:1, :, None]}},
         {"masks": {"r1": None}},
+        {"masks": {"c2": np.linspace(0, 1, 6)[:, None]}},
+        {"masks": {"hr": 0.5}},
     ],
     ids=str,
 )
@@ -177,6 +180,39 @@ def test_every_way_to_ask_of_any_batch(asked: dict[str, Any]) -> None:
     before = len(sessions(model))
     agree(model, signals(proto, 7)["x"], **asked)
     assert len(sessions(model)) == before
+
+
+def test_masks_of_other_ranks_and_lengths_do_not_share_what_does_not_fit() -> None:
+    proto = NETWORKS["conv_stack"]()
+    model, x = loaded(proto), signals(proto, 3)["x"]
+    for mask in (np.full(1, 0.5), np.linspace(0, 1, 8), np.linspace(0, 1, 3)[:, None], [[0.5]]):
+        agree(model, x, masks={"hr": np.asarray(mask)})
+    with pytest.raises(InputError, match=r"mask of 'hr': \(2, 1\) does not fit"):
+        attribute(model, x, backend="onnx", masks={"hr": np.ones((2, 1))})
+
+
+def test_a_mask_of_frames_that_stand_in_one_axis_with_the_batch() -> None:
+    n = Nodes()
+    n.ints("rows", -1, 3), n.ints("back", -1, 15)
+    n.add("Reshape", "x rows", "frames")
+    n.gemm("frames", "h", 3, 3)
+    n.add("Reshape", "h back", "wide")
+    n.gemm("wide", "z", 15, 2)
+    model = loaded(n.model({"x": ["B", 5, 3]}, {"z": ["B", 2]}))
+    for batch in (1, 3, 4):
+        x, mask = normal(batch, 5, 3), np.linspace(0, 1, 5 * batch)[:, None]
+        agree(model, x, masks={"h": mask}, composite="Epsilon")
+    assert any(s.any_batch for s in sessions(model))
+
+
+def odd_batches() -> ModelProto:
+    n = Nodes()
+    n.ints("two", 2)
+    n.add("Shape", "x", "size", start=0, end=1)
+    n.add("Mod", "size two", "odd")
+    n.add("Cast", "odd", "shift", to=onnx.TensorProto.DOUBLE)
+    n.add("Add", "x shift", "z")
+    return n.model({"x": ["B", 3]}, {"z": ["B", 3]})
 
 
 def mean_over_the_batch() -> ModelProto:
@@ -219,6 +255,7 @@ FIXED = {
     mean_over_the_batch: "depends on the batch",
     pooled_over_the_batch: "axis of 'target': a number that depends on the batch otherwise",
     batch_behind_time: "the first axis of the explained output is not the batch",
+    odd_batches: r"'z' \(Add\)",
     numbered_samples: "a constant that differs from sample to sample",
     NETWORKS["with_constants"]: r"has the shape \(2, 6\)",
 }

@@ -63,7 +63,7 @@ def test_a_shipped_model_agrees_with_onnxruntime(name):
     x = np.random.default_rng(0).normal(size=[2, *value.dims[1:]]).astype(np.float32)
     session = onnxruntime.InferenceSession(str(embedded(name)))
     want = session.run(None, {key: x})[0]
-    got = dftlrp.predict(model, x)
+    got = reference.predict(model, x)
     np.testing.assert_allclose(got, want, atol=1e-4 * np.abs(want).max())
 
 

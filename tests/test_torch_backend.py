@@ -113,6 +113,14 @@ def test_errors_say_what_to_do() -> None:
         dftlrp_torch.relevance(model, x.long())
 
 
+def test_a_clip_to_bounds_of_the_signal_is_torchs_too() -> None:
+    bk = get_backend("torch")
+    low, high = (bk.signal(np.array(b)) for b in (-1.0, 1.0))
+    a = np.array([-3.0, 0.5, 3.0])
+    assert bk.read(np.clip(bk.signal(a), low, high)).tolist() == [-1, 0.5, 1]
+    assert not bk.nonneg(np.clip(bk.signal(abs(a)), low, low))
+
+
 def printed(script: str) -> str:
     command = [sys.executable, "-c", script]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()

@@ -92,6 +92,7 @@ def test_families_of_real_networks(path: Path, preset: str) -> None:
         {"seed": "contrast:1", "target": 0},
         {"target": [1, 2]},
         {"target": (slice(0, 2),)},
+        {"target": slice(0, 2)},
         {"target": lambda z: z * z},
         {"keep": ["c2", "r1"]},
         {"overrides": {"c2": "flat", "first": "gamma"}},
@@ -195,6 +196,40 @@ def test_a_branch_that_hangs_on_the_signal_is_refused(nested: bool) -> None:
     model = loaded(build(nodes, {"x": [1, 3]}, {"z": None}, {"zero": np.zeros(())}))
     with pytest.raises(UnsupportedModelError, match="decides which nodes run"):
         attribute(model, np.ones((1, 3)), backend="onnx")
+
+
+@pytest.mark.parametrize("op", ["NonZero", "Range", "Slice"])
+def test_a_size_that_hangs_on_the_signal_is_refused(op: str) -> None:
+    n = Nodes()
+    n.weights |= {"zero": np.array(0), "one": np.array(1), "many": np.arange(50)}
+    n.ints("first", 0)
+    n.add("ArgMax", "x", "best", axis=1, keepdims=0)
+    n.add("ReduceMax", "best", "top", keepdims=0)
+    n.add("Unsqueeze", "top first", "end")
+    inputs = {"NonZero": "best", "Range": "zero top one", "Slice": "many first end"}
+    n.add(op, inputs[op], "some")
+    n.add("Size", "some", "count")
+    n.add("Cast", "count", "scale", to=onnx.TensorProto.DOUBLE)
+    n.add("Mul", "x scale", "z")
+    model, x = loaded(n.model({"x": ["B", 4]}, {"z": ["B", 4]})), np.eye(4)[2:3]
+    with pytest.raises(UnsupportedModelError, match=rf"decides the size of 'some' \({op}\)"):
+        attribute(model, x, backend="onnx")
+
+
+def test_the_values_of_a_one_hot_may_be_negative() -> None:
+    n = Nodes()
+    n.weights |= {"depth": np.array(8), "ends": np.array([-3.0, 0.0])}
+    n.add("ArgMax", "x", "best", axis=2, keepdims=0)
+    n.add("OneHot", "best depth ends", "off")
+    n.add("Abs", "x", "size")
+    n.add("Add", "size off", "shifted")
+    n.conv("shifted", "c", (3, 2, 3))
+    n.add("GlobalAveragePool", "c", "z")
+    model, x = loaded(n.model({"x": ["B", 2, 8]}, {"z": ["B", 3, 1]})), normal(1, 2, 8)
+    ours, want = (
+        attribute(model, x, backend=b, composite="EpsilonPlus").relevance for b in ("onnx", "numpy")
+    )
+    assert error(ours, want) < 1e-5
 
 
 def test_numbers_of_a_cell_that_hang_on_the_signal_are_refused() -> None:

@@ -1,6 +1,7 @@
-"""dftlrp on torch tensors: the backend ``"torch"``, and relevance that can be differentiated."""
+"""dftlrp on torch: the backend ``"torch"``, modules as models, relevance with a gradient."""
 
 from .backend import BACKEND, TorchBackend
 from .graph import relevance
+from .loading import load
 
-__all__ = ["BACKEND", "TorchBackend", "relevance"]
+__all__ = ["BACKEND", "TorchBackend", "load", "relevance"]

@@ -5,15 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from dftlrp.attribution import sent_back
 from dftlrp.composites import Composite
-from dftlrp.forward import Request, run_through
+from dftlrp.differentiable import relevance_of
 from dftlrp.model import Model
 from dftlrp.rules import Rule
 from dftlrp.seeds import Target
-from dftlrp.types import InputError
 
 from .backend import TorchBackend
 
@@ -64,49 +60,11 @@ def relevance(
     UnsupportedModelError
         A layer is merged from a parameter whose gradient would be lost.
     """
-    signals = dict(x) if isinstance(x, Mapping) else {_only(model, output, bind): x}
-    weights = dict(parameters or {})
-    bk, dtype = _backend({**signals, **weights})
-    _refuse_unknown(model, weights)
-    given = {k: bk.framework.wrap(t) for k, t in {**signals, **weights}.items()}
-    arrays = {k: t.detach().cpu().numpy() for k, t in signals.items()}
-    asked = Request(
-        model, arrays, target, output, bind, seed, composite, overrides, False, (), {}
+    return relevance_of(
+        model, x, parameters or {}, TorchBackend, _kind, target=target, composite=composite,
+        output=output, bind=bind, seed=seed, overrides=overrides,
     )  # fmt: skip
-    plan = model.plan(output, bind)
-    ready = run_through(plan, model, arrays, composite, overrides, bk, dtype, given)
-    found = sent_back(asked, ready, bk)
-    flows = {name: found.flows[name].relevance.tensor for name in signals}
-    return flows if isinstance(x, Mapping) else next(iter(flows.values()))
 
 
-def _only(model: Model, output: str | None, bind: Mapping[str, Any] | None) -> str:
-    """The name of a model's one signal."""
-    names = list(model.plan(output, bind).signals)
-    if len(names) != 1:
-        raise InputError(f"the model reads {names}: give a dict by input name")
-    return names[0]
-
-
-def _backend(tensors: Mapping[str, Tensor]) -> tuple[TorchBackend, np.dtype[Any]]:
-    """The backend and the dtype that all tensors have."""
-    kinds = {(str(t.device), str(t.dtype).removeprefix("torch.")) for t in tensors.values()}
-    if len(kinds) > 1:
-        several = ", ".join(sorted(" ".join(k) for k in kinds))
-        raise InputError(f"inputs and parameters are of several kinds: {several}: make them one")
-    ((device, dtype),) = kinds
-    if dtype not in {"float16", "float32", "float64"}:
-        raise InputError(f"the tensors are of type {dtype}: floats are needed")
-    return TorchBackend(device), np.dtype(dtype)
-
-
-def _refuse_unknown(model: Model, weights: Mapping[str, Tensor]) -> None:
-    known = model.graph.constants
-    for name, tensor in weights.items():
-        if name not in known:
-            raise InputError(f"parameter {name!r}: the file has {', '.join(known)}")
-        if known[name].shape != tuple(tensor.shape):
-            raise InputError(
-                f"parameter {name!r} has shape {tuple(tensor.shape)}, in the file "
-                f"{known[name].shape}"
-            )
+def _kind(t: Tensor) -> tuple[str, str]:
+    return str(t.device), str(t.dtype).removeprefix("torch.")

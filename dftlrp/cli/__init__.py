@@ -1,4 +1,4 @@
-"""The command line: ``dftlrp explain``, ``neurons``, ``inspect``, ``export``; a module for each."""
+"""The command line: ``dftlrp explain``, ``inspect``, ``check`` and others; a module for each."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from dftlrp import __version__
-from dftlrp.cli import explain, export, inspect, neurons
+from dftlrp.cli import check, explain, export, inspect, neurons
 from dftlrp.types import DftlrpError, InputError
 
 DESCRIPTION = "Why this output?  Relevance of ONNX models for sound and other signals."
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; 0 on success, 2 where something was refused in one clear line."""
+    """Run the command line; 0 on success, 1 where a check fails, 2 where something is refused."""
     try:
         args = _parser().parse_args(argv)
         status = int(args.run(args))
@@ -43,6 +43,6 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser("dftlrp", description=DESCRIPTION)
     parser.add_argument("--version", action="version", version=f"dftlrp {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (explain, neurons, inspect, export):
+    for command in (explain, neurons, inspect, check, export):
         command.add_parser(commands)
     return parser

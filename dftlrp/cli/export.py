@@ -36,6 +36,10 @@ def add_parser(commands: Any) -> None:
     p.add_argument(
         "--shape", action="append", default=[], metavar="NAME=1,2,3", help="as in inspect"
     )
+    p.add_argument(
+        "--mask", action="append", default=[], metavar="LAYER",
+        help="relevance goes through this layer; its channels are an optional input",
+    )  # fmt: skip
     p.add_argument("--frontend", metavar="FILE.toml", help="as in explain")
 
 
@@ -56,6 +60,7 @@ def _export(args: argparse.Namespace) -> int:
         shapes=shapes(args.shape),
         domains=words(args.domains),
         frontend=args.frontend,
+        masks=args.mask,
     )
     for info in (*traced.model.graph.input, *traced.model.graph.output):
         shape = [d.dim_param or d.dim_value for d in info.type.tensor_type.shape.dim]

@@ -39,7 +39,11 @@ def load_graph(path: str | os.PathLike[str]) -> Graph:
         An opset outside 1 to the newest this onnx knows.
     """
     path = Path(path)
-    data = _read(path)
+    return graph_of(_read(path), path)
+
+
+def graph_of(data: bytes, path: Path) -> Graph:
+    """Validate an ONNX model's bytes; errors as of `load_graph`, which say that path."""
     model, digest = _parsed(data, path), hashlib.sha256(data)
     opset = _opset(model, path)
     refuse_many(model, path)

@@ -97,7 +97,7 @@ def _with_bias(
         inputs, key = (*layer.inputs, constant), layer.layer
         return [replace(layer, output=node.output, inputs=inputs, names=names, layer_key=key)]
     added = c.constant(f"{constant}/spread", bias.reshape(shape), constant) if conv else constant
-    output = c.derive(f"{layer.output}/biased", "Add", layer.output, added)
+    output = c.derive(f"{node.output}/biased", "Add", layer.output, added)
     new = replace(layer, output=output, inputs=(*layer.inputs, constant), names=names,
                   layer_key=layer.layer)  # fmt: skip
     return [new, *_replayed(node, output, moves, c)]
@@ -141,7 +141,7 @@ def folded(node: Node, c: Context) -> list[Node] | None:
         c.constant(f"{node.output}/{what}", a.reshape(shape), *node.inputs[1:])
         for what, a in (("factor", w), ("shifted", b))
     ]
-    output = c.derive(f"{layer.output}/folded", "MulAdd", layer.output, *factors)
+    output = c.derive(f"{node.output}/merged", "MulAdd", layer.output, *factors)
     return [replace(new, output=output), *_replayed(node, output, chain[::-1], c)]
 
 

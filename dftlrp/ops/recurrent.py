@@ -45,7 +45,9 @@ class _Cell:
 
     def put(self, node: Node) -> str:
         layer = next(filter(None, self.node.outputs))
-        self.nodes.append(replace(node, layer_key=layer, layer_op=self.node.op))
+        self.nodes.append(
+            replace(node, layer_key=layer, layer_op=self.node.op, alias=self.node.alias)
+        )
         return node.output
 
     def add(self, name: str, op: str, *inputs: str, **attrs: Any) -> str:

@@ -103,14 +103,14 @@ def test_initialisers_that_are_also_inputs_are_weights_not_signals(tmp_path):
 
 def test_a_chain_of_20000_nodes_loads_quickly_and_without_recursion(tmp_path):
     path = saved(chain(20_000), tmp_path)
-    begin, limit = time.perf_counter(), sys.getrecursionlimit()
+    begin, limit = time.process_time(), sys.getrecursionlimit()
     sys.setrecursionlimit(120 + len(__import__("inspect").stack()))
     try:
         loaded = dftlrp.load(path)
     finally:
         sys.setrecursionlimit(limit)
     assert len(loaded.graph.nodes) == 20_000
-    assert time.perf_counter() - begin < 10
+    assert time.process_time() - begin < 10
 
 
 def test_the_digest_changes_with_a_single_weight(tmp_path):

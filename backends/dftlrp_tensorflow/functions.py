@@ -1,0 +1,236 @@
+"""TensorFlow's functions by the names of the backend's contract and of NumPy."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from dftlrp.types import AnyArray, InputError
+from dftlrp.wrapped import Framework
+from dftlrp.wrapped_backend import ascending
+
+from .kernels import Shape, Tensor, conv, conv_T, maxpool, maxpool_T, padded, written
+
+FLOATS = ("float16", "float32", "float64")
+
+
+def framework(device: str) -> Framework:
+    """TensorFlow on a device.
+
+    Raises
+    ------
+    InputError
+        There is no such device.
+    """
+    known = [d.name.removeprefix("/device:") for d in tf.config.list_logical_devices()]
+    if device not in known:
+        others = ", ".join(known)
+        raise InputError(f"backend 'tensorflow': no device {device!r}: there are {others}")
+
+    def tensor(array: AnyArray, dtype: Any = None) -> Tensor:
+        wanted = np.dtype(dtype or array.dtype)
+        refuse_float(wanted, device)
+        with tf.device(device):
+            return tf.constant(np.asarray(array, wanted))
+
+    def there(f: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        def call(*args: Any, **kwargs: Any) -> Tensor:
+            try:
+                with tf.device(device):
+                    return f(*args, **kwargs)
+            except tf.errors.OpError as error:  # behind which op of which device
+                raise ValueError(error.message.rpartition("}} ")[2]) from error
+
+        return call
+
+    functions = {name: there(f) for name, f in FUNCTIONS.items()}
+    return Framework("tensorflow", tensor, lambda x: x.numpy(), dtype_of, (ValueError,), functions)
+
+
+def refuse_float(dtype: np.dtype[Any], device: str) -> None:
+    """Refuse floats that TensorFlow does not compute in on the device."""
+    if dtype == np.float16 and device.startswith("CPU"):
+        raise InputError("backend 'tensorflow' has no float16 on a CPU: use dtype='float32'")
+    if dtype.kind == "f" and dtype.name not in FLOATS:
+        raise InputError(f"backend 'tensorflow' has no {dtype}: use dtype='float64' or 'float32'")
+
+
+def dtype_of(x: Tensor) -> np.dtype[Any]:
+    """NumPy's."""
+    dtype: np.dtype[Any] = np.dtype(x.dtype.as_numpy_dtype)
+    return dtype
+
+
+# -- several of one dtype, which TensorFlow leaves to the caller
+
+
+def _common(*xs: Any) -> list[Tensor]:
+    """Tensors of one dtype, that of the floats among them; numbers follow the tensors."""
+    kinds = [dtype_of(x) if tf.is_tensor(x) else x for x in xs]
+    floats = [k for k in kinds if isinstance(k, np.dtype) and k.kind == "f"]
+    dtype = np.result_type(*(floats or kinds))
+    return [tf.cast(x, dtype) if tf.is_tensor(x) else tf.constant(np.asarray(x, dtype)) for x in xs]
+
+
+def _both(f: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """A function of two tensors, one of which may be a number."""
+    return lambda a, b: f(*_common(a, b))
+
+
+def _truths(f: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """A function of truths, of whatever is not zero."""
+    return lambda *xs: f(*(tf.cast(x, tf.bool) for x in xs))
+
+
+def _where(condition: Any, a: Any, b: Any) -> Tensor:
+    return tf.where(tf.cast(condition, tf.bool), *_common(a, b))
+
+
+def _concat(xs: tuple[Tensor, ...], axis: int = 0) -> Tensor:
+    return tf.concat(_common(*xs), axis)
+
+
+def _clip(x: Tensor, low: Any, high: Any) -> Tensor:
+    for bound, f in ((low, tf.maximum), (high, tf.minimum)):
+        x = x if bound is None else _both(f)(x, bound)
+    return x
+
+
+def _matmul(a: Tensor, b: Tensor) -> Tensor:
+    """Vectors, too, which TensorFlow does not take."""
+    a, b = _common(a, b)
+    left, right = len(a.shape) == 1, len(b.shape) == 1
+    y = tf.matmul(a[None] if left else a, b[:, None] if right else b)
+    y = y[..., 0] if right else y
+    return y if not left else y[..., 0] if right else y[..., 0, :]
+
+
+# -- places
+
+
+def _slice_T(r: Tensor, key: tuple[slice, ...], shape: Shape) -> Tensor:
+    ups, down = ascending(key, shape)
+    return written(tf.reverse(r, down) if down else r, ups, shape)
+
+
+def _getitem(x: Tensor, key: Any) -> Tensor:
+    """Slices and numbers, or one tensor of numbers."""
+    return _take(x, key, 0) if tf.is_tensor(key) else x[key]
+
+
+def _pad(x: Tensor, pads: Any, value: float = 0.0, constant_values: Any = None) -> Tensor:
+    fill = value if constant_values is None else constant_values
+    return padded(x, tuple((int(a), int(b)) for a, b in pads), fill)
+
+
+def _pick(x: Tensor, index: Tensor, fill: float = 0.0) -> Tensor:
+    flat = tf.concat([tf.reshape(x, (-1,)), tf.constant([fill], x.dtype)], 0)
+    return tf.gather(flat, tf.where(index < 0, tf.size(x, index.dtype), index))
+
+
+def _take_T(r: Tensor, index: Tensor, shape: Shape) -> Tensor:
+    index = tf.broadcast_to(index, r.shape)  # what is below zero is left out
+    return tf.reshape(tf.math.unsorted_segment_sum(r, index, math.prod(shape)), shape)
+
+
+def _take(x: Tensor, index: Any, axis: int) -> Tensor:
+    places = tf.convert_to_tensor(index)
+    return tf.gather(x, tf.where(places < 0, places + x.shape[axis], places), axis=axis)
+
+
+def _moveaxis(x: Tensor, source: Any, destination: Any) -> Tensor:
+    like = np.empty(range(len(x.shape)))  # its axes are as long as they are called
+    return tf.transpose(x, np.moveaxis(like, source, destination).shape)
+
+
+def _flip(x: Tensor, axis: Any) -> Tensor:
+    return tf.reverse(x, [axis] if isinstance(axis, int) else axis)
+
+
+# -- along axes
+
+
+def _sum(x: Tensor, axis: Any = None, keepdims: bool = False) -> Tensor:
+    return tf.reduce_sum(tf.cast(x, tf.int64) if x.dtype == tf.bool else x, axis, keepdims)
+
+
+def _extreme(f: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    def call(x: Tensor, axis: Any = None, keepdims: bool = False, initial: Any = None) -> Tensor:
+        if initial is not None and 0 in x.shape:
+            return tf.reduce_sum(x, axis, keepdims) + initial
+        return f(x, axis, keepdims)
+
+    return call
+
+
+def _arg(f: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """The first of the largest, which TensorFlow's own does not promise."""
+
+    def call(x: Tensor, axis: int, keepdims: bool = False) -> Tensor:
+        best = tf.cast(x == f(x, axis, True), tf.int64)
+        shape = [-1 if i == axis % len(x.shape) else 1 for i in range(len(x.shape))]
+        count = tf.reshape(tf.range(x.shape[axis], 0, -1, tf.int64), shape)
+        found = tf.argmax(best * count, axis)
+        return tf.expand_dims(found, axis) if keepdims else found
+
+    return call
+
+
+def _along(f: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    return lambda x, axis, dtype=None: f(x, axis)
+
+
+def _einsum(equation: str, *xs: Tensor, optimize: Any = None) -> Tensor:
+    return tf.einsum(equation, *_common(*xs))
+
+
+def _step(x: Tensor, strict: bool) -> Tensor:
+    return tf.cast(x > 0 if strict else x >= 0, x.dtype)
+
+
+FUNCTIONS: dict[str, Callable[..., Any]] = {
+    # the contract's
+    "pos": tf.nn.relu, "neg": lambda x: tf.minimum(x, tf.zeros((), x.dtype)), "step": _step,
+    "erf": tf.math.erf, "sigmoid": tf.sigmoid, "slice_T": _slice_T, "pad": _pad,
+    "concat": _concat, "expand": tf.broadcast_to, "pick": _pick, "take_T": _take_T,
+    "conv": conv, "conv_T": conv_T, "maxpool": maxpool, "maxpool_T": maxpool_T,
+    # the array's
+    "getitem": _getitem, "astype": tf.cast, "reshape": tf.reshape, "transpose": tf.transpose,
+    # NumPy's
+    **{n: getattr(tf.math, n) for n in (
+        "exp", "log", "sqrt", "tanh", "sin", "cos", "tan", "sinh", "cosh", "sign", "floor", "ceil",
+        "negative",
+    )},
+    **{n: getattr(tf.math, n.replace("arc", "a")) for n in (
+        "arcsin", "arccos", "arctan", "arcsinh", "arccosh", "arctanh",
+    )},
+    "log10": lambda x: tf.math.log(x) / math.log(10), "absolute": tf.abs,
+    "trunc": lambda x: tf.sign(x) * tf.floor(tf.abs(x)), "rint": tf.round, "round": tf.round,
+    "isfinite": tf.math.is_finite, "isnan": tf.math.is_nan, "isinf": tf.math.is_inf,
+    "isneginf": lambda x: tf.equal(x, -math.inf), "matmul": _matmul,
+    **{n: _both(getattr(tf.math, n)) for n in (
+        "add", "subtract", "multiply", "divide", "maximum", "minimum", "greater", "greater_equal",
+        "less", "less_equal", "equal", "not_equal",
+    )},
+    "remainder": _both(tf.math.floormod), "fmod": _both(tf.truncatemod),
+    "floor_divide": _both(tf.math.floordiv), "power": _both(tf.pow),
+    **{n: _truths(getattr(tf.math, n)) for n in (
+        "logical_and", "logical_or", "logical_xor", "logical_not",
+    )},
+    "sum": _sum, "max": _extreme(tf.reduce_max), "amax": _extreme(tf.reduce_max),
+    "min": _extreme(tf.reduce_min), "amin": _extreme(tf.reduce_min),
+    "argmax": _arg(tf.reduce_max), "argmin": _arg(tf.reduce_min),
+    "where": _where, "einsum": _einsum, "take": _take, "clip": _clip, "concatenate": _concat,
+    "stack": lambda xs, axis=0: tf.stack(_common(*xs), axis),
+    "cumsum": _along(tf.cumsum), "cumprod": _along(tf.math.cumprod),
+    "argsort": lambda x, axis, kind: tf.argsort(x, axis, stable=True),
+    "flip": _flip, "moveaxis": _moveaxis, "expand_dims": tf.expand_dims,
+    "broadcast_to": tf.broadcast_to,
+    "ones_like": lambda x, dtype=None: tf.ones_like(x),
+    "zeros_like": lambda x, dtype=None: tf.zeros_like(x),
+    "full_like": lambda x, value: tf.fill(x.shape, tf.constant(value, x.dtype)),
+}  # fmt: skip

@@ -1,0 +1,130 @@
+"""What a check found, as a table, as JSON and as a page."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from html import escape
+from typing import Any
+
+KINDS = {
+    "activations": "a layer of the native network, against the graph in float64",
+    "gradient": "gradient x input, against the framework's autodiff",
+    "rules": "a preset or a rule in all layers: a backend, against the float64 reference",
+    "ledger": "relevance that is not accounted for",
+}
+HEAD = ("check", "layer", "compared with", "by", "deviation", "allowed", "")
+PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title><style>
+body {{ font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 70rem }}
+table {{ border-collapse: collapse }} td, th {{ padding: .2rem .8rem; text-align: left }}
+tr.over {{ background: #fdd; color: #600 }} th {{ border-bottom: 1px solid }}
+</style><h1>{title}</h1>{lines}<table><tr>{head}</tr>{rows}</table></html>
+"""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One comparison.
+
+    Attributes
+    ----------
+    check : str
+        One of `KINDS`.
+    layer : str
+        The native network's name of the layer; or the preset or rule.
+    against : str
+        The value of the graph, or the backend.
+    by : str
+        How the value was found: its name, its scope, its numbers, its place in the order.
+    deviation, allowed : float
+        Largest difference relative to the largest number (activations), relative L1 difference
+        (relevance), or gap (ledger).  Infinite where shapes differ.
+    """
+
+    check: str
+    layer: str
+    against: str
+    by: str
+    deviation: float
+    allowed: float
+
+    @property
+    def ok(self) -> bool:
+        """Whether it is within what is allowed; NaN is not."""
+        return self.deviation <= self.allowed
+
+
+@dataclass(frozen=True)
+class Check:
+    """What `dftlrp.check` gives; ``print`` it.
+
+    Attributes
+    ----------
+    model, native : str
+        What was checked, and against what.
+    findings : tuple of Finding
+        Activations from input to output, then the other checks.
+    notes : tuple of str
+        What could not be compared, and why.
+    """
+
+    model: str
+    native: str
+    findings: tuple[Finding, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing deviates by more than is allowed."""
+        return all(f.ok for f in self.findings)
+
+    @property
+    def first(self) -> Finding | None:
+        """The first that deviates: of activations, where the export went wrong."""
+        return next((f for f in self.findings if not f.ok), None)
+
+    @property
+    def verdict(self) -> str:
+        """One line."""
+        if (first := self.first) is None:
+            return f"{self.model} agrees with {self.native} in {len(self.findings)} comparisons"
+        what = "layer" if first.check == "activations" else first.check
+        off = f"is off by {first.deviation:.1e}"
+        if math.isinf(first.deviation):
+            off = "cannot run" if first.by == "refused" else "has another shape"
+        return f"{self.model} differs from {self.native}: first {what} {first.layer!r} {off}"
+
+    def __str__(self) -> str:
+        rows = [HEAD, *map(_cells, self.findings)]
+        wide = [max(len(row[c]) for row in rows) for c in range(len(HEAD))]
+        table = ("  ".join(t.ljust(w) for t, w in zip(r, wide, strict=True)).rstrip() for r in rows)
+        return "\n".join([*table, *(f"note: {n}" for n in self.notes), self.verdict])
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON holds it, which has no infinity: there it is null."""
+        rows = [asdict(f) | {"ok": f.ok} for f in self.findings]
+        for row in rows:
+            row["deviation"] = row["deviation"] if math.isfinite(row["deviation"]) else None
+        return {
+            "model": self.model, "native": self.native, "ok": self.ok, "verdict": self.verdict,
+            "first": self.first and self.first.layer, "findings": rows, "notes": list(self.notes),
+        }  # fmt: skip
+
+    def html(self) -> str:
+        """One page without anything from outside."""
+        lines = "".join(f"<p>{escape(line)}</p>" for line in (self.verdict, *self.notes))
+        return PAGE.format(
+            title=escape(f"{self.model} against {self.native}"), lines=lines,
+            head="".join(f"<th>{name}</th>" for name in HEAD), rows="".join(self._html()),
+        )  # fmt: skip
+
+    def _html(self) -> Iterator[str]:
+        for f in self.findings:
+            cells = "".join(f"<td>{escape(text)}</td>" for text in _cells(f))
+            yield f'<tr class="{"ok" if f.ok else "over"}" title="{KINDS[f.check]}">{cells}</tr>\n'
+
+
+def _cells(f: Finding) -> tuple[str, ...]:
+    off = f"{f.deviation:.1e}" if math.isfinite(f.deviation) else "-"
+    return (f.check, f.layer, f.against, f.by, off, f"{f.allowed:.0e}", "" if f.ok else "OVER")
