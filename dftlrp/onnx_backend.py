@@ -67,8 +67,8 @@ class OnnxBackend:
     def known(self, x: Array) -> bool:
         return not isinstance(x, Sym)
 
-    def read(self, x: Array) -> AnyArray:
-        return np.asarray(x)  # a symbolic array refuses
+    def read(self, x: Array) -> Array:
+        return x if isinstance(x, Sym) else np.asarray(x)  # it refuses where numbers decide
 
     # -- signs
 
