@@ -151,6 +151,8 @@ def _parts(condition: Condition, known: Layers, record: Collection[str]) -> list
     """A condition by its targets."""
     layers = {name: known.concepts(name) for name in (*condition, *record) if name != TARGET}
     masks = {name: layers[name].mask(c) for name, c in condition.items() if name != TARGET}
+    if len({layers[name].value for name in masks}) < len(masks):
+        raise InputError(f"two of {', '.join(map(repr, masks))} name one layer: join their places")
     targets = condition.get(TARGET, ["argmax"])
     each = targets if isinstance(targets, list) else [targets]
     if not each:

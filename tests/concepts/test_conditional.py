@@ -145,6 +145,8 @@ def test_units_of_a_cell_lie_on_its_last_axis() -> None:
 @pytest.mark.parametrize(
     ("condition", "says"),
     [
+        ({"c1": [0], "n_c1": [1]}, "two of .c1., .n_c1. name one layer"),
+        ({"x": [0]}, ".x. is what the model reads: name a layer"),
         ({"conv": [0]}, "no layer 'conv' carries relevance: the nearest are"),
         ({"c1": [4]}, "channel 4 is out of range: there are 4, from 0 to 3"),
         ({"c1": [(1, 99)]}, "lies outside"),
@@ -230,4 +232,5 @@ def test_concepts_go_along_with_their_axis() -> None:
     layers = layers_of(model, normal(2, 6, 3), composite="Epsilon")
     found = {name: layers.concepts(name) for name in ("squeezed", "turned", "channels", "last")}
     axes = {name: (c.batch, c.axis) for name, c in found.items()}
+    np.testing.assert_array_equal(found["last"].mask(np.int64(1)), found["last"].mask([1]))
     assert axes == {"squeezed": (1, 2), "turned": (0, 2), "channels": (0, 1), "last": (0, 2)}
