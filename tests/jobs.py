@@ -140,4 +140,6 @@ def main(folder: str, workers: str, log: str, pause: str, scheduler: str | None 
 
 
 if __name__ == "__main__":
+    # Who starts the tests in the background has Ctrl-C ignored, and so have all children.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.exit(main(*sys.argv[1:]))

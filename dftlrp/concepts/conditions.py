@@ -81,7 +81,7 @@ class Concepts:
         """
         if isinstance(units, np.ndarray) and units.dtype.kind in "fb":
             return self._own(units)
-        chosen = [units] if isinstance(units, int | np.integer | tuple) else list(units)
+        chosen: list[Any] = [units] if isinstance(units, int | np.integer | tuple) else list(units)
         return self.places(chosen) if chosen else None
 
     def places(self, chosen: Sequence[Unit]) -> Real:
