@@ -27,12 +27,12 @@ import onnx
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 import dftlrp
+from dftlrp.assets import embedded
 from dftlrp.concepts import Study, survey
 from dftlrp.concepts.moments import moments, top
+from dftlrp.concepts.recordings import Recordings, find_recordings
 from dftlrp.concepts.statistics import MEASURES, RANKINGS, Statistics, _spectra
 from dftlrp.concepts.survey import BATCH, read
-from dftlrp.recordings import Recordings, find_recordings
-from dftlrp.shipped import embedded
 
 THREADS = 2
 

@@ -22,8 +22,8 @@ import numpy as np
 import onnxruntime
 
 import dftlrp
-from dftlrp.composites import PRESETS
-from dftlrp.recording import fitted, read_recording, resampled
+from dftlrp.attribution.recording import fitted, read_recording, resampled
+from dftlrp.engine.composites import PRESETS
 from dftlrp.spectral import Stft
 
 STEPS = np.linspace(0, 1, 11)

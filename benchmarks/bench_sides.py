@@ -32,8 +32,8 @@ Run = Callable[[], Any]
 
 def composite(rules: str) -> Any:
     """What dftlrp calls these rules: a preset, or captum's rules."""
-    from dftlrp.composites import Composite
-    from dftlrp.rules import rule
+    from dftlrp.core.rules import rule
+    from dftlrp.engine.composites import Composite
 
     if rules not in CAPTUM:
         return rules
@@ -52,7 +52,7 @@ def onnx(folder: Path, _: str, rules: str) -> Run:
 
 def forward(folder: Path, _: str, __: str) -> Run:
     """The limit: onnxruntime's forward pass alone."""
-    from dftlrp.onnx_session import runtime_of
+    from dftlrp.tracing.session import runtime_of
 
     session = runtime_of((folder / "model.onnx").read_bytes(), f":{THREADS}")
     x = np.load(folder / "x.npy")

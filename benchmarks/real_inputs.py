@@ -17,10 +17,10 @@ import onnxruntime
 from scipy.signal import find_peaks, resample_poly, spectrogram
 
 from dftlrp import FrontEnd
-from dftlrp.attribution import predict
+from dftlrp.attribution.attribute import predict
+from dftlrp.attribution.recording import read_recording, resampled
+from dftlrp.engine.model import Model
 from dftlrp.graph.graph import Graph, Node, Value
-from dftlrp.model import Model
-from dftlrp.recording import read_recording, resampled
 
 Array = np.ndarray
 CLIPS = {

@@ -28,8 +28,8 @@ from real_recipes import RECIPES, Recipe
 from real_words import HEAD, OTHER_HEAD, WHY
 
 import dftlrp
-import dftlrp.attribution
-import dftlrp.propagate
+import dftlrp.attribution.attribute
+import dftlrp.engine.propagate
 
 OTHERS = ("EpsilonPlus", "EpsilonAlpha2Beta1", "AttnLRP", "Gradient")
 PAGE = Path(__file__).parents[1] / "docs" / "models.md"
@@ -89,7 +89,7 @@ def size(a: Any) -> float:
 def followed() -> Iterator[Walk]:
     """Follow the relevance of one explanation, element by element."""
     walk, live = Walk(), {}
-    propagate, row = dftlrp.propagate.propagate, dftlrp.propagate._row
+    propagate, row = dftlrp.engine.propagate.propagate, dftlrp.engine.propagate._row
 
     def planned(plan: Any, *args: Any) -> Any:
         walk.explained, walk.signals = plan.explained, tuple(plan.signals)
@@ -109,8 +109,8 @@ def followed() -> Iterator[Walk]:
         return row(bk, node, *more)
 
     with (
-        patch.object(dftlrp.attribution, "propagate", planned),
-        patch.object(dftlrp.propagate, "_row", noted),
+        patch.object(dftlrp.attribution.attribute, "propagate", planned),
+        patch.object(dftlrp.engine.propagate, "_row", noted),
     ):
         yield walk
 
@@ -174,9 +174,9 @@ def row_of(name: str, shared: Shared, composites: tuple[str, ...]) -> dict[str, 
         for other in composites[1:]:
             try:
                 row["others"][other] = explained(recipe, model, arrays, other)[1]
-            except dftlrp.types.DftlrpError as error:
+            except dftlrp.core.types.DftlrpError as error:
                 row["others"][other] = {"error": str(error)}
-    except dftlrp.types.DftlrpError as error:
+    except dftlrp.core.types.DftlrpError as error:
         row["error"] = str(error).replace(str(path), path.name)
     return row
 

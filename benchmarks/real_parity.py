@@ -29,12 +29,12 @@ from real_recipes import RECIPES, Recipe
 from real_words import PARITY_HEAD
 
 import dftlrp
-from dftlrp.api import behind_front_end
-from dftlrp.backend import get_backend
-from dftlrp.forward import run_through
-from dftlrp.graph.evaluate import at
+from dftlrp.assets import MODELS, embedded
+from dftlrp.attribution.explain import behind_front_end
+from dftlrp.core.backend import get_backend
+from dftlrp.engine.evaluate import at
+from dftlrp.engine.forward import run_through
 from dftlrp.ops import OPS
-from dftlrp.shipped import MODELS, embedded
 
 PAGE = Path(__file__).parents[1] / "docs" / "parity.md"
 PRESETS = ("EpsilonPlus", "EpsilonAlpha2Beta1", "EpsilonGammaBox", "Gradient")
@@ -110,7 +110,7 @@ def compared(model: Any, signals: Arrays, how: dict[str, Any]) -> dict[str, Any]
             start = time.perf_counter()
             ours = dftlrp.attribute(model, signals, backend="onnx", **how)
             times.append(time.perf_counter() - start)
-    except dftlrp.types.DftlrpError as error:
+    except dftlrp.core.types.DftlrpError as error:
         return row | {"refused": str(error)}
     return row | {
         "onnx": distance(ours.relevance, want.relevance), "gap": gap(ours),
@@ -126,7 +126,7 @@ def adapted(
     for dtype in ("float64", "float32"):
         try:
             ours = dftlrp.attribute(model, signals, backend=name, dtype=dtype, **how)
-        except dftlrp.types.DftlrpError as error:
+        except dftlrp.core.types.DftlrpError as error:
             return {f"{name} refused": str(error)}
         row[f"{name} {dtype}"] = distance(ours.relevance, want.relevance)
     return row
@@ -145,7 +145,7 @@ def one(name: str, shared: Shared) -> None:
         }  # fmt: skip
         try:
             row = compared(model, signals, how)
-        except dftlrp.types.DftlrpError as error:
+        except dftlrp.core.types.DftlrpError as error:
             row = {"unexplained": str(error)}
         print(json.dumps({"model": name, "composite": composite, **row}), flush=True)
 

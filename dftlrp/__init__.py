@@ -9,24 +9,24 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dftlrp.api import explain
-    from dftlrp.attribution import Attribution, attribute, predict
-    from dftlrp.checking import Check, check
-    from dftlrp.composites import Composite
-    from dftlrp.explanation import Explanation
-    from dftlrp.frontend import FrontEnd
-    from dftlrp.inspection import Inspection, inspect
-    from dftlrp.ledger import Ledger
-    from dftlrp.model import Model, load
-    from dftlrp.shipped import embedded
-    from dftlrp.spectral import dft_lrp, inverse_dft_lrp, inverse_stft_lrp, stft_lrp
-    from dftlrp.types import (
+    from dftlrp.assets import embedded
+    from dftlrp.attribution.attribute import Attribution, attribute, predict
+    from dftlrp.attribution.explain import explain
+    from dftlrp.core.ledger import Ledger
+    from dftlrp.core.types import (
         DftlrpError,
         InputError,
         ModelError,
         NonFiniteError,
         UnsupportedModelError,
     )
+    from dftlrp.engine.composites import Composite
+    from dftlrp.engine.inspection import Inspection, inspect
+    from dftlrp.engine.model import Model, load
+    from dftlrp.frameworks.checking import Check, check
+    from dftlrp.graph.frontend import FrontEnd
+    from dftlrp.results.explanation import Explanation
+    from dftlrp.spectral import dft_lrp, inverse_dft_lrp, inverse_stft_lrp, stft_lrp
 
 __all__ = [
     "Attribution",
@@ -56,30 +56,30 @@ __all__ = [
 ]
 
 _HOME = {
-    "Attribution": "attribution",
-    "attribute": "attribution",
-    "predict": "attribution",
-    "Check": "checking",
-    "check": "checking",
-    "FrontEnd": "frontend",
-    "Composite": "composites",
-    "Explanation": "explanation",
-    "Ledger": "ledger",
-    "Model": "model",
-    "load": "model",
-    "embedded": "shipped",
-    "explain": "api",
-    "Inspection": "inspection",
-    "inspect": "inspection",
+    "Attribution": "attribution.attribute",
+    "Check": "frameworks.checking",
+    "Composite": "engine.composites",
+    "DftlrpError": "core.types",
+    "Explanation": "results.explanation",
+    "FrontEnd": "graph.frontend",
+    "InputError": "core.types",
+    "Inspection": "engine.inspection",
+    "Ledger": "core.ledger",
+    "Model": "engine.model",
+    "ModelError": "core.types",
+    "NonFiniteError": "core.types",
+    "UnsupportedModelError": "core.types",
+    "attribute": "attribution.attribute",
+    "check": "frameworks.checking",
     "dft_lrp": "spectral",
-    "stft_lrp": "spectral",
+    "embedded": "assets",
+    "explain": "attribution.explain",
+    "inspect": "engine.inspection",
     "inverse_dft_lrp": "spectral",
     "inverse_stft_lrp": "spectral",
-    "DftlrpError": "types",
-    "InputError": "types",
-    "ModelError": "types",
-    "NonFiniteError": "types",
-    "UnsupportedModelError": "types",
+    "load": "engine.model",
+    "predict": "attribution.attribute",
+    "stft_lrp": "spectral",
 }
 
 __version__ = "0.1.0"

@@ -18,8 +18,8 @@ from typing import NamedTuple
 import numpy as np
 
 import dftlrp
-from dftlrp.recording import fitted, read_recording, resampled
-from dftlrp.results import save
+from dftlrp.attribution.recording import fitted, read_recording, resampled
+from dftlrp.results.folder import save
 
 
 class Guess(NamedTuple):

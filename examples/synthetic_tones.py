@@ -55,7 +55,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 import dftlrp
-from dftlrp import panels, plot
+from dftlrp.results import figure, panels
 from dftlrp.spectral import DftRelevance
 
 if TYPE_CHECKING:
@@ -500,7 +500,7 @@ def main() -> int:
         print(report(noise, result, time.perf_counter() - began), flush=True)
         rows += result.rows
         path = args.out / f"tones-{noise:g}.png"
-        plot.save_figure(picture(result.signals, result.explained, typical(result)), path)
+        figure.save_figure(picture(result.signals, result.explained, typical(result)), path)
         print(path)
     print("\n| noise | relevance | RRA | RMA | spread in time | spread in frequency |")
     print("|---|---|---|---|---|---|", *rows, sep="\n")

@@ -35,7 +35,7 @@ from onnx import TensorProto, helper, numpy_helper
 from scipy.signal import resample_poly
 from torch import Tensor, nn
 
-from dftlrp.mel import filterbank
+from dftlrp.spectral.filters import filterbank
 
 RATE = 8000
 WINDOW = 8000

@@ -13,10 +13,10 @@ import onnx
 from graphs import Real
 from onnx import ModelProto, numpy_helper, version_converter
 
-from dftlrp.graph.evaluate import written_out
+from dftlrp.core.numpy_backend import BACKEND
+from dftlrp.engine.evaluate import written_out
 from dftlrp.graph.graph import Graph
 from dftlrp.graph.load import load_graph
-from dftlrp.numpy_backend import BACKEND
 from dftlrp.ops import EXPANSIONS, OPS, At
 from dftlrp.ops.cast import floating
 from dftlrp.ops.registry import Known

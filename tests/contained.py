@@ -98,7 +98,7 @@ def _explained(path: Path) -> str:
 
 
 def _one(path: Path) -> dict[str, Any]:
-    from dftlrp.types import DftlrpError
+    from dftlrp.core.types import DftlrpError
 
     Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
     before, begin = _peak(), resource.getrusage(resource.RUSAGE_SELF)

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from scipy import fft
 
-from dftlrp.explanation import Explanation
-from dftlrp.ledger import Ledger, LedgerRow
-from dftlrp.mel import mel_frequencies, partition
+from dftlrp.core.ledger import Ledger, LedgerRow
+from dftlrp.results.explanation import Explanation
 from dftlrp.spectral import dft_lrp, stft_for, stft_lrp
+from dftlrp.spectral.filters import mel_frequencies, partition
 
 LABELS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 DOMAINS = ("time", "frequency", "time-frequency")

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 import dftlrp
-from dftlrp.backend import Backend
+from dftlrp.core.backend import Backend
+from dftlrp.core.numpy_backend import BACKEND
 from dftlrp.graph.graph import Node
-from dftlrp.numpy_backend import BACKEND
 from dftlrp.ops import OPS, At
 
 Real = NDArray[Any]

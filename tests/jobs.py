@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from dftlrp.shards import Failure, Store, open_store, run
-from dftlrp.types import DftlrpError, InputError
+from dftlrp.concepts.shards import Failure, Store, open_store, run
+from dftlrp.core.types import DftlrpError, InputError
 
 COUNT = 60
 PATIENCE = 60  # seconds

@@ -13,8 +13,8 @@ from typing import NamedTuple
 import numpy as np
 from graphs import Real
 
-from dftlrp.linear import Affine, Arrays
-from dftlrp.rules import Call
+from dftlrp.core.maps import Affine, Arrays
+from dftlrp.core.rules import Call
 
 
 class Dense(NamedTuple):
@@ -172,7 +172,7 @@ def dense(call: Call) -> Dense:
     )
 
 
-# -- iNNvestigate 2.1.2 by its own names: what `dftlrp.conventions` claims to reproduce
+# -- iNNvestigate 2.1.2 by its own names: what `dftlrp.core.conventions` claims to reproduce
 
 
 def safe_divide(R: Real, z: Real) -> Real:

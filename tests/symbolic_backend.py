@@ -10,8 +10,8 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from dftlrp.backend import Backend
-from dftlrp.numpy_backend import NumpyBackend
+from dftlrp.core.backend import Backend
+from dftlrp.core.numpy_backend import NumpyBackend
 
 
 class Untraceable(AssertionError):

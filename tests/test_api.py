@@ -14,10 +14,10 @@ from models import LABELS, listener, model, normal, saved, value
 from onnx import TensorProto, helper
 
 import dftlrp
-from dftlrp.composites import PRESETS
-from dftlrp.domains import DEFAULT as DOMAINS
-from dftlrp.frontend import FrontEnd
-from dftlrp.types import DftlrpError, InputError, ModelError
+from dftlrp.attribution.domains import DEFAULT as DOMAINS
+from dftlrp.core.types import DftlrpError, InputError, ModelError
+from dftlrp.engine.composites import PRESETS
+from dftlrp.graph.frontend import FrontEnd
 
 RATE = 8000
 
@@ -143,8 +143,8 @@ def test_the_result_says_what_was_explained_and_how(small, sound):
 
 
 def test_an_explanation_can_be_saved_and_loaded(small, sound, tmp_path, monkeypatch):
-    monkeypatch.setattr("dftlrp.plot.save_figure", lambda f, path: path.write_bytes(b""))
-    monkeypatch.setattr("dftlrp.report.render", lambda e: "")
+    monkeypatch.setattr("dftlrp.results.figure.save_figure", lambda f, path: path.write_bytes(b""))
+    monkeypatch.setattr("dftlrp.results.report.render", lambda e: "")
     e = reference.explain(small, sound, rate=RATE)
     e.save(tmp_path / "out")
     read = dftlrp.Explanation.load(tmp_path / "out")

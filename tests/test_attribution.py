@@ -11,8 +11,8 @@ from onnx import ModelProto
 from reference import attribute
 
 from dftlrp import Model
-from dftlrp.composites import PRESETS
-from dftlrp.types import InputError, NonFiniteError
+from dftlrp.core.types import InputError, NonFiniteError
+from dftlrp.engine.composites import PRESETS
 
 PROTO = NETWORKS["conv_stack"]()
 MODEL = loaded(PROTO)

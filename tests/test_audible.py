@@ -11,8 +11,8 @@ from explanations import explanation, quake, stacked, two_tones
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dftlrp.audible import GROUPS, KINDS, PEAK_DB, Sound, playback, soft_mask, sounds, unheard
-from dftlrp.types import InputError, NonFiniteError
+from dftlrp.core.types import InputError, NonFiniteError
+from dftlrp.results.sound import GROUPS, KINDS, PEAK_DB, Sound, playback, soft_mask, sounds, unheard
 
 TOP = 10 ** (PEAK_DB / 20)
 

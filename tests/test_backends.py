@@ -15,12 +15,12 @@ from traced import error
 import dftlrp
 from backends import chosen
 from dftlrp import attribute
-from dftlrp.backend import get_backend
-from dftlrp.composites import PRESETS
-from dftlrp.linear import Affine
-from dftlrp.numpy_backend import BACKEND
+from dftlrp.core.backend import get_backend
+from dftlrp.core.maps import Affine
+from dftlrp.core.numpy_backend import BACKEND
+from dftlrp.engine.composites import PRESETS
+from dftlrp.frameworks.testing import check_backend
 from dftlrp.ops import OPS, At
-from dftlrp.testing import check_backend
 
 BACKENDS = chosen()
 EAGER = [name for name in BACKENDS if name not in {"numpy", "onnx"}]

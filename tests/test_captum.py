@@ -15,8 +15,8 @@ from peers import captum as load_captum
 from peers import exported, quiet, random_input, randomised, torch
 from reference import attribute
 
-from dftlrp.composites import Composite
-from dftlrp.rules import rule
+from dftlrp.core.rules import rule
+from dftlrp.engine.composites import Composite
 
 nn = torch.nn
 captum = load_captum()

@@ -18,6 +18,7 @@ from onnx import TensorProto, helper
 import dftlrp
 from dftlrp.cli import main
 
+FIGURE = "dftlrp.results.figure"
 FILES = {
     "report.html", "figure.png", "explanation.npz", "bands.csv", "segments.csv",
     "original.wav", "heatmap.wav", "rectified.wav", "negative.wav", "resynthesis.wav",
@@ -28,9 +29,11 @@ FILES = {
 def here(tmp_path, monkeypatch) -> Path:
     """A working directory with a model and a recording; report and figure cost no time."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("dftlrp.report.render", lambda e: "".join(x.label for x in e))
-    monkeypatch.setattr("dftlrp.plot.figure", lambda e: None)
-    monkeypatch.setattr("dftlrp.plot.save_figure", lambda f, path: path.write_bytes(b"png"))
+    monkeypatch.setattr("dftlrp.results.report.render", lambda e: "".join(x.label for x in e))
+    monkeypatch.setattr("dftlrp.results.figure.figure", lambda e: None)
+    monkeypatch.setattr(
+        "dftlrp.results.figure.save_figure", lambda f, path: path.write_bytes(b"png")
+    )
     saved(listener(end="Softmax"), tmp_path, "m.onnx")
     soundfile.write("a.wav", 0.1 * normal(800), 16000)
     return tmp_path
@@ -391,7 +394,7 @@ def test_an_unwritable_folder_is_refused_and_former_results_stay(here, capsys, m
     def full(*_: Any, **__: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("dftlrp.plot.save_figure", full)
+    monkeypatch.setattr("dftlrp.results.figure.save_figure", full)
     capsys.readouterr()
     assert main(["explain", M, A, "--target", "2"]) == 2
     assert capsys.readouterr().err == (
@@ -431,7 +434,7 @@ class Terminal:
 def test_a_bar_shows_on_a_terminal_from_the_first_second_on_and_is_wiped(monkeypatch, pause, shown):
     import time
 
-    from dftlrp.progress import steps
+    from dftlrp.core.progress import steps
 
     monkeypatch.setattr(sys, "stderr", terminal := Terminal())
     for _ in steps(list("abcde"), "writing"):
@@ -444,7 +447,8 @@ def test_no_bar_is_written_into_a_file(here, capsys, monkeypatch):
     import time
 
     monkeypatch.setattr(
-        "dftlrp.plot.save_figure", lambda f, path: time.sleep(1.2) or path.write_bytes(b"")
+        "dftlrp.results.figure.save_figure",
+        lambda f, path: time.sleep(1.2) or path.write_bytes(b""),
     )
     explain()
     assert capsys.readouterr().err == ""

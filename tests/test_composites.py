@@ -8,15 +8,15 @@ from graphs import NETWORKS, Nodes, loaded, signals
 from reference import attribute
 
 from dftlrp import Model
-from dftlrp.composites import (
+from dftlrp.core.rules import rule
+from dftlrp.core.types import InputError
+from dftlrp.engine.composites import (
     PRESETS,
     Composite,
     composite_named,
     epsilon_gamma_box,
     innvestigate_preset,
 )
-from dftlrp.rules import rule
-from dftlrp.types import InputError
 
 MODELS: dict[str, Model] = {name: loaded(make()) for name, make in NETWORKS.items()}
 

@@ -10,10 +10,10 @@ from maps import MAPS
 from naive_rules import INNVESTIGATE, dense, inn_batch_norm, joined
 from test_rules import call_with_multiplier, called, close, few
 
-from dftlrp.conventions import CONVENTIONS
+from dftlrp.core.conventions import CONVENTIONS
+from dftlrp.core.rules import Rule, rule
+from dftlrp.core.types import InputError
 from dftlrp.ops import At
-from dftlrp.rules import Rule, rule
-from dftlrp.types import InputError
 
 NAMES = [f"{library}.{name}" for library, rules in CONVENTIONS.items() for name in rules]
 

@@ -21,7 +21,7 @@ from reference import explain
 from traced import error
 
 import dftlrp
-from dftlrp.export import export
+from dftlrp.tracing.export import export
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 

@@ -20,9 +20,9 @@ from traced import error
 
 import dftlrp
 from dftlrp import FrontEnd, InputError
+from dftlrp.assets import MODELS, embedded
 from dftlrp.cli import main
-from dftlrp.export import export
-from dftlrp.shipped import MODELS, embedded
+from dftlrp.tracing.export import export
 
 LIMIT = 1e-4
 ALL = ["time", "frequency", "time-frequency"]

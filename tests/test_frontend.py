@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 from scipy.fft import dct
 
-from dftlrp.backend import get_backend
-from dftlrp.composites import layer_table
-from dftlrp.frontend import FrontEnd, empty_filters, prepend
-from dftlrp.graph.evaluate import evaluate
+from dftlrp.core.backend import get_backend
+from dftlrp.core.types import InputError
+from dftlrp.engine.composites import layer_table
+from dftlrp.engine.evaluate import evaluate
+from dftlrp.engine.plan import make_plan
+from dftlrp.engine.propagate import Flow, propagate
+from dftlrp.graph.frontend import FrontEnd, empty_filters, prepend
 from dftlrp.graph.graph import Graph, Node, Value
-from dftlrp.graph.plan import make_plan
-from dftlrp.mel import filterbank
-from dftlrp.propagate import Flow, propagate
-from dftlrp.types import InputError
+from dftlrp.spectral.filters import filterbank
 
 X = np.random.default_rng(0).normal(size=(1, 4000)) * 0.1
 STFT = {"n_fft": 512, "hop": 128, "win_length": 400}

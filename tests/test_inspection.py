@@ -12,7 +12,7 @@ from models import saved
 
 import dftlrp
 from dftlrp.cli import main
-from dftlrp.types import InputError
+from dftlrp.core.types import InputError
 
 
 def named(found):

@@ -12,7 +12,7 @@ from keras_models import MODELS, L, keras, made, tf
 from traced import error
 
 import dftlrp
-from dftlrp.composites import PRESETS
+from dftlrp.engine.composites import PRESETS
 
 import dftlrp_tensorflow  # isort: skip
 

@@ -10,7 +10,7 @@ from graphs import NETWORKS, loaded, signals
 from reference import attribute
 from test_propagate import time_first
 
-from dftlrp.ledger import TERMS, Ledger, LedgerRow, uniform
+from dftlrp.core.ledger import TERMS, Ledger, LedgerRow, uniform
 
 
 def row(*amounts: float, batch: int = 1, magnitude: float = 10.0) -> LedgerRow:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from graphs import normal
 
-from dftlrp.linear import Affine, activation, diagonal, dottest, move
+from dftlrp.core.maps import Affine, activation, diagonal, dottest, move
 
 W, B = normal(4, 3), normal(4, seed=1)
 DENSE = Affine(lambda w, xs: xs[0] @ w[0].T, lambda w, r: (r @ w[0],), (W,), B)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dftlrp.mel import filterbank, hertz_to_mel, mel_to_hertz, partition
-from dftlrp.types import InputError
+from dftlrp.core.types import InputError
+from dftlrp.spectral.filters import filterbank, hertz_to_mel, mel_to_hertz, partition
 
 SETTINGS = [
     (16000, 512, 40, 0.0, 8000.0),

@@ -9,8 +9,8 @@ from models import LABELS, listener, normal, saved
 from onnx import helper
 
 import dftlrp
-from dftlrp.numpy_backend import BACKEND
-from dftlrp.types import InputError
+from dftlrp.core.numpy_backend import BACKEND
+from dftlrp.core.types import InputError
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """The onnx backend: primitives and each op's map as nodes, on random geometries.
 
-`dftlrp.testing.check_backend` has every primitive and rule.
+`dftlrp.frameworks.testing.check_backend` has every primitive and rule.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from hypothesis import strategies as st
 from ops.cases import MAPS
 from traced import answers, close, traced
 
-from dftlrp.backend import Window, get_backend
-from dftlrp.numpy_backend import BACKEND
-from dftlrp.onnx_graph import Sym
-from dftlrp.onnx_tape import Tape
+from dftlrp.core.backend import Window, get_backend
+from dftlrp.core.numpy_backend import BACKEND
+from dftlrp.core.types import InputError
 from dftlrp.ops import At
-from dftlrp.types import InputError
+from dftlrp.tracing.symbols import Sym
+from dftlrp.tracing.tape import Tape
 
 Draw = Any
 

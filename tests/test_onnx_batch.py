@@ -17,12 +17,12 @@ from traced import error
 
 import dftlrp
 from dftlrp import attribute
+from dftlrp.assets import MODELS, embedded
 from dftlrp.cli import main
-from dftlrp.export import export
-from dftlrp.onnx_batch import FixedBatchError
-from dftlrp.onnx_session import Session, runtime_of
-from dftlrp.shipped import MODELS, embedded
-from dftlrp.types import InputError
+from dftlrp.core.types import InputError
+from dftlrp.tracing.batch import FixedBatchError
+from dftlrp.tracing.export import export
+from dftlrp.tracing.session import Session, runtime_of
 
 BATCHES = (1, 2, 3, 5, 16)
 PRESETS = ("EpsilonPlus", "EpsilonAlpha2Beta1", "AttnLRP")

@@ -93,7 +93,7 @@ def test_results_have_the_promised_attributes(name):
 
 
 def test_a_row_of_the_ledger_has_the_promised_columns():
-    from dftlrp.ledger import LedgerRow
+    from dftlrp.core.ledger import LedgerRow
 
     assert tuple(inspect.get_annotations(LedgerRow))[: len(ROW)] == ROW
 

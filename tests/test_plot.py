@@ -7,7 +7,9 @@ import pytest
 from explanations import explanation, quake, stacked, two_tones, with_input, with_mel
 from matplotlib.colors import to_rgb
 
-from dftlrp.panels import (
+from dftlrp.core.types import InputError
+from dftlrp.results.figure import figure, image, save_figure
+from dftlrp.results.panels import (
     NEGATIVE,
     PALE_NEGATIVE,
     PALE_POSITIVE,
@@ -16,8 +18,6 @@ from dftlrp.panels import (
     add_up_cells,
     diverging,
 )
-from dftlrp.plot import figure, image, save_figure
-from dftlrp.types import InputError
 
 
 def panels(fig, rows, columns=3):

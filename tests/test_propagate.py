@@ -13,9 +13,9 @@ from onnx import ModelProto, helper
 from reference import attribute
 
 from dftlrp import Model, NonFiniteError
-from dftlrp.attribution import Attribution
-from dftlrp.composites import PRESETS, Composite
-from dftlrp.rules import FUNCTIONS, rule
+from dftlrp.attribution.attribute import Attribution
+from dftlrp.core.rules import FUNCTIONS, rule
+from dftlrp.engine.composites import PRESETS, Composite
 
 PROTOS: dict[str, ModelProto] = {name: make() for name, make in NETWORKS.items()}
 MODELS: dict[str, Model] = {name: loaded(proto) for name, proto in PROTOS.items()}

@@ -14,8 +14,8 @@ from explanations import explanation, quake, stacked, two_tones, with_input, wit
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dftlrp.questions import Row, as_csv, round_up, strongest
-from dftlrp.types import InputError
+from dftlrp.core.types import InputError
+from dftlrp.results.questions import Row, as_csv, round_up, strongest
 
 E = explanation()  # 0.5 s at 8000 Hz: 440 Hz in the first half for it, 1250 Hz against it
 ODD = explanation(np.random.default_rng(0).normal(size=997), rate=360.0)

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import dftlrp
-from dftlrp.attribution import predict
-from dftlrp.composites import PRESETS
+from dftlrp.attribution.attribute import predict
+from dftlrp.engine.composites import PRESETS
 
 pytest.importorskip("onnxruntime")
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))

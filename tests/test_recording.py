@@ -11,8 +11,15 @@ import numpy as np
 import pytest
 import soundfile
 
-from dftlrp.recording import Recording, fitted, from_array, own_channels, read_recording, resampled
-from dftlrp.types import InputError
+from dftlrp.attribution.recording import (
+    Recording,
+    fitted,
+    from_array,
+    own_channels,
+    read_recording,
+    resampled,
+)
+from dftlrp.core.types import InputError
 
 RATES = [8000, 16000, 22050, 44100, 48000]
 

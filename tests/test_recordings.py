@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from dftlrp.recording import read_header, read_recording
-from dftlrp.recordings import find_recordings
-from dftlrp.types import InputError
+from dftlrp.attribution.recording import read_header, read_recording
+from dftlrp.concepts.recordings import find_recordings
+from dftlrp.core.types import InputError
 
 LABELS = ("yes", "no", "go")
 

@@ -14,9 +14,9 @@ import soundfile
 from browser import browser
 from explanations import explanation, quake, stacked, two_tones, with_input, with_mel
 
-from dftlrp.ledger import Ledger
-from dftlrp.report import render
-from dftlrp.types import InputError
+from dftlrp.core.ledger import Ledger
+from dftlrp.core.types import InputError
+from dftlrp.results.report import render
 
 HOSTILE = "</script><img src=x onerror=alert(1)>"
 
@@ -52,7 +52,7 @@ def page():
 @pytest.fixture
 def fast(monkeypatch):
     """Leave out the pictures, where only words are looked at."""
-    monkeypatch.setattr("dftlrp.report.media.image", lambda fig, dpi: b"")
+    monkeypatch.setattr("dftlrp.results.report.media.image", lambda fig, dpi: b"")
 
 
 def test_the_page_says_why(page):

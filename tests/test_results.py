@@ -16,10 +16,11 @@ import soundfile
 from explanations import explanation, ledger, quake, two_tones, with_mel
 
 import dftlrp
-from dftlrp.explanation import Explanation
-from dftlrp.results import load, save
-from dftlrp.types import InputError
+from dftlrp.core.types import InputError
+from dftlrp.results.explanation import Explanation
+from dftlrp.results.folder import load, save
 
+FIGURE = "dftlrp.results.figure"
 SOUNDS = {"original.wav", "heatmap.wav", "rectified.wav", "negative.wav", "resynthesis.wav"}
 PLAIN = {"report.html", "figure.png", "explanation.npz"}
 TABLES = {"bands.csv", "segments.csv"}
@@ -28,9 +29,11 @@ TABLES = {"bands.csv", "segments.csv"}
 @pytest.fixture
 def quick(monkeypatch):
     """Report and figure in no time."""
-    monkeypatch.setattr("dftlrp.report.render", lambda e: f"<html>{len(e)}</html>")
-    monkeypatch.setattr("dftlrp.plot.figure", lambda e: None)
-    monkeypatch.setattr("dftlrp.plot.save_figure", lambda f, path: path.write_bytes(b"png"))
+    monkeypatch.setattr("dftlrp.results.report.render", lambda e: f"<html>{len(e)}</html>")
+    monkeypatch.setattr("dftlrp.results.figure.figure", lambda e: None)
+    monkeypatch.setattr(
+        "dftlrp.results.figure.save_figure", lambda f, path: path.write_bytes(b"png")
+    )
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -254,10 +257,16 @@ def stumble(*_: Any, **__: Any) -> Any:
 
 @pytest.mark.parametrize(
     "where",
-    ["dftlrp.report.render", "dftlrp.plot.figure", "dftlrp.plot.save_figure",
-     "dftlrp.audible.sounds", "dftlrp.results.write_arrays", "dftlrp.audible.Sound.save",
-     "dftlrp.results._replace"],
-)  # fmt: skip
+    [
+        "dftlrp.results.report.render",
+        "dftlrp.results.figure.figure",
+        "dftlrp.results.figure.save_figure",
+        "dftlrp.results.sound.sounds",
+        "dftlrp.results.folder.write_arrays",
+        "dftlrp.results.sound.Sound.save",
+        "dftlrp.results.folder._replace",
+    ],
+)
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, OSError])
 def test_a_failure_midway_leaves_the_former_results_bit_by_bit(
     tmp_path, quick, monkeypatch, where, error
@@ -274,7 +283,7 @@ def test_a_failure_midway_leaves_the_former_results_bit_by_bit(
 
 
 def test_a_failure_midway_leaves_no_new_folder(tmp_path, quick, monkeypatch):
-    monkeypatch.setattr("dftlrp.results.write_arrays", stumble)
+    monkeypatch.setattr("dftlrp.results.folder.write_arrays", stumble)
     with pytest.raises(RuntimeError):
         save([explanation()], tmp_path / "a" / "b" / "c")
     assert contents(tmp_path) == {}
@@ -282,7 +291,7 @@ def test_a_failure_midway_leaves_no_new_folder(tmp_path, quick, monkeypatch):
 
 def test_a_failure_midway_leaves_folders_that_were_there(tmp_path, quick, monkeypatch):
     (tmp_path / "a").mkdir()
-    monkeypatch.setattr("dftlrp.results.write_arrays", stumble)
+    monkeypatch.setattr("dftlrp.results.folder.write_arrays", stumble)
     with pytest.raises(RuntimeError):
         save([explanation()], tmp_path / "a")
     assert (tmp_path / "a").is_dir()

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dftlrp.rules import FUNCTIONS, Rule, rule
-from dftlrp.types import InputError
+from dftlrp.core.rules import FUNCTIONS, Rule, rule
+from dftlrp.core.types import InputError
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)

@@ -13,10 +13,10 @@ from maps import MAPS
 from naive_rules import NAIVE, dense, joined
 from symbolic_backend import Symbol, SymbolicBackend, Untraceable, numbers
 
-from dftlrp.numpy_backend import BACKEND
+from dftlrp.core.numpy_backend import BACKEND
+from dftlrp.core.rules import Call, Share, rule
+from dftlrp.core.types import InputError
 from dftlrp.ops import At
-from dftlrp.rules import Call, Share, rule
-from dftlrp.types import InputError
 
 few = settings(max_examples=7, deadline=None, derandomize=True, database=None)
 PLAIN = (

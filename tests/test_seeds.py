@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from graphs import Real, normal
 
-from dftlrp.seeds import coefficients, label_index, make_seed, target_indices
-from dftlrp.types import InputError
+from dftlrp.core.types import InputError
+from dftlrp.engine.seeds import coefficients, label_index, make_seed, target_indices
 
 LABELS = ("low", "middle", "high")
 Z = normal(2, 3)

@@ -8,8 +8,8 @@ import reference
 import soundfile
 
 import dftlrp
-from dftlrp.domains import DOMAINS, INPUT
-from dftlrp.shipped import FILES, embedded
+from dftlrp.assets import FILES, embedded
+from dftlrp.attribution.domains import DOMAINS, INPUT
 
 MODELS = [name for name in FILES if name != "clip"]
 

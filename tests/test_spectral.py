@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import fft, signal
 
+from dftlrp.core.types import InputError
 from dftlrp.spectral import (
     Analysis,
     Dft,
@@ -28,7 +29,6 @@ from dftlrp.spectral import (
     stft_for,
     stft_lrp,
 )
-from dftlrp.types import InputError
 
 LENGTHS = [1, 2, 3, 4, 5, 8, 9, 16, 31, 97, 100, 128, 251]
 WINDOWS = ["hann", "hamming", "boxcar", "cosine", ("kaiser", 6.0)]

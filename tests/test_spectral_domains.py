@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from scipy import fft, signal
 from scipy.sparse.linalg import LinearOperator, aslinearoperator
 
-from dftlrp.mel import partition
+from dftlrp.core.types import InputError
 from dftlrp.spectral import (
     Custom,
     Dct,
@@ -34,7 +34,7 @@ from dftlrp.spectral import (
     relevance_in,
     stft_lrp,
 )
-from dftlrp.types import InputError
+from dftlrp.spectral.filters import partition
 
 LENGTHS = [1, 2, 3, 5, 8, 16, 31, 64, 97]
 HAS_PYWT = find_spec("pywt") is not None

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dftlrp.core.types import InputError
 from dftlrp.spectral import Stft, stft_lrp, stream
 from dftlrp.spectral.carry import STRETCH
-from dftlrp.types import InputError
 
 BOUNDARIES = ["zeros", "center", None]
 NAMES = ("spectrum", "relevance", "rest", "phase")

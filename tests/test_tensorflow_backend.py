@@ -13,7 +13,7 @@ from keras_models import tf
 
 import dftlrp
 from dftlrp import attribute
-from dftlrp.backend import get_backend
+from dftlrp.core.backend import get_backend
 
 import dftlrp_tensorflow  # isort: skip
 
@@ -115,7 +115,7 @@ def printed(script: str) -> str:
 def test_without_tensorflow_the_error_names_the_extra() -> None:
     said = printed(
         "import sys; sys.modules['tensorflow'] = None\n"
-        "from dftlrp.backend import get_backend\n"
+        "from dftlrp.core.backend import get_backend\n"
         "try: get_backend('tensorflow').signal([1.0])\n"
         "except Exception as error: print(error)"
     )
@@ -124,7 +124,7 @@ def test_without_tensorflow_the_error_names_the_extra() -> None:
 
 def test_the_backend_is_found_without_importing_tensorflow() -> None:
     said = printed(
-        "import sys; from dftlrp.backend import get_backend; import dftlrp_tensorflow\n"
+        "import sys; from dftlrp.core.backend import get_backend; import dftlrp_tensorflow\n"
         "get_backend('tensorflow'), get_backend('tensorflow:/GPU:0')\n"
         "print({'tensorflow', 'keras', 'tf2onnx'} & set(sys.modules))"
     )

@@ -13,7 +13,7 @@ from peers import exported, needed, random_input, randomised, torch
 
 import dftlrp
 from dftlrp import attribute
-from dftlrp.backend import get_backend
+from dftlrp.core.backend import get_backend
 
 needed("dftlrp_torch")
 import dftlrp_torch  # noqa: E402
@@ -129,7 +129,7 @@ def printed(script: str) -> str:
 def test_without_torch_the_error_names_the_extra() -> None:
     script = (
         "import sys; sys.modules['torch'] = None\n"
-        "from dftlrp.backend import get_backend\n"
+        "from dftlrp.core.backend import get_backend\n"
         "try: get_backend('torch').signal([1.0])\n"
         "except Exception as error: print(error)"
     )
@@ -141,7 +141,7 @@ def test_without_torch_the_error_names_the_extra() -> None:
 
 def test_the_backend_is_found_without_importing_torch() -> None:
     script = (
-        "import sys; from dftlrp.backend import get_backend\n"
+        "import sys; from dftlrp.core.backend import get_backend\n"
         "get_backend('torch'), get_backend('torch:cuda'); print('torch' in sys.modules)"
     )
     done = subprocess.run(

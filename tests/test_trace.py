@@ -17,17 +17,17 @@ from reference import attribute
 from traced import error
 
 import dftlrp
-from dftlrp.backend import get_backend
+from dftlrp.assets import MODELS, embedded
 from dftlrp.cli import main
-from dftlrp.composites import PRESETS
-from dftlrp.export import export
-from dftlrp.forward import run_through
-from dftlrp.onnx_run import MOST_SESSIONS
-from dftlrp.onnx_session import Session, runtime_of
+from dftlrp.core.backend import get_backend
+from dftlrp.core.types import InputError, NonFiniteError, UnsupportedModelError
+from dftlrp.engine.composites import PRESETS
+from dftlrp.engine.forward import run_through
 from dftlrp.ops.fourier import factors
-from dftlrp.shipped import MODELS, embedded
-from dftlrp.trace import Question, trace
-from dftlrp.types import InputError, NonFiniteError, UnsupportedModelError
+from dftlrp.tracing.answers import MOST_SESSIONS
+from dftlrp.tracing.export import export
+from dftlrp.tracing.session import Session, runtime_of
+from dftlrp.tracing.trace import Question, trace
 
 LIMIT = 1e-4
 FAMILIES = sorted((Path(__file__).parents[2] / "shared/models/families").glob("*.onnx"))
@@ -121,7 +121,7 @@ def test_a_second_call_traces_nothing_and_sessions_are_few(monkeypatch: Any) -> 
     model = loaded(proto)
     attribute(model, signals(proto)["x"], backend="onnx")
     with monkeypatch.context() as patch:
-        patch.setattr("dftlrp.onnx_run.trace", lambda *_: pytest.fail("traced again"))
+        patch.setattr("dftlrp.tracing.answers.trace", lambda *_: pytest.fail("traced again"))
         for target in ("argmax", 1, [0, 2]):
             other = attribute(model, signals(proto, seed=5)["x"], backend="onnx", target=target)
             want = attribute(model, signals(proto, seed=5)["x"], target=target)
@@ -294,7 +294,7 @@ def test_of_a_model_without_a_graph_a_note_says_why_and_it_is_not_tried_again(
     found = dftlrp.attribute(model, x)
     assert (found.backend, found.output.dtype) == ("numpy", np.float64)
     assert "'v' (GatherND) cannot be traced into a graph" in found.notes[-1]
-    monkeypatch.setattr("dftlrp.onnx_run.trace", None)
+    monkeypatch.setattr("dftlrp.tracing.answers.trace", None)
     assert dftlrp.attribute(model, x + 1).notes == found.notes
 
 

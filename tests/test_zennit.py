@@ -11,8 +11,8 @@ from peers import exported, quiet, random_input, randomised, torch
 from peers import zennit as load_zennit
 from reference import attribute
 
-from dftlrp.composites import Composite, epsilon_gamma_box
-from dftlrp.rules import rule
+from dftlrp.core.rules import rule
+from dftlrp.engine.composites import Composite, epsilon_gamma_box
 
 nn = torch.nn
 zennit = load_zennit()

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from graphs import Real
 
-from dftlrp.linear import Affine, Route
-from dftlrp.onnx_backend import OnnxBackend
+from dftlrp.core.maps import Affine, Route
+from dftlrp.frameworks.testing.traced import numbers, traced
 from dftlrp.ops import OPS, At
-from dftlrp.testing.traced import numbers, traced
+from dftlrp.tracing.backend import OnnxBackend
 
 __all__ = ["answers", "close", "error", "numbers", "traced"]
 

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from dftlrp.types import AnyArray, InputError
-from dftlrp.wrapped import Framework
-from dftlrp.wrapped_backend import ascending
+from dftlrp.core.types import AnyArray, InputError
+from dftlrp.frameworks.backend import ascending
+from dftlrp.frameworks.tensors import Framework
 
 from .kernels import Shape, Tensor, conv, conv_T, maxpool, maxpool_T, padded, written
 

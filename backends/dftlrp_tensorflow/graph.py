@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from dftlrp.composites import Composite
-from dftlrp.differentiable import relevance_of
-from dftlrp.model import Model
-from dftlrp.rules import Rule
-from dftlrp.seeds import Target
-from dftlrp.types import InputError
+from dftlrp.core.rules import Rule
+from dftlrp.core.types import InputError
+from dftlrp.engine.composites import Composite
+from dftlrp.engine.model import Model
+from dftlrp.engine.seeds import Target
+from dftlrp.frameworks.differentiable import relevance_of
 
 from .backend import TensorFlowBackend
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from dftlrp.backend import Window, window_size
+from dftlrp.core.backend import Window, window_size
 
 Shape = tuple[int, ...]
 Tensor = Any

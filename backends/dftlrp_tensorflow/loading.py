@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 from onnx import ModelProto, defs
 
-from dftlrp.model import Model, from_bytes
-from dftlrp.types import InputError, ModelError
+from dftlrp.core.types import InputError, ModelError
+from dftlrp.engine.model import Model, from_bytes
 
 OPSET = 18
 Keras = Any

@@ -11,10 +11,10 @@ import numpy as np
 import tensorflow as tf
 from keras import tree
 
-from dftlrp.checking.native import Arrays, Ran
-from dftlrp.graph.evaluate import evaluate
-from dftlrp.model import Model
-from dftlrp.types import AnyArray
+from dftlrp.core.types import AnyArray
+from dftlrp.engine.evaluate import evaluate
+from dftlrp.engine.model import Model
+from dftlrp.frameworks.checking.native import Arrays, Ran
 
 from .backend import BACKEND
 from .loading import _paths

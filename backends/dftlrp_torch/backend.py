@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from functools import cached_property
 
-from dftlrp.types import InputError
-from dftlrp.wrapped import Framework
-from dftlrp.wrapped_backend import WrappedBackend
+from dftlrp.core.types import InputError
+from dftlrp.frameworks.backend import WrappedBackend
+from dftlrp.frameworks.tensors import Framework
 
 
 class TorchBackend(WrappedBackend):

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dftlrp.types import AnyArray, InputError
-from dftlrp.wrapped import Framework
-from dftlrp.wrapped_backend import ascending
+from dftlrp.core.types import AnyArray, InputError
+from dftlrp.frameworks.backend import ascending
+from dftlrp.frameworks.tensors import Framework
 
 from .kernels import conv, conv_T, maxpool, maxpool_T
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from dftlrp.composites import Composite
-from dftlrp.differentiable import relevance_of
-from dftlrp.model import Model
-from dftlrp.rules import Rule
-from dftlrp.seeds import Target
+from dftlrp.core.rules import Rule
+from dftlrp.engine.composites import Composite
+from dftlrp.engine.model import Model
+from dftlrp.engine.seeds import Target
+from dftlrp.frameworks.differentiable import relevance_of
 
 from .backend import TorchBackend
 

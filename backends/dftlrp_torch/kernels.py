@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from dftlrp.backend import Window
-from dftlrp.types import UnsupportedModelError
+from dftlrp.core.backend import Window
+from dftlrp.core.types import UnsupportedModelError
 
 Shape = tuple[int, ...]
 CONV: dict[int, Any] = {n: getattr(functional, f"conv{n}d") for n in (1, 2, 3)}

@@ -19,8 +19,8 @@ import numpy as np
 import onnx
 from onnx import ModelProto, NodeProto
 
-from dftlrp.model import Model, from_bytes
-from dftlrp.types import InputError, ModelError
+from dftlrp.core.types import InputError, ModelError
+from dftlrp.engine.model import Model, from_bytes
 
 if TYPE_CHECKING:
     from torch import Tensor

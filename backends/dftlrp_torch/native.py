@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from dftlrp.checking.native import Arrays, Ran
-from dftlrp.graph.evaluate import evaluate
-from dftlrp.model import Model
-from dftlrp.types import AnyArray, InputError
+from dftlrp.core.types import AnyArray, InputError
+from dftlrp.engine.evaluate import evaluate
+from dftlrp.engine.model import Model
+from dftlrp.frameworks.checking.native import Arrays, Ran
 
 from .backend import BACKEND
 from .loading import arguments, run, tapped

@@ -10,7 +10,7 @@ from typing import NoReturn
 
 from dftlrp import __version__
 from dftlrp.cli import check, explain, export, inspect, neurons
-from dftlrp.types import DftlrpError, InputError
+from dftlrp.core.types import DftlrpError, InputError
 
 DESCRIPTION = "Why this output?  Relevance of ONNX models for sound and other signals."
 

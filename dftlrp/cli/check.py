@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dftlrp.cli.options import bindings, model_path, shapes
-from dftlrp.types import InputError
+from dftlrp.core.types import InputError
 
 DESCRIPTION = """Compare a graph with the network it was exported from: activations layer by layer,
 gradient x input with the framework's autodiff, every preset and rule by each backend with the
@@ -39,7 +39,7 @@ def add_parser(commands: Any) -> None:
 
 
 def _check(args: argparse.Namespace) -> int:
-    from dftlrp.checking import check
+    from dftlrp.frameworks.checking import check
 
     found = check(
         model_path(args.model),

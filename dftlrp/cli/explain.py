@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dftlrp.assets import MODELS, embedded
 from dftlrp.cli.options import bindings, labels, pairs, through, words
-from dftlrp.shipped import MODELS, embedded
-from dftlrp.types import InputError
+from dftlrp.core.types import InputError
 
 if TYPE_CHECKING:
-    from dftlrp.model import Model
+    from dftlrp.engine.model import Model
 
 DESCRIPTION = """Explain one output of a model for one recording, and write report.html, figure.png,
 explanation.npz, tables (CSV) and the sounds.  Without MODEL and CLIP the embedded digit classifier
@@ -92,7 +92,7 @@ def _files(files: Sequence[str], named: str | None) -> tuple[str | Path, str | P
 
 def _spare(clip: Path, out: str) -> None:
     """Refuse a folder in which a result would take the place of the recording."""
-    from dftlrp.results import ours
+    from dftlrp.results.folder import ours
 
     if not out:
         raise InputError("--out is empty: name a folder for the results")
@@ -101,9 +101,9 @@ def _spare(clip: Path, out: str) -> None:
 
 
 def _explain(args: argparse.Namespace) -> int:
-    from dftlrp.api import explain
-    from dftlrp.model import behind_front_end, load
-    from dftlrp.results import save
+    from dftlrp.attribution.explain import explain
+    from dftlrp.engine.model import behind_front_end, load
+    from dftlrp.results.folder import save
 
     path, clip = _files(args.files, args.model)
     _spare(Path(clip), args.out)
@@ -155,7 +155,7 @@ def _masks(model: Model, clip: str | Path, args: argparse.Namespace) -> dict[str
 
 
 def _print(explanations: Sequence[Any], table: bool) -> None:
-    from dftlrp.audible import playback
+    from dftlrp.results.sound import playback
 
     first = explanations[0]
     scores = first.explained.reshape(-1)

@@ -44,8 +44,8 @@ def add_parser(commands: Any) -> None:
 
 
 def _export(args: argparse.Namespace) -> int:
-    from dftlrp.export import export
-    from dftlrp.model import load
+    from dftlrp.engine.model import load
+    from dftlrp.tracing.export import export
 
     model = load(model_path(args.model))
     traced = export(

@@ -33,7 +33,7 @@ def add_parser(commands: Any) -> None:
 
 
 def _inspect(args: argparse.Namespace) -> int:
-    from dftlrp.inspection import inspect
+    from dftlrp.engine.inspection import inspect
 
     found = inspect(
         model_path(args.model),

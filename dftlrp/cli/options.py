@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from dftlrp.shipped import MODELS, embedded
-from dftlrp.types import InputError
+from dftlrp.assets import MODELS, embedded
+from dftlrp.core.types import InputError
 
 
 def shapes(items: Sequence[str]) -> dict[str, tuple[int, ...]]:

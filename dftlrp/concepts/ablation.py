@@ -12,11 +12,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dftlrp.attribution import predict
+from dftlrp.attribution.attribute import predict
 from dftlrp.concepts.conditions import Concepts
-from dftlrp.model import Model
-from dftlrp.seeds import coefficients
-from dftlrp.types import AnyArray, Real
+from dftlrp.core.types import AnyArray, Real
+from dftlrp.engine.model import Model
+from dftlrp.engine.seeds import coefficients
 
 BATCH = 16
 

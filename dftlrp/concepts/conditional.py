@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from dftlrp.attribution import Attribution, attribute, attributions
-from dftlrp.composites import Composite
+from dftlrp.attribution.attribute import Attribution, attribute, attributions
 from dftlrp.concepts.conditions import TARGET, Concepts, Condition
 from dftlrp.concepts.layers import Layers, layers_of
-from dftlrp.model import Model
-from dftlrp.rules import Rule
-from dftlrp.types import AnyArray, InputError, Real
+from dftlrp.core.rules import Rule
+from dftlrp.core.types import AnyArray, InputError, Real
+from dftlrp.engine.composites import Composite
+from dftlrp.engine.model import Model
 
 Inputs = AnyArray | Mapping[str, AnyArray]
 

@@ -18,11 +18,11 @@ from typing import Any
 
 import numpy as np
 
-from dftlrp.composites import LayerTable
-from dftlrp.forward import values_of
+from dftlrp.core.types import AnyArray, InputError, Real
+from dftlrp.engine.composites import LayerTable
+from dftlrp.engine.forward import values_of
+from dftlrp.engine.plan import Plan
 from dftlrp.graph.graph import Node
-from dftlrp.graph.plan import Plan
-from dftlrp.types import AnyArray, InputError, Real
 
 Unit = int | tuple[int | slice, ...]  # a channel, or a place in the output without its batch axis
 Condition = Mapping[str, Any]

@@ -9,9 +9,9 @@ import numpy as np
 
 from dftlrp.concepts.flow import Edge
 from dftlrp.concepts.statistics import Statistics, hertz
-from dftlrp.panels import INK, NEGATIVE, PALE_POSITIVE, POSITIVE, add_up, diverging, style
-from dftlrp.types import Real
-from dftlrp.words import drawable, number
+from dftlrp.core.types import Real
+from dftlrp.results.panels import INK, NEGATIVE, PALE_POSITIVE, POSITIVE, add_up, diverging, style
+from dftlrp.results.words import drawable, number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -17,8 +17,8 @@ import numpy as np
 from dftlrp.concepts.conditional import conditional
 from dftlrp.concepts.conditions import FIRST, LAST, RECURRENT
 from dftlrp.concepts.layers import Layers
-from dftlrp.model import Model
-from dftlrp.types import AnyArray, InputError, Real
+from dftlrp.core.types import AnyArray, InputError, Real
+from dftlrp.engine.model import Model
 
 Neuron = tuple[str, int]
 WEIGHTED = (FIRST | LAST | RECURRENT) - {"MaxPool", "AveragePool", "BatchNormalization"} - {

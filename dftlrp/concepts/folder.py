@@ -20,15 +20,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dftlrp.audible import replace_file
 from dftlrp.concepts.figures import class_figures, graph_figure
 from dftlrp.concepts.page import render
 from dftlrp.concepts.portraits import DPI, small
+from dftlrp.concepts.shards.store import locked, packed
 from dftlrp.concepts.tables import tables
-from dftlrp.plot import image
-from dftlrp.progress import steps
-from dftlrp.shards.store import locked, packed
-from dftlrp.types import InputError
+from dftlrp.core.progress import steps
+from dftlrp.core.types import InputError
+from dftlrp.results.figure import image
+from dftlrp.results.sound import replace_file
 
 if TYPE_CHECKING:
     from dftlrp.concepts.neurons import Neurons

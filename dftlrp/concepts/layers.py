@@ -9,15 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from dftlrp.backend import get_backend
-from dftlrp.composites import Composite, LayerTable
+from dftlrp.attribution.waveform import recording_for, shaped, waveform
 from dftlrp.concepts.conditions import Concepts, concepts_of
-from dftlrp.forward import Inputs, run_through
-from dftlrp.graph.plan import Plan
-from dftlrp.model import Model
-from dftlrp.rules import Rule
-from dftlrp.types import AnyArray
-from dftlrp.waveform import recording_for, shaped, waveform
+from dftlrp.core.backend import get_backend
+from dftlrp.core.rules import Rule
+from dftlrp.core.types import AnyArray
+from dftlrp.engine.composites import Composite, LayerTable
+from dftlrp.engine.forward import Inputs, run_through
+from dftlrp.engine.model import Model
+from dftlrp.engine.plan import Plan
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dftlrp.types import AnyArray, Real
+from dftlrp.core.types import AnyArray, Real
 
 
 @dataclass(frozen=True, eq=False)

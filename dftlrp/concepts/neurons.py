@@ -12,21 +12,21 @@ from typing import Any
 
 import numpy as np
 
+from dftlrp.attribution.waveform import waveform
 from dftlrp.concepts.ablation import Ablation
 from dftlrp.concepts.flow import Edge, attribution_graph, layers_below
 from dftlrp.concepts.folder import refuse_foreign
 from dftlrp.concepts.portraits import Portraits, portraits
+from dftlrp.concepts.recordings import Recordings, find_recordings
+from dftlrp.concepts.shards import Failure
+from dftlrp.concepts.shards.store import locked
 from dftlrp.concepts.survey import Study, Survey, read, survey
 from dftlrp.concepts.trials import ablations, some_of
-from dftlrp.graph.plan import Plan
-from dftlrp.model import behind_front_end, load
-from dftlrp.progress import steps
-from dftlrp.recordings import Recordings, find_recordings
-from dftlrp.seeds import label_index
-from dftlrp.shards import Failure
-from dftlrp.shards.store import locked
-from dftlrp.types import InputError
-from dftlrp.waveform import waveform
+from dftlrp.core.progress import steps
+from dftlrp.core.types import InputError
+from dftlrp.engine.model import behind_front_end, load
+from dftlrp.engine.plan import Plan
+from dftlrp.engine.seeds import label_index
 
 KEPT = 10  # prototypes of each neuron at least, so that asking for another number is no new survey
 DEPTH, WIDTH = 2, 3  # of an attribution graph: layers below, and neurons for each above
@@ -131,7 +131,7 @@ def neurons(
         An ONNX file.
     source : path
         A folder or a CSV file; with ``pattern``, ``labels`` and ``rate`` as of
-        `dftlrp.recordings.find_recordings`.
+        `dftlrp.concepts.recordings.find_recordings`.
     layer : str
         As in the layer table.
     folder : path
@@ -143,7 +143,7 @@ def neurons(
     frontend, composite, overrides, seed, output, bind, backend
         As of `dftlrp.explain`; each recording is explained for its own class.
     workers, scheduler
-        As of `dftlrp.shards.run`.
+        As of `dftlrp.concepts.shards.run`.
 
     Raises
     ------

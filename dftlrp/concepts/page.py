@@ -13,8 +13,8 @@ from dftlrp.concepts.figures import narrow_peaks
 from dftlrp.concepts.portraits import Portrait
 from dftlrp.concepts.prototypes import ranked
 from dftlrp.concepts.trials import DRAWS
-from dftlrp.progress import steps
-from dftlrp.report import page
+from dftlrp.core.progress import steps
+from dftlrp.results.report import page
 
 if TYPE_CHECKING:
     from dftlrp.concepts.neurons import Neurons

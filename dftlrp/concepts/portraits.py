@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from dftlrp.audible import sounds, unheard
 from dftlrp.concepts.figures import spectrum_figure
 from dftlrp.concepts.prototypes import (
     Layer,
@@ -23,13 +22,14 @@ from dftlrp.concepts.prototypes import (
     prototype,
     ranked,
 )
+from dftlrp.concepts.shards import Failure, Store, open_store, run
 from dftlrp.concepts.survey import Study, Survey
-from dftlrp.explanation import Explanation
-from dftlrp.plot import figure, image
-from dftlrp.results import write_arrays
-from dftlrp.shards import Failure, Store, open_store, run
-from dftlrp.types import AnyArray, Real
-from dftlrp.words import channel_order
+from dftlrp.core.types import AnyArray, Real
+from dftlrp.results.explanation import Explanation
+from dftlrp.results.figure import figure, image
+from dftlrp.results.folder import write_arrays
+from dftlrp.results.sound import sounds, unheard
+from dftlrp.results.words import channel_order
 
 DPI, COLOURS = 110, 128  # of small pictures
 NUMBERS, SPECTRUM = "numbers", "spectrum"
@@ -96,7 +96,7 @@ def portraits(
     labels : list of str, optional
         Names of the classes; the model's if not given.
     workers, scheduler
-        As of `dftlrp.shards.run`.
+        As of `dftlrp.concepts.shards.run`.
     """
     shards = [(n, tuple(ranked(found, n)[:count])) for n in neurons]
     settings = found.study.identity(found.recordings) | {"neurons": list(neurons), "count": count}

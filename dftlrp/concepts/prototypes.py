@@ -9,15 +9,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dftlrp.api import explain
+from dftlrp.attribution.explain import explain
 from dftlrp.concepts.conditions import Concepts
 from dftlrp.concepts.layers import Layers
 from dftlrp.concepts.statistics import bands, hertz
 from dftlrp.concepts.survey import Study, Survey
-from dftlrp.explanation import Explanation
-from dftlrp.ledger import LedgerRow
-from dftlrp.model import Model
-from dftlrp.types import Real
+from dftlrp.core.ledger import LedgerRow
+from dftlrp.core.types import Real
+from dftlrp.engine.model import Model
+from dftlrp.results.explanation import Explanation
 
 
 @dataclass(frozen=True, eq=False)

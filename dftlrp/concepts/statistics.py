@@ -18,14 +18,14 @@ from typing import Any
 
 import numpy as np
 
-from dftlrp import domains
-from dftlrp.attribution import attribute
+from dftlrp.attribution import domains
+from dftlrp.attribution.attribute import attribute
+from dftlrp.attribution.waveform import Shape
 from dftlrp.concepts.layers import Layers
 from dftlrp.concepts.moments import Moments, Top, moments, top
-from dftlrp.model import Model
+from dftlrp.core.types import AnyArray, Real
+from dftlrp.engine.model import Model
 from dftlrp.spectral import dft_lrp, stft_for, stft_lrp
-from dftlrp.types import AnyArray, Real
-from dftlrp.waveform import Shape
 
 MEASURES = ("relevance", "absolute", "peak", "activation", "loudest")
 RANKINGS = ("relevance", "peak", "activation", "loudest")  # RelMax by sum, by maximum, ActMax alike

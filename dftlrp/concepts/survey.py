@@ -13,18 +13,18 @@ from typing import Any
 
 import numpy as np
 
-from dftlrp.api import WAVEFORM
-from dftlrp.attribution import attribute
+from dftlrp.attribution.attribute import attribute
+from dftlrp.attribution.explain import WAVEFORM
+from dftlrp.attribution.waveform import Shape, recording_for, shaped, waveform
 from dftlrp.concepts.layers import Layers, layers_of
+from dftlrp.concepts.recordings import Item, Recordings
+from dftlrp.concepts.shards import Failure, open_store, run
 from dftlrp.concepts.statistics import Statistics, measured
-from dftlrp.forward import auto_seed
-from dftlrp.graph.plan import Plan
-from dftlrp.model import Model, behind_front_end, load
-from dftlrp.recordings import Item, Recordings
-from dftlrp.seeds import label_index
-from dftlrp.shards import Failure, open_store, run
-from dftlrp.types import AnyArray, DftlrpError, InputError
-from dftlrp.waveform import Shape, recording_for, shaped, waveform
+from dftlrp.core.types import AnyArray, DftlrpError, InputError
+from dftlrp.engine.forward import auto_seed
+from dftlrp.engine.model import Model, behind_front_end, load
+from dftlrp.engine.plan import Plan
+from dftlrp.engine.seeds import label_index
 
 BATCH = 16  # recordings that are computed together: fixed, since sums of floats depend on it
 SAMPLES = 2**18  # in them: of long ones fewer are
@@ -131,7 +131,7 @@ def survey(
     folder : path
         Where shards are stored.
     workers, scheduler
-        As of `dftlrp.shards.run`.
+        As of `dftlrp.concepts.shards.run`.
 
     Raises
     ------

@@ -9,14 +9,14 @@ from functools import partial
 
 import numpy as np
 
-from dftlrp.attribution import attribute
+from dftlrp.attribution.attribute import attribute
 from dftlrp.concepts.ablation import Ablation, silenced
 from dftlrp.concepts.layers import layers_of
+from dftlrp.concepts.recordings import Item
+from dftlrp.concepts.shards import Failure, open_store, run
 from dftlrp.concepts.survey import Study, Survey, read, together
-from dftlrp.model import Model
-from dftlrp.recordings import Item
-from dftlrp.shards import Failure, open_store, run
-from dftlrp.types import AnyArray, Real
+from dftlrp.core.types import AnyArray, Real
+from dftlrp.engine.model import Model
 
 RECORDINGS = 8  # of a class, spread evenly over its names
 NEURONS = 100  # of a layer, spread evenly over their ranks by relevance
@@ -60,7 +60,7 @@ def ablations(
     folder : path
         Where results are stored.
     workers, scheduler
-        As of `dftlrp.shards.run`.
+        As of `dftlrp.concepts.shards.run`.
 
     Returns
     -------

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from dftlrp.types import AnyArray
+from dftlrp.core.types import AnyArray
 
 Dims = tuple[int | None, ...]
 
@@ -128,6 +128,16 @@ class Value:
     dims: Dims | None
     dtype: str
 
+    @property
+    def is_float(self) -> bool:
+        """Whether it holds floats."""
+        return self.dtype.startswith(("float", "bfloat"))
+
+    @property
+    def is_scalar(self) -> bool:
+        """Whether it is known to hold one number."""
+        return self.dims is not None and all(d == 1 for d in self.dims)
+
     def fits(self, shape: tuple[int, ...]) -> bool:
         """Whether an array of that shape has the declared dimensions."""
         dims = self.dims
@@ -167,6 +177,15 @@ class Graph:
     sha256: str = ""
     reads: str = ""
     front: frozenset[str] = frozenset()
+
+    @property
+    def signals(self) -> dict[str, Value]:
+        """The inputs that are explained: floats but for scalars; else whole numbers (tokens).
+
+        The others (a sample rate, a mode, lengths) are settings: bound, not explained.
+        """
+        many = {n: v for n, v in self.inputs.items() if not v.is_scalar}
+        return {n: v for n, v in many.items() if v.is_float} or many
 
 
 def ancestors(nodes: Iterable[Node], targets: Iterable[str]) -> tuple[Node, ...]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from onnx import AttributeProto, ModelProto, NodeProto
 
-from dftlrp.types import ModelError, UnsupportedModelError
+from dftlrp.core.types import ModelError, UnsupportedModelError
 
 MIN_OPSET = 9  # what the ops understand; older files are converted
 MAX_NODES = 10**5  # in a file, those of its functions written out

@@ -18,10 +18,10 @@ import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, numpy_helper
 
-from dftlrp.files import regular
+from dftlrp.core.files import regular
+from dftlrp.core.types import AnyArray, ModelError, UnsupportedModelError
 from dftlrp.graph.graph import Body, Dims, Graph, Node, Value
 from dftlrp.graph.inline import inlined, modernised, refuse_many
-from dftlrp.types import AnyArray, ModelError, UnsupportedModelError
 
 MAX_RANK = 8
 MAX_BYTES = 2**31

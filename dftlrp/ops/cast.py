@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from dftlrp.linear import Array, Route, move
+from dftlrp.core.maps import Array, Route, move
+from dftlrp.core.types import UnsupportedModelError
 from dftlrp.ops.registry import At, route
-from dftlrp.types import UnsupportedModelError
 
 DType = np.dtype[Any]
 

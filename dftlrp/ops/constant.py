@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from dftlrp.core.types import AnyArray, UnsupportedModelError
 from dftlrp.ops.registry import At, final, stop
-from dftlrp.types import AnyArray, UnsupportedModelError
 
 # -- what carries none: shapes and indices
 

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from dftlrp.core.types import UnsupportedModelError
 from dftlrp.graph.graph import Body, Node
 from dftlrp.ops.registry import Known, expands
-from dftlrp.types import UnsupportedModelError
 
 MAX_TRIPS = 10**5  # of one loop, whatever the input
 

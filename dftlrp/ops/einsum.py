@@ -6,10 +6,10 @@ import string
 
 import numpy as np
 
-from dftlrp.linear import Affine, Array
+from dftlrp.core.maps import Affine, Array
+from dftlrp.core.types import UnsupportedModelError
 from dftlrp.ops.linear import shared
 from dftlrp.ops.registry import At, affine
-from dftlrp.types import UnsupportedModelError
 
 EACH = 4  # times what a product takes where it is one of a matrix product
 Terms = tuple[list[str], str]

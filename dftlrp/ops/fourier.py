@@ -13,9 +13,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dftlrp.backend import Backend
-from dftlrp.linear import Array
-from dftlrp.types import AnyArray, UnsupportedModelError
+from dftlrp.core.backend import Backend
+from dftlrp.core.maps import Array
+from dftlrp.core.types import AnyArray, UnsupportedModelError
 
 MOST = 4096  # side of a matrix, at most
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from dftlrp.linear import Affine, Array, Route
+from dftlrp.core.maps import Affine, Array, Route
+from dftlrp.core.types import AnyArray
 from dftlrp.ops.move import by_index, indexed, moved
 from dftlrp.ops.registry import At, affine, route, stop
-from dftlrp.types import AnyArray
 
 Key = tuple[AnyArray, ...]
 Filling = Callable[[AnyArray, At, float], AnyArray]

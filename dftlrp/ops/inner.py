@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from dftlrp.linear import Affine, Array, Arrays, Map, Route, activation, diagonal, move
+from dftlrp.core.maps import Affine, Array, Arrays, Map, Route, activation, diagonal, move
 from dftlrp.ops.registry import OPS, At, affine, route, stop
 
 OWN = ("Select", "Stack", "Gated", "MulAdd", "Normalised", "Pointwise", "Freeze")

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from dftlrp.backend import Window, window_size
-from dftlrp.linear import Affine, Array, Arrays, Map, activation, diagonal
+from dftlrp.core.backend import Window, window_size
+from dftlrp.core.maps import Affine, Array, Arrays, Map, activation, diagonal
 from dftlrp.ops.norm import trains
 from dftlrp.ops.registry import At, affine
 from dftlrp.ops.window import refuse_bad, window

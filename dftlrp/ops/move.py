@@ -10,9 +10,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from dftlrp.linear import Array, Route, move
+from dftlrp.core.maps import Array, Route, move
+from dftlrp.core.types import AnyArray, UnsupportedModelError
 from dftlrp.ops.registry import At, route
-from dftlrp.types import AnyArray, UnsupportedModelError
 
 # -- the same elements in another shape
 

@@ -13,9 +13,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from dftlrp.linear import Affine, Array
+from dftlrp.core.maps import Affine, Array
+from dftlrp.core.types import UnsupportedModelError
 from dftlrp.ops.registry import At, affine
-from dftlrp.types import UnsupportedModelError
 
 Axes = tuple[int, ...]
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from dftlrp.linear import Array, Route, activation, move
+from dftlrp.core.maps import Array, Route, activation, move
 from dftlrp.ops.registry import At, route
 
 F = Callable[[At], Array]

@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 
-from dftlrp.backend import Window, window_size
-from dftlrp.linear import Affine, Array, Route, move
+from dftlrp.core.backend import Window, window_size
+from dftlrp.core.maps import Affine, Array, Route, move
 from dftlrp.ops.reduce import weighted_sum
 from dftlrp.ops.registry import At, affine, route
 from dftlrp.ops.window import ceiled, window

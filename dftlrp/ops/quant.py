@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from dftlrp.linear import Affine, Array, Route, diagonal
+from dftlrp.core.maps import Affine, Array, Route, diagonal
 from dftlrp.ops.cast import DType, floating, narrowed
 from dftlrp.ops.linear import conv, matmul
 from dftlrp.ops.registry import At, final, route

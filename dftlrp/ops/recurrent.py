@@ -19,11 +19,11 @@ from typing import Any
 
 import numpy as np
 
+from dftlrp.core.maps import Array
+from dftlrp.core.types import AnyArray, UnsupportedModelError
 from dftlrp.graph.graph import Node
-from dftlrp.linear import Array
 from dftlrp.ops.control import refuse_long, selected, stacked
 from dftlrp.ops.registry import Known, expands
-from dftlrp.types import AnyArray, UnsupportedModelError
 
 STEP = 16  # nodes that one step takes, about
 GATES = {"LSTM": "iofc", "GRU": "zrh", "RNN": "h"}

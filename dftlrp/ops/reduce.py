@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from dftlrp.backend import Window
-from dftlrp.linear import Affine, Array, Route, move
+from dftlrp.core.backend import Window
+from dftlrp.core.maps import Affine, Array, Route, move
 from dftlrp.ops.registry import At, affine, final, route
 from dftlrp.ops.softmax import softmax_of
 

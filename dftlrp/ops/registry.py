@@ -9,10 +9,10 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from dftlrp.backend import Backend
+from dftlrp.core.backend import Backend
+from dftlrp.core.maps import Affine, Array, Map
+from dftlrp.core.types import AnyArray, UnsupportedModelError
 from dftlrp.graph.graph import Node
-from dftlrp.linear import Affine, Array, Map
-from dftlrp.types import AnyArray, UnsupportedModelError
 
 MAX_BYTES = 2**34  # of all values of one forward pass
 MAX_RANK = 8
@@ -173,7 +173,7 @@ class Op:
         gate of a cell), though the output's true slope there may not be zero.
     product : bool
         Whether it multiplies two signals: one of them is frozen, or they share
-        (`dftlrp.graph.gates`).
+        (`dftlrp.engine.gates`).
     tokens : bool
         Whether it carries the relevance of whole numbers only.
     outputs : int or None

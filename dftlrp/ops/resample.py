@@ -13,11 +13,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from dftlrp.backend import Backend
-from dftlrp.linear import Affine, Array, Route
+from dftlrp.core.backend import Backend
+from dftlrp.core.maps import Affine, Array, Route
+from dftlrp.core.types import AnyArray, UnsupportedModelError
 from dftlrp.ops.move import by_index
 from dftlrp.ops.registry import At, affine
-from dftlrp.types import AnyArray, UnsupportedModelError
 
 
 class Axis(NamedTuple):

@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from dftlrp.linear import Affine, Array
+from dftlrp.core.maps import Affine, Array
+from dftlrp.core.types import AnyArray, UnsupportedModelError
 from dftlrp.ops.registry import At, affine, stop
 from dftlrp.ops.resample import cubic, triangle
-from dftlrp.types import AnyArray, UnsupportedModelError
 
 
 class Taps(NamedTuple):

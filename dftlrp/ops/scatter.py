@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from dftlrp.linear import Affine, Array, Arrays, Route, move
+from dftlrp.core.maps import Affine, Array, Arrays, Route, move
+from dftlrp.core.types import UnsupportedModelError
 from dftlrp.ops.gather import Key, along
 from dftlrp.ops.registry import At, affine, route
-from dftlrp.types import UnsupportedModelError
 
 _UFUNCS: dict[str, Any] = {"mul": np.multiply, "max": np.maximum, "min": np.minimum}
 

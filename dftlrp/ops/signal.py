@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from dftlrp.core.types import AnyArray
 from dftlrp.ops.registry import At, stop
-from dftlrp.types import AnyArray
 
 
 def _typed(at: At, y: AnyArray) -> AnyArray:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dftlrp.linear import Affine, Array
+from dftlrp.core.maps import Affine, Array
 from dftlrp.ops.registry import At, affine, stop
 
 

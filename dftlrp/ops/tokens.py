@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 
-from dftlrp.linear import Affine, Array, Map, Route
+from dftlrp.core.maps import Affine, Array, Map, Route
 from dftlrp.ops.registry import OPS, At
 
 

@@ -12,12 +12,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dftlrp.backend import Backend, Window
-from dftlrp.linear import Affine, Array
+from dftlrp.core.backend import Backend, Window
+from dftlrp.core.maps import Affine, Array
+from dftlrp.core.types import AnyArray
 from dftlrp.ops.fourier import Pair, transform
 from dftlrp.ops.registry import At, affine
 from dftlrp.spectral.frames import Analysis
-from dftlrp.types import AnyArray
 
 
 def _split(Y: Array) -> Array:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 
-from dftlrp.backend import Window
+from dftlrp.core.backend import Window
+from dftlrp.core.types import InputError, UnsupportedModelError
 from dftlrp.ops.registry import At
-from dftlrp.types import InputError, UnsupportedModelError
 
 TAP = 2**6  # what a tap of a kernel takes beside its samples, in float64s
 

@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from dftlrp.core.types import AnyArray, InputError, Real
 from dftlrp.spectral import checks
 from dftlrp.spectral.domains import Domain
-from dftlrp.types import AnyArray, InputError, Real
 
 # Lost relevance is summed in stretches of this many samples, so that reading a long signal
 # stretch by stretch gives the same sum to the last bit.

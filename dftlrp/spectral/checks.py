@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from dftlrp.types import AnyArray, Complex, InputError, Real
+from dftlrp.core.types import AnyArray, Complex, InputError, Real
 
 WHOLE = (int, np.integer)  # np.bool_ is neither
 

@@ -7,8 +7,8 @@ from functools import cached_property
 
 import numpy as np
 
+from dftlrp.core.types import Real
 from dftlrp.spectral.windows import THRESHOLD, overlap_add
-from dftlrp.types import Real
 
 
 @dataclass(frozen=True, eq=False)

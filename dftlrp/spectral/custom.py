@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from dftlrp.core.types import AnyArray, InputError, Real
 from dftlrp.spectral import checks
 from dftlrp.spectral.domains import coefficient_rest, inner, share, signal_rest
-from dftlrp.types import AnyArray, InputError, Real
 
 Map = Callable[[AnyArray], Any]
 TOLERANCE = {"d": 1e-8, "f": 1e-3}  # relative error of the laws, in double and single precision

@@ -12,8 +12,8 @@ from typing import Protocol, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike
 
+from dftlrp.core.types import AnyArray, Complex, Real
 from dftlrp.spectral import checks
-from dftlrp.types import AnyArray, Complex, Real
 
 A = TypeVar("A", bound=AnyArray)
 

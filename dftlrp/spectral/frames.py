@@ -11,10 +11,10 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import ArrayLike
 
+from dftlrp.core.types import Complex, InputError, Real
 from dftlrp.spectral import checks
 from dftlrp.spectral.domains import bin_weights
 from dftlrp.spectral.windows import Window, overlap_add, window_array
-from dftlrp.types import Complex, InputError, Real
 
 Boundary = Literal["zeros", "center"] | None
 

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from dftlrp.core.types import AnyArray, Complex, InputError, Real
 from dftlrp.spectral import checks
 from dftlrp.spectral.carry import (
     SignalRelevance,
@@ -28,7 +29,6 @@ from dftlrp.spectral.frames import Boundary
 from dftlrp.spectral.stft import Layout, Stft
 from dftlrp.spectral.stream import source, stft_to_files
 from dftlrp.spectral.windows import Window
-from dftlrp.types import AnyArray, Complex, InputError, Real
 
 
 class DftRelevance(NamedTuple):

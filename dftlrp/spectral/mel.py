@@ -9,9 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from dftlrp import mel
-from dftlrp.spectral import checks
-from dftlrp.types import InputError, Real
+from dftlrp.core.types import InputError, Real
+from dftlrp.spectral import checks, filters
 
 
 class MelRelevance(NamedTuple):
@@ -67,12 +66,12 @@ class Mel:
     @cached_property
     def weights(self) -> Real:
         """p, (M + 1, K) float64, non-negative; each column sums to 1, the last row is the rest."""
-        return np.maximum(mel.partition(self.rate, self.n_fft, self.n_mels, self.scale), 0)
+        return np.maximum(filters.partition(self.rate, self.n_fft, self.n_mels, self.scale), 0)
 
     @property
     def centres(self) -> Real:
         """Centre of each band, (M,), in hertz."""
-        return mel.mel_frequencies(self.n_mels + 2, 0.0, self.rate / 2, self.scale)[1:-1]
+        return filters.mel_frequencies(self.n_mels + 2, 0.0, self.rate / 2, self.scale)[1:-1]
 
     def pool(self, relevance: ArrayLike, axis: int = -2) -> MelRelevance:
         """Pool the relevance of a one-sided spectrum.

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from dftlrp.core.types import AnyArray, InputError, Real
 from dftlrp.spectral import checks
 from dftlrp.spectral.domains import coefficient_rest, share, signal_rest
-from dftlrp.types import AnyArray, InputError, Real
 
 ORTHOGONAL = 1e-9  # how far a wavelet's tabulated filter may be from orthonormal
 

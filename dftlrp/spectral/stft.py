@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
+from dftlrp.core.types import AnyArray, Complex, InputError, Real
 from dftlrp.spectral.cover import Cover
 from dftlrp.spectral.domains import (
     coefficient_rest,
@@ -20,7 +21,6 @@ from dftlrp.spectral.domains import (
 )
 from dftlrp.spectral.frames import Boundary, Frames
 from dftlrp.spectral.windows import Window, folded, nearest_hop, reconstructs, window_array
-from dftlrp.types import AnyArray, Complex, InputError, Real
 
 Layout = Literal["frames", "full"]
 

@@ -19,12 +19,12 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import ArrayLike
 
-from dftlrp.progress import steps
+from dftlrp.core.progress import steps
+from dftlrp.core.types import AnyArray, Complex, InputError, Real
 from dftlrp.spectral import checks
 from dftlrp.spectral.carry import quotient, stretches
 from dftlrp.spectral.domains import inner
 from dftlrp.spectral.stft import Stft
-from dftlrp.types import AnyArray, Complex, InputError, Real
 
 BLOCK = 2**20  # samples of one signal per block, unless the caller says how many frames
 FILES = ("spectrum.npy", "relevance.npy", "phase.npy")

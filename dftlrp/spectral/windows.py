@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from dftlrp.core.types import AnyArray, InputError, Real
 from dftlrp.spectral import checks
-from dftlrp.types import AnyArray, InputError, Real
 
 # Samples where the summed windows reach less than this part of their maximum are not divided by:
 # an unpadded Blackman window would inflate them 1e13-fold.

@@ -183,7 +183,7 @@ def test_every_rule_and_preset_agrees_on_native_modules(name: str) -> None:
 
 
 def test_a_wrong_rule_of_a_backend_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    from dftlrp.backend import get_backend
+    from dftlrp.core.backend import get_backend
 
     net, x = made("AudioNet")
     framework = get_backend("torch").framework
@@ -286,7 +286,7 @@ def test_an_open_shape_has_to_be_given(tmp_path: Path) -> None:
 
 
 def test_deviation_is_relative_and_infinite_for_another_shape() -> None:
-    from dftlrp.checking.match import deviation
+    from dftlrp.frameworks.checking.match import deviation
 
     assert deviation(np.array([1.0, 4.2]), np.array([1.0, 4.0])) == pytest.approx(0.05)
     assert deviation(np.zeros(3), np.zeros(4)) == float("inf")
@@ -294,7 +294,7 @@ def test_deviation_is_relative_and_infinite_for_another_shape() -> None:
 
 
 def test_scopes_are_paths() -> None:
-    from dftlrp.checking.match import scoped
+    from dftlrp.frameworks.checking.match import scoped
 
     assert scoped("/features/features.2/a/Conv_output_0") == [
         "features", "features.2", "features.2.a"

@@ -13,7 +13,7 @@ from onnx import helper, numpy_helper
 
 from dftlrp import attribute, predict
 from dftlrp.concepts import conditional, layers_of
-from dftlrp.types import InputError
+from dftlrp.core.types import InputError
 
 EXACT = {"backend": "numpy", "composite": "EpsilonPlus"}
 

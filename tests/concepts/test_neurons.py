@@ -23,9 +23,9 @@ from models import listener, normal, saved
 import dftlrp
 from dftlrp.cli import main
 from dftlrp.concepts import neurons
-from dftlrp.shards import Failure
-from dftlrp.shards.store import locked
-from dftlrp.types import InputError
+from dftlrp.concepts.shards import Failure
+from dftlrp.concepts.shards.store import locked
+from dftlrp.core.types import InputError
 
 module = import_module("dftlrp.concepts.neurons")
 

@@ -14,11 +14,11 @@ from models import LABELS, listener, saved
 import dftlrp
 from dftlrp.concepts import attribution_graph, layers_of, mean_spectrum, prototypes, survey
 from dftlrp.concepts.prototypes import ranked
+from dftlrp.concepts.recordings import find_recordings
 from dftlrp.concepts.statistics import BANDS, MEASURES, Statistics
 from dftlrp.concepts.survey import Study, _worker
 from dftlrp.concepts.trials import ablations
-from dftlrp.recordings import find_recordings
-from dftlrp.types import InputError
+from dftlrp.core.types import InputError
 
 EXACT = {"backend": "numpy", "composite": "EpsilonPlus"}
 

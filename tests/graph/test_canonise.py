@@ -11,7 +11,7 @@ from graphs import Nodes, loaded, normal
 from onnx import ModelProto
 
 import dftlrp
-from dftlrp.composites import PRESETS
+from dftlrp.engine.composites import PRESETS
 
 X = normal(2, 4, 9)
 Pair = tuple[ModelProto, ModelProto]

@@ -11,7 +11,7 @@ from graphs import Nodes, loaded, normal
 from ops.oracle import session
 
 import dftlrp
-from dftlrp.types import InputError
+from dftlrp.core.types import InputError
 
 CHUNK, CONTEXT, WIDE = 6, 2, 4
 X = normal(1, 20)

@@ -11,7 +11,7 @@ from models import chain, listener, model, normal, saved
 from onnx import helper
 
 import dftlrp
-from dftlrp.types import DftlrpError, InputError, NonFiniteError
+from dftlrp.core.types import DftlrpError, InputError, NonFiniteError
 
 
 def one(op: str, *more: str, weights: Any = None, dims: Any = (1, 4), **attrs: Any) -> Any:
@@ -80,7 +80,7 @@ def test_a_signal_shorter_than_the_first_window_is_refused_by_its_length(tmp_pat
 
 def test_a_forward_pass_beyond_its_budget_stops_at_the_layer_that_exceeds_it(tmp_path, monkeypatch):
     small = dftlrp.load(saved(chain(10), tmp_path))
-    monkeypatch.setattr("dftlrp.graph.evaluate.MAX_BYTES", 6 * 32)
+    monkeypatch.setattr("dftlrp.engine.evaluate.MAX_BYTES", 6 * 32)
     with pytest.raises(DftlrpError, match=r"'r6'.*memory"):
         reference.attribute(small, normal(1, 4))
 

@@ -19,7 +19,7 @@ from models import listener, model, normal
 from onnx import ModelProto, TensorProto, numpy_helper
 
 import dftlrp
-from dftlrp.graph.evaluate import byte_budget
+from dftlrp.engine.evaluate import byte_budget
 from dftlrp.ops import EXPANSIONS, OPS
 from dftlrp.ops.inner import OWN
 
@@ -82,7 +82,7 @@ def test_the_budget_is_kept_to_the_byte(monkeypatch):
         model([node("Expand", "x n", "y")], {"x": [2, 1]}, {"y": None}, {"n": ints(2, 50)})
     )
     for room, fits in ((800, True), (799, False)):
-        monkeypatch.setattr("dftlrp.graph.evaluate.MAX_BYTES", room)
+        monkeypatch.setattr("dftlrp.engine.evaluate.MAX_BYTES", room)
         if fits:
             assert reference.predict(small, np.ones((2, 1))).shape == (2, 50)
         else:

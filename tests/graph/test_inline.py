@@ -11,7 +11,7 @@ from models import model, saved
 from onnx import helper
 
 import dftlrp
-from dftlrp.types import ModelError
+from dftlrp.core.types import ModelError
 
 OPSETS = [helper.make_opsetid("", 17), helper.make_opsetid("own", 1)]
 

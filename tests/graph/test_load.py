@@ -22,9 +22,9 @@ from models import LABELS, chain, listener, model, normal, saved, value
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 import dftlrp
+from dftlrp.core.types import DftlrpError, ModelError, UnsupportedModelError
 from dftlrp.graph.load import load_graph
 from dftlrp.ops import OPS
-from dftlrp.types import DftlrpError, ModelError, UnsupportedModelError
 
 NEWEST = onnx.defs.onnx_opset_version()
 

@@ -11,9 +11,9 @@ from models import listener, model, normal, saved, value
 from onnx import ModelProto, TensorProto, helper
 
 import dftlrp
+from dftlrp.core.types import InputError, ModelError
+from dftlrp.engine.plan import make_plan
 from dftlrp.graph.load import load_graph
-from dftlrp.graph.plan import make_plan
-from dftlrp.types import InputError, ModelError
 
 
 def node(op: str, inputs: str, outputs: str, **attrs: Any) -> Any:

@@ -9,8 +9,8 @@ import pytest
 from graphs import Nodes, loaded, normal
 
 import dftlrp
-from dftlrp.backend import get_backend
-from dftlrp.forward import run_through
+from dftlrp.core.backend import get_backend
+from dftlrp.engine.forward import run_through
 
 N = 64
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from graphs import linearised, normal
 
-from dftlrp.linear import Affine, Route
+from dftlrp.core.maps import Affine, Route
 from dftlrp.ops import OPS
 from ops.case import NEW, POSITIVE, TIES, X1, X2, X3, Case, M, case, ints, wave
 from ops.moves import gathers, movements, paddings, reshapes, scatters, stops

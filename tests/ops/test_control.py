@@ -12,7 +12,7 @@ from hostile import CASES
 from models import value
 from onnx import GraphProto, ModelProto, TensorProto, helper, numpy_helper
 
-from dftlrp.types import UnsupportedModelError
+from dftlrp.core.types import UnsupportedModelError
 from ops.oracle import session
 
 DOUBLE, INT64, BOOL = TensorProto.DOUBLE, TensorProto.INT64, TensorProto.BOOL

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from graphs import at_node, linearised, normal
 
-from dftlrp.linear import Affine, dottest
+from dftlrp.core.maps import Affine, dottest
 from dftlrp.ops import OPS, inner
 
 X, Y = normal(3, 4), normal(3, 4, seed=5)

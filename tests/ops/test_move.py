@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from graphs import at_node, linearised, normal
 
-from dftlrp.graph.gates import stops
+from dftlrp.core.types import UnsupportedModelError
+from dftlrp.engine.gates import stops
 from dftlrp.ops import OPS
-from dftlrp.types import UnsupportedModelError
 from ops.cases import CASES, ROUTES
 
 FAMILY = {f"dftlrp.ops.{name}" for name in ("move", "cast", "gather", "scatter")}

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from graphs import Real, at_node, linearised, normal
 
-from dftlrp.linear import Route
-from dftlrp.numpy_backend import BACKEND
+from dftlrp.core.maps import Route
+from dftlrp.core.numpy_backend import BACKEND
 from dftlrp.ops import OPS, At
 from ops.case import Case
 from ops.cases import CASES

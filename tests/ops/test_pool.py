@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from graphs import at_node, linearised, normal
 
-from dftlrp.backend import Window
-from dftlrp.numpy_backend import BACKEND
+from dftlrp.core.backend import Window
+from dftlrp.core.numpy_backend import BACKEND
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import onnxruntime as ort
 import pytest
 from graphs import linearised, normal
 
-from dftlrp.linear import Affine, dottest
+from dftlrp.core.maps import Affine, dottest
 from dftlrp.ops import OPS
 from ops.case import Case
 from ops.draws import DRAWS

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from graphs import Real, at_node, linearised, normal
 
-from dftlrp.linear import Affine, Route, dottest
+from dftlrp.core.maps import Affine, Route, dottest
+from dftlrp.core.types import UnsupportedModelError
 from dftlrp.ops import OPS, At, inner
-from dftlrp.types import UnsupportedModelError
 from ops.case import X1, Case
 from ops.cases import AFFINE, CASES, MAPS, ROUTES
 from ops.oracle import outputs

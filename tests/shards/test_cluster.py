@@ -31,8 +31,8 @@ from jobs import (
 from jobs import shards as all_shards
 from needed import needed
 
-from dftlrp.shards import Failure, open_store, run
-from dftlrp.types import InputError
+from dftlrp.concepts.shards import Failure, open_store, run
+from dftlrp.core.types import InputError
 
 needed("distributed")
 distributed = pytest.importorskip("distributed")
@@ -199,7 +199,7 @@ def test_the_scheduler_forgives_three_deaths_and_waits_a_minute(cluster, tmp_pat
 
 
 def test_where_no_scheduler_answers_the_run_is_refused_in_one_line(tmp_path, monkeypatch):
-    monkeypatch.setattr("dftlrp.shards.cluster.PATIENCE", 1)
+    monkeypatch.setattr("dftlrp.concepts.shards.cluster.PATIENCE", 1)
     for address in ("tcp://127.0.0.1:1", "nonsense://x"):
         with pytest.raises(InputError, match="no scheduler at") as caught:
             done(tmp_path, scheduler=address)
@@ -207,7 +207,7 @@ def test_where_no_scheduler_answers_the_run_is_refused_in_one_line(tmp_path, mon
 
 
 def test_a_scheduler_without_workers_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("dftlrp.shards.cluster.PATIENCE", 1)
+    monkeypatch.setattr("dftlrp.concepts.shards.cluster.PATIENCE", 1)
     with (
         distributed.LocalCluster(n_workers=0, dashboard_address="127.0.0.1:0") as empty,
         pytest.raises(InputError, match="has no worker"),

@@ -24,8 +24,8 @@ from jobs import (
     until,
 )
 
-from dftlrp.shards import Failure, open_store, run
-from dftlrp.types import InputError
+from dftlrp.concepts.shards import Failure, open_store, run
+from dftlrp.core.types import InputError
 
 
 def test_every_shard_has_its_result(undisturbed, tmp_path):
@@ -150,7 +150,7 @@ def threads():
 def test_a_script_without_a_guard_is_told_so(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(
-        "from dftlrp.shards import open_store, run\n"
+        "from dftlrp.concepts.shards import open_store, run\n"
         "with open_store('out', {}) as store:\n"
         "    run(dict, [1], store)\n"
     )

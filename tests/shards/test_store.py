@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jobs import SETTINGS, files
 
-from dftlrp.shards import Store, open_store
-from dftlrp.shards.store import packed, write_shard
-from dftlrp.types import InputError
+from dftlrp.concepts.shards import Store, open_store
+from dftlrp.concepts.shards.store import packed, write_shard
+from dftlrp.core.types import InputError
 
 ARRAYS = {
     "mean": np.arange(6.0).reshape(2, 3),

@@ -1,0 +1,26 @@
+"""What the package ships: models and a clip to try them on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from dftlrp.core.types import InputError
+
+MODELS = {name: f"{name}.onnx" for name in ("waveform", "spectrum", "stft", "mel")}
+FILES = {**MODELS, "clip": "clip.wav"}
+
+
+def embedded(name: str) -> Path:
+    """Path of a shipped file.
+
+    ``"clip"`` is a spoken seven; the others are digit classifiers that read the ``"waveform"``, its
+    ``"spectrum"`` or ``"stft"`` (by a declared front end), or compute a log-``"mel"`` spectrogram.
+
+    Raises
+    ------
+    InputError
+        Unknown name.
+    """
+    if name not in FILES:
+        raise InputError(f"nothing named {name!r} is shipped: choose one of {', '.join(FILES)}")
+    return Path(__file__).parent / FILES[name]

@@ -1,0 +1,53 @@
+"""Reading a file that somebody else named: regular, of bounded size, and never a wait."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from dftlrp.core.types import DftlrpError
+
+FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+
+
+@contextmanager
+def regular(
+    path: Path, refuse: type[DftlrpError], what: str = "", *, links: bool = True
+) -> Iterator[tuple[BinaryIO, int]]:
+    """Open a regular file; gives it and its size in bytes.
+
+    Parameters
+    ----------
+    path : Path
+    refuse : exception type
+        What is raised, with one line that starts with ``what`` (the path if not given), where the
+        file is missing, is a folder, a pipe or a device, or cannot be read.
+    links : bool
+        Whether symbolic and hard links are followed.
+    """
+    what = what or str(path)
+    if "\0" in str(path):
+        raise refuse(f"{what!r}: not a file name")
+    follow = 0 if links else getattr(os, "O_NOFOLLOW", 0)
+    try:
+        with os.fdopen(os.open(path, FLAGS | follow), "rb") as file:
+            info = os.fstat(file.fileno())
+            if not stat.S_ISREG(info.st_mode):
+                raise refuse(f"{what}: not a regular file")
+            if info.st_nlink > 1 and not links:
+                raise refuse(f"{what}: is a link")
+            yield file, info.st_size
+    except OSError as error:
+        raise refuse(f"{what}: {_reason(error, links)}") from None
+
+
+def _reason(error: OSError, links: bool) -> str:
+    if error.errno == errno.ELOOP and not links:
+        return "is a link"
+    known = {errno.ENOENT: "no such file", errno.EISDIR: "is a folder"}
+    return known.get(error.errno or 0, error.strerror or str(error))

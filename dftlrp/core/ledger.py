@@ -1,0 +1,156 @@
+"""The ledger: where the relevance of every node went.
+
+For each node, and each sample of the batch (or all together, where some layer has another
+axis in the batch's place),
+
+    relevance = to_inputs + bias + stabiliser + stopped
+
+where every term is computed on its own, never by subtraction, so that the sum
+is a check and not a definition.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from dftlrp.core.types import AnyArray, Real
+
+LEAST = 1e-290  # sums of |R| below this have lost their digits: they count as so much
+TERMS = ("relevance", "to_inputs", "bias", "stabiliser", "stopped")
+AMOUNTS = (*TERMS, "magnitude", "inner")  # of one node
+
+
+@dataclass(frozen=True)
+class LedgerRow:
+    """One node's account; each amount has shape (batch,), or (1,): all samples together.
+
+    Attributes
+    ----------
+    node, op, rule : str
+        Key of the node (its first output's name), ONNX op type, rule applied.
+    relevance : array
+        What arrived at the node's outputs.
+    to_inputs : array
+        What went on to its inputs.
+    bias, stabiliser : array
+        What the bias and the stabiliser (or a dropped sign) absorbed.
+    stopped : array
+        What reached a value that carries no relevance.
+    magnitude : float
+        Sum of |R| over elements and samples: of what arrived or of what went on, whichever is
+        larger (where large parts cancel, round-off is a share of these).
+    inner : array
+        What the nodes of one layer (steps of a loop or an LSTM) gave each other; counted neither
+        in what arrived nor in what went on.
+    worst : float
+        What is missing in the account of one node at most, where the layer has several.
+    """
+
+    node: str
+    op: str
+    rule: str
+    relevance: Real
+    to_inputs: Real
+    bias: Real
+    stabiliser: Real
+    stopped: Real
+    magnitude: float
+    inner: Real = field(default_factory=lambda: np.zeros(1))
+    worst: float = 0.0
+
+    def __add__(self, other: LedgerRow) -> LedgerRow:
+        """Two nodes of one layer."""
+        mixed = self.relevance.shape != other.relevance.shape
+        a, b = (self.total, other.total) if mixed else (self, other)
+        moved = b.inner + a.inner
+        sums = {t: getattr(a, t) + getattr(b, t) for t in TERMS}
+        return replace(
+            a, **sums, inner=moved, magnitude=max(a.magnitude, b.magnitude),
+            rule=a.rule if a.rule != "carried" else b.rule,
+            worst=float(np.maximum(self.missing, other.missing)),
+        )  # fmt: skip
+
+    @property
+    def outer(self) -> LedgerRow:
+        """The account of the whole layer towards the others."""
+        return replace(
+            self, relevance=self.relevance - self.inner, to_inputs=self.to_inputs - self.inner,
+            inner=0 * self.inner,
+        )  # fmt: skip
+
+    @property
+    def gap(self) -> float:
+        """|in - (sum of the four)|, of all samples together, relative to the sum of |R|.
+
+        Together, because a node may move relevance along the first axis (a Transpose).  Of a layer
+        of several nodes: what any of them misses, relative to the largest of their sums of |R|.
+        """
+        return self.missing / max(self.magnitude, LEAST) if self.magnitude > 0 else self.missing
+
+    @property
+    def missing(self) -> float:
+        """|in - (sum of the four)| of all samples together."""
+        if self.worst:
+            return self.worst
+        left = self.relevance - (self.to_inputs + self.bias + self.stabiliser + self.stopped)
+        return abs(float(np.sum(left)))
+
+    @property
+    def total(self) -> LedgerRow:
+        """The account of all samples together."""
+        sums = {t: getattr(self, t).sum(keepdims=True) for t in (*TERMS, "inner")}
+        return replace(self, **sums)
+
+
+def uniform(rows: Sequence[LedgerRow]) -> tuple[LedgerRow, ...]:
+    """The rows, per sample where every node's account is, else all of them in total."""
+    mixed = len({row.relevance.shape for row in rows}) > 1
+    return tuple((row.total if mixed else row).outer for row in rows)
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """The accounts of all nodes, from the output to the input."""
+
+    rows: tuple[LedgerRow, ...]
+
+    @property
+    def gap(self) -> float:
+        """Largest non-closure of any node, relative to its sum of absolute relevance."""
+        return float(np.max([row.gap for row in self.rows], initial=0.0))  # NaN stays NaN
+
+    def absorbed(self, term: str) -> Real:
+        """Sum of one term (``"bias"``, ``"stabiliser"`` or ``"stopped"``) over all nodes."""
+        return sum((getattr(row, term) for row in self.rows), start=np.zeros(1))
+
+    def __str__(self) -> str:
+        head = f"{'node':40} {'op':18} {'rule':16}" + "".join(f"{t:>13}" for t in TERMS)
+        lines = [
+            f"{row.node[:40]:40} {row.op[:18]:18} {row.rule[:16]:16}"
+            + "".join(f"{float(getattr(row, t).sum()):13.5g}" for t in TERMS)
+            for row in self.rows
+        ]
+        return "\n".join([head, *lines, f"gap {self.gap:.1e}"])
+
+    def to_arrays(self) -> dict[str, AnyArray]:
+        """Plain arrays, one per column (no pickles), for `Ledger.from_arrays`."""
+        text = {
+            k: np.array([getattr(r, k) for r in self.rows], str) for k in ("node", "op", "rule")
+        }
+        amounts = {k: np.array([np.atleast_1d(getattr(r, k)) for r in self.rows]) for k in TERMS}
+        return {**text, **amounts, "magnitude": np.array([r.magnitude for r in self.rows])}
+
+    @classmethod
+    def from_arrays(cls, columns: Mapping[str, AnyArray]) -> Ledger:
+        """Inverse of `to_arrays`."""
+
+        def row(i: int) -> LedgerRow:
+            text: dict[str, Any] = {k: str(columns[k][i]) for k in ("node", "op", "rule")}
+            amounts = {k: columns[k][i] for k in TERMS}
+            return LedgerRow(**text, **amounts, magnitude=float(columns["magnitude"][i]))
+
+        return cls(tuple(map(row, range(len(columns["node"])))))

@@ -1,0 +1,207 @@
+"""The reference backend: NumPy, any float dtype, float64 by default."""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import Any
+
+import numpy as np
+
+from dftlrp.core.backend import Key, Window, window_size
+from dftlrp.core.types import AnyArray
+
+Shape = tuple[int, ...]
+
+
+def _taps(g: Window, out: Shape) -> list[Key]:
+    """For each tap of the kernel, in row-major order, the slices of the padded input it reads."""
+    return [
+        tuple(
+            slice(k * d, k * d + s * (n - 1) + 1, s)
+            for k, d, s, n in zip(tap, g.dilations, g.strides, out, strict=True)
+        )
+        for tap in product(*map(range, g.kernel))
+    ]
+
+
+def _padded(x: AnyArray, g: Window, value: float) -> AnyArray:
+    return np.pad(x, ((0, 0), (0, 0), *g.pads), constant_values=value) if np.any(g.pads) else x
+
+
+def _unpadded(x: AnyArray, g: Window) -> AnyArray:
+    inner: Key = tuple(slice(b, x.shape[i + 2] - e) for i, (b, e) in enumerate(g.pads))
+    return x[(..., *inner)]
+
+
+def _columns(x: AnyArray, g: Window, out: Shape) -> AnyArray:
+    """im2col: (B, C, *S) to (B, groups, C / groups * taps, prod(out))."""
+    xp = _padded(x, g, 0.0)
+    cols = np.stack([xp[(..., *tap)] for tap in _taps(g, out)], axis=2)
+    return cols.reshape(x.shape[0], g.groups, -1, int(np.prod(out)))
+
+
+class NumpyBackend:
+    """NumPy arrays; each primitive is one or two NumPy calls."""
+
+    name = "numpy"
+    numbers = True
+
+    def asarray(self, x: Any, dtype: Any = None) -> AnyArray:
+        return np.asarray(x, dtype)
+
+    def signal(self, x: Any) -> AnyArray:
+        return np.asarray(x)
+
+    def known(self, x: AnyArray) -> bool:
+        return True
+
+    def read(self, x: AnyArray) -> AnyArray:
+        return np.asarray(x)
+
+    def pos(self, x: AnyArray) -> AnyArray:
+        return np.maximum(x, 0)
+
+    def neg(self, x: AnyArray) -> AnyArray:
+        return np.minimum(x, 0)
+
+    def step(self, x: AnyArray, strict: bool) -> AnyArray:
+        return (x > 0 if strict else x >= 0).astype(x.dtype)
+
+    def nonneg(self, x: AnyArray) -> bool:
+        return bool(np.min(x, initial=0) >= 0)
+
+    def exp(self, x: AnyArray) -> AnyArray:
+        return np.exp(x)
+
+    def log(self, x: AnyArray) -> AnyArray:
+        return np.log(x)
+
+    def sqrt(self, x: AnyArray) -> AnyArray:
+        return np.sqrt(x)
+
+    def erf(self, x: AnyArray) -> AnyArray:
+        from scipy.special import erf
+
+        return np.asarray(erf(x))
+
+    def tanh(self, x: AnyArray) -> AnyArray:
+        return np.tanh(x)
+
+    def sigmoid(self, x: AnyArray) -> AnyArray:
+        return 0.5 * (np.tanh(0.5 * x) + 1)
+
+    def power(self, x: AnyArray, exponent: AnyArray) -> AnyArray:
+        return np.power(x, exponent)
+
+    def reshape(self, x: AnyArray, shape: Shape) -> AnyArray:
+        return x.reshape(shape)
+
+    def transpose(self, x: AnyArray, perm: Shape) -> AnyArray:
+        return x.transpose(perm)
+
+    def slice(self, x: AnyArray, key: Key) -> AnyArray:
+        return x[key]
+
+    def slice_T(self, r: AnyArray, key: Key, like: AnyArray) -> AnyArray:
+        out = np.zeros(like.shape, r.dtype)
+        out[key] = r
+        return out
+
+    def pad(self, x: AnyArray, pads: tuple[tuple[int, int], ...], value: float = 0.0) -> AnyArray:
+        return np.pad(x, pads, constant_values=value)
+
+    def concat(self, xs: tuple[AnyArray, ...], axis: int) -> AnyArray:
+        return np.concatenate(xs, axis)
+
+    def expand(self, x: AnyArray, shape: Shape) -> AnyArray:
+        return np.broadcast_to(x, shape)
+
+    def take(self, x: AnyArray, index: Any, fill: float = 0.0) -> AnyArray:
+        return np.asarray(np.append(x.ravel(), np.asarray(fill, x.dtype))[index])
+
+    def take_T(self, r: AnyArray, index: Any, like: AnyArray) -> AnyArray:
+        size = int(np.prod(like.shape))
+        kept = index >= 0
+        sums = np.bincount(index[kept], weights=r[kept], minlength=size)
+        return np.asarray(sums.astype(r.dtype)).reshape(like.shape)
+
+    def sum(self, x: AnyArray, axes: Shape, keepdims: bool) -> AnyArray:
+        return np.asarray(np.sum(x, axis=axes, keepdims=keepdims))
+
+    def sum_to(self, r: AnyArray, like: AnyArray) -> AnyArray:
+        lead = r.ndim - like.ndim
+        wide = (i for i, n in enumerate(like.shape, lead) if n == 1 != r.shape[i])
+        return np.asarray(r.sum(axis=(*range(lead), *wide))).reshape(like.shape)
+
+    def ones_like(self, x: AnyArray) -> AnyArray:
+        return np.ones_like(x)
+
+    def matmul(self, a: AnyArray, b: AnyArray) -> AnyArray:
+        return np.asarray(np.matmul(a, b))
+
+    def conv(self, x: AnyArray, w: AnyArray, g: Window) -> AnyArray:
+        out = window_size(x.shape[2:], g)
+        filters = w.reshape(g.groups, w.shape[0] // g.groups, -1)
+        return (filters @ _columns(x, g, out)).reshape(x.shape[0], w.shape[0], *out)
+
+    def conv_T(self, r: AnyArray, w: AnyArray, g: Window, size: Shape) -> AnyArray:
+        batch, out = r.shape[0], r.shape[2:]
+        channels = w.shape[1] * g.groups
+        filters = w.reshape(g.groups, w.shape[0] // g.groups, -1)
+        cols = filters.swapaxes(1, 2) @ r.reshape(batch, g.groups, filters.shape[1], -1)
+        cols = cols.reshape(batch, channels, -1, *out)
+        padded = (n + sum(p) for n, p in zip(size, g.pads, strict=True))
+        back = np.zeros((batch, channels, *padded), cols.dtype)
+        for i, tap in enumerate(_taps(g, out)):
+            back[(..., *tap)] += cols[:, :, i]
+        return _unpadded(back, g)
+
+    def maxpool(self, v: AnyArray, x: AnyArray, g: Window) -> AnyArray:
+        out = window_size(x.shape[2:], g)
+        if whole(x.shape[2:], g):
+            return np.take_along_axis(_flat(v), _first(x), 2).reshape(*v.shape[:2], *out)
+        vp, winner = _padded(v, g, 0.0), _winner(x, g, out)
+        y = np.zeros((*v.shape[:2], *out), v.dtype)
+        for i, tap in enumerate(_taps(g, out)):
+            np.copyto(y, vp[(..., *tap)], where=winner == i)
+        return y
+
+    def maxpool_T(self, r: AnyArray, x: AnyArray, g: Window) -> AnyArray:
+        if whole(x.shape[2:], g):
+            flat = np.zeros_like(_flat(x), r.dtype)
+            np.put_along_axis(flat, _first(x), _flat(r), 2)
+            return flat.reshape(x.shape)
+        out, winner = r.shape[2:], _winner(x, g, r.shape[2:])
+        back = np.zeros_like(_padded(x, g, 0.0), r.dtype)
+        for i, tap in enumerate(_taps(g, out)):
+            back[(..., *tap)] += r * (winner == i)
+        return _unpadded(back, g)
+
+
+def whole(size: Shape, g: Window) -> bool:
+    """Whether there is one window, of all samples."""
+    return g.kernel == tuple(size) and not np.any(g.pads) and set(g.dilations) <= {1}
+
+
+def _flat(x: AnyArray) -> AnyArray:
+    return x.reshape(*x.shape[:2], -1)
+
+
+def _first(x: AnyArray) -> AnyArray:
+    """Place of the first of the largest in each channel."""
+    return np.asarray(np.argmax(_flat(x), axis=2, keepdims=True))
+
+
+def _winner(x: AnyArray, g: Window, out: Shape) -> AnyArray:
+    """Number of the tap that wins each window: a later one only if strictly greater."""
+    xp = _padded(x, g, -np.inf)
+    first, *others = _taps(g, out)
+    best, winner = xp[(..., *first)].copy(), np.zeros((*x.shape[:2], *out), np.int32)
+    for i, tap in enumerate(others, 1):
+        later = xp[(..., *tap)] > best
+        np.copyto(best, xp[(..., *tap)], where=later)
+        winner[later] = i
+    return winner
+
+
+BACKEND = NumpyBackend()

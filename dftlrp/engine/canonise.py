@@ -1,0 +1,92 @@
+"""Several nodes that are one layer, recognised after the forward pass, when all values are known.
+
+Each recogniser (`dftlrp.engine.patterns`) looks at the last node of a pattern and gives the node
+that stands for all of it; the others drop out of the path by themselves, unless something else
+reads them.  And a Softmax, LogSoftmax or Sigmoid behind the explained value, with moves in between,
+is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from dftlrp.core.types import AnyArray
+from dftlrp.engine.context import Context
+from dftlrp.engine.evaluate import Run
+from dftlrp.engine.gates import TANGENT
+from dftlrp.engine.patterns import MOVES, PATTERNS, folded
+from dftlrp.engine.plan import ENDS, Plan
+from dftlrp.graph.graph import Node
+
+
+def canonised(context: Context) -> tuple[Node, ...]:
+    """The nodes, with patterns replaced at their last node; values of new ones are added."""
+    found: list[Node] = []
+    for node in context.nodes:
+        added = [node]
+        if node.key in context.live and not node.layer_op:
+            added = _recognised(node, context)
+        for n in added:
+            context.made[n.output] = n
+        found += added
+    return tuple(found)
+
+
+def _recognised(node: Node, context: Context) -> list[Node]:
+    """What stands for the node: patterns found one after the other, a merged one in the next."""
+    new = next(filter(None, (recognise(node, context) for recognise in PATTERNS)), None)
+    if new is None:
+        return [node]
+    return folded(new[-1], context) or new
+
+
+def prepared(
+    plan: Plan,
+    run: Run,
+    treatment: str,
+    evaluate: Callable[[Node], AnyArray],
+    fold: bool = True,
+) -> Plan:
+    """The plan of the nodes that ran: patterns merged, a final Softmax left out.
+
+    Values of new nodes are added to the run's; ``evaluate`` gives those of moves; ``fold`` says
+    whether a BatchNormalization is a part of the layer before it.
+    """
+    nodes, values = run.nodes, run.values
+    live, true = (plan.live_at(nodes, values, t) for t in (treatment, TANGENT))
+    context = Context(nodes, values, live, true, fold)
+    if treatment != TANGENT:
+        nodes = canonised(context)
+    moves, explained, op = stripped(context, plan.output)
+    for node in moves:
+        values[node.output] = evaluate(node)
+    derived = tuple(context.derived)
+    plan = replace(plan, explained=explained, stripped=op, derived=derived)
+    return plan.carrying((*nodes, *moves), values, treatment)
+
+
+def stripped(c: Context, output: str) -> tuple[list[Node], str, str]:
+    """What is explained of an output behind a final Softmax, LogSoftmax or Sigmoid.
+
+    Moves behind it are repeated on what it reads, under names of their own.
+
+    Returns
+    -------
+    nodes, explained, op
+        The nodes to add, the value that is explained, the op that is left out (or "").
+    """
+    moves, name = [], output
+    while (move := c.maker(name, *MOVES)) is not None and c.live[move.key] == (0,):
+        moves.append(move)
+        name = move.inputs[0]
+    end = c.maker(name, *ENDS)
+    if end is None:
+        return [], output, ""
+    nodes, name = [], end.inputs[0]
+    for move in reversed(moves):
+        if move.op not in {"Identity", "Dropout"}:
+            own = f"{move.output}/before {end.op}"
+            nodes.append(replace(move, inputs=(name, *move.inputs[1:]), output=own))
+            name = own
+    return nodes, name, end.op

@@ -1,0 +1,115 @@
+"""A model that keeps its state from chunk to chunk, as one model of a whole recording.
+
+A streaming model reads a chunk and a state, and gives an output and the next state.  Over a
+recording it is a loop: chunk k runs on samples ``k chunk - context ... (k + 1) chunk`` with the
+state that chunk k - 1 left; zeros before the start, after the end, and for the first state.  So
+relevance of a late output reaches the early samples that it remembers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from dftlrp.core.types import InputError
+from dftlrp.graph.graph import Body, Graph, Node, Value, ancestors
+from dftlrp.ops.control import refuse_long, run_body, size_of, stacked
+from dftlrp.ops.registry import Known, expands
+
+
+def chunked(
+    graph: Graph,
+    states: Mapping[str, str],
+    chunk: int,
+    context: int = 0,
+    axis: int = -1,
+    output: str | None = None,
+) -> Graph:
+    """The graph over a whole recording.
+
+    Parameters
+    ----------
+    states : dict of str to str
+        From each input that is a state to the output that is its next value.
+    chunk, context : int
+        Samples that each run goes on by, and that it reads again from before.
+    axis : int
+        Axis of the signal along which chunks follow each other.
+    output : str, optional
+        The output that is stacked over the chunks, along a new axis 1; the first that is no state.
+
+    Raises
+    ------
+    InputError
+        A name that the graph does not have; not one signal; a length below 1.
+    """
+    if unknown := sorted(states.keys() - graph.inputs.keys()):
+        raise InputError(f"state {unknown[0]!r}: the model's inputs are {list(graph.inputs)}")
+    if unknown := sorted(set(states.values()) - graph.outputs.keys()):
+        raise InputError(f"next state {unknown[0]!r}: the outputs are {list(graph.outputs)}")
+    if chunk < 1 or context < 0:
+        raise InputError(f"chunk {chunk} must be at least 1, and context {context} at least 0")
+    signals = [name for name in graph.signals if name not in states]
+    if len(signals) != 1:
+        raise InputError(f"chunks need one signal beside the states, not {signals}")
+    shown = output or next((o for o in graph.outputs if o not in states.values()), "")
+    if shown not in graph.outputs:
+        raise InputError(f"unknown output {shown!r}: the model has {list(graph.outputs)}")
+    return _loop(graph, signals[0], states, shown, {"chunk": chunk, "context": context}, axis)
+
+
+def _loop(
+    graph: Graph, signal: str, states: Mapping[str, str], shown: str, sizes: dict[str, int],
+    axis: int,
+) -> Graph:  # fmt: skip
+    wanted = [shown, *states.values()]
+    body = Body.of(ancestors(graph.nodes, wanted), (signal, *states), tuple(wanted), {})
+    value = graph.inputs[signal]
+    if value.dims is not None:
+        axis = axis % len(value.dims)
+        value = Value(
+            tuple(None if i == axis else d for i, d in enumerate(value.dims)), value.dtype
+        )
+    starts = {f"{name}/start": _zeros(graph.inputs[name]) for name in states}
+    node = Node(
+        shown, "Chunks", (signal, *starts), {"body": body, "axis": axis, **sizes},
+        captures=tuple(sorted(body.links)),
+    )  # fmt: skip
+    others = {k: v for k, v in graph.inputs.items() if k not in states and k != signal}
+    return replace(
+        graph, nodes=(node,), inputs={signal: value, **others},
+        outputs={shown: Value(None, graph.outputs[shown].dtype)},
+        constants=graph.constants | starts,
+    )  # fmt: skip
+
+
+def _zeros(value: Value) -> np.ndarray:
+    return np.zeros([d or 1 for d in value.dims or ()], value.dtype)
+
+
+@expands("Chunks")
+def chunks(node: Node, values: Known, room: int) -> Iterator[Node]:
+    """The body on one chunk after the other."""
+    body: Body = node.attrs["body"]
+    chunk, context, axis = (node.attrs[k] for k in ("chunk", "context", "axis"))
+    signal, *states = node.inputs
+    x = values[signal]
+    axis, size = axis % x.ndim, x.shape[axis]
+    count = -(-size // chunk)
+    refuse_long(node, count, size_of(body.nodes), room)
+    before = [context if i == axis else 0 for i in range(x.ndim)]
+    after = [count * chunk - size if i == axis else 0 for i in range(x.ndim)]
+    padded = f"{signal}/padded"
+    yield Node(padded, "Pad", (signal,), {"pads": before + after}, opset=9)
+    shown = []
+    for k in range(count):
+        part = f"{signal}[{k}]"
+        place = {"starts": [k * chunk], "ends": [(k + 1) * chunk + context], "axes": [axis]}
+        yield Node(part, "Slice", (padded,), place, opset=9, layer_key=f"{signal}/chunk")
+        names = dict(zip(body.inputs, (part, *states), strict=True))
+        nodes, (out, *states) = run_body(body, names, f"[{k}]")
+        yield from nodes
+        shown.append(out)
+    yield stacked(node.output, shown, 1)

@@ -1,0 +1,236 @@
+"""Composites: which rule stands at which layer, by op type, by name and by position.
+
+The presets carry the names that zennit's users know, with zennit's maps (LGPL; facts only):
+convolutions get the preset's rule, all other affine maps (dense layers, sums, average
+pools, normalisation) epsilon, and where the name says Flat or Box the first layer its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
+
+from dftlrp.core.rules import Rule, rule
+from dftlrp.core.types import InputError
+from dftlrp.engine.gates import FROZEN, SHARED, TANGENT
+from dftlrp.engine.plan import Plan
+from dftlrp.ops import OPS
+
+FRONT = rule("epsilon(0)")  # of transforms and front ends: exact, and 0 / 0 = 0
+CONVOLUTION = ("Conv", "ConvTranspose")
+DENSE = ("Gemm", "MatMul")
+
+
+@dataclass(frozen=True)
+class Composite:
+    """A rule for each kind of layer.
+
+    Attributes
+    ----------
+    name : str
+        As shown in results.
+    default : Rule
+        For every affine map that nothing else names.
+    by_op : dict of str to Rule
+        By ONNX op type.
+    first : Rule, optional
+        For the first layer among ``first_of``, in the order of execution.
+    first_of : tuple of str
+        Op types that count as a layer for ``first``.
+    products : str
+        How products of two signals are treated: ``"frozen"`` or ``"shared"``; see
+        `dftlrp.engine.gates`.
+    fold : bool
+        Whether a BatchNormalization right behind a linear layer is a part of it, so that all files
+        of one network, folded by their writer or not, have one explanation.
+    """
+
+    name: str
+    default: Rule = field(default_factory=lambda: rule("epsilon"))
+    by_op: Mapping[str, Rule] = field(default_factory=dict)
+    first: Rule | None = None
+    first_of: tuple[str, ...] = CONVOLUTION + DENSE
+    products: str = FROZEN
+    fold: bool = True
+
+    @property
+    def treatment(self) -> str:
+        """What is frozen: nothing, where a rule asks for the true tangent."""
+        return TANGENT if self.default.on_tangent else self.products
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One row of the table; ``rule`` is None where relevance is only carried."""
+
+    key: str
+    op: str
+    kind: str
+    rule: Rule | None
+    alias: str = ""
+    names: tuple[str, ...] = ()
+
+    @property
+    def rule_name(self) -> str:
+        """The rule as text; what a route does otherwise."""
+        return str(self.rule) if self.rule else "carried"
+
+
+@dataclass(frozen=True)
+class LayerTable:
+    """The rule of every layer, from input to output."""
+
+    composite: str
+    layers: tuple[Layer, ...]
+
+    def __str__(self) -> str:
+        wide = max([5, *(len(layer.key) for layer in self.layers)])
+        rows = [f"{la.key:{wide}}  {la.op:20}  {la.rule_name}" for la in self.layers]
+        return "\n".join([f"{'layer':{wide}}  {'op':20}  rule ({self.composite})", *rows])
+
+    def rules(self) -> dict[str, Rule | None]:
+        """Rule by layer key."""
+        return {layer.key: layer.rule for layer in self.layers}
+
+
+def _convolutional(name: str, conv: str, first: str | None = None, box: bool = False) -> Composite:
+    return Composite(
+        name,
+        by_op=dict.fromkeys(CONVOLUTION, rule(conv)),
+        first=rule(first) if first else None,
+        first_of=CONVOLUTION if box else CONVOLUTION + DENSE,
+    )
+
+
+def epsilon_gamma_box(low: float = -1.0, high: float = 1.0, gamma: float = 0.25) -> Composite:
+    """EpsilonGammaBox for inputs in the box [low, high]."""
+    box = f"zbox({low}, {high})"
+    return _convolutional("EpsilonGammaBox", f"gamma({gamma})", box, box=True)
+
+
+def innvestigate_preset(which: str, flat: bool = False, epsilon: float = 0.1) -> Composite:
+    """iNNvestigate's ``lrp.sequential_preset_a`` or ``_b``; ``flat``: its ``_flat`` variant."""
+    conv = rule({"a": "innvestigate.Alpha1Beta0", "b": "innvestigate.Alpha2Beta1"}[which])
+    dense = rule(f"innvestigate.Epsilon({epsilon})")
+    return Composite(
+        f"iNNvestigate preset {which}{' flat' * flat}",
+        rule("innvestigate.Z"),
+        dict.fromkeys(CONVOLUTION, conv) | dict.fromkeys(DENSE, dense),
+        first=rule("innvestigate.Flat") if flat else None,
+    )
+
+
+PRESETS: dict[str, Callable[[], Composite]] = {
+    "EpsilonPlus": lambda: _convolutional("EpsilonPlus", "zplus"),
+    "EpsilonPlusFlat": lambda: _convolutional("EpsilonPlusFlat", "zplus", "flat"),
+    "EpsilonAlpha2Beta1": lambda: _convolutional("EpsilonAlpha2Beta1", "alpha_beta(2, 1)"),
+    "EpsilonAlpha2Beta1Flat": lambda: _convolutional(
+        "EpsilonAlpha2Beta1Flat", "alpha_beta(2, 1)", "flat"
+    ),
+    "EpsilonGammaBox": epsilon_gamma_box,
+    "AttnLRP": lambda: Composite("AttnLRP", by_op={"Softmax": FRONT}, products=SHARED),
+    "CPLRP": lambda: Composite("CPLRP"),
+    "Epsilon": lambda: Composite("Epsilon"),
+    "Gradient": lambda: Composite("Gradient", rule("gradient")),
+}
+
+
+def composite_named(name: str | Composite) -> Composite:
+    """A preset by its name.
+
+    Raises
+    ------
+    InputError
+        Unknown name; names the presets there are.
+    """
+    if isinstance(name, Composite):
+        return name
+    if name not in PRESETS:
+        raise InputError(f"unknown composite {name!r}: choose one of {', '.join(PRESETS)}")
+    return PRESETS[name]()
+
+
+def layer_table(
+    plan: Plan, composite: str | Composite, overrides: Mapping[str, str | Rule] | None = None
+) -> LayerTable:
+    """The rule of every layer between the signals and the explained value.
+
+    Parameters
+    ----------
+    overrides : dict, optional
+        From ``"first"``, ``"last"``, an op type, a layer's name or a pattern of names
+        (``"conv*"``) to a rule.  A name beats a pattern, a pattern a position, a position a type;
+        among equals the later counts.  Nodes of a front end have the rule epsilon(0) and count
+        neither as first nor by type; a transform (STFT, DFT) has no weights that a rule could
+        modify and keeps epsilon(0) instead.
+
+    Raises
+    ------
+    InputError
+        Unknown composite or rule; a key that matches no layer with a rule.
+    """
+    chosen = composite_named(composite)
+    layers = _layers(plan)
+    affine = [la for la in layers if la.kind == "Affine"]
+    if chosen.default.on_tangent:
+        if overrides:
+            raise InputError("Gradient is one rule for all layers: it takes no overrides")
+        return _table(layers, chosen.name, {la.key: chosen.default for la in layers})
+    own = [la for la in affine if la.key not in plan.graph.front]
+    rules = {la.key: FRONT for la in affine} | {
+        la.key: chosen.by_op.get(la.op, chosen.default) for la in own
+    }
+    first = next((la.key for la in own if la.op in chosen.first_of), None)
+    if chosen.first and first:
+        rules[first] = chosen.first
+    steps = [(*_targets(key, own, affine), to) for key, to in (overrides or {}).items()]
+    for _, keys, to in sorted(steps, key=lambda step: step[0]):
+        rules.update(dict.fromkeys(keys, rule(to)))
+    bare = _weightless(plan)
+    unfit = [la.key for la in affine if la.key in bare and rules[la.key].modifies_weights]
+    return _table(layers, chosen.name, rules | dict.fromkeys(unfit, FRONT))
+
+
+def _layers(plan: Plan) -> list[Layer]:
+    """The layers on the path, from input to output: a loop or an LSTM is one for all its steps."""
+    found: dict[str, Layer] = {}
+    for n in plan.path:
+        op = n.layer_op or n.attrs.get("label", n.op)
+        kind = OPS[n.op].kind if n.op in OPS else "Affine"
+        known = found.get(n.layer)
+        if known is None or (kind == "Affine" and known.kind != kind):
+            alias = known.alias if known else n.alias
+            found[n.layer] = Layer(n.layer, op, kind, None, alias, (n.output, *n.names))
+    return list(found.values())
+
+
+def _weightless(plan: Plan) -> set[str]:
+    """Layers whose affine maps have no weights that a rule could modify."""
+    maps = [n for n in plan.path if n.op in OPS and OPS[n.op].kind == "Affine"]
+    return {n.layer for n in maps} - {n.layer for n in maps if OPS[n.op].weighted}
+
+
+def _targets(key: str, own: list[Layer], affine: list[Layer]) -> tuple[int, list[str]]:
+    """How specific an override's key is, and the layers it means."""
+    layers = [la.key for la in own if la.op in CONVOLUTION + DENSE] or [la.key for la in own]
+    names = {la.key: {la.key, la.alias, *la.names} for la in affine}
+    exact = [k for k, known in names.items() if key in known]
+    ends = {"first": layers[:1], "last": layers[-1:]}
+    options = [
+        (3, exact),
+        (1, ends.get(key, [])),
+        (0, [la.key for la in own if la.op == key]),
+        (2, [k for k, known in names.items() if any(fnmatchcase(name, key) for name in known)]),
+    ]
+    for rank, keys in options:
+        if keys:
+            return rank, keys
+    raise InputError(
+        f"override {key!r} matches no layer with a rule: use 'first', 'last', an op type or one of "
+        f"{', '.join(list(names)[:20])}"
+    )
+
+
+def _table(layers: list[Layer], name: str, rules: Mapping[str, Rule]) -> LayerTable:
+    return LayerTable(name, tuple(replace(la, rule=rules.get(la.key)) for la in layers))

@@ -1,0 +1,265 @@
+"""`inspect`: the layers of a model as its users know them, and what is done to it.
+
+The model runs once on noise, since shapes, branches and merged layers show only then.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dftlrp.core.backend import get_backend
+from dftlrp.core.rules import Rule
+from dftlrp.core.types import DftlrpError, InputError, UnsupportedModelError
+from dftlrp.engine.composites import Composite, Layer
+from dftlrp.engine.forward import Ready, run_through
+from dftlrp.engine.model import Model, as_model
+from dftlrp.engine.plan import Plan
+from dftlrp.engine.reach import WHOLE, reaches
+from dftlrp.graph.graph import Value
+from dftlrp.graph.load import load_graph
+
+LENGTHS = (64, 256, 1024, 4096, 16384, 65536)  # tried in turn where an axis has no length
+
+
+@dataclass(frozen=True)
+class LayerInfo:
+    """One layer.
+
+    Attributes
+    ----------
+    name, op, rule : str
+        Name of its first output, as in Netron; ONNX op type; the rule (or "carried").
+    shape : tuple of int
+        Of its output, for the probe that was run.
+    parameters : int
+        Number of its weights.
+    receptive_field : int or None
+        Samples of the signal that one element of it sees; None: all.
+    names : tuple of str
+        Other names it can be called by: those of merged nodes, and node names.
+    """
+
+    name: str
+    op: str
+    rule: str
+    shape: tuple[int, ...]
+    parameters: int
+    receptive_field: int | None
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What `inspect` finds.
+
+    Attributes
+    ----------
+    model, composite : str
+        File name, preset.
+    inputs, outputs : dict of str to str
+        Type and declared shape.
+    probe : dict of str to tuple of int
+        The shapes it was run with.
+    layers : tuple of LayerInfo
+        From input to output.
+    bound : dict
+        Inputs that are settings, with their values.
+    folded : int
+        Nodes that do not depend on the signal.
+    explained, stripped : str
+        The value that is explained; the op behind it that is left out, or "".
+    refused : tuple of dict
+        ``name``, ``op`` and ``reason`` of every node that cannot be explained.
+    """
+
+    model: str
+    composite: str
+    inputs: dict[str, str]
+    outputs: dict[str, str]
+    probe: dict[str, tuple[int, ...]]
+    layers: tuple[LayerInfo, ...]
+    bound: dict[str, Any]
+    folded: int
+    explained: str
+    stripped: str
+    refused: tuple[dict[str, str], ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON holds it."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        return "\n".join(_text(self))
+
+
+def inspect(
+    model: Any,
+    *,
+    composite: str | Composite = "auto",
+    overrides: Mapping[str, str | Rule] | None = None,
+    output: str | None = None,
+    bind: Mapping[str, Any] | None = None,
+    shapes: Mapping[str, tuple[int, ...]] | None = None,
+) -> Inspection:
+    """The table of layers: name, op, shape, rule, parameters, receptive field.
+
+    Parameters
+    ----------
+    model : path, Model or object
+        An ONNX file; one that is refused is inspected, too.  What else `dftlrp.load` takes.
+    composite, overrides, output, bind
+        As in `dftlrp.attribute`; ``"auto"`` is what a waveform gets.
+    shapes : dict, optional
+        Shape of an input to run with, where the file leaves it open.
+
+    Raises
+    ------
+    ModelError, InputError
+        The file is no model; an argument is wrong; an open shape cannot be guessed.
+    """
+    if isinstance(model, str | os.PathLike):
+        model = Model(Path(model), load_graph(model))
+    model = as_model(model)
+    known: dict[str, Any] = {
+        "model": model.path.name,
+        "inputs": {k: _told(v) for k, v in model.graph.inputs.items()},
+        "outputs": {k: _told(v) for k, v in model.graph.outputs.items()},
+        "bound": dict(bind or {}),
+    }
+    try:
+        plan = model.plan(output, bind)
+        ready, probe = _probed(plan, model, composite, overrides, shapes or {})
+    except UnsupportedModelError as error:
+        refused = tuple(dict(zip(("name", "op", "reason"), r, strict=True)) for r in error.reasons)
+        if not refused:
+            raise
+        return Inspection(
+            **known, composite="", probe={}, layers=(), folded=0, explained="", stripped="",
+            refused=refused,
+        )  # fmt: skip
+    plan, _, table, _ = ready
+    return Inspection(
+        **known,
+        composite=table.composite,
+        probe=probe,
+        layers=tuple(_layers(ready)),
+        folded=len(plan.nodes) - len(plan.live),
+        explained=plan.explained,
+        stripped=plan.stripped,
+        refused=(),
+    )
+
+
+def _told(value: Value) -> str:
+    dims = (
+        "any" if value.dims is None else ", ".join("?" if d is None else str(d) for d in value.dims)
+    )
+    return f"{value.dtype} ({dims})"
+
+
+def _probed(
+    plan: Plan,
+    model: Model,
+    composite: str | Composite,
+    overrides: Mapping[str, str | Rule] | None,
+    shapes: Mapping[str, tuple[int, ...]],
+) -> tuple[Ready, dict[str, tuple[int, ...]]]:
+    """A run on noise of the declared shapes; open lengths are tried in turn."""
+    if unknown := sorted(set(shapes) - set(plan.signals)):
+        raise InputError(f"--shape {unknown[0]}: the model reads {list(plan.signals)}")
+    failed: DftlrpError | None = None
+    for length in LENGTHS:
+        probe = {n: shapes.get(n) or _shape(n, v, length) for n, v in plan.signals.items()}
+        rng = np.random.default_rng(0)
+        noise = {n: _noise(rng, s, plan.signals[n]) for n, s in probe.items()}
+        try:
+            floats = np.dtype(np.float64)
+            return (
+                run_through(plan, model, noise, composite, overrides, get_backend(), floats),
+                probe,
+            )
+        except InputError as error:
+            failed = error
+            if all(v.dims and None not in v.dims[1:] for v in plan.signals.values()):
+                break
+    raise InputError(f"the model does not run on noise ({failed}): give --shape NAME=1,2,3")
+
+
+def _shape(name: str, value: Value, length: int) -> tuple[int, ...]:
+    if value.dims is None:
+        raise InputError(f"input {name!r} has no shape: give --shape {name}=1,2,3")
+    return tuple(
+        d or (1 if i == 0 and len(value.dims) > 1 else length) for i, d in enumerate(value.dims)
+    )
+
+
+def _noise(rng: np.random.Generator, shape: tuple[int, ...], value: Value) -> Any:
+    if value.dtype.startswith(("int", "uint")):
+        return rng.integers(0, 2, shape)
+    return 0.1 * rng.standard_normal(shape)
+
+
+def _layers(ready: Ready) -> Iterator[LayerInfo]:
+    plan, values, table, _ = ready
+    axes = {n: int(np.argmax(values[n].shape)) for n in plan.signals}
+    seen = reaches(plan.path, values, plan.live, axes)
+    made = {layer.key: [n for n in plan.path if n.layer == layer.key] for layer in table.layers}
+    for layer in table.layers:
+        nodes = made[layer.key]
+        reach = max((seen.get(n.output, WHOLE) for n in nodes), key=lambda r: r.size)
+        yield LayerInfo(
+            name=layer.key,
+            op=layer.op,
+            rule=layer.rule_name,
+            shape=tuple(int(n) for n in values[nodes[-1].output].shape),
+            parameters=_parameters(ready, layer),
+            receptive_field=None if math.isinf(reach.size) else int(reach.size),
+            names=tuple(
+                dict.fromkeys(n for n in (layer.alias, *layer.names) if n and n != layer.key)
+            ),
+        )
+
+
+def _parameters(ready: Ready, layer: Layer) -> int:
+    """Numbers among the inputs of its nodes that do not depend on the signal; each once."""
+    plan, values, *_ = ready
+    used = {
+        name
+        for n in plan.path
+        if n.layer == layer.key
+        for i, name in enumerate(n.inputs)
+        if name and i not in plan.live[n.key] and name not in plan.live
+    }
+    return sum(int(values[name].size) for name in used if values[name].dtype.kind == "f")
+
+
+def _text(i: Inspection) -> Iterator[str]:
+    yield f"{i.model}: reads {', '.join(f'{k} {v}' for k, v in i.inputs.items())}"
+    for name, value in i.bound.items():
+        yield f"bound: {name} = {value}"
+    if i.refused:
+        yield f"refused: {len(i.refused)} node(s)"
+        yield from (f"  {r['name']} ({r['op']}): {r['reason']}" for r in i.refused)
+        return
+    rows = [
+        (
+            la.name, la.op, "x".join(map(str, la.shape)), la.rule, str(la.parameters),
+            "all" if la.receptive_field is None else str(la.receptive_field),
+        )
+        for la in i.layers
+    ]  # fmt: skip
+    head = ("layer", "op", "shape", f"rule ({i.composite})", "parameters", "receptive field")
+    wide = [max(len(row[c]) for row in (head, *rows)) for c in range(len(head))]
+    for row in (head, *rows):
+        yield "  ".join(text.ljust(w) for text, w in zip(row, wide, strict=True)).rstrip()
+    yield f"run with {', '.join(f'{k} {v}' for k, v in i.probe.items())}"
+    yield f"folded: {i.folded} nodes that do not depend on the signal"
+    left_out = f" (the final {i.stripped} is left out)" if i.stripped else ""
+    yield f"explained: {i.explained}{left_out}"

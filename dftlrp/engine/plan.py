@@ -1,0 +1,211 @@
+"""What is explained: which inputs are signals, which output, and which nodes lie between."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from dftlrp.core.types import AnyArray, InputError, ModelError, UnsupportedModelError
+from dftlrp.engine.gates import FROZEN, Live, live_inputs, stops
+from dftlrp.graph.graph import Body, Graph, Node, Value, ancestors
+from dftlrp.ops import EXPANSIONS, OPS
+
+FLOATS = {1, 10, 11, 16}  # TensorProto's float, float16, double, bfloat16
+ENDS = ("Softmax", "LogSoftmax", "Sigmoid")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A graph with the choices made.
+
+    Attributes
+    ----------
+    nodes : tuple of Node
+        All nodes the output needs, in topological order.
+    live : dict of str to tuple of int
+        For each node that carries relevance: which of its inputs do.
+    signals : dict of str to Value
+        Inputs that are explained.
+    bound : dict of str to array
+        Inputs that are settings, with their values.
+    output, explained : str
+        The chosen output, and the value that is explained (before a final Softmax).
+    stripped : str
+        The op between the two, or empty.
+    derived : tuple of Node
+        What makes the values that merged layers read beside the graph's own (a scale, a bias);
+        no relevance goes through these.
+    """
+
+    graph: Graph
+    nodes: tuple[Node, ...]
+    live: Live
+    signals: dict[str, Value]
+    bound: dict[str, AnyArray]
+    output: str
+    explained: str
+    stripped: str
+    derived: tuple[Node, ...] = ()
+
+    @cached_property
+    def path(self) -> tuple[Node, ...]:
+        """The nodes that carry relevance from the explained value to the signals."""
+        wanted, kept = {self.explained}, []
+        for node in reversed(self.nodes):
+            if node.output in wanted and node.key in self.live:
+                kept.append(node)
+                wanted.update(node.inputs[i] for i in self.live[node.key])
+                wanted.update(node.captures)
+        return tuple(reversed(kept))
+
+    @property
+    def tokens(self) -> bool:
+        """Whether the signals are whole numbers."""
+        return not any(v.is_float for v in self.signals.values())
+
+    def live_at(
+        self, nodes: Sequence[Node], values: Mapping[str, AnyArray], treatment: str
+    ) -> Live:
+        """Who carries relevance, at known values."""
+        whole = (n.output for n in nodes if values[n.output].dtype.kind != "f")
+        dead = frozenset() if self.tokens else frozenset(whole)
+        return live_inputs(nodes, set(self.signals), treatment, values, dead, self.tokens)
+
+    def carrying(
+        self, nodes: Sequence[Node], values: Mapping[str, AnyArray], treatment: str
+    ) -> Plan:
+        """The plan for the nodes that ran, with a treatment of what is not linear.
+
+        Raises
+        ------
+        UnsupportedModelError
+            Some of them carry no relevance; all are named.
+        """
+        live = self.live_at(nodes, values, treatment)
+        plan = replace(self, nodes=tuple(nodes), live=live)
+        _refuse(plan.path, live)
+        return plan
+
+
+def make_plan(
+    graph: Graph, output: str | None = None, bind: Mapping[str, Any] | None = None
+) -> Plan:
+    """Choose the output and the settings, and refuse what no rule can carry.
+
+    What depends on values (branches, loops, shapes) is seen when the model runs: `Plan.carrying`.
+
+    Raises
+    ------
+    InputError
+        Unknown output or bound input.
+    UnsupportedModelError
+        Some node that the output needs is not known, or carries no relevance: all are named.
+    ModelError
+        The output does not depend on a signal.
+    """
+    output = output or next(iter(graph.outputs))
+    if output not in graph.outputs:
+        raise InputError(f"unknown output {output!r}: the model has {list(graph.outputs)}")
+    bound = {name: _bound(graph, name, value) for name, value in (bind or {}).items()}
+    signals = {n: v for n, v in graph.signals.items() if n not in bound}
+    if odd := [name for name, value in signals.items() if not value.dtype]:
+        raise UnsupportedModelError(f"input {odd[0]!r} is not a tensor of a known type")
+    nodes = ancestors(graph.nodes, [output])
+    tokens = not any(v.is_float for v in signals.values())
+    dead = frozenset() if tokens else _integers(nodes)
+    live = live_inputs(nodes, set(signals), FROZEN, dead=dead, tokens=tokens)
+    explained, stripped = _strip(nodes, output)
+    plan = Plan(graph, nodes, live, signals, bound, output, explained, stripped)
+    _refuse((*_unknown(nodes), *plan.path), live)
+    if explained not in live and explained not in signals:
+        raise ModelError(_independent(nodes, set(signals), output, list(graph.inputs)))
+    return plan
+
+
+def _independent(
+    nodes: Sequence[Node], carriers: set[str], output: str, inputs: Sequence[str]
+) -> str:
+    """Why no relevance goes from an output to the signals."""
+    ends = ""
+    for node in nodes:
+        if not carriers.isdisjoint(node.reads):
+            carriers.add(node.output)
+            ends = f"{node.output!r} ({node.op})" if stops(node) else ends
+    if output not in carriers:
+        return f"output {output!r} does not depend on a signal among {inputs}"
+    through = f" through {ends}, which carries no relevance" if ends else ""
+    return f"output {output!r} depends on the signals only{through or ' in whole numbers'}"
+
+
+def _integers(nodes: Sequence[Node]) -> frozenset[str]:
+    """Values that are whole numbers by the op that makes them."""
+    casts = (n for n in nodes if n.op == "Cast")
+    return frozenset(n.output for n in casts if n.attrs.get("to") not in FLOATS)
+
+
+def _unknown(nodes: Sequence[Node]) -> list[Node]:
+    """Nodes whose op is not known, in bodies too."""
+    found, waiting = [], list(nodes)
+    for node in waiting:  # grows while it is walked
+        if node.op not in OPS and node.op not in EXPANSIONS:
+            found.append(node)
+        waiting += [n for body in node.attrs.values() if isinstance(body, Body) for n in body.nodes]
+    return found
+
+
+def _bound(graph: Graph, name: str, value: Any) -> AnyArray:
+    if name not in graph.inputs:
+        raise InputError(f"cannot bind {name!r}: the model's inputs are {list(graph.inputs)}")
+    declared = graph.inputs[name]
+    try:
+        given = np.asarray(value)
+        array = given.astype(declared.dtype or given.dtype)
+        if declared.dims is not None and (array.ndim == 0 or None not in declared.dims):
+            array = np.broadcast_to(array, [d or 1 for d in declared.dims]).copy()
+        kept = np.isfinite(array) if array.dtype.kind == "f" else array == given
+    except (ValueError, TypeError, OverflowError):
+        kept = False
+    if not (np.all(kept) and declared.fits(array.shape)):
+        raise InputError(
+            f"cannot bind {name!r} to {value!r}: it is {declared.dtype} of shape {declared.dims}"
+        )
+    return array
+
+
+def _strip(nodes: Sequence[Node], output: str) -> tuple[str, str]:
+    """The value before a final Softmax, LogSoftmax or Sigmoid (and identities after it)."""
+    made = {node.output: node for node in nodes}
+    node = made.get(output)
+    while node is not None and node.op in {"Identity", "Dropout"}:
+        node = made.get(node.inputs[0])
+    if node is not None and node.op in ENDS:
+        return node.inputs[0], node.op
+    return output, ""
+
+
+def _refuse(nodes: Sequence[Node], live: Live) -> None:
+    reasons = []
+    for node in {n.output: n for n in nodes}.values():
+        op = OPS.get(node.op)
+        if node.op in EXPANSIONS:
+            reason: str | None = None
+        elif op is None:
+            reason = "the op is not known"
+        elif op.outputs is not None and node.index >= op.outputs:
+            reason = f"its output number {node.index} is not supported"
+        else:
+            reason = op.refusal(live.get(node.key, ()))
+        if reason:
+            reasons.append((node.key, node.op, reason))
+    if reasons:
+        told = "; ".join(f"{key} ({op}): {reason}" for key, op, reason in reasons)
+        raise UnsupportedModelError(
+            f"{len(reasons)} node(s) cannot be explained: {told}. "
+            "Bind inputs that are settings (bind=), choose another output (output=), "
+            "or export the model without these ops",
+            tuple(reasons),
+        )

@@ -1,0 +1,184 @@
+"""Where relevance starts: the target and the seed.
+
+With the explained output z (logits), the seed is R = z c with multiplier c:
+
+* ``logit``: c is one at the target, R the logit itself;
+* ``contrast``: c = e_target - mean of the others (softmax ignores a common offset of the logits);
+* ``contrast:NAME``: c = e_target - e_NAME, why this rather than that;
+* ``one``: R = e_target, c = R / z.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from operator import index as integer
+from typing import Any
+
+import numpy as np
+
+from dftlrp.core.backend import Backend
+from dftlrp.core.maps import Array
+from dftlrp.core.numpy_backend import BACKEND as NUMPY
+from dftlrp.core.types import InputError, Real
+from dftlrp.engine.evaluate import check_finite
+from dftlrp.engine.propagate import Flow
+
+Target = int | str | Sequence[int] | tuple[int, ...] | Callable[[Real], Real]
+Index = tuple[int | slice, ...]
+PLACE = r"\s*(-?\d+|-?\d*:-?\d*)\s*"
+PLACES = re.compile(rf"(?=.*[,:]){PLACE}(,{PLACE})*")  # "10:20,3"
+SEEDS = ("logit", "contrast", "one")
+
+
+def label_index(label: str, labels: Sequence[str], count: int) -> int:
+    """Index of a class given as a label or as digits.
+
+    Raises
+    ------
+    InputError
+        Neither a known label nor a number in range.
+    """
+    if list(labels).count(label) > 1:
+        raise InputError(f"label {label!r} names several classes: use an index")
+    if label in labels:
+        return labels.index(label)
+    if label.isdecimal() and int(label) < count:
+        return int(label)
+    known = ", ".join(labels) if labels else "no labels (give --labels FILE)"
+    raise InputError(
+        f"unknown target {label!r}: use an index from 0 to {count - 1}; labels: {known}"
+    )
+
+
+def target_indices(target: Any, z: Real, labels: Sequence[str] = ()) -> list[Index]:
+    """For each sample, the index of the target in that sample's output.
+
+    Parameters
+    ----------
+    target : int, str, list of int, tuple of int, or "argmax"
+        One class for all; a label; a class for each sample; an index into an output of higher
+        rank, where a slice means the sum over it, as text too (``"10:20,3"``: class 3, frames 10 to
+        19; ``":,3"``: all frames); each sample's largest entry.
+    z : array (batch, ...)
+        The explained output.
+
+    Raises
+    ------
+    InputError
+        Out of range, of the wrong rank, or unknown.
+    """
+    shape = z.shape[1:]
+    target = places(target)
+    if isinstance(target, str) and target != "argmax":
+        target = label_index(target, labels, shape[-1] if shape else 1)
+    if isinstance(target, str):
+        flat = z.reshape(z.shape[0], -1).argmax(axis=1)
+        return [tuple(int(i) for i in np.unravel_index(k, shape)) for k in flat]
+    many = isinstance(target, list) or (isinstance(target, np.ndarray) and target.ndim > 0)
+    each = list(target) if many else [target] * z.shape[0]
+    if len(each) != z.shape[0]:
+        raise InputError(f"{len(each)} targets for {z.shape[0]} samples")
+    return [_index(t, shape) for t in each]
+
+
+def places(target: Any) -> Any:
+    """A target that is text like ``"10:20,3"`` as a tuple of numbers and slices; others as is."""
+    if isinstance(target, str) and PLACES.fullmatch(target):
+        return tuple(map(_place, target.split(",")))
+    return target
+
+
+def _place(text: str) -> int | slice:
+    """``"3"``, ``"10:20"``, ``":"``."""
+    parts = [int(p) if p.strip() else None for p in text.split(":")]
+    return slice(*parts) if len(parts) > 1 else int(text)
+
+
+def _index(target: Any, shape: tuple[int, ...]) -> Index:
+    wide = [i for i, n in enumerate(shape) if n > 1]
+    given = target if isinstance(target, tuple) else (target,)
+    try:
+        index = tuple(t if isinstance(t, slice) else integer(t) for t in given)
+    except TypeError:
+        raise InputError(f"target {target!r} is not an index, a label or 'argmax'") from None
+    if len(index) == 1 and len(shape) != 1 and len(wide) <= 1:  # one class axis among ones
+        index = tuple(
+            index[0] if i in wide or (not wide and i == 0) else 0 for i in range(len(shape))
+        )
+    if len(index) != len(shape):
+        raise InputError(
+            f"target {target!r}: the output has shape {shape} per sample: give a tuple"
+        )
+    if any(not _within(i, n) for i, n in zip(index, shape, strict=True)):
+        raise InputError(f"target {target!r} is out of range for an output of shape {shape}")
+    return index
+
+
+def _within(place: int | slice, size: int) -> bool:
+    if isinstance(place, slice):
+        if any(edge is not None and abs(edge) > size for edge in (place.start, place.stop)):
+            return False
+        return len(range(*place.indices(size))) > 0
+    return 0 <= place < size
+
+
+def coefficients(kind: str, indices: list[Index], z: Real, labels: Sequence[str] = ()) -> Real:
+    """The array c of the module's docstring, in the shape of z (for ``one`` that of ``logit``).
+
+    Raises
+    ------
+    InputError
+        Unknown kind; a contrast of an output with one class.
+    """
+    name, colon, versus = kind.partition(":")
+    if name not in SEEDS or (colon and not (versus and name == "contrast")):
+        raise InputError(f"unknown seed {kind!r}: choose one of {', '.join(SEEDS)}, contrast:CLASS")
+    c, classes = np.zeros_like(z), z.shape[-1] if z.ndim > 1 else 1
+    rival = label_index(versus, labels, classes) if versus else None
+    for sample, index in enumerate(indices):
+        others = (sample, *index[:-1])
+        if name == "contrast" and index and isinstance(index[-1], slice):
+            raise InputError("seed 'contrast' needs one class: use 'logit' for a sum over classes")
+        if name == "contrast" and classes < 2:
+            raise InputError("seed 'contrast' needs at least two classes: use 'logit'")
+        if rival is not None and rival == index[-1]:
+            raise InputError(f"seed {kind!r}: the target cannot be contrasted with itself")
+        if rival is not None:
+            c[(*others, rival)] -= 1
+        elif name == "contrast":
+            c[others] = -1 / (classes - 1)
+            c[(sample, *index)] = 0
+        c[(sample, *index)] += 1
+    return c
+
+
+def seeded(target: Any, kind: str, z: Real, labels: Sequence[str] = ()) -> tuple[Real, bool]:
+    """The coefficients c in the shape of z, and whether R = c z (else R = c).
+
+    Parameters
+    ----------
+    target : list of tuple of int, or callable
+        What `target_indices` gives, or a function from z to the array R.
+    """
+    if callable(target):
+        R = np.asarray(target(z), z.dtype)
+        if R.shape != z.shape:
+            raise InputError(f"the target's array has shape {R.shape}, the output {z.shape}")
+        check_finite(R, "the target's array")
+        return R, False
+    return coefficients(kind, target, z, labels), kind != "one"
+
+
+def started(bk: Backend, c: Array, z: Array, scaled: bool) -> Flow:
+    """Relevance and multiplier at z by coefficients c: R = c z (scaled), or R = c and m = c / z."""
+    if scaled:
+        return Flow(c * z, c)
+    zero = 1 - bk.step(z, strict=True) - bk.step(-z, strict=True)
+    return Flow(c, c * (1 - zero) / (z + zero))
+
+
+def make_seed(target: Any, kind: str, z: Real, labels: Sequence[str] = ()) -> Flow:
+    """Relevance and multiplier at the explained output z, in numbers; arguments as of `seeded`."""
+    c, scaled = seeded(target, kind, z, labels)
+    return started(NUMPY, c, z, scaled)

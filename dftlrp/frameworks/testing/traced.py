@@ -1,0 +1,67 @@
+"""How the onnx backend is tried out: what was traced, run by plain onnxruntime."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import helper
+
+from dftlrp.core.types import AnyArray
+from dftlrp.tracing.backend import OnnxBackend
+from dftlrp.tracing.fuse import tidied
+from dftlrp.tracing.session import runtime_of
+from dftlrp.tracing.symbols import Sym, floats
+from dftlrp.tracing.tape import Tape
+
+
+def numbers(tape: Tape, arrays: Sequence[Any], feed: Mapping[str, AnyArray]) -> list[AnyArray]:
+    """What symbolic arrays are at these inputs; constants as they are."""
+    named = {}
+    for x in arrays:
+        if isinstance(x, Sym):
+            name = tape.fresh("out")
+            tape.append("Identity", (x,), (name,), {})
+            named[name] = x
+    nodes = tidied(tape, list(named))
+    used = {name for node in nodes for name in node.input}
+    inputs = [x for x in tape.inputs if x.name in used]
+    graph = helper.make_graph(
+        nodes,
+        "test",
+        [_info(x.name, x) for x in inputs],
+        [_info(name, x) for name, x in named.items()],
+        [t for t in tape.tensors() if t.name in used],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", tape.opset)])
+    model.ir_version = 10
+    results: Any = iter(())
+    if named:
+        onnx.checker.check_model(model, full_check=True)
+        given = {x.name: np.asarray(feed[x.name], x.dtype) for x in inputs}
+        results = iter(runtime_of(model.SerializeToString()).run(None, given))
+    return [next(results) if isinstance(x, Sym) else _constant(x) for x in arrays]
+
+
+def _constant(x: Any) -> AnyArray:
+    """A constant as the graph holds it."""
+    array = np.asarray(x)
+    return array.astype(floats(array.dtype))
+
+
+def _info(name: str, x: Sym) -> onnx.ValueInfoProto:
+    return helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(x.dtype), x.shape)
+
+
+def traced(f: Callable[..., Any], *given: Any, opset: int = 17) -> list[AnyArray]:
+    """``f(backend, *arrays)`` with symbolic arrays, run; gives all that it returns."""
+    tape = Tape(opset)
+    names = [f"in{i}" for i in range(len(given))]
+    xs = [
+        tape.input(n, np.shape(a), np.asarray(a).dtype) for n, a in zip(names, given, strict=True)
+    ]
+    made = f(OnnxBackend(tape), *xs)
+    made = made if isinstance(made, tuple | list) else [made]
+    return numbers(tape, made, dict(zip(names, given, strict=True)))

@@ -1,0 +1,28 @@
+"""Front ends: the Python code that computed a model's input, declared and made part of the graph.
+
+Many exported models read a spectrogram that some code computed before them.  A `FrontEnd` says
+how, and becomes nodes in front of the model, so that relevance goes through it to the waveform:
+
+    amplitude -> frames -> DFT -> power -> mel -> log -> DCT -> normalisation -> layout
+
+The linear steps are epsilon-rule maps with epsilon = 0 (relevance on exact zeros, as in a silent
+frame, goes to the ledger); power and log are passed through; scales that depend on the whole
+recording (peak, mean, deviation, the top of a dB range) are frozen.
+
+As a TOML file next to the model, with the attributes' names::
+
+    [frontend]
+    rate = 16000
+    n_fft = 400
+    hop = 160
+    n_mels = 64
+    log = "ln"
+    layout = ["batch", 1, "frequency", "time"]
+
+`declaration` holds the `FrontEnd`, `fields` what its fields may hold, `nodes` the graph.
+"""
+
+from dftlrp.graph.frontend.declaration import FrontEnd
+from dftlrp.graph.frontend.nodes import PREFIX, empty_filters, levels, prepend
+
+__all__ = ["PREFIX", "FrontEnd", "empty_filters", "levels", "prepend"]

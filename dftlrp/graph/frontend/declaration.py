@@ -1,0 +1,194 @@
+"""The declaration of a front end: how a waveform becomes what a model reads."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from dftlrp.core.types import InputError
+from dftlrp.graph.frontend.fields import FIELDS, FLAG, check
+
+
+@dataclass(frozen=True)
+class FrontEnd:
+    """How a waveform becomes what a model reads.
+
+    Parameters
+    ----------
+    rate : float
+        Sampling rate that it reads, hertz.
+    amplitude : {"unit", "int16", "peak", "rms"}
+        Full scale 1; 32768; divided by the recording's peak; by its root mean square.
+    transform : {"stft", "dft"}
+        Frames, or one DFT of the whole recording (then there is no time axis).
+    n_fft, hop : int
+        Samples.
+    win_length : int, optional
+        Samples; ``n_fft`` if not given, else the window is zero-padded on both sides.
+    window : str, tuple or list of float
+        As in `dftlrp.spectral.Stft`: a name for `scipy.signal.get_window`, periodic, a name and
+        parameters, or samples.
+    center : bool
+        Whether frame t is centred on sample t hop, by ``n_fft // 2`` samples of padding.
+    pad_mode : {"constant", "reflect"}
+        Zeros or mirror image.
+    orthonormal : bool
+        Whether the DFT is divided by the square root of its length.
+    power : float or None
+        2: power, 1: magnitude; None: real and imaginary part (axis ``part``).
+    n_mels : int, optional
+        Number of mel filters; no mel step if not given.
+    fmin, fmax : float
+        Hertz; fmax is half the rate if not given.
+    mel_scale, mel_norm
+        As in `dftlrp.spectral.filters.filterbank`.
+    log : {None, "ln", "log10", "db"}
+        ``"db"``: 10 log10 of a power, 20 log10 of a magnitude.
+    floor : float
+        What is less counts as this before the logarithm; not 0 unless there is an offset.
+    offset : float
+        Added before the logarithm (after the floor).
+    top_db : float, optional
+        Range of a dB scale (``log="db"``) below the recording's maximum.
+    n_mfcc : int, optional
+        Number of cepstral coefficients (orthonormal DCT-II).
+    mean, std : float or list of float, optional
+        Subtracted and divided by, one number or one for each frequency (mel filter, coefficient).
+    normalise : {None, "utterance", "feature"}
+        Zero mean and unit deviation over the recording; over time for each frequency (and part).
+    samples : int, optional
+        Length of recording that the model was made for; if not given, the shortest that gives the
+        number of frames that the model reads; for one DFT of the whole recording 2 (K - 1), as for
+        `irfft`: K bins do not tell whether the length was odd, and then it must be given.
+    layout : tuple
+        Axes of the model's input: ``"batch"``, ``"part"``, ``"frequency"``, ``"time"``, or 1.
+
+    Raises
+    ------
+    InputError
+        A value of a wrong type or out of range, or values that do not go together.
+    """
+
+    rate: float
+    amplitude: str = "unit"
+    transform: str = "stft"
+    n_fft: int = 400
+    hop: int = 160
+    win_length: int | None = None
+    window: str | tuple[Any, ...] = "hann"
+    center: bool = True
+    pad_mode: str = "constant"
+    orthonormal: bool = False
+    power: float | None = 2.0
+    n_mels: int | None = None
+    fmin: float = 0.0
+    fmax: float | None = None
+    mel_scale: str = "slaney"
+    mel_norm: str | None = "slaney"
+    log: str | None = None
+    floor: float = 1e-10
+    offset: float = 0.0
+    top_db: float | None = None
+    n_mfcc: int | None = None
+    mean: float | tuple[float, ...] | None = None
+    std: float | tuple[float, ...] | None = None
+    normalise: str | None = None
+    samples: int | None = None
+    layout: tuple[str | int, ...] = ("batch", "frequency", "time")
+
+    def __post_init__(self) -> None:
+        check(self)
+
+    @property
+    def axes(self) -> tuple[str, ...]:
+        """The axes that there are, before they are laid out."""
+        time = ("time",) if self.transform == "stft" else ()
+        return ("batch", *time, "frequency", *(("part",) if self.power is None else ()))
+
+    @property
+    def size(self) -> int | None:
+        """Length of the DFT; None: of the whole recording, whose length is not declared."""
+        return self.n_fft if self.transform == "stft" else self.samples
+
+    @property
+    def features(self) -> int | None:
+        """Length of the axis ``frequency``, where known."""
+        bins = None if self.size is None else self.size // 2 + 1
+        return self.n_mfcc or self.n_mels or bins
+
+    @property
+    def shortest(self) -> int:
+        """Number of samples that the padding needs."""
+        mirrors = self.transform == "stft" and self.center and self.pad_mode == "reflect"
+        return self.n_fft // 2 + 1 if mirrors else 1
+
+    def frames(self, samples: int) -> int:
+        """Number of frames of a recording; 1 for one DFT."""
+        if self.transform == "dft":
+            return 1
+        padded = samples + (2 * (self.n_fft // 2) if self.center else 0)
+        return 1 + (padded - self.n_fft) // self.hop
+
+    def length(self, frames: int) -> int:
+        """Number of samples: as declared, or the fewest that give this many frames."""
+        if self.samples is not None:
+            return self.samples
+        inner = (frames - 1) * self.hop + (self.n_fft % 2 if self.center else self.n_fft)
+        return max(inner, self.shortest)
+
+    @classmethod
+    def from_toml(cls, path: str | os.PathLike[str]) -> FrontEnd:
+        """Read the table ``[frontend]`` of a TOML file.
+
+        Raises
+        ------
+        InputError
+            No such file, not TOML, or an unknown key.
+        """
+        try:
+            text = Path(path).read_text(encoding="utf-8")
+        except TypeError:
+            raise InputError(
+                f"frontend is {path!r}, but must be a FrontEnd or the path of a TOML file"
+            ) from None
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"{path}: {getattr(error, 'strerror', 'not UTF-8 text')}") from None
+        return cls.from_text(text, str(path))
+
+    @classmethod
+    def from_text(cls, text: str, where: str = "front end") -> FrontEnd:
+        """Read TOML text; see `from_toml`."""
+        try:
+            table = tomllib.loads(text).get("frontend", {})
+        except tomllib.TOMLDecodeError as error:
+            raise InputError(f"{where}: not TOML: {error}") from None
+        if not isinstance(table, dict):
+            raise InputError(f"{where}: frontend must be a table, [frontend]")
+        if unknown := sorted(set(table) - set(FIELDS)):
+            raise InputError(
+                f"{where}: unknown key {unknown[0]!r}; known are {', '.join(sorted(FIELDS))}"
+            )
+        if "rate" not in table:
+            raise InputError(f"{where}: [frontend] needs rate")
+        off = [k for k, v in table.items() if v is False and FIELDS[k] is not FLAG]
+        return cls(**table | dict.fromkeys(off))  # TOML has no null
+
+    def to_text(self) -> str:
+        """TOML of what differs from the defaults; `from_text` reads it back."""
+        changed = {f.name: getattr(self, f.name) for f in fields(self)}
+        changed = {k: v for k, v in changed.items() if k == "rate" or v != _DEFAULTS[k]}
+        return "\n".join(["[frontend]", *(f"{k} = {_toml(v)}" for k, v in changed.items())]) + "\n"
+
+
+_DEFAULTS = {f.name: f.default for f in fields(FrontEnd)}
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, bool) or value is None:
+        return "true" if value else "false"
+    if isinstance(value, tuple | list):
+        return "[" + ", ".join(map(_toml, value)) + "]"
+    return f'"{value}"' if isinstance(value, str) else repr(value)

@@ -1,0 +1,241 @@
+"""A front end as nodes in front of a model's graph."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from dftlrp.core.types import AnyArray, InputError
+from dftlrp.graph.frontend.declaration import FrontEnd
+from dftlrp.graph.graph import Dims, Graph, Node, Value
+from dftlrp.spectral.filters import filterbank
+from dftlrp.spectral.windows import window_array
+
+PREFIX = "frontend"
+
+
+class _Builder:
+    """Appends nodes one after the other; ``value`` is the last one's output."""
+
+    def __init__(self, signal: str) -> None:
+        self.nodes: list[Node] = []
+        self.constants: dict[str, AnyArray] = {}
+        self.value = signal
+
+    def constant(self, array: Any, dtype: Any = np.float64) -> str:
+        name = f"{PREFIX}/constant{len(self.constants)}"
+        self.constants[name] = np.asarray(array, dtype)
+        return name
+
+    def add(self, name: str, op: str, *others: str, source: str | None = None, **attrs: Any) -> str:
+        """One node on the current value (or ``source``); its name is unique."""
+        taken = {node.output for node in self.nodes}
+        output = f"{PREFIX}/{name}"
+        while output in taken:
+            output += "'"
+        inputs = (self.value if source is None else source, *others)
+        self.nodes.append(Node(output, op, inputs, attrs, opset=17))
+        self.value = output
+        return output
+
+
+def _frozen(b: _Builder, name: str, op: str, **attrs: Any) -> str:
+    """A statistic of the current value that carries no relevance; the value stays current."""
+    value = b.value
+    b.add(f"{name}_of", op, **attrs)
+    b.add(name, "Freeze")
+    b.value, frozen = value, b.value
+    return frozen
+
+
+def _amplitude(fe: FrontEnd, b: _Builder) -> None:
+    signal = b.value
+    if fe.amplitude == "int16":
+        b.add("amplitude", "Mul", b.constant(32768.0))
+    elif fe.amplitude == "peak":
+        b.add("absolute", "Abs")
+        top = _frozen(b, "peak", "ReduceMax", axes=[-1])
+        b.add(
+            "amplitude",
+            "Div",
+            b.add("peak_guard", "Max", b.constant(1e-12), source=top),
+            source=signal,
+        )
+    elif fe.amplitude == "rms":
+        b.add("square", "Pow", b.constant(2.0))
+        b.value = _frozen(b, "mean_square", "ReduceMean", axes=[-1])
+        b.add("guard", "Max", b.constant(1e-24))
+        b.add("amplitude", "Div", b.add("rms", "Sqrt"), source=signal)
+
+
+def _transform(fe: FrontEnd, b: _Builder, samples: int | None) -> None:
+    """To (batch, time, frequency, 2), or (batch, frequency, 2) for one DFT."""
+    if fe.orthonormal:
+        if (size := fe.size or samples) is None:
+            raise InputError("front end: orthonormal needs the length of the DFT: declare samples")
+        b.add("orthonormal", "Mul", b.constant(size**-0.5))
+    if fe.transform == "dft":
+        b.add("column", "Unsqueeze", b.constant([-1], np.int64))
+        b.add("dft", "DFT", axis=1, onesided=1)
+        return
+    if fe.center:
+        half = fe.n_fft // 2
+        b.add("pad", "Pad", b.constant([0, half, 0, half], np.int64), mode=fe.pad_mode)
+    taps, _ = window_array(fe.window, fe.win_length or fe.n_fft, "front end: window")
+    window, _ = window_array(taps, fe.n_fft, "front end: window")
+    b.add("column", "Unsqueeze", b.constant([-1], np.int64))
+    numbers = (b.constant(fe.hop, np.int64), b.constant(window), b.constant(fe.n_fft, np.int64))
+    b.add("stft", "STFT", *numbers)
+
+
+def _power(fe: FrontEnd, b: _Builder) -> None:
+    b.add("squares", "Pow", b.constant(2.0))
+    b.add("power", "ReduceSum", b.constant([-1], np.int64), keepdims=0)
+    if fe.power == 1:
+        b.add("magnitude", "Sqrt")
+    elif fe.power != 2:
+        b.add("magnitude", "Pow", b.constant(fe.power / 2))  # type: ignore[operator]
+
+
+def _mel(fe: FrontEnd, b: _Builder) -> None:
+    bank = filterbank(fe.rate, fe.size, fe.n_mels, fe.fmin, fe.fmax, fe.mel_scale, fe.mel_norm)  # type: ignore[arg-type]
+    b.add("mel", "MatMul", b.constant(bank.T))
+
+
+def _log(fe: FrontEnd, b: _Builder) -> None:
+    b.add("floor", "Max", b.constant(fe.floor))
+    if fe.offset:
+        b.add("offset", "Add", b.constant(fe.offset))
+    b.add("log", "Log")
+    scale = {"ln": 1.0, "log10": 1 / np.log(10), "db": 10 * (2 / fe.power) / np.log(10)}[fe.log]  # type: ignore[index, operator]
+    if scale != 1:
+        b.add("decibel" if fe.log == "db" else "log10", "Mul", b.constant(scale))
+    if fe.top_db is not None:
+        levels = b.value
+        top = _frozen(b, "top", "ReduceMax", axes=_all_but_batch(fe))
+        low = b.add("bottom", "Sub", b.constant(fe.top_db), source=top)
+        b.add("range", "Max", low, source=levels)
+
+
+def _cepstrum(fe: FrontEnd, b: _Builder) -> None:
+    from scipy.fft import idct
+
+    bins = fe.n_mels or fe.size // 2 + 1  # type: ignore[operator]
+    units = np.eye(fe.n_mfcc or bins, bins)
+    b.add("mfcc", "MatMul", b.constant(idct(units, norm="ortho").T))
+
+
+def _all_but_batch(fe: FrontEnd) -> list[int]:
+    return list(range(1 - len(fe.axes), 0))
+
+
+def _normalise(fe: FrontEnd, b: _Builder) -> None:
+    # A list has one number for each frequency, which is the last axis or stands before the parts.
+    shape = (-1, 1) if "part" in fe.axes else (-1,)
+    if fe.mean is not None:
+        b.add("centred", "Sub", b.constant(np.reshape(fe.mean, shape)))
+    if fe.std is not None:
+        b.add("scaled", "Div", b.constant(np.reshape(fe.std, shape)))
+    if fe.normalise:
+        time = fe.axes.index("time") - len(fe.axes) if "time" in fe.axes else -1
+        axes = _all_but_batch(fe) if fe.normalise == "utterance" else [time]
+        centre = _frozen(b, "mean", "ReduceMean", axes=axes)
+        centred = b.add("centred", "Sub", centre)
+        b.add("deviations", "Pow", b.constant(2.0))
+        b.value = _frozen(b, "variance", "ReduceMean", axes=axes)
+        b.add("variance_guard", "Max", b.constant(1e-24))
+        b.add("scaled", "Div", b.add("deviation", "Sqrt"), source=centred)
+
+
+def _layout(fe: FrontEnd, b: _Builder, name: str) -> None:
+    """To the model's axes, and under the name of its input."""
+    wanted = tuple(axis for axis in fe.layout if axis != 1)
+    if wanted != fe.axes:
+        b.add("layout", "Transpose", perm=[fe.axes.index(str(axis)) for axis in wanted])
+    ones = [i for i, axis in enumerate(fe.layout) if axis == 1]
+    b.add(
+        "axes", "Unsqueeze" if ones else "Identity", *([b.constant(ones, np.int64)] if ones else [])
+    )
+    b.nodes[-1] = replace(b.nodes[-1], output=name)
+
+
+def prepend(graph: Graph, fe: FrontEnd) -> Graph:
+    """The graph that reads a waveform (batch, samples) and computes its former input itself.
+
+    Raises
+    ------
+    InputError
+        The model has several inputs that are signals, or one of another shape than the front end
+        makes.
+    """
+    signals = graph.signals
+    if len(signals) != 1:
+        raise InputError(f"a front end needs a model with one signal, not {list(signals)}")
+    name, value = next(iter(signals.items()))
+    dims = _waveform_dims(fe, name, value.dims)
+    b = _Builder("waveform" if name != "waveform" else "signal")
+    inputs = {b.value: Value(dims, value.dtype)}
+    inputs |= {k: v for k, v in graph.inputs.items() if k != name}
+    _amplitude(fe, b)
+    _transform(fe, b, dims[1])
+    steps = [(_power, fe.power), (_mel, fe.n_mels), (_log, fe.log), (_cepstrum, fe.n_mfcc)]
+    for step, wanted in steps:
+        if wanted is not None:
+            step(fe, b)
+    _normalise(fe, b)
+    _layout(fe, b, name)
+    nodes, constants = (*b.nodes, *graph.nodes), graph.constants | b.constants
+    front = frozenset(node.key for node in b.nodes)
+    return replace(graph, nodes=nodes, inputs=inputs, constants=constants, reads=name, front=front)
+
+
+def _waveform_dims(fe: FrontEnd, name: str, dims: Dims | None) -> tuple[int | None, int | None]:
+    """(batch, samples): as declared, or as follows from a fixed number of frames or bins."""
+    if dims is None:
+        return None, fe.samples
+    if len(dims) != len(fe.layout):
+        raise InputError(f"front end: layout {fe.layout}, but input {name!r} has shape {dims}")
+    size = dict(zip(fe.layout, dims, strict=True))
+    samples, frames, bins = fe.samples, size.get("time"), size["frequency"]
+    if frames is not None:
+        samples = fe.length(frames)
+    elif bins is not None and fe.features is None:
+        samples = max(1, 2 * (bins - 1))
+    _refuse_sizes(fe, name, dims, samples)
+    return size["batch"], samples
+
+
+def _refuse_sizes(fe: FrontEnd, name: str, dims: Dims, samples: int | None) -> None:
+    """Compare what the front end makes with what the model declares."""
+    makes = {"part": 2, "frequency": fe.features, 1: 1}
+    makes["time"] = None if samples is None else fe.frames(samples)
+    for axis, wanted in zip(fe.layout, dims, strict=True):
+        made = makes.get(axis)
+        if None not in {made, wanted} and made != wanted:
+            raise InputError(
+                f"front end: its axis {axis!r} has length {made}, but input {name!r} of shape "
+                f"{dims} reads {wanted}"
+            )
+
+
+def levels(graph: Graph) -> str:
+    """The value (batch, time, ...) of a front end in which silent frames are all zero, or none."""
+    steps = [f"{PREFIX}/{step}" for step in ("mel", "power", "stft")]
+    return next((s for s in steps if s in graph.front and steps[-1] in graph.front), "")
+
+
+def empty_filters(graph: Graph) -> tuple[str, ...]:
+    """A note on mel filters of a front end that hold no bin, as librosa warns of them."""
+    banks = [node.inputs[1] for node in graph.nodes if node.output == f"{PREFIX}/mel"]
+    if not (banks and f"{PREFIX}/mel" in graph.front):
+        return ()
+    bank = graph.constants[banks[0]]
+    empty, count = int((~bank.any(axis=0)).sum()), bank.shape[1]
+    if not empty:
+        return ()
+    return (
+        f"warning: {empty} of {count} mel filters hold no bin: what the model makes of them has no "
+        "sound (fewer n_mels or a larger n_fft would fill them)",
+    )

@@ -1,0 +1,216 @@
+"""Results on disk: complete or not there.
+
+Everything is first written into a hidden folder beside the results and moved into place
+only when all of it is there, so that a failure leaves the former results as they were.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from dftlrp.core.files import regular
+from dftlrp.core.ledger import Ledger
+from dftlrp.core.progress import steps
+from dftlrp.core.types import AnyArray, InputError
+from dftlrp.results.explanation import Explanation
+
+ARRAYS = ("signal", "relevance", "axes")
+PLAIN = ("rest", "rate", "target", "label", "labels", "stft", "notes", "provenance",
+         "channel_names")  # fmt: skip
+TUPLES = ("labels", "notes", "channel_names")
+FORMAT = 1
+BROKEN = (
+    OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, IndexError, RuntimeError,
+    NotImplementedError, zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
+
+
+def save(explanations: Sequence[Explanation], folder: str | os.PathLike[str]) -> list[Path]:
+    """Write ``report.html``, ``figure.png``, ``explanation.npz``, the sounds and the tables.
+
+    The tables are ``bands.csv`` and ``segments.csv``, see `dftlrp.results.questions.table`.
+
+    Parameters
+    ----------
+    explanations : list of Explanation
+        One; or two of the same recording to compare, whose second one's files start with
+        ``versus-``.  Sounds and colours share their scales.
+    folder : path
+        Made if it is not there; other files in it are left alone.
+
+    Returns
+    -------
+    list of Path
+        The files, the report first.
+
+    Raises
+    ------
+    InputError
+        The folder cannot be written.
+    """
+    target, writers = Path(folder), _writers(explanations)
+    with _staged(target) as stage:
+        for name in steps(list(writers), "writing"):
+            writers[name](stage / name)
+    return [target / name for name in writers]
+
+
+def _writers(explanations: Sequence[Explanation]) -> dict[str, Callable[[Path], object]]:
+    """What writes each file, by its name."""
+    from dftlrp.results.figure import figure, save_figure
+    from dftlrp.results.questions import TABLES
+    from dftlrp.results.report import render
+    from dftlrp.results.sound import sounds, unheard
+
+    if len(explanations) not in {1, 2}:
+        raise InputError(f"{len(explanations)} explanations: one, or two to compare, can be saved")
+    writers: dict[str, Callable[[Path], object]] = {
+        "report.html": lambda path: path.write_text(render(explanations), encoding="utf-8"),
+        "figure.png": lambda path: save_figure(figure(explanations), path),
+    }
+    heard = [{}] * 2 if any(map(unheard, explanations)) else sounds(explanations)
+    for prefix, one, kinds in zip(("", "versus-"), explanations, heard, strict=False):
+        writers[f"{prefix}explanation.npz"] = partial(write_arrays, one)
+        for what, (domain, _) in TABLES.items():
+            if domain in one.relevance:
+                writers[f"{prefix}{what}.csv"] = partial(_write_table, one, what)
+        for kind, sound in kinds.items():
+            if not (prefix and kind == "original"):
+                writers[f"{prefix}{kind}.wav"] = sound.save
+    return writers
+
+
+def ours(name: str) -> bool:
+    """Whether a file of this name comes from `save`."""
+    from dftlrp.results.questions import TABLES
+    from dftlrp.results.sound import KINDS
+
+    made = {*(f"{kind}.wav" for kind in KINDS), *(f"{what}.csv" for what in TABLES)}
+    plain = name.removeprefix("versus-")
+    return plain in {"report.html", "figure.png", "explanation.npz", *made}
+
+
+@contextmanager
+def _staged(target: Path) -> Iterator[Path]:
+    """A hidden folder whose files replace those of ``target`` once the block has succeeded."""
+    missing = [folder for folder in (target, *target.parents) if not folder.exists()]
+    stage = None
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+        stage = Path(tempfile.mkdtemp(prefix=".dftlrp-", dir=target))
+        yield stage
+        _replace(stage, target)
+    except OSError as error:
+        reason = error.strerror or error
+        raise InputError(f"{target}: cannot write results here: {reason}") from None
+    finally:
+        if stage is not None:
+            shutil.rmtree(stage, ignore_errors=True)
+        for folder in missing:
+            if folder.is_dir() and not any(folder.iterdir()):
+                folder.rmdir()
+
+
+def _replace(stage: Path, target: Path) -> None:
+    new = {path.name for path in stage.iterdir()}
+    if blocked := [name for name in sorted(new) if (target / name).is_dir()]:
+        raise InputError(f"{target / blocked[0]}: is a folder where a result belongs")
+    former = _holds_result(target)
+    for name in new:
+        (stage / name).replace(target / name)
+    for path in target.iterdir() if former else ():  # which may have had more files
+        if ours(path.name) and path.name not in new and not path.is_dir():
+            path.unlink()
+
+
+def _holds_result(folder: Path) -> bool:
+    try:
+        load(folder)
+    except InputError:
+        return False
+    return True
+
+
+def write_arrays(one: Explanation, file: Path | IO[bytes]) -> None:
+    """Write an explanation's arrays, as `load` reads them."""
+    arrays: dict[str, AnyArray] = {"output": one.output, "explained": one.explained}
+    for group in ARRAYS:
+        for domain, value in getattr(one, group).items():
+            parts = value if isinstance(value, tuple) else (value,)
+            for i, part in enumerate(parts):
+                arrays[f"{group}/{domain}/{i}"] = part
+    ledger = {f"ledger/{k}": v for k, v in one.ledger.to_arrays().items()}
+    plain: dict[str, Any] = {k: getattr(one, k) for k in PLAIN}
+    text = json.dumps({"format": FORMAT, **plain}, allow_nan=False)
+    np.savez_compressed(file, allow_pickle=False, meta=np.array(text), **arrays, **ledger)
+
+
+def _write_table(one: Explanation, what: str, path: Path) -> None:
+    from dftlrp.results.questions import as_csv
+
+    path.write_text(as_csv(one, what), encoding="utf-8", newline="")
+
+
+def load(path: str | os.PathLike[str]) -> Explanation:
+    """Read an explanation back.
+
+    Parameters
+    ----------
+    path : path
+        An ``explanation.npz``, or the folder that holds it.
+
+    Raises
+    ------
+    InputError
+        Missing, or not written by `save`.
+    """
+    path = Path(path)
+    path = path / "explanation.npz" if path.is_dir() else path
+    with regular(path, InputError) as (file, _):
+        try:
+            with np.load(file, allow_pickle=False) as arrays:
+                return _explanation({name: arrays[name] for name in arrays.files})
+        except BROKEN:
+            raise InputError(f"{path}: not an explanation written by this dftlrp") from None
+
+
+def _explanation(arrays: dict[str, AnyArray]) -> Explanation:
+    meta = json.loads(str(arrays["meta"]))
+    if meta.pop("format") != FORMAT:
+        raise ValueError("another format")
+    groups = {group: _group(arrays, group) for group in ARRAYS}
+    axes = {k: v[0] if len(v) == 1 else tuple(v) for k, v in groups["axes"].items()}
+    columns = {k.removeprefix("ledger/"): v for k, v in arrays.items() if k.startswith("ledger/")}
+    target = meta.pop("target")
+    return Explanation(
+        signal={k: v[0] for k, v in groups["signal"].items()},
+        relevance={k: v[0] for k, v in groups["relevance"].items()},
+        axes=axes,
+        target=tuple(target) if isinstance(target, list) else target,
+        output=arrays["output"],
+        explained=arrays["explained"],
+        ledger=Ledger.from_arrays(columns),
+        **{**meta, **{k: tuple(meta[k]) for k in TUPLES if k in meta}},
+    )
+
+
+def _group(arrays: dict[str, AnyArray], group: str) -> dict[str, list[AnyArray]]:
+    """Arrays called ``group/domain/number``, by domain, in the file's order."""
+    found: dict[str, list[AnyArray]] = {}
+    for name, array in arrays.items():
+        head, _, tail = name.partition("/")
+        if head == group:
+            found.setdefault(tail.rpartition("/")[0], []).append(array)
+    return found

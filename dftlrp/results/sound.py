@@ -1,0 +1,335 @@
+"""Relevance as sound: what of a recording spoke for an output, to listen to.
+
+With x the signal, R its relevance per sample, Y = STFT(x) and R_tf the relevance of Y's
+cells, the kinds are
+
+==============  ===========================================================================
+original        x
+heatmap         x max(R, 0): every sample times its positive relevance
+rectified       max(x, 0) R: the formula printed on the demo page of AudioMNIST
+                (arXiv 1807.03418)
+negative        x max(-R, 0): every sample times its negative relevance
+resynthesis     STFT^-1(M Y), M = min(1, max(R_tf, 0) / q): a soft mask that keeps the phase;
+                q is the 99th percentile of the positive cells that hold signal.  Without a
+                time-frequency domain R_tf comes from R (`dftlrp.stft_lrp`)
+==============  ===========================================================================
+
+A product with R modulates the signal sample by sample, which sounds like clicks; the mask
+lets pass what spoke for the output and sounds like the recording.
+
+Several channels make sounds of as many channels, each from its own signal and relevance; gains
+and q (the largest of any channel) are common to all, so that they compare.
+
+What is done to every sound, and nothing else:
+
+- **Fast enough to be heard.**  What has fewer than 3000 samples per second (an ECG has 360, a
+  seismometer 100) lies below hearing and no browser plays it: it is played faster, by the least
+  power of two that gives 8000; `Sound.speed` says it.  A rate that is not a whole number is
+  rounded to one, as WAV files need it (off by less than a 300th of a semitone).  All that follows
+  is as heard: its hertz and seconds are those of the played sound.
+- **No DC, no rumble.**  A zero-phase high-pass, |H(f)|^2 = f^4 / (f^4 + f_c^4) with
+  f_c = min(20 Hz, rate / 400); the mean of what remains is zero to round-off.
+- **No click at the edges.**  Raised-cosine fades of 5 ms (at least two samples, at most half
+  the sound); the first and the last sample are exactly 0.
+- **One gain for what shares a unit**, over all explanations given: `original` and
+  `resynthesis` (unit of x) share one, `heatmap`, `rectified` and `negative` (unit of x R)
+  another.  So loudness compares between kinds and between explanations.  The loudest sound
+  of a group peaks at -1 dBFS, every other below; a silent group has 0 dB.  The gain does not
+  depend on which kinds of a group are asked for.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import os
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from dftlrp.core.types import AnyArray, InputError, NonFiniteError, Real
+
+if TYPE_CHECKING:
+    from dftlrp.results.explanation import Explanation
+
+Subtype = Literal["PCM_16", "FLOAT"]
+
+KINDS = ("original", "heatmap", "rectified", "negative", "resynthesis")
+GROUPS = (("original", "resynthesis"), ("heatmap", "rectified", "negative"))
+PEAK_DB = -1.0
+HIGHPASS_HZ = 20.0
+FADE_SECONDS = 0.005
+HEARD_HZ, SLOW_HZ, MOST_HZ = 8000, 3000, 768_000  # played faster to / below; browsers play no more
+LEAST_HZ = 1e-9  # one sample in thirty years
+MOST_CHANNELS = 1024  # of a WAV file, by libsndfile
+MASK_PERCENTILE = 99.0
+SILENCE = 1e-12  # of the peak before the high-pass; below lies round-off
+
+
+@dataclass(frozen=True, eq=False)
+class Sound:
+    """Samples ready to be played.
+
+    Attributes
+    ----------
+    samples : (N,) or (N, channels) float64
+        Full scale = 1; the gain is already applied.
+    rate : float
+        Samples per second to play it at: those of the signal times `speed`, a whole number.
+    gain_db : float
+        Gain that was applied, the same for all sounds that share a unit.
+    kind : str
+        One of `KINDS`.
+    speed : int
+        How many times faster than it was recorded it is played; 1 for audio.
+    """
+
+    samples: Real
+    rate: float
+    gain_db: float
+    kind: str
+    speed: int = 1
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> AnyArray:
+        """Give the samples, so that ``np.asarray(sound)`` works."""
+        array = np.asarray(self.samples, dtype=dtype)
+        return array.copy() if copy and array is self.samples else array
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def wav(self, subtype: Subtype = "PCM_16") -> bytes:
+        """Encode as a WAV file with the channels of the samples.
+
+        Raises
+        ------
+        InputError
+            The rate is not a whole number of hertz, there are more channels than a WAV file
+            holds, the subtype is unknown, or PCM_16 would clip (a sample beyond full scale).
+        NonFiniteError
+            A sample is NaN or infinite (as PCM that would be a full-scale click).
+        """
+        import soundfile  # type: ignore[import-untyped]
+
+        _check_writable(self, subtype)
+        buffer = io.BytesIO()
+        soundfile.write(buffer, self.samples, round(self.rate), subtype, format="WAV")
+        return buffer.getvalue()
+
+    def save(self, path: str | os.PathLike[str], subtype: Subtype = "PCM_16") -> None:
+        """Write a WAV file, whole or not at all; errors as for `wav`."""
+        replace_file(path, self.wav(subtype))
+
+
+def sounds(
+    explanations: Sequence[Explanation], kinds: Sequence[str] = KINDS
+) -> list[dict[str, Sound]]:
+    """Sounds of each explanation, at gains that make them comparable.
+
+    Parameters
+    ----------
+    explanations : sequence of Explanation
+        All that are to be compared: they share one gain per unit (see the module).
+    kinds : sequence of str
+        Which of `KINDS`.
+
+    Returns
+    -------
+    list of dict
+        One per explanation: kind to `Sound`.
+
+    Raises
+    ------
+    InputError
+        A kind is unknown, or an explanation cannot be heard (see `unheard`).
+    NonFiniteError
+        A signal or its relevance holds a NaN or an infinity.
+    """
+    unknown = sorted(set(kinds) - set(KINDS))
+    if unknown:
+        raise InputError(f"unknown kind of sound {unknown[0]!r}; choose from {', '.join(KINDS)}")
+    made: list[dict[str, Sound]] = [{} for _ in explanations]
+    for group in GROUPS:
+        if not set(group) & set(kinds):
+            continue
+        # The whole group, so that the gain is the same whichever kinds are asked for.
+        raw = [{k: _finish(_raw(e, k), playback(e.rate)[0]) for k in group} for e in explanations]
+        gain, gain_db = _common_gain([s for one in raw for s in one.values()])
+        for sound, one, e in zip(made, raw, explanations, strict=True):
+            rate, speed = playback(e.rate)
+            sound.update({k: Sound(gain * s.T, rate, gain_db, k, speed) for k, s in one.items()})
+    return [{k: one[k] for k in kinds} for one in made]
+
+
+def playback(rate: float) -> tuple[float, int]:
+    """Rate to play a signal of this rate at, a whole number of hertz, and how much faster that is.
+
+    360 Hz are played 32 times faster, at 11 520 Hz; from 3000 Hz on nothing is.
+    """
+    speed = 2 ** math.ceil(math.log2(HEARD_HZ / rate)) if rate < SLOW_HZ else 1
+    return float(round(rate * speed)), speed
+
+
+def unheard(explanation: Explanation) -> str:
+    """Why there can be no sound, in a sentence; empty if there can."""
+    if "time" not in explanation.signal or "time" not in explanation.relevance:
+        return "This explanation has no 'time' domain, so there is nothing to listen to."
+    if not LEAST_HZ <= explanation.rate <= MOST_HZ:
+        return f"No player takes {explanation.rate:g} samples per second."
+    if explanation.signal["time"][..., 0].size > MOST_CHANNELS:
+        return f"No sound file holds more than {MOST_CHANNELS} channels."
+    return ""
+
+
+def soft_mask(relevance: Real, spectrum: AnyArray) -> Real:
+    """min(1, R+ / q), q the 99th percentile of R+ over the positive cells that hold signal.
+
+    Of several channels the one with the largest q sets it for all, so that they compare.
+
+    Parameters
+    ----------
+    relevance : (..., F, T) real
+        Relevance of each cell.
+    spectrum : (..., F, T) complex
+        The cells; where there is no signal, relevance counts for nothing.
+
+    Returns
+    -------
+    (..., F, T) real in [0, 1]
+        All zeros if no cell with signal has positive relevance.
+    """
+    positive = np.where(spectrum != 0, np.maximum(relevance, 0.0), 0.0)
+    channels = positive.reshape(-1, *positive.shape[-2:])
+    tops = [np.percentile(c[c > 0], MASK_PERCENTILE) for c in channels if np.any(c > 0)]
+    if not tops:
+        return np.zeros_like(positive)
+    return np.asarray(np.minimum(1.0, positive / max(tops)))
+
+
+def replace_file(path: str | os.PathLike[str], data: bytes) -> None:
+    """Write a file whole or not at all: a new file in the same folder, then a rename.
+
+    Raises
+    ------
+    InputError
+        The folder is missing, or cannot be written to.
+    """
+    target = Path(path)
+    part = target.with_name(f".{uuid.uuid4().hex}.part")
+    try:
+        part.write_bytes(data)
+        os.replace(part, target)
+    except OSError as error:
+        raise InputError(f"cannot write {str(target)!r}: {error.strerror}") from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _raw(explanation: Explanation, kind: str) -> Real:
+    """Evaluate the formula of one kind, (..., N), before filter, fades and gain."""
+    x, relevance = _signal(explanation)
+    if kind == "original":
+        return x
+    if kind == "heatmap":
+        return x * np.maximum(relevance, 0.0)
+    if kind == "rectified":
+        return np.maximum(x, 0.0) * relevance
+    if kind == "negative":
+        return x * np.maximum(-relevance, 0.0)
+    return _resynthesis(explanation, x, relevance)
+
+
+def _signal(explanation: Explanation) -> tuple[Real, Real]:
+    """Signal and time relevance, (..., N) float64 each."""
+    if reason := unheard(explanation):
+        raise InputError(reason)
+    x = np.asarray(explanation.signal["time"], np.float64)
+    relevance = np.asarray(explanation.relevance["time"], np.float64)
+    for name, values in (("signal", x), ("time relevance", relevance)):
+        if not np.isfinite(values).all():
+            first = int(np.argwhere(~np.isfinite(values))[0, -1])
+            raise NonFiniteError(f"the {name} is not finite at sample {first}; not made audible")
+    return x, relevance
+
+
+def _resynthesis(explanation: Explanation, x: Real, relevance: Real) -> Real:
+    """STFT^-1(soft mask STFT(x)), (..., N); the phase stays."""
+    from dftlrp.spectral import Stft, stft_for, stft_lrp
+
+    settings = explanation.stft or stft_for(explanation.rate)
+    stft = Stft(x.shape[-1], **settings)
+    spectrum = stft.analysis(x)
+    cells = explanation.relevance.get("time-frequency")
+    if cells is None:
+        cells = stft_lrp(x, relevance, **settings).relevance
+    if cells.shape != spectrum.shape:
+        raise InputError(
+            f"time-frequency relevance has shape {cells.shape}, but the STFT of the signal "
+            f"with {settings} has {spectrum.shape}"
+        )
+    return np.asarray(stft.synthesis(soft_mask(cells, spectrum) * spectrum), np.float64)
+
+
+def _finish(raw: Real, rate: float) -> Real:
+    """High-pass and fades; zero mean and zero first and last samples, (..., N)."""
+    fade = _fade(raw.shape[-1], rate)
+    faded = _highpass(raw, rate) * fade
+    # The fades may bring back a little DC; take it out in their own shape: the edges stay 0.
+    # (The window sums to 0 for one or two samples, to 1 or more for any other length.)
+    centred = faded - fade * (faded.sum(axis=-1, keepdims=True) / max(float(fade.sum()), 1.0))
+    # A constant leaves nothing but round-off, which the gain must not raise to full scale.
+    peaks = (np.max(np.abs(s), axis=-1, initial=0.0, keepdims=True) for s in (centred, raw))
+    return np.asarray(np.where(next(peaks) > SILENCE * next(peaks), centred, 0.0))
+
+
+def _highpass(x: Real, rate: float) -> Real:
+    """Zero-phase high-pass, (..., N): f^4 / (f^4 + f_c^4) on the cosine transform.
+
+    The transform extends the signal evenly at both ends, so there is no jump to ring and
+    any length will do; the zeroth coefficient, the mean, goes to exactly 0.
+    """
+    from scipy import fft
+
+    corner = min(HIGHPASS_HZ, rate / 400)
+    count = x.shape[-1]
+    frequency = np.arange(count) * (rate / (2 * count))
+    gain = frequency**4 / (frequency**4 + corner**4)
+    return np.asarray(fft.idct(fft.dct(x) * gain), np.float64)
+
+
+def _fade(count: int, rate: float) -> Real:
+    """Window (N,) that rises from 0 to 1 and falls back to 0 within 5 ms at either end."""
+    length = max(1, min(max(2, round(FADE_SECONDS * rate)), count // 2))
+    window = np.ones(count)
+    ramp = 0.5 - 0.5 * np.cos(np.pi * np.arange(length) / length)
+    window[:length] = ramp
+    window[count - length :] = ramp[::-1]
+    return window
+
+
+def _common_gain(group: Sequence[Real]) -> tuple[float, float]:
+    """Gain, as a factor and in dB, that puts the loudest sound of a group at -1 dBFS."""
+    peak = max((float(np.max(np.abs(s), initial=0.0)) for s in group), default=0.0)
+    if peak < np.finfo(np.float64).tiny:
+        return 1.0, 0.0
+    gain = 10 ** (PEAK_DB / 20) / peak
+    return gain, 20 * float(np.log10(gain))
+
+
+def _check_writable(sound: Sound, subtype: str) -> None:
+    """Refuse what would end up in the file as something else; see `Sound.wav`."""
+    if subtype not in ("PCM_16", "FLOAT"):
+        raise InputError(f"unknown WAV subtype {subtype!r}; choose PCM_16 or FLOAT")
+    if not np.isfinite(sound.samples).all():
+        first = int(np.argwhere(~np.isfinite(sound.samples))[0, 0])
+        raise NonFiniteError(f"sound {sound.kind!r} is not finite at sample {first}; not written")
+    if not 1 <= sound.rate <= MOST_HZ or sound.rate != round(sound.rate):
+        raise InputError(f"a WAV file needs a whole number of hertz, not {sound.rate:g}; resample")
+    if sound.samples.ndim > 1 and sound.samples.shape[1] > MOST_CHANNELS:
+        raise InputError(f"a WAV file holds at most {MOST_CHANNELS} channels; save them one by one")
+    if subtype == "PCM_16" and np.max(np.abs(sound.samples), initial=0.0) > 1:
+        raise InputError(f"sound {sound.kind!r} exceeds full scale: PCM_16 would clip, use FLOAT")

@@ -1,0 +1,290 @@
+"""One graph for any batch: what is traced at two batch sizes becomes one graph.
+
+Shapes are plain numbers that NumPy folds, too (a model's own arithmetic on shapes, the zeros that a
+recurrence starts from), so one trace with a symbolic batch would need another kind of number
+everywhere; of two traces only the constants have to be compared.  What differs between them must
+be a multiple of the batch, else the batch is fixed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from itertools import zip_longest
+from typing import Any, TypeVar
+
+import numpy as np
+from onnx import (
+    GraphProto,
+    NodeProto,
+    ValueInfoProto,
+    helper,
+)
+
+from dftlrp.core.ledger import AMOUNTS, LedgerRow
+from dftlrp.core.types import AnyArray, UnsupportedModelError
+from dftlrp.engine.plan import Plan
+from dftlrp.tracing.symbols import Sym, floats
+from dftlrp.tracing.tape import Tape
+from dftlrp.tracing.trace import Traced, assembled
+
+T = TypeVar("T")
+Arrays = dict[str, AnyArray]
+SMALL, LARGE = 3, 4  # half of 2 and 3, rounded down, is 1; 2 and 4 are both even
+BATCH = "batch"  # name of the axis
+WHOLE = np.dtype(np.int64)
+ROUNDING = 1e-6  # of folded constants, relative to the largest
+
+
+class FixedBatchError(UnsupportedModelError):
+    """The batch size is fixed; says where."""
+
+
+def for_any_batch(plan: Plan, at: Callable[[int], tuple[T, Traced]]) -> tuple[T, Traced]:
+    """What ``at(batch)`` traces, as one graph whose axis ``batch`` is open.
+
+    Raises
+    ------
+    FixedBatchError
+        The model fixes its batch, or computes otherwise at another one.
+    """
+    for name, value in plan.signals.items():
+        if value.dims is not None and value.dims[:1] != (None,):
+            raise FixedBatchError(f"input {name!r} has the shape {value.dims}: its batch is fixed")
+    if all(len(v.dims or (0, 0)) == 1 for v in plan.signals.values()):
+        raise FixedBatchError(f"inputs {list(plan.signals)} have no batch")
+    (told, small), (_, large) = map(at, (SMALL, LARGE))
+    return told, merged(small, large)
+
+
+def repeated(arrays: Mapping[str, AnyArray], batch: int) -> dict[str, AnyArray]:
+    """So many samples, in turn those that were given.
+
+    Raises
+    ------
+    FixedBatchError
+        The arrays have no batch in common.
+    """
+    if not one_batch(arrays):
+        raise FixedBatchError(f"inputs {list(arrays)} have no batch in common")
+    return {k: np.take(a, np.arange(batch), 0, mode="wrap") for k, a in arrays.items()}
+
+
+def one_batch(arrays: Mapping[str, AnyArray]) -> bool:
+    """Whether all have as many samples."""
+    sizes = {a.shape[:1] for a in arrays.values()}
+    return len(sizes) == 1 and () not in sizes
+
+
+def merged(small: Traced, large: Traced) -> Traced:
+    """The graph that is ``small`` for 3 samples and ``large`` for 4.
+
+    Raises
+    ------
+    FixedBatchError
+        They differ in more than multiples of the batch.
+    """
+    if small.outputs != large.outputs or len(small.rows) != len(large.rows):
+        raise FixedBatchError("other outputs at another batch")
+    a, b = small.model.graph, large.model.graph
+    opset = small.model.opset_import[0].version
+    both = _Both.of(a, b, opset, (small.constants, large.constants))
+    inputs = _infos(a.input, b.input)
+    if len(a.node) != len(b.node):
+        raise FixedBatchError("other nodes at another batch")
+    nodes = [both.node(m, n) for m, n in zip(a.node, b.node, strict=True)]
+    outputs, fixed = dict(small.outputs), dict[str, AnyArray]()
+    for meaning, array in small.fixed.items():
+        name = both.given(array, large.fixed[meaning])
+        outputs |= {meaning: name} if isinstance(name, str) else {}
+        fixed |= {} if isinstance(name, str) else {meaning: array}
+    rows = [both.row(r, s) for r, s in zip(small.rows, large.rows, strict=True)]
+    infos = _infos(a.output, b.output)
+    explained = next(i for i in infos if i.name == outputs["explained"])
+    if not _is_batch(explained):
+        raise FixedBatchError("the first axis of the explained output is not the batch")
+    every = [*both.tape.nodes, *nodes, *both.ends]
+    constants = both.kept | both.tape.constants
+    model, weights = assembled(every, inputs, [*infos, *both.infos], constants, opset)
+    return Traced(model, weights, outputs, small.target, fixed, rows)
+
+
+@dataclass(eq=False)
+class _Both:
+    """Two graphs side by side, and what the one for any batch has beside their common nodes.
+
+    ``tape`` holds the nodes that compute shapes from the batch, ``names`` the small graph's name
+    of each of the large graph's values, ``kept`` the constants that are the same in both.
+    """
+
+    tape: Tape
+    batch: Sym
+    constants: tuple[Arrays, Arrays]
+    names: dict[str, str]
+    kept: Arrays = field(default_factory=dict)
+    ends: list[NodeProto] = field(default_factory=list)
+    infos: list[ValueInfoProto] = field(default_factory=list)
+
+    @classmethod
+    def of(
+        cls, a: GraphProto, b: GraphProto, opset: int, constants: tuple[Arrays, Arrays]
+    ) -> _Both:
+        """Nothing compared yet; the batch is that of an input whose first axis it is."""
+        tape = Tape(opset)
+        first = next(i for i in _infos(a.input, b.input) if _is_batch(i))
+        x = tape.input(first.name, [d.dim_value or SMALL for d in _dims(first)])
+        tape.taken.update(i.name for i in (*a.input, *a.initializer))
+        tape.taken.update(name for n in a.node for name in n.output)
+        batch = tape.node("Shape", x, shape=(1,), dtype=WHOLE, start=0, end=1)
+        return cls(tape, batch, constants, {i.name: i.name for i in a.input})
+
+    def node(self, m: NodeProto, n: NodeProto) -> NodeProto:
+        """One node for two that do the same to the same values."""
+        alike = m.op_type == n.op_type and len(m.output) == len(n.output)
+        if not alike or _attributes(m) != _attributes(n):
+            raise FixedBatchError(f"{m.output[0]!r} ({m.op_type}) depends on the batch")
+        own = NodeProto()
+        own.CopyFrom(m)
+        inputs = enumerate(zip_longest(m.input, n.input))
+        own.input[:] = [self.operand(m, i, p, q) for i, (p, q) in inputs]
+        self.names.update(zip(n.output, m.output, strict=True))
+        return own
+
+    def operand(self, m: NodeProto, place: int, p: str, q: str) -> str:
+        """The name of what both nodes read."""
+        u, v = self.constants[0].get(p), self.constants[1].get(q)
+        if (u is None) != (v is None) or (u is None and p != self.names.get(q, q)):
+            raise FixedBatchError(f"{m.output[0]!r} ({m.op_type}) reads other values")
+        if u is None or v is None:
+            return p
+        if u.dtype == v.dtype and np.array_equal(u, v):
+            self.kept[p] = u
+            return p
+        if m.op_type == "Reshape" and place == 1 and u.shape == v.shape:
+            u, v = _rest(u, v)
+        try:
+            return self.tape.name(self.constant(u, v))
+        except FixedBatchError as error:
+            raise FixedBatchError(f"{m.output[0]!r} ({m.op_type}): {error}") from None
+
+    def constant(self, u: AnyArray, v: AnyArray) -> Any:
+        """A constant, or what it is for any batch."""
+        if _same(u, v):
+            return u
+        if u.shape == v.shape:
+            return self.numbers(u, v)
+        if u.ndim != v.ndim:
+            raise FixedBatchError("a constant whose rank depends on the batch")
+        axes = np.flatnonzero(np.not_equal(u.shape, v.shape))
+        one, other = _cut(u, axes), _cut(v, axes)
+        if not _same(one, other):
+            raise FixedBatchError("a constant that depends on the batch")
+        full = self.numbers(np.array(u.shape, WHOLE), np.array(v.shape, WHOLE))
+        return self.tape.node("Expand", one, full, shape=u.shape, dtype=floats(u.dtype))
+
+    def numbers(self, u: AnyArray, v: AnyArray) -> Any:
+        """Whole numbers, some of which are multiples of the batch."""
+        factors = _factors(u, v)
+        rest = np.where(factors == 0, u, 0)
+        return self.tape.reshape(self.batch * factors + rest, u.shape)
+
+    def given(self, u: Any, v: Any) -> Any:
+        """A number that no node makes; where it depends on the batch, a new output's name."""
+        if isinstance(u, str) or isinstance(v, str):
+            if u != v:
+                raise FixedBatchError("other outputs at another batch")
+            return u
+        made = self.constant(np.asarray(u), np.asarray(v))
+        if not isinstance(made, Sym):
+            return u
+        name = f"{made.name}/given"
+        if name not in self.tape.taken:
+            self.ends.append(helper.make_node("Identity", [made.name], [self.tape.fresh(name)]))
+            dims = [_dim(m, n) for m, n in zip(np.shape(u), np.shape(v), strict=True)]
+            code = helper.np_dtype_to_tensor_dtype(made.dtype)
+            self.infos.append(helper.make_tensor_value_info(name, code, dims))
+        return name
+
+    def row(self, r: LedgerRow, s: LedgerRow) -> LedgerRow:
+        """A node's account."""
+        amounts = {k: self.given(getattr(r, k), getattr(s, k)) for k in AMOUNTS}
+        return replace(r, **amounts)
+
+
+def _attributes(node: NodeProto) -> dict[str, bytes]:
+    return {a.name: a.SerializeToString(deterministic=True) for a in node.attribute}
+
+
+def _same(u: AnyArray, v: AnyArray) -> bool:
+    """Equal; floats but for round-off."""
+    if u.shape != v.shape or u.dtype != v.dtype:
+        return False
+    close = u.dtype.kind == "f" and np.abs(u - v).max(initial=0) <= ROUNDING * np.abs(u).max(
+        initial=0
+    )
+    return bool(close) or np.array_equal(u, v)
+
+
+def _cut(a: AnyArray, axes: Iterable[int]) -> AnyArray:
+    """One element along axes on which nothing changes."""
+    for axis in axes:
+        one = a.take([0], axis)
+        if not (a == one).all():
+            raise FixedBatchError("a constant that differs from sample to sample")
+        a = one
+    return a
+
+
+def _factors(u: AnyArray, v: AnyArray) -> AnyArray:
+    """k where u = k SMALL and v = k LARGE, 0 where they are equal."""
+    k = np.where(u == v, 0, u // SMALL)
+    if (
+        u.dtype != WHOLE
+        or (np.where(u == v, u, k * SMALL) != u).any()
+        or (k * (LARGE - SMALL) != v - u).any()
+    ):
+        raise FixedBatchError("a number that depends on the batch otherwise than as a multiple")
+    return k
+
+
+def _rest(u: AnyArray, v: AnyArray) -> tuple[AnyArray, AnyArray]:
+    """Targets of a Reshape, with -1 for the only entry that differs."""
+    if np.sum(u != v) == 1 and (u >= 0).all():
+        u = np.where(_factors(u, v) == 0, u, -1)
+        return u, u
+    return u, v
+
+
+# -- the shapes of inputs and outputs
+
+
+def _dims(info: ValueInfoProto) -> Any:
+    return info.type.tensor_type.shape.dim
+
+
+def _is_batch(info: ValueInfoProto) -> bool:
+    """Whether the first axis is the batch."""
+    return [d.dim_param for d in _dims(info)[:1]] == [BATCH]
+
+
+def _dim(m: int, n: int) -> int | str:
+    """A size; ``batch``, or a multiple of it."""
+    k = int(_factors(np.array(m, WHOLE), np.array(n, WHOLE)))
+    return m if k == 0 else BATCH if k == 1 else f"{k}*{BATCH}"
+
+
+def _infos(
+    small: Iterable[ValueInfoProto], large: Iterable[ValueInfoProto]
+) -> list[ValueInfoProto]:
+    """Inputs or outputs with open axes."""
+    found = []
+    for a, b in zip(small, large, strict=True):
+        if a.name != b.name:
+            raise FixedBatchError("other inputs or outputs at another batch")
+        sizes = zip(_dims(a), _dims(b), strict=True)
+        try:
+            dims = [_dim(m.dim_value, n.dim_value) for m, n in sizes]
+        except FixedBatchError as error:
+            raise FixedBatchError(f"axis of {a.name!r}: {error}") from None
+        found.append(helper.make_tensor_value_info(a.name, a.type.tensor_type.elem_type, dims))
+    return found

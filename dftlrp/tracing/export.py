@@ -1,0 +1,297 @@
+"""`export`: model and explanation as one ONNX file that needs nothing of dftlrp to run.
+
+Inspection layers stand in the graph as matrix products (`dftlrp.ops.fourier`), an STFT as a
+convolution with windowed waves.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from onnx import checker, helper, numpy_helper
+
+from dftlrp.core.backend import Backend, Window, get_backend
+from dftlrp.core.maps import Array
+from dftlrp.core.rules import Rule
+from dftlrp.core.types import AnyArray, DftlrpError, InputError
+from dftlrp.engine.composites import Composite
+from dftlrp.engine.evaluate import Values
+from dftlrp.engine.forward import Ready, auto_seed, run_through, values_of
+from dftlrp.engine.model import Model, behind_front_end
+from dftlrp.engine.plan import Plan
+from dftlrp.engine.propagate import Flow
+from dftlrp.engine.seeds import SEEDS
+from dftlrp.graph.frontend import FrontEnd
+from dftlrp.ops.fourier import Pair, transform
+from dftlrp.spectral import Stft, stft_for
+from dftlrp.spectral.domains import bin_weights
+from dftlrp.tracing.batch import FixedBatchError, for_any_batch
+from dftlrp.tracing.meaning import meanings
+from dftlrp.tracing.trace import Question, Traced, trace
+
+TIME, FREQUENCY, TILES, INPUT = DOMAINS = ("time", "frequency", "time-frequency", "input")
+ANY = "any"  # number of samples
+
+
+def export(
+    model: Model,
+    path: str | os.PathLike[str],
+    *,
+    composite: str | Composite = "auto",
+    overrides: Mapping[str, str | Rule] | None = None,
+    seed: str = "auto",
+    output: str | None = None,
+    bind: Mapping[str, Any] | None = None,
+    batch: int | str | None = None,
+    shapes: Mapping[str, Sequence[int]] | None = None,
+    domains: Sequence[str] = (TIME,),
+    frontend: FrontEnd | str | os.PathLike[str] | None = None,
+    masks: Sequence[str] = (),
+) -> Traced:
+    """Write a model and its explanation as one ONNX file.
+
+    The file reads the model's signals (float32), the waveform if it is behind a front end, and
+    ``target``: for each sample an index into its explained output, flattened; -1: the largest.  It
+    gives ``output``, ``explained``, ``relevance`` and, where known, ``multiplier`` (of several
+    signals with ``_NAME``), and for each further domain ``relevance_frequency`` (batch, ..., K),
+    ``relevance_time_frequency`` (batch, ..., K, T), and ``value_input``, ``relevance_input`` in the
+    shape that the model itself reads.  Its metadata entry ``dftlrp`` (JSON) says what each means,
+    with axes and units.
+
+    Parameters
+    ----------
+    composite, overrides, seed, output, bind
+        As of `dftlrp.attribute`; seed ``"logit"``, ``"contrast"`` or ``"one"``.
+    batch : int or ``"any"``, optional
+        Number of samples that it explains at a time.  Default: any where the model leaves its
+        batch open and computes each sample alike, else 1; the metadata says which, and why.
+    shapes : dict, optional
+        Shapes of inputs, where the file leaves other axes than the batch open.
+    domains : list of str
+        ``"time"`` (always there), ``"frequency"``, ``"time-frequency"``, and ``"input"``: what the
+        model itself reads, behind a front end.
+    frontend : FrontEnd or path, optional
+        As of `dftlrp.explain`.
+    masks : list of str
+        Layers that relevance goes through, as a condition of `dftlrp.attribute`: the file has an
+        optional input ``mask/NAME`` for each (default: ones), of a shape that broadcasts to its
+        output, as (1, channels, 1).
+
+    Raises
+    ------
+    InputError
+        Open shapes, unknown domains, rules without a multiplier where a domain needs it.
+    UnsupportedModelError
+        A node that cannot be written as ONNX nodes; batch ``"any"`` of a model that fixes it.
+    """
+    if wrong := [d for d in domains if d not in DOMAINS]:
+        raise InputError(f"domain {wrong[0]!r}: a file can hold {', '.join(DOMAINS)}")
+    if Path(path).resolve() == model.path.resolve():
+        raise InputError(f"{path}: the export would replace the model: name another file")
+    model = behind_front_end(model, frontend)
+    plan = model.plan(output, bind)
+    reads = _reads(plan) if INPUT in domains else []
+    views = _Views(model.rate or 1.0, tuple(domains))
+
+    def traced_at(samples: int, whole: bool) -> tuple[Ready, Traced]:
+        sample = _sample(plan, samples, shapes or {}, whole)
+        ready = run_through(
+            plan, model, sample, composite, overrides, get_backend(), np.dtype(np.float64)
+        )
+        keep = tuple(values_of(ready.plan, ready.table, reads))
+        through = values_of(ready.plan, ready.table, masks)
+        ones = tuple((name, (1,) * ready.values[name].ndim) for name in through)
+        return ready, trace(ready, Question(_kind(seed, ready), keep=keep, masks=ones), views)
+
+    (ready, traced), told = _batched(plan, batch, traced_at)
+    _open_masks(traced)
+    _describe(traced, model, ready, _kind(seed, ready), told)
+    whole = traced.whole()
+    checker.check_model(whole, full_check=True)
+    _write(Path(path), whole.SerializeToString())
+    return traced
+
+
+def _open_masks(traced: Traced) -> None:
+    """Masks may be left out, and have any shape that broadcasts."""
+    graph = traced.model.graph
+    for info in graph.input:
+        if info.name.startswith("mask/"):
+            dims = info.type.tensor_type.shape.dim
+            ones = np.ones((1,) * len(dims), np.float32)
+            graph.initializer.append(numpy_helper.from_array(ones, info.name))
+            for place, dim in enumerate(dims):
+                dim.dim_param = f"{info.name}/{place}"
+
+
+def _reads(plan: Plan) -> list[str]:
+    """The value that the model itself reads, behind a front end."""
+    if not plan.graph.reads:
+        raise InputError(
+            f"domain {INPUT!r}: the model has no front end, what it reads itself is in 'relevance'"
+        )
+    return [plan.graph.reads]
+
+
+def _kind(seed: str, ready: Ready) -> str:
+    """How the seed is made."""
+    kind = auto_seed(ready.plan, ready.values[ready.plan.explained]) if seed == "auto" else seed
+    if kind not in SEEDS:
+        raise InputError(f"seed {seed!r}: a file can hold {', '.join(SEEDS)}")
+    return kind
+
+
+def _batched(
+    plan: Plan, batch: int | str | None, at: Callable[[int, bool], tuple[Ready, Traced]]
+) -> tuple[tuple[Ready, Traced], str]:
+    """What is traced, and what is to be told of its batch."""
+    if isinstance(batch, int):
+        return at(batch, False), str(batch)
+    if batch not in {None, ANY}:
+        raise InputError(f"batch {batch!r}: a number or {ANY!r} is needed")
+    try:
+        return for_any_batch(plan, lambda samples: at(samples, True)), ANY
+    except FixedBatchError as error:
+        if batch == ANY:
+            raise FixedBatchError(f"batch {ANY!r}: {error}: name a number instead") from None
+        return at(1, False), f"fixed: {error}"
+    except DftlrpError as error:
+        if batch == ANY:
+            raise
+        return at(1, False), f"fixed: {error}"  # or one sample alone says what is wrong
+
+
+def _write(path: Path, contents: bytes) -> None:
+    """Write all of it or nothing."""
+    part = path.parent / f".{path.name}.{os.getpid()}.part"
+    try:
+        part.write_bytes(contents)
+        part.replace(path)
+    except OSError as error:
+        with suppress(OSError):  # it may not be there
+            part.unlink()
+        raise InputError(f"{path}: cannot be written: {error.strerror}") from None
+
+
+def _sample(
+    plan: Plan, batch: int, shapes: Mapping[str, Sequence[int]], whole: bool
+) -> dict[str, AnyArray]:
+    """Noise in the shapes that the file is to read.
+
+    The batch stands where a shape leaves it open; if ``whole``, in place of any first size.
+    """
+    if batch < 1:
+        raise InputError(f"batch {batch}: at least one sample is needed")
+    if unknown := sorted(set(shapes) - set(plan.signals)):
+        raise InputError(f"shape of {unknown[0]!r}: the model reads {list(plan.signals)}")
+    rng, sample = np.random.default_rng(0), {}
+    for name, value in plan.signals.items():
+        dims = list(shapes.get(name, value.dims or ()))
+        if len(dims) > 1 and (whole or not dims[0]):
+            dims[0] = batch
+        shape = tuple(d or 0 for d in dims)
+        if not shape or 0 in shape:
+            raise InputError(
+                f"input {name!r} has the open shape {value.dims}: give it, as --shape {name}=1,2,3"
+            )
+        noise = 0.1 * rng.standard_normal(shape) if value.is_float else rng.integers(0, 2, shape)
+        sample[name] = noise
+    return sample
+
+
+# -- inspection layers in the graph
+
+
+@dataclass(frozen=True)
+class _Views:
+    """What is added to a graph: relevance in other domains, from signal and multiplier."""
+
+    rate: float
+    domains: tuple[str, ...]
+
+    def __call__(
+        self, bk: Backend, plan: Plan, values: Values, flows: Mapping[str, Flow]
+    ) -> dict[str, Array]:
+        wanted = [d for d in self.domains if d not in {TIME, INPUT}]
+        if not wanted:
+            return {}
+        if len(plan.signals) != 1:
+            raise InputError(f"the model reads {list(plan.signals)}: only one has other domains")
+        name = next(iter(plan.signals))
+        x, m = values[name], flows[name].multiplier
+        if m is None:
+            raise InputError(
+                f"domain {wanted[0]!r} needs the multiplier, which a rule at the input has none of "
+                "(flat, wsquare, zbox, pass): choose another composite"
+            )
+        made = {FREQUENCY: _frequency, TILES: self._tiles}
+        return {f"relevance_{d.replace('-', '_')}": made[d](bk, x, m) for d in wanted}
+
+    def _tiles(self, bk: Backend, x: Array, m: Array) -> Array:
+        """R_tk = w_k Re(Y_tk conj C_tk), C_t = rfft(s m / W) on frame t."""
+        domain = Stft(x.shape[-1], **stft_for(self.rate))
+        W = domain.overlap
+        inverse = np.where(1e-4 * W.max() < W, 1 / np.maximum(W, 1e-300), 0)
+        Y = _framed(bk, x, domain, domain.analysis_window)
+        C = _framed(bk, m * inverse, domain, domain.synthesis_window_array)
+        K, T = domain.shape
+        R = (Y.real * C.real + Y.imag * C.imag) * domain.weights[:, None]
+        return bk.reshape(R, (*x.shape[:-1], K, T))
+
+
+def _framed(bk: Backend, x: Array, domain: Stft, window: AnyArray) -> Pair:
+    """Orthonormal transforms of windowed frames, (rows, K, T)."""
+    n, L, K = domain.n, domain.n_fft, domain.bins
+    left = round(L / 2 - float(domain.times[0]))
+    right = max((domain.frames - 1) * domain.hop + L - left - n, 0)
+    rows = bk.reshape(x, (math.prod(x.shape[:-1]), 1, n))
+    waves = np.exp(-2j * np.pi * np.outer(np.arange(K), np.arange(L)) / L) * window / math.sqrt(L)
+    g = Window((L,), (domain.hop,), (1,), ((0, 0),))
+    padded = bk.pad(rows, ((0, 0), (0, 0), (left, right)))
+    parts = np.concatenate([waves.real, waves.imag])[:, None, :]
+    y = bk.conv(padded, parts, g)
+    y = bk.slice(y, (slice(None), slice(None), slice(0, domain.frames)))
+    every = slice(None)
+    real, imag = (bk.slice(y, (every, slice(a, a + K), every)) for a in (0, K))
+    return Pair(real, imag)
+
+
+def _frequency(bk: Backend, x: Array, m: Array) -> Array:
+    """R_k = w_k Re(Y_k conj C_k), orthonormal."""
+    n = x.shape[-1]
+    Y, C = transform(bk, Pair(x)), transform(bk, Pair(m))
+    half = (*(slice(None),) * (x.ndim - 1), slice(0, n // 2 + 1))
+    return bk.slice(Y.real * C.real + Y.imag * C.imag, half) * (bin_weights(n) / n)
+
+
+# -- what the file says of itself
+
+
+def _describe(traced: Traced, model: Model, ready: Ready, seed: str, batch: str) -> None:
+    text = {
+        "composite": ready.table.composite,
+        "rules": {la.key: la.rule_name for la in ready.table.layers if la.rule},
+        "seed": seed,
+        "batch": batch,
+        "target": f"input {traced.target!r}: one index per sample into the explained output, "
+        "flattened; -1: the largest",
+        **meanings(traced, model, ready.plan),
+        "labels": model.labels,
+        "model": model.path.name,
+        "model sha256": model.graph.sha256,
+        "rate": model.rate,
+        "front end": model.frontend and model.frontend.to_text(),
+        "versions": {n: version(n) for n in ("dftlrp", "numpy", "onnx")},
+    }
+    own = {k: v for k, v in model.graph.metadata.items() if k != "frontend"}  # it is inside now
+    helper.set_model_props(traced.model, own | {"dftlrp": json.dumps(text)})
+    traced.model.metadata_props.sort(key=lambda p: p.key)

@@ -1,0 +1,105 @@
+"""Passes over a traced graph.
+
+What nobody reads is left out, transposed convolutions of one input become one, additions join
+convolutions.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from onnx import NodeProto, helper
+
+from dftlrp.tracing.tape import Tape
+
+
+def tidied(tape: Tape, outputs: Sequence[str]) -> list[NodeProto]:
+    """The nodes that the outputs need, additions of constants joined to convolutions."""
+    nodes = _needed(tape.nodes, outputs)
+    return _needed(_biased(tape, _side_by_side(tape, nodes), set(outputs)), outputs)
+
+
+def _needed(nodes: Sequence[NodeProto], outputs: Sequence[str]) -> list[NodeProto]:
+    wanted, kept = set(outputs), []
+    for node in reversed(nodes):
+        if not wanted.isdisjoint(node.output):
+            kept.append(node)
+            wanted.update(node.input)
+    return kept[::-1]
+
+
+def _side_by_side(tape: Tape, nodes: Sequence[NodeProto]) -> list[NodeProto]:
+    """Transposed convolutions of one input to few channels: one that reads it once, and a Split."""
+    alike: dict[Any, list[NodeProto]] = {}
+    for node in nodes:
+        w = tape.constants.get(node.input[1]) if node.op_type == "ConvTranspose" else None
+        if w is not None and len(node.input) == 2 and 2 * w.shape[1] < w.shape[0]:
+            attrs = sorted(a.SerializeToString() for a in node.attribute)
+            alike.setdefault((node.input[0], w.shape, *attrs), []).append(node)
+    groups = {g[0].output[0]: g for g in alike.values() if len(g) > 1 and _attr(g[0], "group") == 1}
+    joined = {n.output[0] for g in groups.values() for n in g}
+    found = []
+    for node in nodes:
+        if node.output[0] in groups:
+            found += _joined(tape, groups[node.output[0]])
+        elif node.output[0] not in joined:
+            found.append(node)
+    return found
+
+
+def _joined(tape: Tape, group: Sequence[NodeProto]) -> list[NodeProto]:
+    weights = [tape.constants[n.input[1]] for n in group]
+    own = NodeProto()
+    own.CopyFrom(group[0])
+    own.input[1] = tape.constant(np.concatenate(weights, 1))
+    own.output[:] = [tape.fresh("side_by_side")]
+    sizes = tape.constant(np.array([w.shape[1] for w in weights], np.int64))
+    names = [n.output[0] for n in group]
+    return [own, helper.make_node("Split", [own.output[0], sizes], names, axis=1)]
+
+
+def _attr(node: NodeProto, name: str) -> Any:
+    return next((helper.get_attribute_value(a) for a in node.attribute if a.name == name), None)
+
+
+def _biased(tape: Tape, nodes: Sequence[NodeProto], ends: set[str]) -> list[NodeProto]:
+    """Conv + Add of a constant per channel: the convolution's bias."""
+    reads = Counter(name for node in nodes for name in node.input)
+    convs: dict[str, NodeProto] = {}
+    found = []
+    for node in nodes:
+        conv = convs.get(node.input[0]) if node.op_type == "Add" else None
+        added = tape.constants.get(node.input[1]) if conv is not None else None
+        alone = conv is not None and reads[conv.output[0]] == 1 and conv.output[0] not in ends
+        weights = tape.constants.get(conv.input[1]) if conv is not None else None
+        if conv is None or added is None or not alone or weights is None:
+            if node.op_type == "Conv":
+                convs[node.output[0]] = node
+            found.append(node)
+            continue
+        bias = _per_channel(added, len(weights), weights.ndim)
+        if bias is None:
+            found.append(node)
+            continue
+        if len(conv.input) > 2:
+            bias = bias + tape.constants[conv.input[2]]
+        own = NodeProto()
+        own.CopyFrom(conv)
+        own.input[:] = [*conv.input[:2], tape.constant(bias)]
+        own.output[:] = node.output
+        found.append(own)
+        convs[own.output[0]] = own
+    return found
+
+
+def _per_channel(added: np.ndarray, channels: int, rank: int) -> np.ndarray | None:
+    """A constant as a vector over channels, if it is one."""
+    if added.size == 1:
+        return np.full(channels, added.ravel()[0], np.float32)
+    shape = (1,) * (rank - added.ndim) + added.shape
+    if len(shape) == rank and shape[1] == channels == added.size:
+        return added.reshape(channels)
+    return None

@@ -1,0 +1,157 @@
+"""What inputs and outputs of an exported file mean: in words, with units and axes.
+
+An axis is a dict with its ``name`` and, where its places are physical ones, ``unit``, ``start`` and
+``step``: place k is at ``start + k step``.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+from dftlrp.engine.model import Model
+from dftlrp.engine.plan import Plan
+from dftlrp.graph.frontend import FrontEnd
+from dftlrp.spectral import Stft, stft_for
+from dftlrp.tracing.trace import Traced
+
+MOVED = ("relevance_frequency", "relevance_time_frequency")
+Axis = dict[str, Any]
+Meaning = dict[str, Any]
+Shape = tuple[int, ...]
+WORDS = {
+    "output": "the model's own output",
+    "explained": "what is explained",
+    "relevance": "relevance of each sample or element that is read",
+    "multiplier": "relevance = value * multiplier",
+    "value_input": "what the model itself reads, behind its front end",
+    "relevance_input": "relevance of each element that the model itself reads",
+    "relevance_frequency": "relevance of frequencies, by DFT-LRP",
+    "relevance_time_frequency": "relevance of tiles of frequency and time, by DFT-LRP",
+}
+MASK = {"meaning": "what the relevance of this layer is multiplied by; optional", "unit": "1"}
+EXPLAINED, OWN = "that of 'explained'", "the model's own"
+
+
+class _File(NamedTuple):
+    """An exported file: shapes of its inputs and outputs, and where it came from."""
+
+    shapes: dict[str, Shape]
+    model: Model
+    plan: Plan
+
+    @property
+    def lead(self) -> int:
+        """Number of batch axes: a model of vectors has none."""
+        return int(any(len(v.dims or (0, 0)) != 1 for v in self.plan.signals.values()))
+
+    @property
+    def length(self) -> int:
+        """Samples of the one signal."""
+        return self.shapes[next(iter(self.plan.signals))][-1]
+
+
+def meanings(traced: Traced, model: Model, plan: Plan) -> dict[str, dict[str, Meaning]]:
+    """Of ``inputs`` (the signals) and ``outputs``, by name: ``meaning``, ``unit`` and ``axes``."""
+    shapes = {
+        info.name: tuple(d.dim_value for d in info.type.tensor_type.shape.dim)
+        for info in (*traced.model.graph.input, *traced.model.graph.output)
+    }
+    file = _File(shapes, model, plan)
+    return {
+        "inputs": {name: _signal(name, file) for name in plan.signals}
+        | {name: MASK for name in shapes if name.startswith("mask/")},
+        "outputs": {name: _output(name, key, file) for key, name in traced.outputs.items()},
+    }
+
+
+def _signal(name: str, file: _File) -> Meaning:
+    wave = bool(file.model.rate) and _is_wave(name, file)
+    return {
+        "meaning": f"waveform at {file.model.rate:g} Hz" if wave else "what the model reads",
+        "unit": "full scale 1" if wave else OWN,
+        "axes": list(_read(name, file)),
+    }
+
+
+def _output(name: str, key: str, file: _File) -> Meaning:
+    kind, _, value = key.partition(":")
+    words = WORDS.get(name) or WORDS[kind]
+    if name == MOVED[1]:
+        words += f"; STFT {stft_for(file.model.rate or 1.0)}"
+    value = file.plan.explained if kind == "explained" else value
+    units = {"relevance": EXPLAINED, "multiplier": f"{EXPLAINED} by the signal's"}
+    return {
+        "meaning": words + (f": {value}" if value else ""),
+        "unit": units.get(kind.partition("_")[0], OWN),
+        "axes": list(_axes(name, value, file)),
+    }
+
+
+def _axes(name: str, value: str, file: _File) -> tuple[Axis, ...]:
+    """Of an output that belongs to a value of the model, or to none."""
+    rate = file.model.rate
+    if name == MOVED[0]:
+        signal = next(iter(file.plan.signals))
+        return (*_read(signal, file)[:-1], _bins(file.length, rate))
+    if name == MOVED[1]:
+        signal = next(iter(file.plan.signals))
+        return (*_read(signal, file)[:-1], *_tiles(file.length, rate))
+    if value and value == file.plan.graph.reads and file.model.frontend:
+        return _laid_out(file.model.frontend, file.length)
+    return _read(value, file) if value in file.plan.signals else _classes(name, file)
+
+
+def _regular(name: str, unit: str, step: float, start: float = 0.0) -> Axis:
+    return {"name": name, "unit": unit, "start": start, "step": step}
+
+
+def _time(rate: float | None, hop: int = 1, start: float = 0.0) -> Axis:
+    rate, unit = (rate, "s") if rate else (1.0, "samples")
+    return _regular("time", unit, hop / rate, start / rate)
+
+
+def _bins(n: int, rate: float | None) -> Axis:
+    """Bins of a DFT of n samples."""
+    return _regular("frequency", "Hz" if rate else "cycles per sample", (rate or 1.0) / n)
+
+
+def _tiles(n: int, rate: float | None) -> tuple[Axis, Axis]:
+    domain = Stft(n, **stft_for(rate or 1.0))
+    return _bins(domain.n_fft, rate), _time(rate, domain.hop, float(domain.times[0]))
+
+
+def _is_wave(name: str, file: _File) -> bool:
+    """Whether a signal is a waveform: its rate is known and one axis is long, or it was moved."""
+    one_long = bool(file.model.rate) and math.prod(file.shapes[name][file.lead : -1]) == 1
+    return one_long or not file.shapes.keys().isdisjoint(MOVED)
+
+
+def _read(name: str, file: _File) -> tuple[Axis, ...]:
+    """Of a signal: (batch, channel, time), (batch, time), (time,), or without names."""
+    shape = file.shapes[name]
+    if not _is_wave(name, file):
+        return _numbered(shape, file)
+    lead = ("batch", *["channel"] * (len(shape) - 2))[: len(shape) - 1]
+    return (*({"name": each} for each in lead), _time(file.model.rate))
+
+
+def _numbered(shape: Shape, file: _File) -> tuple[Axis, ...]:
+    return tuple({"name": "batch" if i < file.lead else f"axis {i}"} for i in range(len(shape)))
+
+
+def _classes(name: str, file: _File) -> tuple[Axis, ...]:
+    shape = file.shapes[name]
+    axes, labels = _numbered(shape, file), file.model.labels
+    named = len(shape) > file.lead and len(labels) == shape[-1]
+    return (*axes[:-1], {"name": "class"}) if named else axes
+
+
+def _laid_out(fe: FrontEnd, samples: int) -> tuple[Axis, ...]:
+    """Of what a front end makes of so many samples."""
+    frequency = _bins(fe.size or samples, fe.rate)
+    if fe.n_mels or fe.n_mfcc:
+        frequency = {"name": "cepstral coefficient" if fe.n_mfcc else "mel filter"}
+    time = _time(fe.rate, fe.hop, 0.0 if fe.center else fe.n_fft / 2)
+    known = {"frequency": frequency, "time": time}
+    return tuple(known.get(str(axis), {"name": str(axis)}) for axis in fe.layout)

@@ -1,0 +1,113 @@
+"""Sessions of onnxruntime: graphs that are loaded and run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from dftlrp.core.types import AnyArray, InputError, Real
+from dftlrp.engine.composites import LayerTable
+from dftlrp.engine.plan import Plan
+from dftlrp.tracing.trace import Traced
+
+Arrays = dict[str, AnyArray]
+
+
+class Seen(NamedTuple):
+    """What is known of a model that was traced."""
+
+    plan: Plan
+    table: LayerTable
+    shape: tuple[int, ...]  # of what is explained
+    kind: str  # of the seed
+
+
+@dataclass(frozen=True, eq=False)
+class Session:
+    """A traced graph that onnxruntime has loaded; its weights lie in ``traced``."""
+
+    plan: Plan
+    table: LayerTable
+    shape: tuple[int, ...]
+    kind: str
+    traced: Traced
+    runtime: Any
+    any_batch: bool
+
+    def explained(self, given: Arrays) -> Real:
+        """Zeros in the shape of what is explained of these inputs."""
+        batch = next(iter(given.values())).shape[:1] if self.any_batch else self.shape[:1]
+        return np.broadcast_to(np.zeros(()), (*batch, *self.shape[1:]))
+
+    def run(self, feed: Mapping[str, AnyArray]) -> Arrays:
+        """Outputs by what they mean.
+
+        Raises
+        ------
+        InputError
+            onnxruntime failed.
+        """
+        types = {x.name: TYPES[x.type] for x in self.runtime.get_inputs()}
+        given: Arrays = {k: np.ascontiguousarray(feed[k], types[k]) for k in types}
+        try:
+            results = self.runtime.run(None, given)
+        except Exception as error:  # onnxruntime has no type of its own
+            raise InputError(f"onnxruntime failed on the traced graph: {_line(error)}") from error
+        names = (x.name for x in self.runtime.get_outputs())
+        return dict(zip(names, results, strict=True))
+
+
+TYPES = {
+    "tensor(float)": np.float32, "tensor(int64)": np.int64, "tensor(int32)": np.int32,
+    "tensor(uint8)": np.uint8, "tensor(int8)": np.int8, "tensor(bool)": np.bool_,
+    "tensor(int16)": np.int16, "tensor(uint16)": np.uint16, "tensor(uint32)": np.uint32,
+    "tensor(uint64)": np.uint64,
+}  # fmt: skip
+
+
+def _line(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
+
+
+def runtime_of(
+    graph: bytes, options: str = "", weights: Arrays | None = None, optimised: bool = True
+) -> Any:
+    """An onnxruntime session; options as ``PROVIDER:THREADS``, each may be left out.
+
+    ``weights``: constants that the graph only names; they are read where they lie, so they must
+    live as long as the session.
+    Threads: as OMP_NUM_THREADS says, else as many as there are cores.
+
+    Raises
+    ------
+    InputError
+        onnxruntime or the execution provider is not there; the graph cannot be loaded.
+    """
+    try:
+        import onnxruntime as ort
+    except ImportError as error:
+        raise InputError("backend 'onnx' needs onnxruntime: pip install onnxruntime") from error
+    provider, _, threads = options.partition(":")
+    provider = provider or "CPUExecutionProvider"
+    if provider not in ort.get_available_providers():
+        known = ", ".join(ort.get_available_providers())
+        raise InputError(f"execution provider {provider!r} is not there: onnxruntime has {known}")
+    if threads and not (threads.isdecimal() and int(threads)):
+        raise InputError(f"threads {threads!r}: a positive number is needed")
+    settings = ort.SessionOptions()
+    settings.log_severity_level = 3
+    usual = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
+    threads = threads or (usual if usual.isdecimal() else "") or str(len(os.sched_getaffinity(0)))
+    if not optimised:
+        settings.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    settings.intra_op_num_threads = int(threads)
+    given = {k: ort.OrtValue.ortvalue_from_numpy(a) for k, a in (weights or {}).items()}
+    settings.add_external_initializers(list(given), list(given.values()))
+    try:
+        return ort.InferenceSession(graph, settings, providers=[provider])
+    except Exception as error:
+        raise InputError(f"onnxruntime cannot load the traced graph: {_line(error)}") from error
