@@ -1,4 +1,7 @@
-"""What the package ships: models and a clip to try them on."""
+"""Models and a clip that come with the package, to try it on.
+
+In comes a name, out goes the path of a file.  This room must never know what is done with the file.
+"""
 
 from __future__ import annotations
 

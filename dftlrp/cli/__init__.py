@@ -1,4 +1,9 @@
-"""The command line: ``dftlrp explain``, ``inspect``, ``check`` and others; a module for each."""
+"""The command line: one module for each command.
+
+In come words that a person typed; out go lines of text, files and an exit code (0, or 2 after one
+line on stderr that says what is wrong).  This room must never compute: each command calls one
+public function of a room below and prints what that gives.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,10 @@
-"""Concept relevance propagation: what single neurons of a model listen to."""
+"""Concept relevance propagation: what single neurons of a model listen to, over whole data sets.
+
+In come a model, a layer and recordings with their classes; out go the relevance of each neuron for
+each class, the recordings in which it is most relevant, the effect of silencing it, tables and a
+page.  Long work is cut into shards that can be resumed.  This room must never know how relevance is
+propagated: it asks `attribute` under conditions.
+"""
 
 from __future__ import annotations
 

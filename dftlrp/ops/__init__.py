@@ -1,4 +1,10 @@
-"""One file per family of ops; importing this package fills the table `OPS`."""
+"""From an op of ONNX to the map it is at its current inputs; one file for each family of ops.
+
+In come a node and the values that it reads; out goes an `Affine`, a `Route` or a `Stop`, and the
+value that the node makes.  Importing the package fills the table `OPS`.  This room must never know
+a rule, nor which backend computes: an op is written in the primitives of the contract and in
+NumPy's functions.
+"""
 
 from dftlrp.ops import (
     cast,

@@ -10,6 +10,9 @@ product <y, z> = Re sum y conj(z) and the multiplier m of a signal (its relevanc
 That is the LRP-0 rule of "Explainable AI for Time Series via Virtual Inspection Layers"
 (arXiv 2303.06365) without its matrices.  `domains`, `stft`, `more` and `custom` hold the pairs,
 `carry` the two functions for any of them, `lrp` the four for DFT and STFT.
+
+In come a signal and its relevance or multiplier; out goes the relevance in another domain, with
+what cannot be shown there (the rest).  This room must never know a model: it works on arrays.
 """
 
 from dftlrp.spectral.carry import (
