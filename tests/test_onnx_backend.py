@@ -20,7 +20,7 @@ from dftlrp.core.backend import Window, get_backend
 from dftlrp.core.numpy_backend import BACKEND
 from dftlrp.core.types import InputError
 from dftlrp.ops import At
-from dftlrp.tracing.symbols import Sym
+from dftlrp.tracing.symbols import Symbol
 from dftlrp.tracing.tape import Tape
 
 Draw = Any
@@ -109,7 +109,7 @@ def test_constants_fold_and_equal_ones_are_one() -> None:
     x = tape.input("x", (2, 3))
     folded = BACKEND.pos(np.array([1.0, -2.0, 3.0])) + 1e-6
     y = x * folded + x * folded.copy()
-    assert isinstance(y, Sym)
+    assert isinstance(y, Symbol)
     assert [n.op_type for n in tape.nodes] == ["Mul", "Add"]
     assert len(tape.constants) == 1
 

@@ -12,7 +12,7 @@ from graphs import Real
 from dftlrp.core.maps import Affine, Route
 from dftlrp.frameworks.testing.traced import numbers, traced
 from dftlrp.ops import OPS, At
-from dftlrp.tracing.backend import OnnxBackend
+from dftlrp.tracing.onnx_backend import OnnxBackend
 
 __all__ = ["answers", "close", "error", "numbers", "traced"]
 

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from dftlrp.core.types import AnyArray, InputError
-from dftlrp.frameworks.backend import ascending
+from dftlrp.frameworks.tensor_backend import ascending
 from dftlrp.frameworks.tensors import Framework
 
 from .kernels import Shape, Tensor, conv, conv_T, maxpool, maxpool_T, padded, written

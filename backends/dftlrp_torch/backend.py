@@ -5,11 +5,11 @@ from __future__ import annotations
 from functools import cached_property
 
 from dftlrp.core.types import InputError
-from dftlrp.frameworks.backend import WrappedBackend
+from dftlrp.frameworks.tensor_backend import TensorBackend
 from dftlrp.frameworks.tensors import Framework
 
 
-class TorchBackend(WrappedBackend):
+class TorchBackend(TensorBackend):
     """Primitives on torch tensors of one device, in the dtype that they have."""
 
     def __init__(self, device: str = "cpu") -> None:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from dftlrp.core.types import AnyArray, InputError
-from dftlrp.frameworks.backend import ascending
+from dftlrp.frameworks.tensor_backend import ascending
 from dftlrp.frameworks.tensors import Framework
 
 from .kernels import conv, conv_T, maxpool, maxpool_T

@@ -35,7 +35,7 @@ from dftlrp.engine.plan import Plan
 from dftlrp.engine.propagate import Flow, propagate
 from dftlrp.engine.seeds import Index, Target, seeded, started, target_indices
 from dftlrp.tracing.answers import in_graph, predicted
-from dftlrp.tracing.backend import OnnxBackend
+from dftlrp.tracing.onnx_backend import OnnxBackend
 
 FAST, REFERENCE = "onnx", "numpy"
 T = TypeVar("T")

@@ -14,7 +14,7 @@ from dftlrp.engine.composites import Composite
 from dftlrp.engine.forward import Request, run_through
 from dftlrp.engine.model import Model
 from dftlrp.engine.seeds import Target
-from dftlrp.frameworks.backend import WrappedBackend
+from dftlrp.frameworks.tensor_backend import TensorBackend
 from dftlrp.frameworks.tensors import Tensor
 
 FLOATS = {"float16", "float32", "float64"}
@@ -24,7 +24,7 @@ def relevance_of(
     model: Model,
     x: Any,
     weights: Mapping[str, Tensor],
-    backend: Callable[[str], WrappedBackend],
+    backend: Callable[[str], TensorBackend],
     kind: Callable[[Tensor], tuple[str, str]],
     *,
     target: Target,

@@ -1,7 +1,7 @@
 """Tensors of another framework as arrays: what an adapter shares with every other.
 
 Ops and rules are written with the backend's primitives and with NumPy's functions and operators.  A
-`Wrapped` answers all three by one table of functions on plain tensors, which the framework
+`TensorArray` answers all three by one table of functions on plain tensors, which the framework
 supplies by the names of NumPy and of the contract (`dftlrp.core.backend`).  So nothing leaves the
 framework silently, neither its device nor its gradients: what has no entry is refused, unless it is
 *known*, that is, does not depend on a signal.  Without a wrapped argument NumPy computes.
@@ -55,9 +55,9 @@ class Framework:
     errors: tuple[type[Exception], ...]
     functions: Mapping[str, Callable[..., Tensor]]
 
-    def wrap(self, tensor: Tensor, sign: int = 0, known: bool = False) -> Wrapped:
+    def wrap(self, tensor: Tensor, sign: int = 0, known: bool = False) -> TensorArray:
         """A tensor as an array."""
-        return Wrapped(self, tensor, sign, known)
+        return TensorArray(self, tensor, sign, known)
 
     def call(self, name: str, *args: Any, fallback: Any = None, **kwargs: Any) -> Any:
         """The function of that name; ``fallback``, NumPy's, where all that is wrapped is readable.
@@ -67,7 +67,7 @@ class Framework:
         RefusedError
             There is no such function.
         """
-        found = [a for a in flat((*args, *kwargs.values())) if isinstance(a, Wrapped)]
+        found = [a for a in flat((*args, *kwargs.values())) if isinstance(a, TensorArray)]
         if name not in self.functions:
             if fallback is None or not all(a.readable for a in found):
                 raise RefusedError(f"{self.name} has no function for {name!r} of a signal")
@@ -84,7 +84,7 @@ class Framework:
 
     def _plain(self, x: Any, like: Any) -> Any:
         """Tensors and numbers instead of arrays."""
-        if isinstance(x, Wrapped):
+        if isinstance(x, TensorArray):
             return x.tensor
         if type(x) in (tuple, list):  # not a NamedTuple: that is a geometry
             return tuple(self._plain(a, like) for a in x)
@@ -95,7 +95,7 @@ class Framework:
         return x
 
 
-class Wrapped(NDArrayOperatorsMixin):
+class TensorArray(NDArrayOperatorsMixin):
     """A tensor as an array.
 
     ``sign`` is 1 where it is known to be >= 0 everywhere, -1 where <= 0, else 0.  ``known`` says
@@ -227,7 +227,7 @@ def numbers(x: Any) -> Any:
     """What is readable, in nested tuples and lists, as NumPy's arrays."""
     if type(x) in (tuple, list):
         return type(x)(map(numbers, x))
-    return np.asarray(x) if isinstance(x, Wrapped) else x
+    return np.asarray(x) if isinstance(x, TensorArray) else x
 
 
 # -- signs
@@ -235,7 +235,7 @@ def numbers(x: Any) -> Any:
 
 def sign_of(x: Any) -> int:
     """What is known of the sign: 1 (>= 0), -1 (<= 0) or 0; numbers are looked at."""
-    if isinstance(x, Wrapped):
+    if isinstance(x, TensorArray):
         return x.sign
     a = np.asarray(x)
     if a.dtype.kind == "b" or np.min(a, initial=0) >= 0:

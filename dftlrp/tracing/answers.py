@@ -49,8 +49,8 @@ from dftlrp.engine.seeds import (
     target_indices,
 )
 from dftlrp.graph.graph import ancestors
-from dftlrp.tracing.backend import OnnxBackend
 from dftlrp.tracing.batch import for_any_batch, one_batch, repeated
+from dftlrp.tracing.onnx_backend import OnnxBackend
 from dftlrp.tracing.session import Arrays, Seen, Session, runtime_of
 from dftlrp.tracing.trace import ARRAY, FORWARD, INDEX, Question, Traced, trace
 

@@ -24,7 +24,7 @@ from onnx import (
 from dftlrp.core.ledger import AMOUNTS, LedgerRow
 from dftlrp.core.types import AnyArray, UnsupportedModelError
 from dftlrp.engine.plan import Plan
-from dftlrp.tracing.symbols import Sym, floats
+from dftlrp.tracing.symbols import Symbol, floats
 from dftlrp.tracing.tape import Tape
 from dftlrp.tracing.trace import Traced, assembled
 
@@ -118,7 +118,7 @@ class _Both:
     """
 
     tape: Tape
-    batch: Sym
+    batch: Symbol
     constants: tuple[Arrays, Arrays]
     names: dict[str, str]
     kept: Arrays = field(default_factory=dict)
@@ -195,7 +195,7 @@ class _Both:
                 raise FixedBatchError("other outputs at another batch")
             return u
         made = self.constant(np.asarray(u), np.asarray(v))
-        if not isinstance(made, Sym):
+        if not isinstance(made, Symbol):
             return u
         name = f"{made.name}/given"
         if name not in self.tape.taken:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from dftlrp.tracing.symbols import FLOAT, FUNCTIONS, UFUNCS, Sym, axes_of, shape_of, sign_of
+from dftlrp.tracing.symbols import FLOAT, FUNCTIONS, UFUNCS, Symbol, axes_of, shape_of, sign_of
 from dftlrp.tracing.tape import Tape
 
 
@@ -23,8 +23,8 @@ def _ufunc(op: str, sign: int = 0) -> Any:
 
 def _extreme(op: str) -> Any:
     def call(
-        tape: Tape, x: Sym, axis: Any = None, keepdims: bool = False, initial: Any = None
-    ) -> Sym:
+        tape: Tape, x: Symbol, axis: Any = None, keepdims: bool = False, initial: Any = None
+    ) -> Symbol:
         axes = axes_of(x, axis)
         shape = tuple(1 if i in axes else n for i, n in enumerate(x.shape))
         if tape.opset >= 18:
@@ -40,26 +40,26 @@ def _extreme(op: str) -> Any:
     return call
 
 
-def _where(tape: Tape, condition: Any, a: Any, b: Any) -> Sym:
-    own = next((x.dtype for x in (a, b) if isinstance(x, Sym)), FLOAT)
+def _where(tape: Tape, condition: Any, a: Any, b: Any) -> Symbol:
+    own = next((x.dtype for x in (a, b) if isinstance(x, Symbol)), FLOAT)
     shape = np.broadcast_shapes(*map(shape_of, (condition, a, b)))
     sign = sign_of(a) if sign_of(a) == sign_of(b) else 0
-    a, b = (x if isinstance(x, Sym) else np.asarray(x, own) for x in (a, b))
+    a, b = (x if isinstance(x, Symbol) else np.asarray(x, own) for x in (a, b))
     return tape.node("Where", condition, a, b, shape=shape, sign=sign, dtype=own)
 
 
-def _is_infinite(tape: Tape, x: Sym) -> Sym:
+def _is_infinite(tape: Tape, x: Symbol) -> Symbol:
     truth: dict[str, Any] = {"shape": x.shape, "dtype": np.dtype(bool)}
     return tape.node("IsInf", x, detect_positive=0, **truth)
 
 
-def _is_finite(tape: Tape, x: Sym) -> Sym:
+def _is_finite(tape: Tape, x: Symbol) -> Symbol:
     truth: dict[str, Any] = {"shape": x.shape, "dtype": np.dtype(bool)}
     wrong = tape.node("Or", tape.node("IsInf", x, **truth), tape.node("IsNaN", x, **truth), **truth)
     return tape.node("Not", wrong, **truth)
 
 
-def _einsum(tape: Tape, equation: str, *xs: Any, **_: Any) -> Sym:
+def _einsum(tape: Tape, equation: str, *xs: Any, **_: Any) -> Symbol:
     left, out = equation.split("->")
     sizes: dict[str, int] = {}
     for term, x in zip(left.split(","), xs, strict=True):
@@ -70,39 +70,39 @@ def _einsum(tape: Tape, equation: str, *xs: Any, **_: Any) -> Sym:
     return tape.node("Einsum", *xs, shape=shape, sign=sign, equation=equation)
 
 
-def _stack(tape: Tape, xs: Sequence[Any], axis: int = 0) -> Sym:
+def _stack(tape: Tape, xs: Sequence[Any], axis: int = 0) -> Symbol:
     axis %= len(shape_of(xs[0])) + 1
     thick = (*shape_of(xs[0])[:axis], 1, *shape_of(xs[0])[axis:])
     return tape.concat([x.reshape(thick) for x in xs], axis)
 
 
-def _cumsum(tape: Tape, x: Sym, axis: int, dtype: Any = None) -> Sym:
+def _cumsum(tape: Tape, x: Symbol, axis: int, dtype: Any = None) -> Symbol:
     return tape.node("CumSum", x, np.int64(axis), shape=x.shape, sign=x.sign, dtype=x.dtype)
 
 
-def _flip(_: Tape, x: Sym, axis: int) -> Sym:
+def _flip(_: Tape, x: Symbol, axis: int) -> Symbol:
     return x[(slice(None),) * (axis % x.ndim) + (slice(None, None, -1),)]
 
 
-def _moveaxis(tape: Tape, x: Sym, source: int, target: int) -> Sym:
+def _moveaxis(tape: Tape, x: Symbol, source: int, target: int) -> Symbol:
     order = [i for i in range(x.ndim) if i != source % x.ndim]
     order.insert(target % x.ndim, source % x.ndim)
     return tape.transpose(x, order)
 
 
-def _argsort(tape: Tape, x: Sym, axis: int, kind: str) -> Sym:
+def _argsort(tape: Tape, x: Symbol, axis: int, kind: str) -> Symbol:
     """Ascending and stable, as TopK is, too."""
     own, whole = (x.shape, x.dtype, x.sign), (x.shape, np.dtype(np.int64), 1)
     count = np.array([x.shape[axis]], np.int64)
     return tape.many("TopK", [x, count], [own, whole], axis=axis, largest=0)[1]
 
 
-def _take_along_axis(tape: Tape, x: Any, index: Any, axis: int) -> Sym:
+def _take_along_axis(tape: Tape, x: Any, index: Any, axis: int) -> Symbol:
     own: dict[str, Any] = {"sign": sign_of(x), "dtype": x.dtype}
     return tape.node("GatherElements", x, index, shape=shape_of(index), axis=axis, **own)
 
 
-def _clip(tape: Tape, x: Sym, low: Any, high: Any) -> Sym:
+def _clip(tape: Tape, x: Symbol, low: Any, high: Any) -> Symbol:
     sign = int(x.sign > 0 or np.asarray(low) >= 0)
     return tape.node("Clip", x, np.asarray(low, x.dtype), np.asarray(high, x.dtype),
                      shape=x.shape, sign=sign, dtype=x.dtype)  # fmt: skip
@@ -122,9 +122,9 @@ FUNCTIONS |= {
     "pad": lambda t, x, pads, constant_values=0.0: t.pad(x, pads, constant_values),
 }  # fmt: skip
 UFUNCS |= {
-    "add": lambda t, a, b: b + a if isinstance(b, Sym) else a + b,
+    "add": lambda t, a, b: b + a if isinstance(b, Symbol) else a + b,
     "subtract": lambda t, a, b: t.sub(a, b),
-    "multiply": lambda t, a, b: b * a if isinstance(b, Sym) else a * b,
+    "multiply": lambda t, a, b: b * a if isinstance(b, Symbol) else a * b,
     "divide": lambda t, a, b: t.div(a, b),
     "negative": lambda t, a: -a,
     "absolute": lambda t, a: abs(a),

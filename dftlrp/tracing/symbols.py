@@ -1,6 +1,6 @@
 """Symbolic arrays: what stands for an array while a graph is built.
 
-An operator on a `Sym` appends a node to its tape; without a `Sym` among its arguments NumPy
+An operator on a `Symbol` appends a node to its tape; without a `Symbol` among its arguments NumPy
 computes, in float64, so that weights (w+, flips, b + eps) fold by themselves.
 """
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 FLOAT = np.dtype(np.float32)
 STEEP = 3e38  # slope of a HardSigmoid that is a step: onnxruntime's fastest on a CPU
-Operand = Any  # Sym, array or number
-UFUNCS: dict[str, Any] = {}  # filled by `dftlrp.tracing.functions`: (tape, *arguments) -> Sym
+Operand = Any  # Symbol, array or number
+UFUNCS: dict[str, Any] = {}  # filled by `dftlrp.tracing.functions`: (tape, *arguments) -> Symbol
 FUNCTIONS: dict[str, Any] = {}
 
 
@@ -38,7 +38,7 @@ class Made:
     attrs: tuple[tuple[str, Any], ...] = ()
 
 
-class Sym:
+class Symbol:
     """An array of the graph: its name, shape and dtype, and what is known of its sign.
 
     ``sign`` is 1 where it is known to be >= 0 everywhere, -1 where <= 0, else 0.
@@ -81,13 +81,13 @@ class Sym:
     def __pow__(self, other: Operand) -> Any:
         return self.tape.binary("Pow", self, other, int(self.sign > 0))
 
-    def __neg__(self) -> Sym:
+    def __neg__(self) -> Symbol:
         if self.made.op == "Neg":
-            before: Sym = self.made.inputs[0]
+            before: Symbol = self.made.inputs[0]
             return before
         return self.tape.unary("Neg", self, -self.sign)
 
-    def __abs__(self) -> Sym:
+    def __abs__(self) -> Symbol:
         return self if self.sign > 0 else self.tape.unary("Abs", self, 1)
 
     def __array_ufunc__(self, ufunc: Any, method: str, *args: Any, **kwargs: Any) -> Any:
@@ -113,31 +113,31 @@ class Sym:
     def __getattr__(self, name: str) -> Any:
         raise UntraceableError(f"{name!r} of an array")
 
-    def __getitem__(self, key: Any) -> Sym:
+    def __getitem__(self, key: Any) -> Symbol:
         """Basic slicing."""
         return self.tape.slice(self, key)
 
-    def reshape(self, *shape: Any) -> Sym:
+    def reshape(self, *shape: Any) -> Symbol:
         """As NumPy's."""
         given = shape[0] if len(shape) == 1 and isinstance(shape[0], tuple | list) else shape
         return self.tape.reshape(self, tuple(given))
 
-    def transpose(self, *perm: Any) -> Sym:
+    def transpose(self, *perm: Any) -> Symbol:
         """As NumPy's."""
         given = perm[0] if len(perm) == 1 and isinstance(perm[0], tuple | list) else perm
         return self.tape.transpose(self, tuple(given or range(self.ndim)[::-1]))
 
-    def swapaxes(self, a: int, b: int) -> Sym:
+    def swapaxes(self, a: int, b: int) -> Symbol:
         """As NumPy's."""
         perm = list(range(self.ndim))
         perm[a], perm[b] = perm[b], perm[a]
         return self.tape.transpose(self, perm)
 
-    def sum(self, axis: Any = None, keepdims: bool = False) -> Sym:
+    def sum(self, axis: Any = None, keepdims: bool = False) -> Symbol:
         """As NumPy's."""
         return self.tape.total(self, axes_of(self, axis), keepdims)
 
-    def take(self, index: Any, axis: int) -> Sym:
+    def take(self, index: Any, axis: int) -> Symbol:
         """Places along an axis."""
         places = np.asarray(index, np.int64)
         axis %= self.ndim
@@ -145,7 +145,7 @@ class Sym:
         own = {"sign": self.sign, "dtype": self.dtype}
         return self.tape.node("Gather", self, places, shape=shape, axis=axis, **own)
 
-    def astype(self, dtype: Any, copy: bool = True) -> Sym:
+    def astype(self, dtype: Any, copy: bool = True) -> Symbol:
         """Another dtype; floats are float32."""
         wanted = floats(np.dtype(dtype))
         return self if wanted == self.dtype else self.tape.cast(self, wanted)
@@ -176,7 +176,7 @@ def floats(dtype: np.dtype[Any]) -> np.dtype[Any]:
 
 def sign_of(x: Operand) -> int:
     """What is known of the sign: 1 (>= 0), -1 (<= 0) or 0."""
-    if isinstance(x, Sym):
+    if isinstance(x, Symbol):
         return x.sign
     a = np.asarray(x)
     if a.dtype.kind == "b" or np.min(a, initial=0) >= 0:
@@ -186,17 +186,17 @@ def sign_of(x: Operand) -> int:
 
 def shape_of(x: Operand) -> tuple[int, ...]:
     """Its shape; () of a number."""
-    return x.shape if isinstance(x, Sym) else np.shape(x)
+    return x.shape if isinstance(x, Symbol) else np.shape(x)
 
 
 def kind_of(x: Operand) -> str:
     """The kind of its dtype, as NumPy's: "f" of floats."""
-    return (x if isinstance(x, Sym) else np.asarray(x)).dtype.kind
+    return (x if isinstance(x, Symbol) else np.asarray(x)).dtype.kind
 
 
 def number(x: Operand) -> float | None:
     """The one number that a constant consists of, if it does."""
-    if isinstance(x, Sym):
+    if isinstance(x, Symbol):
         return None
     a = np.asarray(x)
     if not a.size:
@@ -219,7 +219,7 @@ def narrowed(a: AnyArray, others: Sequence[tuple[int, ...]]) -> AnyArray:
     return a
 
 
-def axes_of(x: Sym, axis: Any) -> tuple[int, ...]:
+def axes_of(x: Symbol, axis: Any) -> tuple[int, ...]:
     """Axes as non-negative numbers; None: all."""
     if axis is None:
         return tuple(range(x.ndim))

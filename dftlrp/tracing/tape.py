@@ -22,7 +22,7 @@ from dftlrp.tracing.symbols import (
     STEEP,
     Made,
     Operand,
-    Sym,
+    Symbol,
     UntraceableError,
     floats,
     kind_of,
@@ -40,10 +40,10 @@ class Tape:
     opset: int = 17
     nodes: list[NodeProto] = field(default_factory=list)
     constants: dict[str, AnyArray] = field(default_factory=dict)
-    inputs: list[Sym] = field(default_factory=list)
+    inputs: list[Symbol] = field(default_factory=list)
     taken: set[str] = field(default_factory=set)
     waiting: set[str] = field(default_factory=set)  # outputs of nodes that were taken over
-    _known: dict[Any, Sym] = field(default_factory=dict)
+    _known: dict[Any, Symbol] = field(default_factory=dict)
     _digests: dict[Any, str] = field(default_factory=dict)
 
     def close(self) -> None:
@@ -61,9 +61,9 @@ class Tape:
         self.taken.add(name)
         return name
 
-    def input(self, name: str, shape: Sequence[int], dtype: Any = FLOAT) -> Sym:
+    def input(self, name: str, shape: Sequence[int], dtype: Any = FLOAT) -> Symbol:
         """A graph input."""
-        x = Sym(self, self.fresh(name), shape, floats(np.dtype(dtype)), 0, Made("input"))
+        x = Symbol(self, self.fresh(name), shape, floats(np.dtype(dtype)), 0, Made("input"))
         self.inputs.append(x)
         return x
 
@@ -85,7 +85,7 @@ class Tape:
         """The name of an operand; '' for one that is left out."""
         if x is None:
             return ""
-        return x.name if isinstance(x, Sym) else self.constant(x, dtype)
+        return x.name if isinstance(x, Symbol) else self.constant(x, dtype)
 
     def many(
         self,
@@ -95,7 +95,7 @@ class Tape:
         names: Sequence[str] = (),
         dtype: Any = None,
         **attrs: Any,
-    ) -> tuple[Sym, ...]:
+    ) -> tuple[Symbol, ...]:
         """Append a node; outputs as (shape, dtype, sign)."""
         texts = tuple(self.name(x, dtype) for x in inputs)
         frozen = tuple(sorted((k, _frozen(v)) for k, v in attrs.items()))
@@ -110,7 +110,7 @@ class Tape:
             texts = texts[:-1]
         self.nodes.append(helper.make_node(op, texts, made, **attrs))
         syms = tuple(
-            Sym(self, n, shape, dt, sign, Made(op, tuple(inputs), frozen))
+            Symbol(self, n, shape, dt, sign, Made(op, tuple(inputs), frozen))
             for n, (shape, dt, sign) in zip(made, outputs, strict=True)
         )
         for key, sym in zip(keys, syms, strict=True):
@@ -128,44 +128,44 @@ class Tape:
 
     def known(
         self, name: str, shape: Sequence[int], dtype: Any, sign: int, op: str, inputs: Any
-    ) -> Sym:
+    ) -> Symbol:
         """The symbolic array of an output that exists."""
-        return Sym(self, name, shape, dtype, sign, Made(op, tuple(inputs)))
+        return Symbol(self, name, shape, dtype, sign, Made(op, tuple(inputs)))
 
     def node(
         self, op: str, *inputs: Operand, shape: tuple[int, ...], sign: int = 0, dtype: Any = FLOAT,
         like: Any = None, **attrs: Any,
-    ) -> Sym:  # fmt: skip
+    ) -> Symbol:  # fmt: skip
         """Append a node with one output; ``like``: the dtype of constants among its inputs."""
         return self.many(op, inputs, [(shape, dtype, sign)], (), like, **attrs)[0]
 
     # -- elementwise
 
-    def unary(self, op: str, x: Sym, sign: int = 0, **attrs: Any) -> Sym:
+    def unary(self, op: str, x: Symbol, sign: int = 0, **attrs: Any) -> Symbol:
         """A function of one array."""
         return self.node(op, x, shape=x.shape, sign=sign, dtype=x.dtype, **attrs)
 
-    def binary(self, op: str, a: Operand, b: Operand, sign: int = 0, dtype: Any = None) -> Sym:
+    def binary(self, op: str, a: Operand, b: Operand, sign: int = 0, dtype: Any = None) -> Symbol:
         """A function of two arrays, broadcast; constants are stored as small as they are.
 
         As in NumPy, what meets a float becomes one.
         """
         shape = np.broadcast_shapes(shape_of(a), shape_of(b))
-        own = next(x.dtype for x in (a, b) if isinstance(x, Sym))
+        own = next(x.dtype for x in (a, b) if isinstance(x, Symbol))
         if "f" in (kind_of(a), kind_of(b)):
             own = FLOAT
-            a, b = (x.astype(own) if isinstance(x, Sym) else x for x in (a, b))
-        if not isinstance(a, Sym):
+            a, b = (x.astype(own) if isinstance(x, Symbol) else x for x in (a, b))
+        if not isinstance(a, Symbol):
             a = narrowed(np.asarray(a), [b.shape])
-        if not isinstance(b, Sym):
+        if not isinstance(b, Symbol):
             b = narrowed(np.asarray(b), [a.shape])
         return self.node(op, a, b, shape=shape, sign=sign, dtype=dtype or own, like=own)
 
-    def compare(self, op: str, a: Operand, b: Operand) -> Sym:
+    def compare(self, op: str, a: Operand, b: Operand) -> Symbol:
         """A truth for each element."""
         return self.binary(op, a, b, 1, np.dtype(bool))
 
-    def add(self, x: Sym, y: Operand) -> Any:
+    def add(self, x: Symbol, y: Operand) -> Any:
         """X + y; additions of numbers gather."""
         c = number(y)
         fits = np.broadcast_shapes(x.shape, shape_of(y)) == x.shape
@@ -175,19 +175,19 @@ class Tape:
             if x.made.op == "Add" and (d := number(x.made.inputs[1])) is not None:
                 return self.add(x.made.inputs[0], np.asarray(c + d))
             y = np.asarray(c)
-        if isinstance(y, Sym) and (one := self._one_conv(x, y)) is not None:
+        if isinstance(y, Symbol) and (one := self._one_conv(x, y)) is not None:
             return one
         s, t = x.sign, sign_of(y)
         return self.binary("Add", x, y, s if s == t or (c == 0) else 0)
 
-    def _one_conv(self, x: Sym, y: Sym) -> Sym | None:
+    def _one_conv(self, x: Symbol, y: Symbol) -> Symbol | None:
         """conv(a, v) + conv(b, w) = conv([a b], [v w]), where a and b are smaller than the sum."""
         attrs = dict(x.made.attrs)
         both = x.made.op == y.made.op == "Conv" and x.made.attrs == y.made.attrs
         if not both or attrs["group"] != 1 or x.shape != y.shape:
             return None
         (a, v), (b, w) = x.made.inputs, y.made.inputs
-        if isinstance(v, Sym) or isinstance(w, Sym) or a.size + b.size > x.size:
+        if isinstance(v, Symbol) or isinstance(w, Symbol) or a.size + b.size > x.size:
             return None
         both_signs = x.sign if x.sign == y.sign else 0
         inputs = self.concat((a, b), 1), np.concatenate((v, w), 1)
@@ -195,9 +195,9 @@ class Tape:
 
     def sub(self, x: Operand, y: Operand) -> Any:
         """X - y."""
-        if not isinstance(y, Sym):
+        if not isinstance(y, Symbol):
             return self.add(x, -np.asarray(y))
-        if not isinstance(x, Sym):
+        if not isinstance(x, Symbol):
             if number(x) == 0 and np.broadcast_shapes(shape_of(x), y.shape) == y.shape:
                 return -y
             if number(x) == 1 and y.made.op == "HardSigmoid" and self._fits(x, y):
@@ -205,26 +205,26 @@ class Tape:
         s, t = sign_of(x), sign_of(y)
         return self.binary("Sub", x, y, s if s == -t else 0)
 
-    def _fits(self, x: Operand, y: Sym) -> bool:
+    def _fits(self, x: Operand, y: Symbol) -> bool:
         return np.broadcast_shapes(shape_of(x), y.shape) == y.shape
 
-    def _complement(self, y: Sym) -> Sym:
+    def _complement(self, y: Symbol) -> Symbol:
         """1 - a step, which is >= 0."""
         return self.binary("Sub", np.asarray(1.0), y, 1)
 
-    def mul(self, x: Sym, y: Operand) -> Any:
+    def mul(self, x: Symbol, y: Operand) -> Any:
         """X y; numbers gather, and a step times what it steps on is the positive part."""
         c = number(y)
         if c is not None and x.dtype.kind == "f" and self._fits(y, x):
             return self._scaled(x, c)
-        if isinstance(y, Sym):
+        if isinstance(y, Symbol):
             parts = (self._part(a, b) for a, b in ((x, y), (y, x)))
             if (part := next((p for p in parts if p is not None), None)) is not None:
                 return part
-        same = isinstance(y, Sym) and x.name == y.name
+        same = isinstance(y, Symbol) and x.name == y.name
         return self.binary("Mul", x, y, 1 if same else x.sign * sign_of(y))
 
-    def _scaled(self, x: Sym, c: float) -> Any:
+    def _scaled(self, x: Symbol, c: float) -> Any:
         if c == 1:
             return x
         if c == 0:
@@ -237,7 +237,7 @@ class Tape:
             return -x
         return self.binary("Mul", x, np.asarray(c), x.sign * (1 if c > 0 else -1))
 
-    def _part(self, mask: Sym, x: Sym) -> Sym | None:
+    def _part(self, mask: Symbol, x: Symbol) -> Symbol | None:
         """``step(x) x`` and ``step(-x) x``."""
         if mask.made.op != "HardSigmoid" or dict(mask.made.attrs).get("alpha") != STEEP:
             return None
@@ -250,19 +250,19 @@ class Tape:
 
     def div(self, x: Operand, y: Operand) -> Any:
         """X / y."""
-        if not isinstance(y, Sym):
+        if not isinstance(y, Symbol):
             return self.mul(x, 1 / np.asarray(y))
-        if not isinstance(x, Sym) and number(x) == 1 and self._fits(x, y):
+        if not isinstance(x, Symbol) and number(x) == 1 and self._fits(x, y):
             return self.unary("Reciprocal", y, y.sign)
         return self.binary("Div", x, y, sign_of(x) * y.sign)
 
-    def pos(self, x: Sym) -> Sym:
+    def pos(self, x: Symbol) -> Symbol:
         """max(x, 0)."""
         if x.sign > 0:
             return x
         return self.unary("Relu", x, 1)
 
-    def step(self, x: Sym, strict: bool) -> Any:
+    def step(self, x: Symbol, strict: bool) -> Any:
         """1 where x > 0 (strict) or x >= 0, else 0."""
         if x.sign > 0 and not strict:
             return np.broadcast_to(np.ones(()), x.shape)
@@ -270,14 +270,14 @@ class Tape:
             return np.broadcast_to(np.zeros(()), x.shape)
         return self.unary("HardSigmoid", x, 1, alpha=STEEP, beta=0.0 if strict else 1.0)
 
-    def cast(self, x: Sym, dtype: np.dtype[Any]) -> Sym:
+    def cast(self, x: Symbol, dtype: np.dtype[Any]) -> Symbol:
         """Another dtype."""
         code = helper.np_dtype_to_tensor_dtype(dtype)
         return self.node("Cast", x, shape=x.shape, sign=x.sign, dtype=dtype, to=code)
 
     # -- movement
 
-    def reshape(self, x: Sym, shape: Sequence[int]) -> Sym:
+    def reshape(self, x: Symbol, shape: Sequence[int]) -> Symbol:
         """As NumPy's."""
         known = -math.prod(shape)
         full = tuple(int(x.size // known if n == -1 and known else n) for n in shape)
@@ -290,7 +290,7 @@ class Tape:
         wanted = np.array(full, np.int64)
         return self.node("Reshape", x, wanted, shape=full, sign=x.sign, dtype=x.dtype)
 
-    def transpose(self, x: Sym, perm: Sequence[int]) -> Sym:
+    def transpose(self, x: Symbol, perm: Sequence[int]) -> Symbol:
         """As NumPy's."""
         perm = tuple(int(p) % x.ndim for p in perm)
         if perm == tuple(range(x.ndim)):
@@ -298,7 +298,7 @@ class Tape:
         shape = tuple(x.shape[p] for p in perm)
         return self.node("Transpose", x, shape=shape, sign=x.sign, dtype=x.dtype, perm=list(perm))
 
-    def slice(self, x: Sym, key: Any) -> Sym:
+    def slice(self, x: Symbol, key: Any) -> Symbol:
         """Basic slicing: slices, integers, None and Ellipsis."""
         keys = list(key if isinstance(key, tuple) else (key,))
         given = sum(k is not None and k is not Ellipsis for k in keys)
@@ -331,7 +331,7 @@ class Tape:
             x = self.node("Slice", x, *ints, shape=tuple(sizes), sign=x.sign, dtype=x.dtype)
         return self.reshape(x, tuple(shape))
 
-    def pad(self, x: Sym, pads: Sequence[tuple[int, int]], value: float = 0.0) -> Sym:
+    def pad(self, x: Symbol, pads: Sequence[tuple[int, int]], value: float = 0.0) -> Symbol:
         """Constant padding, one (begin, end) pair per axis."""
         if not np.any(pads):
             return x
@@ -341,19 +341,19 @@ class Tape:
         inputs = (x, flat) if value == 0 else (x, flat, np.asarray(value, x.dtype))
         return self.node("Pad", *inputs, shape=shape, sign=sign, dtype=x.dtype)
 
-    def concat(self, xs: Sequence[Operand], axis: int) -> Sym:
+    def concat(self, xs: Sequence[Operand], axis: int) -> Symbol:
         """Join along an axis."""
         shapes = [shape_of(x) for x in xs]
         axis %= len(shapes[0])
         if len(xs) == 1:
             return xs[0]  # type: ignore[no-any-return]
         shape = (*shapes[0][:axis], sum(s[axis] for s in shapes), *shapes[0][axis + 1 :])
-        own = next(x.dtype for x in xs if isinstance(x, Sym))
+        own = next(x.dtype for x in xs if isinstance(x, Symbol))
         signs = {sign_of(x) for x in xs}
         sign = signs.pop() if len(signs) == 1 else 0
         return self.node("Concat", *xs, shape=shape, sign=sign, dtype=own, like=own, axis=axis)
 
-    def expand(self, x: Sym, shape: Sequence[int]) -> Sym:
+    def expand(self, x: Symbol, shape: Sequence[int]) -> Symbol:
         """Broadcast to a shape."""
         if tuple(shape) == x.shape:
             return x
@@ -361,7 +361,7 @@ class Tape:
         wanted = np.array(full, np.int64)
         return self.node("Expand", x, wanted, shape=full, sign=x.sign, dtype=x.dtype)
 
-    def total(self, x: Sym, axes: Sequence[int], keepdims: bool) -> Sym:
+    def total(self, x: Symbol, axes: Sequence[int], keepdims: bool) -> Symbol:
         """Sum over axes."""
         axes = tuple(sorted(a % x.ndim for a in axes))
         if not axes:

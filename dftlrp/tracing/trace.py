@@ -32,10 +32,10 @@ from dftlrp.engine.plan import Plan
 from dftlrp.engine.propagate import Flow, carried
 from dftlrp.engine.seeds import started
 from dftlrp.graph.graph import Node
-from dftlrp.tracing.backend import OnnxBackend
+from dftlrp.tracing.emit import emitted
 from dftlrp.tracing.fuse import tidied
-from dftlrp.tracing.nodes import emitted
-from dftlrp.tracing.symbols import FLOAT, Sym
+from dftlrp.tracing.onnx_backend import OnnxBackend
+from dftlrp.tracing.symbols import FLOAT, Symbol
 from dftlrp.tracing.tape import Tape
 
 OPSET = 17
@@ -144,7 +144,7 @@ def trace(ready: Ready, question: Question, views: Views | None = None) -> Trace
     forward = question.target == FORWARD
     values = _forward(plan, run.nodes, run.values, bk, masks if forward else {})
     z = values[plan.explained]
-    if not isinstance(z, Sym):
+    if not isinstance(z, Symbol):
         raise InputError(f"{plan.explained!r} does not depend on the input: nothing to explain")
     if forward:
         return _closed(tape, plan, values, {}, [], "", {})
@@ -192,12 +192,12 @@ def _forward(
         if node.output in made or node.op == "Pointwise":
             continue
         made.add(node.output)
-        if moving := [n for n in node.captures if isinstance(values.get(n), Sym)]:
+        if moving := [n for n in node.captures if isinstance(values.get(n), Symbol)]:
             raise UnsupportedModelError(
                 f"{node.output!r} is folded from {moving[0]!r}, which depends on the signal: "
                 "use backend='numpy'"
             )
-        if any(isinstance(values.get(name), Sym) for name in node.inputs):
+        if any(isinstance(values.get(name), Symbol) for name in node.inputs):
             here = at(plan, node, values, bk)
             here = replace(here, y=None)
             with _traceable(), blamed(node):
@@ -228,7 +228,7 @@ def _refuse_decisions(plan: Plan, run: Run) -> None:
 
 def _finite(tape: Tape, x: Any) -> Any:
     """X with 0 where it is infinite."""
-    if not isinstance(x, Sym):
+    if not isinstance(x, Symbol):
         return x
     infinite = tape.node("IsInf", x, shape=x.shape, dtype=np.dtype(bool))
     return tape.node("Where", infinite, np.zeros((), x.dtype), x, shape=x.shape, dtype=x.dtype)
@@ -237,7 +237,7 @@ def _finite(tape: Tape, x: Any) -> Any:
 # -- where relevance starts
 
 
-def _seed(bk: OnnxBackend, z: Sym, question: Question, plan: Plan) -> tuple[Flow, str]:
+def _seed(bk: OnnxBackend, z: Symbol, question: Question, plan: Plan) -> tuple[Flow, str]:
     """Relevance and multiplier at z, and the name of the input that chooses the target."""
     tape = bk.tape
     if question.target == ARRAY:
@@ -250,7 +250,7 @@ def _seed(bk: OnnxBackend, z: Sym, question: Question, plan: Plan) -> tuple[Flow
     return started(bk, c, z, question.seed != "one"), name
 
 
-def _coefficients(tape: Tape, z: Sym, batch: int, contrast: bool) -> tuple[Sym, str]:
+def _coefficients(tape: Tape, z: Symbol, batch: int, contrast: bool) -> tuple[Symbol, str]:
     """One at the target; for a contrast minus the mean of the others.
 
     An index outside the output is outside ScatterElements' data: onnxruntime refuses to run.
@@ -271,13 +271,13 @@ def _coefficients(tape: Tape, z: Sym, batch: int, contrast: bool) -> tuple[Sym, 
     return tape.reshape(c, z.shape), asked.name
 
 
-def _where(tape: Tape, op: str, index: Sym, bound: int, other: Sym) -> Sym:
+def _where(tape: Tape, op: str, index: Symbol, bound: int, other: Symbol) -> Symbol:
     """The index, and another one where it compares so with the bound."""
     true = tape.node(op, index, np.int64(bound), shape=index.shape, dtype=np.dtype(bool))
     return tape.node("Where", true, other, index, shape=index.shape, dtype=index.dtype)
 
 
-def _shape(tape: Tape, x: Sym) -> Sym:
+def _shape(tape: Tape, x: Symbol) -> Symbol:
     return tape.node("Shape", x, shape=(x.ndim,), dtype=np.dtype(np.int64))
 
 
@@ -305,7 +305,7 @@ def _closed(
     infos = list[Any]()
     outputs, fixed = dict[str, str](), dict[str, AnyArray]()
     for meaning, x in wanted.items():
-        if not isinstance(x, Sym):
+        if not isinstance(x, Symbol):
             fixed[meaning] = np.asarray(x)
             continue
         outputs[meaning] = _output(tape, x, _called(plan, meaning), infos)
@@ -323,7 +323,7 @@ def _called(plan: Plan, meaning: str) -> str:
     return f"{kind}_{'input' if name == plan.graph.reads else name}"
 
 
-def _output(tape: Tape, x: Sym, name: str, infos: list[Any]) -> str:
+def _output(tape: Tape, x: Symbol, name: str, infos: list[Any]) -> str:
     """A graph output for a value."""
     own = tape.fresh(name)
     tape.append("Identity", (x,), (own,), {})
@@ -336,7 +336,7 @@ def _named(tape: Tape, row: LedgerRow, place: int, infos: list[Any]) -> LedgerRo
     """The row, with names of outputs for its symbolic amounts."""
     amounts = {k: getattr(row, k) for k in AMOUNTS}
     named = {
-        k: _output(tape, a, f"ledger/{place}/{k}", infos) if isinstance(a, Sym) else a
+        k: _output(tape, a, f"ledger/{place}/{k}", infos) if isinstance(a, Symbol) else a
         for k, a in amounts.items()
     }
     return replace(row, **named)  # type: ignore[arg-type]

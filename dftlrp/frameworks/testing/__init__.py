@@ -24,7 +24,7 @@ from dftlrp.engine.evaluate import REFUSALS
 from dftlrp.frameworks.testing.laws import A, Function, Law, adjoints, laws, rules
 from dftlrp.frameworks.testing.networks import attending, convolutional
 from dftlrp.frameworks.testing.traced import traced
-from dftlrp.tracing.backend import OnnxBackend
+from dftlrp.tracing.onnx_backend import OnnxBackend
 
 Run = Callable[..., list[AnyArray]]  # (function, *arrays): its results in numbers
 TOLERANCE = {"float64": 1e-10, "float32": 2e-5}  # of the largest number

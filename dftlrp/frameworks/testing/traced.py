@@ -10,10 +10,10 @@ import onnx
 from onnx import helper
 
 from dftlrp.core.types import AnyArray
-from dftlrp.tracing.backend import OnnxBackend
 from dftlrp.tracing.fuse import tidied
+from dftlrp.tracing.onnx_backend import OnnxBackend
 from dftlrp.tracing.session import runtime_of
-from dftlrp.tracing.symbols import Sym, floats
+from dftlrp.tracing.symbols import Symbol, floats
 from dftlrp.tracing.tape import Tape
 
 
@@ -21,7 +21,7 @@ def numbers(tape: Tape, arrays: Sequence[Any], feed: Mapping[str, AnyArray]) -> 
     """What symbolic arrays are at these inputs; constants as they are."""
     named = {}
     for x in arrays:
-        if isinstance(x, Sym):
+        if isinstance(x, Symbol):
             name = tape.fresh("out")
             tape.append("Identity", (x,), (name,), {})
             named[name] = x
@@ -42,7 +42,7 @@ def numbers(tape: Tape, arrays: Sequence[Any], feed: Mapping[str, AnyArray]) -> 
         onnx.checker.check_model(model, full_check=True)
         given = {x.name: np.asarray(feed[x.name], x.dtype) for x in inputs}
         results = iter(runtime_of(model.SerializeToString()).run(None, given))
-    return [next(results) if isinstance(x, Sym) else _constant(x) for x in arrays]
+    return [next(results) if isinstance(x, Symbol) else _constant(x) for x in arrays]
 
 
 def _constant(x: Any) -> AnyArray:
@@ -51,7 +51,7 @@ def _constant(x: Any) -> AnyArray:
     return array.astype(floats(array.dtype))
 
 
-def _info(name: str, x: Sym) -> onnx.ValueInfoProto:
+def _info(name: str, x: Symbol) -> onnx.ValueInfoProto:
     return helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(x.dtype), x.shape)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from dftlrp.core.backend import Key, Window
 from dftlrp.core.numpy_backend import BACKEND as NUMPY
 from dftlrp.core.types import AnyArray
-from dftlrp.frameworks.tensors import Array, Framework, Shape, Wrapped, flat, sign_of
+from dftlrp.frameworks.tensors import Array, Framework, Shape, TensorArray, flat, sign_of
 
 
 def ascending(key: Key, shape: Shape) -> tuple[Key, Shape]:
@@ -24,7 +24,7 @@ def ascending(key: Key, shape: Shape) -> tuple[Key, Shape]:
     return tuple(ups), down
 
 
-class WrappedBackend:
+class TensorBackend:
     """The contract's primitives by a framework's functions; what is not wrapped, by NumPy."""
 
     name: str
@@ -36,13 +36,13 @@ class WrappedBackend:
         raise NotImplementedError
 
     def _call(self, name: str, *args: Any, reference: str = "") -> Any:
-        if any(isinstance(a, Wrapped) for a in flat(args)):
+        if any(isinstance(a, TensorArray) for a in flat(args)):
             return self.framework.call(name, *args)
         return getattr(NUMPY, reference or name)(*args)
 
     def asarray(self, x: Any, dtype: Any = None) -> Array:
         """Floats as tensors, known ones; whole numbers and truths stay NumPy's."""
-        if isinstance(x, Wrapped):
+        if isinstance(x, TensorArray):
             return x if dtype is None else x.astype(dtype)
         given = np.asarray(x, dtype)
         if given.dtype.kind != "f":
@@ -55,13 +55,13 @@ class WrappedBackend:
         return self.framework.wrap(self.framework.tensor(given, None), known=False)
 
     def known(self, x: Array) -> bool:
-        return not isinstance(x, Wrapped) or x.known
+        return not isinstance(x, TensorArray) or x.known
 
     def read(self, x: Array) -> AnyArray:
-        return self.framework.numbers(x.tensor) if isinstance(x, Wrapped) else np.asarray(x)
+        return self.framework.numbers(x.tensor) if isinstance(x, TensorArray) else np.asarray(x)
 
     def nonneg(self, x: Array) -> bool:
-        known = isinstance(x, Wrapped) and x.known and x.sign == 0
+        known = isinstance(x, TensorArray) and x.known and x.sign == 0
         return sign_of(self.read(x) if known else x) > 0
 
     def pos(self, x: Array) -> Array:
@@ -106,7 +106,7 @@ class WrappedBackend:
         return x[key]
 
     def slice_T(self, r: Array, key: Key, like: Array) -> Array:
-        if not isinstance(r, Wrapped):
+        if not isinstance(r, TensorArray):
             return NUMPY.slice_T(r, key, np.broadcast_to(np.zeros(()), like.shape))
         return self.framework.call("slice_T", r, key, tuple(like.shape))
 
@@ -123,7 +123,7 @@ class WrappedBackend:
         return self._call("pick", x, np.asarray(index), fill, reference="take")
 
     def take_T(self, r: Array, index: Any, like: Array) -> Array:
-        if not isinstance(r, Wrapped):
+        if not isinstance(r, TensorArray):
             return NUMPY.take_T(r, np.asarray(index), np.broadcast_to(np.zeros(()), like.shape))
         return self.framework.call("take_T", r, np.asarray(index), tuple(like.shape))
 
@@ -157,4 +157,4 @@ class WrappedBackend:
 
 def sign_of_wrapped(x: Array) -> int:
     """The sign a wrapped array is known to have; 0 of others."""
-    return x.sign if isinstance(x, Wrapped) else 0
+    return x.sign if isinstance(x, TensorArray) else 0

@@ -16,7 +16,7 @@ import numpy as np
 
 from dftlrp.core.backend import Window
 from dftlrp.core.numpy_backend import whole
-from dftlrp.tracing.symbols import Sym
+from dftlrp.tracing.symbols import Symbol
 from dftlrp.tracing.tape import Tape
 
 LOWEST = -3.0e38  # of padding, instead of -inf, which has no difference
@@ -82,7 +82,7 @@ def _phases(p: Pool, x: Any, line: Line, fill: float) -> list[Any]:
     if s == 1:
         return [x]
     lead, rest = x.shape[:a], x.shape[a + 1 :]
-    if not isinstance(x, Sym):
+    if not isinstance(x, Symbol):
         wide = x.reshape(*lead, line.rows, s, *rest)
         return [wide.take(i, a + 1) for i in range(s)]
     wide = p.tape.reshape(x, (*lead, line.rows, s, *rest))
@@ -143,7 +143,7 @@ def _chosen(p: Pool, x: Any) -> Any:
 
 def winners(p: Pool, v: Any, x: Any) -> Any:
     """``v`` at the winner of each window of x."""
-    if isinstance(x, Sym) and whole(x.shape[2:], p.g):
+    if isinstance(x, Symbol) and whole(x.shape[2:], p.g):
         ones = (1,) * (x.ndim - 2)
         picked = (_chosen(p, x) * v.reshape((*v.shape[:2], -1))).sum(axis=2)
         return picked.reshape((*v.shape[:2], *ones))
@@ -159,7 +159,7 @@ def winners(p: Pool, v: Any, x: Any) -> Any:
 
 def winners_T(p: Pool, r: Any, x: Any) -> Any:
     """R of each window to its winner."""
-    if isinstance(x, Sym) and whole(x.shape[2:], p.g):
+    if isinstance(x, Symbol) and whole(x.shape[2:], p.g):
         return (_chosen(p, x) * r.reshape((*x.shape[:2], 1))).reshape(x.shape)
     steps = []
     for line in _lines(p.g, x.shape[2:]):

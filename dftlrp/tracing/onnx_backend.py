@@ -15,9 +15,9 @@ from dftlrp.core.backend import Key, Window
 from dftlrp.core.numpy_backend import BACKEND as NUMPY
 from dftlrp.core.types import AnyArray
 from dftlrp.tracing import functions  # noqa: F401  # NumPy's functions on its arrays
-from dftlrp.tracing.pool import Pool, winners, winners_T
-from dftlrp.tracing.symbols import FLOAT, Sym, shape_of, sign_of
+from dftlrp.tracing.symbols import FLOAT, Symbol, shape_of, sign_of
 from dftlrp.tracing.tape import Tape
+from dftlrp.tracing.winners import Pool, winners, winners_T
 
 Array = Any
 Shape = tuple[int, ...]
@@ -25,7 +25,7 @@ Shape = tuple[int, ...]
 
 def _symbolic(args: Sequence[Any]) -> bool:
     return any(
-        isinstance(a, Sym) or (isinstance(a, tuple) and any(isinstance(x, Sym) for x in a))
+        isinstance(a, Symbol) or (isinstance(a, tuple) and any(isinstance(x, Symbol) for x in a))
         for a in args
     )
 
@@ -57,7 +57,7 @@ class OnnxBackend:
         return OnnxBackend(options=options)
 
     def asarray(self, x: Any, dtype: Any = None) -> Array:
-        if isinstance(x, Sym):
+        if isinstance(x, Symbol):
             return x if dtype is None else x.astype(dtype)
         return np.asarray(x, dtype)
 
@@ -65,23 +65,23 @@ class OnnxBackend:
         return np.asarray(x)  # a trace makes its own inputs
 
     def known(self, x: Array) -> bool:
-        return not isinstance(x, Sym)
+        return not isinstance(x, Symbol)
 
     def read(self, x: Array) -> Array:
-        return x if isinstance(x, Sym) else np.asarray(x)  # it refuses where numbers decide
+        return x if isinstance(x, Symbol) else np.asarray(x)  # it refuses where numbers decide
 
     # -- signs
 
     @_folds
-    def pos(self, x: Sym) -> Sym:
+    def pos(self, x: Symbol) -> Symbol:
         return self.tape.pos(x)
 
     @_folds
-    def neg(self, x: Sym) -> Sym:
+    def neg(self, x: Symbol) -> Symbol:
         return x if x.sign < 0 else -self.tape.pos(-x)
 
     @_folds
-    def step(self, x: Sym, strict: bool) -> Array:
+    def step(self, x: Symbol, strict: bool) -> Array:
         return self.tape.step(x, strict)
 
     def nonneg(self, x: Array) -> bool:
@@ -90,49 +90,49 @@ class OnnxBackend:
     # -- pointwise
 
     @_folds
-    def exp(self, x: Sym) -> Sym:
+    def exp(self, x: Symbol) -> Symbol:
         return self.tape.unary("Exp", x, 1)
 
     @_folds
-    def log(self, x: Sym) -> Sym:
+    def log(self, x: Symbol) -> Symbol:
         return self.tape.unary("Log", x)
 
     @_folds
-    def sqrt(self, x: Sym) -> Sym:
+    def sqrt(self, x: Symbol) -> Symbol:
         return self.tape.unary("Sqrt", x, 1)
 
     @_folds
-    def erf(self, x: Sym) -> Sym:
+    def erf(self, x: Symbol) -> Symbol:
         return self.tape.unary("Erf", x, x.sign)
 
     @_folds
-    def tanh(self, x: Sym) -> Sym:
+    def tanh(self, x: Symbol) -> Symbol:
         return self.tape.unary("Tanh", x, x.sign)
 
     @_folds
-    def sigmoid(self, x: Sym) -> Sym:
+    def sigmoid(self, x: Symbol) -> Symbol:
         return self.tape.unary("Sigmoid", x, 1)
 
     @_folds
-    def power(self, x: Array, exponent: Array) -> Sym:
+    def power(self, x: Array, exponent: Array) -> Symbol:
         return self.tape.binary("Pow", x, exponent, int(sign_of(x) > 0))
 
     # -- movement
 
     @_folds
-    def reshape(self, x: Sym, shape: Shape) -> Sym:
+    def reshape(self, x: Symbol, shape: Shape) -> Symbol:
         return self.tape.reshape(x, shape)
 
     @_folds
-    def transpose(self, x: Sym, perm: Shape) -> Sym:
+    def transpose(self, x: Symbol, perm: Shape) -> Symbol:
         return self.tape.transpose(x, perm)
 
     @_folds
-    def slice(self, x: Sym, key: Key) -> Sym:
+    def slice(self, x: Symbol, key: Key) -> Symbol:
         return self.tape.slice(x, key)
 
     def slice_T(self, r: Array, key: Key, like: Array) -> Array:
-        if not isinstance(r, Sym):
+        if not isinstance(r, Symbol):
             return NUMPY.slice_T(r, key, np.broadcast_to(np.zeros(()), like.shape))
         full = (*key, *(slice(None),) * (len(like.shape) - len(key)))
         if any(k is Ellipsis for k in full):
@@ -141,7 +141,7 @@ class OnnxBackend:
             r = self._unsliced(r, k.indices(n), axis, n)
         return r
 
-    def _unsliced(self, r: Sym, span: Shape, axis: int, size: int) -> Sym:
+    def _unsliced(self, r: Symbol, span: Shape, axis: int, size: int) -> Symbol:
         """Zeros of that size along an axis, with r written from begin in steps."""
         begin, end, step = span
         if step < 0:  # the same places, in ascending order
@@ -156,20 +156,20 @@ class OnnxBackend:
             r = self.tape.slice(r, (slice(None),) * axis + (slice(0, (n - 1) * step + 1),))
         return self._pad(r, axis, begin, size - begin - r.shape[axis])
 
-    def _pad(self, x: Sym, axis: int, begin: int, end: int) -> Sym:
+    def _pad(self, x: Symbol, axis: int, begin: int, end: int) -> Symbol:
         pads = tuple((begin, end) if i == axis else (0, 0) for i in range(x.ndim))
         return self.pad(x, pads)  # type: ignore[no-any-return]
 
     @_folds
-    def pad(self, x: Sym, pads: tuple[tuple[int, int], ...], value: float = 0.0) -> Sym:
+    def pad(self, x: Symbol, pads: tuple[tuple[int, int], ...], value: float = 0.0) -> Symbol:
         return self.tape.pad(x, pads, value)
 
     @_folds
-    def concat(self, xs: tuple[Array, ...], axis: int) -> Sym:
+    def concat(self, xs: tuple[Array, ...], axis: int) -> Symbol:
         return self.tape.concat(xs, axis)
 
     @_folds
-    def expand(self, x: Sym, shape: Shape) -> Sym:
+    def expand(self, x: Symbol, shape: Shape) -> Symbol:
         return self.tape.expand(x, shape)
 
     def take(self, x: Array, index: Array, fill: float = 0.0) -> Array:
@@ -204,11 +204,11 @@ class OnnxBackend:
     # -- sums
 
     @_folds
-    def sum(self, x: Sym, axes: Shape, keepdims: bool) -> Sym:
+    def sum(self, x: Symbol, axes: Shape, keepdims: bool) -> Symbol:
         return self.tape.total(x, axes, keepdims)
 
     def sum_to(self, r: Array, like: Array) -> Array:
-        if not isinstance(r, Sym):
+        if not isinstance(r, Symbol):
             return NUMPY.sum_to(r, np.broadcast_to(np.zeros(()), like.shape))
         lead = r.ndim - len(like.shape)
         wide = [i for i, n in enumerate(like.shape, lead) if n == 1 != r.shape[i]]
@@ -216,12 +216,12 @@ class OnnxBackend:
 
     def ones_like(self, x: Array) -> Array:
         dtype = FLOAT if x.dtype.kind == "f" else x.dtype
-        return np.broadcast_to(np.ones((), dtype if isinstance(x, Sym) else x.dtype), x.shape)
+        return np.broadcast_to(np.ones((), dtype if isinstance(x, Symbol) else x.dtype), x.shape)
 
     # -- linear maps
 
     @_folds
-    def matmul(self, a: Array, b: Array) -> Sym:
+    def matmul(self, a: Array, b: Array) -> Symbol:
         left, right = shape_of(a), shape_of(b)
         shape = (*np.broadcast_shapes(left[:-2], right[:-2]), left[-2], right[-1])
         sign = sign_of(a) * sign_of(b)
@@ -231,7 +231,7 @@ class OnnxBackend:
         return self.tape.node("MatMul", a, b, shape=shape, sign=sign)
 
     @_folds
-    def conv(self, x: Array, w: Array, g: Window) -> Sym:
+    def conv(self, x: Array, w: Array, g: Window) -> Symbol:
         size, weights = shape_of(x), shape_of(w)
         out = _windows(size[2:], g)
         return self.tape.node(
@@ -247,7 +247,7 @@ class OnnxBackend:
             return self._flipped(r, w, g)
         return self._transposed(r, w, g, size)
 
-    def _flipped(self, r: Sym, w: AnyArray, g: Window) -> Array:
+    def _flipped(self, r: Symbol, w: AnyArray, g: Window) -> Array:
         """At stride 1 the adjoint is a convolution with the flipped kernel."""
         rank = len(g.kernel)
         split = w.reshape(g.groups, w.shape[0] // g.groups, *w.shape[1:])
@@ -261,7 +261,7 @@ class OnnxBackend:
             pads = tuple((max(b, 0), max(e, 0)) for b, e in pads)
         return self.conv(r, flipped, g._replace(pads=pads))
 
-    def _transposed(self, r: Array, w: Array, g: Window, size: Shape) -> Sym:
+    def _transposed(self, r: Array, w: Array, g: Window, size: Shape) -> Symbol:
         rank = len(g.kernel)
         out = shape_of(r)[2:]
         axes = zip(out, g.strides, g.dilations, g.kernel, g.pads, size, strict=True)
@@ -298,12 +298,12 @@ class OnnxBackend:
 
 def _holes(index: Array) -> bool:
     """Whether an index marks elements that come from nowhere; one of the signal never does."""
-    return not isinstance(index, Sym) and bool((index < 0).any())
+    return not isinstance(index, Symbol) and bool((index < 0).any())
 
 
 def _each(index: Array, shape: Shape) -> tuple[int, Array]:
     """Rows of a flat array, and places within each: samples where all are alike, else one row."""
-    if isinstance(index, Sym):
+    if isinstance(index, Symbol):
         return 1, index
     batch = shape[0] if shape and index.shape[:1] == shape[:1] else 1
     stride = math.prod(shape) // max(batch, 1)

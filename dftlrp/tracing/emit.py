@@ -18,7 +18,7 @@ from dftlrp.core.types import AnyArray, UnsupportedModelError
 from dftlrp.graph.graph import Node
 from dftlrp.ops import At
 from dftlrp.ops.inner import OWN
-from dftlrp.tracing.symbols import FLOAT, Sym, floats, sign_of
+from dftlrp.tracing.symbols import FLOAT, Symbol, floats, sign_of
 from dftlrp.tracing.tape import Tape
 
 Syms = list[Any]
@@ -61,7 +61,7 @@ def emitted(tape: Tape, at: At, wanted: AnyArray) -> Any:
 
 def _verbatim(
     tape: Tape, node: Node, inputs: Syms, attrs: Mapping[str, Any], wanted: AnyArray
-) -> Sym:
+) -> Symbol:
     """The ONNX node as it is; of its outputs this one has a known shape."""
     names = list(node.outputs or (node.output,))
     names[node.index if node.outputs else 0] = node.output
@@ -132,7 +132,7 @@ def _common(xs: Syms) -> int:
 
 
 def _product(xs: Syms) -> int:
-    same = all(isinstance(x, Sym) for x in xs) and xs[0].name == xs[1].name
+    same = all(isinstance(x, Symbol) for x in xs) and xs[0].name == xs[1].name
     return 1 if same else sign_of(xs[0]) * sign_of(xs[1])
 
 
@@ -143,11 +143,13 @@ def _clipped(xs: Syms) -> int:
 
 def _padded(xs: Syms) -> int:
     fill = xs[2] if len(xs) > 2 and xs[2] is not None else np.zeros(())
-    return sign_of(xs[0]) if isinstance(fill, Sym) or not np.any(fill) else _common([xs[0], fill])
+    return (
+        sign_of(xs[0]) if isinstance(fill, Symbol) or not np.any(fill) else _common([xs[0], fill])
+    )
 
 
 def _powered(xs: Syms) -> int:
-    even = not isinstance(xs[1], Sym) and not np.any(np.mod(xs[1], 2))
+    even = not isinstance(xs[1], Symbol) and not np.any(np.mod(xs[1], 2))
     return int(even or sign_of(xs[0]) > 0)
 
 
