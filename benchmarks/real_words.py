@@ -50,9 +50,9 @@ stand beside them. The page is written by
 python benchmarks/real_models.py --models ../shared/models --data ../shared/data
 ```
 
-and `tests/test_real_models.py` checks the same: the output equals onnxruntime's (float32,
-optimisations off), every node's account closes to 1e-8 in float64, and seed = relevance +
-absorbed.
+and `tests/attribution/test_real_models.py` checks the same: the output equals onnxruntime's
+(float32, optimisations off), every node's account closes to 1e-8 in float64, and seed = relevance
++ absorbed.
 
 **Where relevance ends.** Follow one unit of relevance from the output: at every node it goes on
 in proportion to the absolute amounts |R| that the node gives to its inputs, its bias, its

@@ -231,6 +231,18 @@ def two_inputs(bias: bool = True) -> ModelProto:
     return n.model({"a": ["B", 5], "b": ["B", 3]}, {"z": ["B", 3]})
 
 
+def time_first() -> ModelProto:
+    """A model whose inner tensors have time, not the batch, on the first axis."""
+    n = Nodes(7)
+    n.add("Transpose", "x", "t", perm=[1, 0, 2])
+    n.add("MatMul", f"t {n.weight('w', 3, 4)}", "h")
+    n.add("Add", f"h {n.weight('b', 4)}", "hb")
+    n.add("Relu", "hb", "r")
+    n.add("ReduceMean", "r", "m", axes=[0], keepdims=0)
+    n.gemm("m", "z", 4, 2)
+    return n.model({"x": ["B", 5, 3]}, {"z": ["B", 2]})
+
+
 NETWORKS: dict[str, Callable[..., ModelProto]] = {
     f.__name__: f for f in (conv_stack, residual, unet, image, with_constants, two_inputs)
 }

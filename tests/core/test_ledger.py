@@ -6,9 +6,8 @@ import io
 
 import numpy as np
 import pytest
-from graphs import NETWORKS, loaded, signals
+from graphs import NETWORKS, loaded, signals, time_first
 from reference import attribute
-from test_propagate import time_first
 
 from dftlrp.core.ledger import TERMS, Ledger, LedgerRow, uniform
 

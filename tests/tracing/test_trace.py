@@ -30,7 +30,7 @@ from dftlrp.tracing.session import Session, runtime_of
 from dftlrp.tracing.trace import Question, trace
 
 LIMIT = 1e-4
-FAMILIES = sorted((Path(__file__).parents[2] / "shared/models/families").glob("*.onnx"))
+FAMILIES = sorted((Path(__file__).parents[3] / "shared/models/families").glob("*.onnx"))
 
 
 def agree(model: Any, x: Any, **asked: Any) -> Any:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from graphs import NETWORKS, Nodes, Real, build, loaded, network, rewritten, signals
+from graphs import NETWORKS, Nodes, Real, build, loaded, network, rewritten, signals, time_first
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import ModelProto, helper
@@ -195,18 +195,6 @@ def test_a_multiplier_ends_at_a_function_that_is_not_homogeneous(op: str, known:
 
 
 # -- layouts
-
-
-def time_first() -> ModelProto:
-    """A model whose inner tensors have time, not the batch, on the first axis."""
-    n = Nodes(7)
-    n.add("Transpose", "x", "t", perm=[1, 0, 2])
-    n.add("MatMul", f"t {n.weight('w', 3, 4)}", "h")
-    n.add("Add", f"h {n.weight('b', 4)}", "hb")
-    n.add("Relu", "hb", "r")
-    n.add("ReduceMean", "r", "m", axes=[0], keepdims=0)
-    n.gemm("m", "z", 4, 2)
-    return n.model({"x": ["B", 5, 3]}, {"z": ["B", 2]})
 
 
 @pytest.mark.parametrize("batch", [1, 2, 5])

@@ -14,7 +14,7 @@ from dftlrp.attribution.attribute import predict
 from dftlrp.engine.composites import PRESETS
 
 pytest.importorskip("onnxruntime")
-sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 import real_models
 from real_inputs import Shared
 from real_recipes import RECIPES

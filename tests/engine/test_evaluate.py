@@ -1,4 +1,4 @@
-"""The forward pass; real models: tests/test_real_models.py."""
+"""The forward pass; real models: tests/attribution/test_real_models.py."""
 
 from __future__ import annotations
 
