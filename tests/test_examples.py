@@ -105,7 +105,7 @@ def test_the_figure_shows_a_recognised_signal_with_two_decisive_tones(tones, res
     which = tones.typical(result)
     assert result.signals.decisive[which].sum() == 2
     figure = tones.picture(result.signals, result.explained, which)
-    tones.plot.save_figure(figure, tmp_path / "tones.png")
+    tones.figure.save_figure(figure, tmp_path / "tones.png")
     assert (tmp_path / "tones.png").stat().st_size > 10_000
     sums = [axes.get_title(loc="left").rpartition(" ")[2] for axes in figure.axes[3:]]
     assert len(set(sums)) == 1
