@@ -20,7 +20,7 @@ from dftlrp import FrontEnd
 from dftlrp.attribution.attribute import predict
 from dftlrp.attribution.recording import read_recording, resampled
 from dftlrp.engine.model import Model
-from dftlrp.graph.graph import Graph, Node, Value
+from dftlrp.graph.structure import Graph, Node, Value
 
 Array = np.ndarray
 CLIPS = {

@@ -15,8 +15,8 @@ from onnx import ModelProto, numpy_helper, version_converter
 
 from dftlrp.core.numpy_backend import BACKEND
 from dftlrp.engine.evaluate import written_out
-from dftlrp.graph.graph import Graph
 from dftlrp.graph.load import load_graph
+from dftlrp.graph.structure import Graph
 from dftlrp.ops import EXPANSIONS, OPS, At
 from dftlrp.ops.cast import floating
 from dftlrp.ops.registry import Known

@@ -15,7 +15,7 @@ from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 import dftlrp
 from dftlrp.core.backend import Backend
 from dftlrp.core.numpy_backend import BACKEND
-from dftlrp.graph.graph import Node
+from dftlrp.graph.structure import Node
 from dftlrp.ops import OPS, At
 
 Real = NDArray[Any]

@@ -21,7 +21,7 @@ from dftlrp.attribution.recording import (
 from dftlrp.core.types import InputError, Real
 from dftlrp.engine.model import Model
 from dftlrp.engine.plan import Plan
-from dftlrp.graph.graph import Dims, Value
+from dftlrp.graph.structure import Dims, Value
 
 MOST_CHANNELS = 512  # more than this is another axis
 

@@ -22,7 +22,7 @@ from dftlrp.core.types import AnyArray, InputError, Real
 from dftlrp.engine.composites import LayerTable
 from dftlrp.engine.forward import values_of
 from dftlrp.engine.plan import Plan
-from dftlrp.graph.graph import Node
+from dftlrp.graph.structure import Node
 
 Unit = int | tuple[int | slice, ...]  # a channel, or a place in the output without its batch axis
 Condition = Mapping[str, Any]

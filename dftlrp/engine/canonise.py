@@ -17,7 +17,7 @@ from dftlrp.engine.evaluate import Run
 from dftlrp.engine.gates import TANGENT
 from dftlrp.engine.patterns import MOVES, PATTERNS, folded
 from dftlrp.engine.plan import ENDS, Plan
-from dftlrp.graph.graph import Node
+from dftlrp.graph.structure import Node
 
 
 def canonised(context: Context) -> tuple[Node, ...]:

@@ -14,7 +14,7 @@ from dataclasses import replace
 import numpy as np
 
 from dftlrp.core.types import InputError
-from dftlrp.graph.graph import Body, Graph, Node, Value, ancestors
+from dftlrp.graph.structure import Body, Graph, Node, Value, ancestors
 from dftlrp.ops.control import refuse_long, run_body, size_of, stacked
 from dftlrp.ops.registry import Known, expands
 

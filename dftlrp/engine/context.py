@@ -11,7 +11,7 @@ import numpy as np
 from dftlrp.core.numpy_backend import BACKEND as NUMPY
 from dftlrp.core.types import AnyArray
 from dftlrp.engine.gates import Live
-from dftlrp.graph.graph import Node
+from dftlrp.graph.structure import Node
 from dftlrp.ops import OPS, At
 
 

@@ -23,7 +23,7 @@ from dftlrp.core.types import (
 )
 from dftlrp.engine.gates import stops
 from dftlrp.engine.plan import Plan
-from dftlrp.graph.graph import Graph, Node
+from dftlrp.graph.structure import Graph, Node
 from dftlrp.ops import EXPANSIONS, OPS, At
 from dftlrp.ops.registry import WORK, Budget, Known
 

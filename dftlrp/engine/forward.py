@@ -21,7 +21,7 @@ from dftlrp.engine.model import Model
 from dftlrp.engine.plan import Plan
 from dftlrp.engine.propagate import Flow
 from dftlrp.engine.seeds import Index, Target
-from dftlrp.graph.graph import Node, Value
+from dftlrp.graph.structure import Node, Value
 
 Inputs = AnyArray | Mapping[str, AnyArray]
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from dftlrp.core.types import InputError
-from dftlrp.graph.graph import Node
+from dftlrp.graph.structure import Node
 from dftlrp.ops import OPS, Op
 
 FROZEN, SHARED, TANGENT = TREATMENTS = ("frozen", "shared", "tangent")

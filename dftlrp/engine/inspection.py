@@ -22,8 +22,8 @@ from dftlrp.engine.forward import Ready, run_through
 from dftlrp.engine.model import Model, as_model
 from dftlrp.engine.plan import Plan
 from dftlrp.engine.reach import WHOLE, reaches
-from dftlrp.graph.graph import Value
 from dftlrp.graph.load import load_graph
+from dftlrp.graph.structure import Value
 
 LENGTHS = (64, 256, 1024, 4096, 16384, 65536)  # tried in turn where an axis has no length
 

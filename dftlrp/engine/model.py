@@ -21,8 +21,8 @@ from dftlrp.engine.composites import Composite, LayerTable, layer_table
 from dftlrp.engine.evaluate import Values, constants
 from dftlrp.engine.plan import Plan, make_plan
 from dftlrp.graph.frontend import FrontEnd, prepend
-from dftlrp.graph.graph import Graph
 from dftlrp.graph.load import graph_of, load_graph
+from dftlrp.graph.structure import Graph
 
 
 def settings_key(output: str | None, bind: Mapping[str, Any] | None) -> tuple[Any, ...]:

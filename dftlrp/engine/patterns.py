@@ -19,7 +19,7 @@ import numpy as np
 from dftlrp.core.numpy_backend import BACKEND as NUMPY
 from dftlrp.core.types import AnyArray
 from dftlrp.engine.context import Context, merged
-from dftlrp.graph.graph import Node
+from dftlrp.graph.structure import Node
 from dftlrp.ops import At
 from dftlrp.ops.pointwise import POINTWISE
 from dftlrp.ops.reduce import reduced_axes

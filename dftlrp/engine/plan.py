@@ -11,7 +11,7 @@ import numpy as np
 
 from dftlrp.core.types import AnyArray, InputError, ModelError, UnsupportedModelError
 from dftlrp.engine.gates import FROZEN, Live, live_inputs, stops
-from dftlrp.graph.graph import Body, Graph, Node, Value, ancestors
+from dftlrp.graph.structure import Body, Graph, Node, Value, ancestors
 from dftlrp.ops import EXPANSIONS, OPS
 
 FLOATS = {1, 10, 11, 16}  # TensorProto's float, float16, double, bfloat16

@@ -17,7 +17,7 @@ from dftlrp.core.rules import Call, Rule, Share
 from dftlrp.core.types import InputError
 from dftlrp.engine.evaluate import Values, at, blamed, check_finite
 from dftlrp.engine.plan import Plan
-from dftlrp.graph.graph import Node
+from dftlrp.graph.structure import Node
 from dftlrp.ops import OPS
 
 Masks = Mapping[str, Array | None]

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from dftlrp.core.types import AnyArray
-from dftlrp.graph.graph import Node
+from dftlrp.graph.structure import Node
 
 
 class Reach(NamedTuple):

@@ -20,8 +20,8 @@ from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto,
 
 from dftlrp.core.files import regular
 from dftlrp.core.types import AnyArray, ModelError, UnsupportedModelError
-from dftlrp.graph.graph import Body, Dims, Graph, Node, Value
 from dftlrp.graph.inline import inlined, modernised, refuse_many
+from dftlrp.graph.structure import Body, Dims, Graph, Node, Value
 
 MAX_RANK = 8
 MAX_BYTES = 2**31

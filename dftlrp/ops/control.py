@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from dftlrp.core.types import UnsupportedModelError
-from dftlrp.graph.graph import Body, Node
+from dftlrp.graph.structure import Body, Node
 from dftlrp.ops.registry import Known, expands
 
 MAX_TRIPS = 10**5  # of one loop, whatever the input

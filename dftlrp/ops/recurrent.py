@@ -21,7 +21,7 @@ import numpy as np
 
 from dftlrp.core.maps import Array
 from dftlrp.core.types import AnyArray, UnsupportedModelError
-from dftlrp.graph.graph import Node
+from dftlrp.graph.structure import Node
 from dftlrp.ops.control import refuse_long, selected, stacked
 from dftlrp.ops.registry import Known, expands
 

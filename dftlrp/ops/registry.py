@@ -12,7 +12,7 @@ import numpy as np
 from dftlrp.core.backend import Backend
 from dftlrp.core.maps import Affine, Array, Map
 from dftlrp.core.types import AnyArray, UnsupportedModelError
-from dftlrp.graph.graph import Node
+from dftlrp.graph.structure import Node
 
 MAX_BYTES = 2**34  # of all values of one forward pass
 MAX_RANK = 8

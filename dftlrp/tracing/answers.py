@@ -48,7 +48,7 @@ from dftlrp.engine.seeds import (
     places,
     target_indices,
 )
-from dftlrp.graph.graph import ancestors
+from dftlrp.graph.structure import ancestors
 from dftlrp.tracing.batch import for_any_batch, one_batch, repeated
 from dftlrp.tracing.onnx_backend import OnnxBackend
 from dftlrp.tracing.session import Arrays, Seen, Session, runtime_of

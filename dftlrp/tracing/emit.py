@@ -15,7 +15,7 @@ import numpy as np
 from onnx import defs
 
 from dftlrp.core.types import AnyArray, UnsupportedModelError
-from dftlrp.graph.graph import Node
+from dftlrp.graph.structure import Node
 from dftlrp.ops import At
 from dftlrp.ops.inner import OWN
 from dftlrp.tracing.symbols import FLOAT, Symbol, floats, sign_of

@@ -31,7 +31,7 @@ from dftlrp.engine.forward import Ready
 from dftlrp.engine.plan import Plan
 from dftlrp.engine.propagate import Flow, carried
 from dftlrp.engine.seeds import started
-from dftlrp.graph.graph import Node
+from dftlrp.graph.structure import Node
 from dftlrp.tracing.emit import emitted
 from dftlrp.tracing.fuse import tidied
 from dftlrp.tracing.onnx_backend import OnnxBackend

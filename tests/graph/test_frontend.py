@@ -13,7 +13,7 @@ from dftlrp.engine.evaluate import evaluate
 from dftlrp.engine.plan import make_plan
 from dftlrp.engine.propagate import Flow, propagate
 from dftlrp.graph.frontend import FrontEnd, empty_filters, prepend
-from dftlrp.graph.graph import Graph, Node, Value
+from dftlrp.graph.structure import Graph, Node, Value
 from dftlrp.spectral.filters import filterbank
 
 X = np.random.default_rng(0).normal(size=(1, 4000)) * 0.1

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from dftlrp.core.types import AnyArray
-from dftlrp.graph.graph import Graph
+from dftlrp.graph.structure import Graph
 
 
 class Pair(NamedTuple):

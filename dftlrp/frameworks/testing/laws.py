@@ -12,7 +12,7 @@ from dftlrp.core.backend import Backend, Window, window_size
 from dftlrp.core.numpy_backend import BACKEND as NUMPY
 from dftlrp.core.rules import Call, rule
 from dftlrp.core.types import Real
-from dftlrp.graph.graph import Node
+from dftlrp.graph.structure import Node
 from dftlrp.ops import OPS, At
 
 Function = Callable[..., Any]  # (backend, *arrays) -> array or list of arrays

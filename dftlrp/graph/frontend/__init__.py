@@ -19,10 +19,10 @@ As a TOML file next to the model, with the attributes' names::
     log = "ln"
     layout = ["batch", 1, "frequency", "time"]
 
-`declaration` holds the `FrontEnd`, `fields` what its fields may hold, `nodes` the graph.
+`declaration` holds the `FrontEnd`, `fields` what its fields may hold, `chain` the nodes.
 """
 
+from dftlrp.graph.frontend.chain import PREFIX, empty_filters, levels, prepend
 from dftlrp.graph.frontend.declaration import FrontEnd
-from dftlrp.graph.frontend.nodes import PREFIX, empty_filters, levels, prepend
 
 __all__ = ["PREFIX", "FrontEnd", "empty_filters", "levels", "prepend"]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import tomllib
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from dftlrp.core.types import InputError
-from dftlrp.graph.frontend.fields import FIELDS, FLAG, check
+from dftlrp.graph.frontend.fields import FIELDS, FLAG, MOST_WEIGHTS, read_field
+from dftlrp.spectral.windows import window_array
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,12 @@ class FrontEnd:
     layout: tuple[str | int, ...] = ("batch", "frequency", "time")
 
     def __post_init__(self) -> None:
-        check(self)
+        for name in FIELDS:
+            object.__setattr__(self, name, read_field(name, getattr(self, name)))
+        window_array(self.window, self.win_length or self.n_fft, "front end: window")
+        for law in LAWS:
+            if not law.holds(self):
+                raise InputError(f"front end: {law.words.format(fe=self)}")
 
     @property
     def axes(self) -> tuple[str, ...]:
@@ -180,15 +187,105 @@ class FrontEnd:
         """TOML of what differs from the defaults; `from_text` reads it back."""
         changed = {f.name: getattr(self, f.name) for f in fields(self)}
         changed = {k: v for k, v in changed.items() if k == "rate" or v != _DEFAULTS[k]}
-        return "\n".join(["[frontend]", *(f"{k} = {_toml(v)}" for k, v in changed.items())]) + "\n"
+        return (
+            "\n".join(["[frontend]", *(f"{k} = {_write_toml(v)}" for k, v in changed.items())])
+            + "\n"
+        )
 
+
+class Law(NamedTuple):
+    """A condition on several fields, and the message if it fails, a format string of ``fe``."""
+
+    holds: Callable[[FrontEnd], bool]
+    words: str
+
+
+def _find_top(fe: FrontEnd) -> float:
+    """Return the upper end of the mel filters, in hertz."""
+    return fe.rate / 2 if fe.fmax is None else fe.fmax
+
+
+def _name_axes(fe: FrontEnd) -> list[str]:
+    """Return the sorted names of the axes in the layout."""
+    return sorted(str(axis) for axis in fe.layout if axis != 1)
+
+
+def _find_lists(fe: FrontEnd) -> list[tuple[float, ...]]:
+    """Return the lists among mean and std."""
+    return [v for v in (fe.mean, fe.std) if isinstance(v, tuple)]
+
+
+def _count_weights(fe: FrontEnd) -> int:
+    """Return the number of weights of the largest matrix."""
+    bins = (fe.size or 0) // 2 + 1
+    return max(bins * (fe.n_mels or 0), (fe.n_mels or bins) * (fe.n_mfcc or 0))
+
+
+def _has_size(fe: FrontEnd) -> bool:
+    """Return whether the length of the DFT is known or not needed."""
+    made = bool(fe.n_mels or fe.n_mfcc or _find_lists(fe))
+    return fe.size is not None or not made
+
+
+LAWS = (
+    Law(
+        lambda fe: fe.power is not None or not (fe.n_mels or fe.log or fe.n_mfcc),
+        "mel, log and n_mfcc need a power or magnitude (power=)",
+    ),
+    Law(
+        lambda fe: _name_axes(fe) == sorted(fe.axes),
+        "layout {fe.layout} must hold each of {fe.axes} once",
+    ),
+    Law(
+        lambda fe: (fe.win_length or 1) <= fe.n_fft,
+        "win_length is {fe.win_length}, more than n_fft = {fe.n_fft}",
+    ),
+    Law(
+        lambda fe: fe.fmin < _find_top(fe) <= fe.rate / 2,
+        "fmin = {fe.fmin:g} and fmax = {fe.fmax}: 0 <= fmin < fmax <= rate / 2 is needed",
+    ),
+    Law(
+        lambda fe: fe.log is None or fe.floor + fe.offset > 0,
+        "floor = {fe.floor:g} and offset = {fe.offset:g}: a logarithm needs floor + offset > 0",
+    ),
+    Law(lambda fe: fe.top_db is None or fe.log == "db", "top_db is for log = 'db' only"),
+    Law(
+        lambda fe: fe.normalise != "feature" or "time" in fe.axes,
+        "normalise = 'feature' is over time, which transform = 'dft' has not; use 'utterance'",
+    ),
+    Law(
+        _has_size,
+        "transform = 'dft' with n_mels, n_mfcc or a list of mean or std needs samples, the length "
+        "of recording that it was made for",
+    ),
+    Law(
+        lambda fe: fe.samples is None or fe.frames(fe.samples) >= 1,
+        "samples = {fe.samples} is too short for one frame of n_fft = {fe.n_fft}",
+    ),
+    Law(
+        lambda fe: fe.samples is None or fe.samples >= fe.shortest,
+        "pad_mode = 'reflect' needs at least {fe.shortest} samples, not {fe.samples}",
+    ),
+    Law(
+        lambda fe: _count_weights(fe) <= MOST_WEIGHTS,
+        f"the mel filters or the cosine transform have more than {MOST_WEIGHTS} weights",
+    ),
+    Law(
+        lambda fe: (fe.n_mfcc or 0) <= (fe.n_mels or (fe.size or 0) // 2 + 1),
+        "n_mfcc is {fe.n_mfcc}, more than there are frequencies (n_mels)",
+    ),
+    Law(
+        lambda fe: all(len(v) == fe.features for v in _find_lists(fe)),
+        "mean or std is a list of another length than the {fe.features} frequencies",
+    ),
+)
 
 _DEFAULTS = {f.name: f.default for f in fields(FrontEnd)}
 
 
-def _toml(value: Any) -> str:
+def _write_toml(value: Any) -> str:
     if isinstance(value, bool) or value is None:
         return "true" if value else "false"
     if isinstance(value, tuple | list):
-        return "[" + ", ".join(map(_toml, value)) + "]"
+        return "[" + ", ".join(map(_write_toml, value)) + "]"
     return f'"{value}"' if isinstance(value, str) else repr(value)

@@ -9,7 +9,7 @@ import numpy as np
 
 from dftlrp.core.types import AnyArray, InputError
 from dftlrp.graph.frontend.declaration import FrontEnd
-from dftlrp.graph.graph import Dims, Graph, Node, Value
+from dftlrp.graph.structure import Dims, Graph, Node, Value
 from dftlrp.spectral.filters import filterbank
 from dftlrp.spectral.windows import window_array
 
