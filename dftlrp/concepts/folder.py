@@ -23,7 +23,8 @@ from typing import TYPE_CHECKING, Any
 from dftlrp.concepts.figures import class_figures, graph_figure
 from dftlrp.concepts.page import render
 from dftlrp.concepts.portraits import DPI, small
-from dftlrp.concepts.shards.store import locked, packed
+from dftlrp.concepts.shards.disk import lock_folder
+from dftlrp.concepts.shards.store import packed
 from dftlrp.concepts.tables import tables
 from dftlrp.core.progress import steps
 from dftlrp.core.types import InputError
@@ -45,7 +46,7 @@ def save(found: Neurons, folder: str | os.PathLike[str]) -> list[Path]:
         The folder cannot be written.
     """
     target = Path(folder)
-    with locked(target):
+    with lock_folder(target):
         return _saved(found, target)
 
 

@@ -19,7 +19,7 @@ from dftlrp.concepts.folder import refuse_foreign
 from dftlrp.concepts.portraits import Portraits, portraits
 from dftlrp.concepts.recordings import Recordings, find_recordings
 from dftlrp.concepts.shards import Failure
-from dftlrp.concepts.shards.store import locked
+from dftlrp.concepts.shards.disk import lock_folder
 from dftlrp.concepts.survey import Study, Survey, read, survey
 from dftlrp.concepts.trials import ablations, some_of
 from dftlrp.core.progress import steps
@@ -169,7 +169,7 @@ def neurons(
     )  # fmt: skip
     own = {"workers": workers, "scheduler": scheduler}
     refuse_foreign(folder)
-    with locked(Path(folder)):
+    with lock_folder(Path(folder)):
         found = survey(study, recordings, Path(folder, "survey"), **own)  # type: ignore[arg-type]
         gaps = [f.index for f in found.failures]  # what follows depends on them
         place = Path(folder, _named("ablation", chosen, gaps))

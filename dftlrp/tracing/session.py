@@ -73,6 +73,13 @@ def _line(error: Exception) -> str:
     return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
+def count_cores() -> int:
+    """Return how many cores this process may use; where the system does not say, all of them."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def runtime_of(
     graph: bytes, options: str = "", weights: Arrays | None = None, optimised: bool = True
 ) -> Any:
@@ -101,7 +108,7 @@ def runtime_of(
     settings = ort.SessionOptions()
     settings.log_severity_level = 3
     usual = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
-    threads = threads or (usual if usual.isdecimal() else "") or str(len(os.sched_getaffinity(0)))
+    threads = threads or (usual if usual.isdecimal() else "") or str(count_cores())
     if not optimised:
         settings.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     settings.intra_op_num_threads = int(threads)

@@ -24,7 +24,7 @@ import dftlrp
 from dftlrp.cli import main
 from dftlrp.concepts import neurons
 from dftlrp.concepts.shards import Failure
-from dftlrp.concepts.shards.store import locked
+from dftlrp.concepts.shards.disk import lock_folder
 from dftlrp.core.types import InputError
 
 module = import_module("dftlrp.concepts.neurons")
@@ -203,7 +203,7 @@ def test_what_is_there_already_is_never_emptied(tmp_path):
 
 def test_two_runs_do_not_write_into_one_folder(done):
     before = tree(done / "out")
-    with locked(done / "out"), pytest.raises(InputError, match="another run is writing here"):
+    with lock_folder(done / "out"), pytest.raises(InputError, match="another run is writing here"):
         neurons(done / "m.onnx", done / "data", layer="conv2", folder=done / "out")
     assert tree(done / "out") == before
 

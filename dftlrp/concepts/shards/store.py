@@ -14,25 +14,29 @@ run is, byte for byte, that of an undisturbed one.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
 import re
-import uuid
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
+from dftlrp.concepts.shards.disk import (
+    lock_folder,
+    report_system_errors,
+    sync_file,
+    write_file,
+)
 from dftlrp.core.types import AnyArray, InputError
 
-SETTINGS, MANIFEST, SHARDS, LOCK = "settings.json", "manifest.jsonl", "shards", ".lock"
+SETTINGS, MANIFEST, SHARDS = "settings.json", "manifest.jsonl", "shards"
 OURS = re.compile(r"\d{6,}\.npz(\.[0-9a-f]{32}\.part)?")
 SHOWN = 60  # characters of a setting in an error
 
@@ -65,9 +69,9 @@ class Store:
                 f"{shard_path(self.folder, index)}: written by a worker, but not there: "
                 "the folder must be shared by all machines"
             )
-        with _refused(self.folder), (self.folder / MANIFEST).open("ab") as file:
+        with report_system_errors(self.folder), (self.folder / MANIFEST).open("ab") as file:
             file.write(_line(index, digest))
-            _sync(file)
+            sync_file(file)
         self.done[index] = digest
 
     def load(self, index: int) -> dict[str, AnyArray]:
@@ -79,7 +83,7 @@ class Store:
             It is not there, or was damaged since it was recorded.
         """
         path = shard_path(self.folder, index)
-        with _refused(path, "read"):
+        with report_system_errors(path, "read"):
             data = path.read_bytes()
         if hashlib.sha256(data).hexdigest() != self.done.get(index):
             raise InputError(f"{path}: damaged; start again with the same command to redo it")
@@ -89,12 +93,12 @@ class Store:
     def tidy(self) -> None:
         """Leave the results that count, their manifest in order, and nothing half-written."""
         kept = {shard_path(self.folder, index).name for index in self.done}
-        with _refused(self.folder):
+        with report_system_errors(self.folder):
             for path in (self.folder / SHARDS).iterdir():
                 if OURS.fullmatch(path.name) and path.name not in kept:
                     path.unlink(missing_ok=True)
             lines = (_line(index, digest) for index, digest in sorted(self.done.items()))
-            _put(self.folder / MANIFEST, b"".join(lines))
+            write_file(self.folder / MANIFEST, b"".join(lines))
 
 
 @contextmanager
@@ -114,15 +118,11 @@ def open_store(folder: str | os.PathLike[str], settings: Mapping[str, Any]) -> I
     InputError
         Another process is writing there, the folder holds results of other settings, or it cannot
         be written.
-
-    Notes
-    -----
-    The lock is the kernel's (flock): it falls with the process that holds it, however that ends.
     """
     folder = Path(folder).absolute()
-    with _refused(folder):
+    with report_system_errors(folder):
         (folder / SHARDS).mkdir(parents=True, exist_ok=True)
-    with locked(folder):
+    with lock_folder(folder):
         store = Store(folder, _intact(folder) if _resumed(folder, settings) else {})
         store.tidy()
         yield store
@@ -146,8 +146,8 @@ def write_shard(folder: Path, index: int, data: bytes) -> str:
     InputError
         It cannot be written.
     """
-    with _refused(folder):
-        _put(shard_path(folder, index), data)
+    with report_system_errors(folder):
+        write_file(shard_path(folder, index), data)
     return hashlib.sha256(data).hexdigest()
 
 
@@ -177,8 +177,8 @@ def _resumed(folder: Path, settings: Mapping[str, Any]) -> bool:
     now = json.loads(json.dumps(dict(settings), allow_nan=False))
     path = folder / SETTINGS
     if not path.exists():
-        with _refused(folder):
-            _put(path, json.dumps(now, indent=2, sort_keys=True).encode() + b"\n")
+        with report_system_errors(folder):
+            write_file(path, json.dumps(now, indent=2, sort_keys=True).encode() + b"\n")
         return False
     try:
         then = dict(json.loads(path.read_bytes()))
@@ -225,59 +225,3 @@ def _digest(folder: Path, index: int) -> str | None:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError:
         return None
-
-
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """A folder, made if it is not there, in which nobody else works meanwhile.
-
-    Raises
-    ------
-    InputError
-        Somebody does, or it cannot be written.
-    """
-    with _refused(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        file = (folder / LOCK).open("ab")
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise InputError(
-                f"{folder}: another run is writing here; wait for it, or choose another folder"
-            ) from None
-        yield
-
-
-@contextmanager
-def _refused(path: Path, what: str = "write") -> Iterator[None]:
-    """What the system refuses, in one line."""
-    try:
-        yield
-    except OSError as error:
-        raise InputError(
-            f"{path}: cannot {what}: {error.strerror or error}; nothing that is complete is lost: "
-            "mend that and start again with the same command"
-        ) from None
-
-
-def _sync(file: BinaryIO) -> None:
-    file.flush()
-    os.fsync(file.fileno())
-
-
-def _put(path: Path, data: bytes) -> None:
-    """Complete or not there."""
-    part = path.with_name(f"{path.name}.{uuid.uuid4().hex}.part")
-    try:
-        with part.open("xb") as file:
-            file.write(data)
-            _sync(file)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
