@@ -22,7 +22,7 @@ import numpy as np
 import onnxruntime
 
 import dftlrp
-from dftlrp.attribution.recording import fitted, read_recording, resampled
+from dftlrp.attribution.recording import read_recording
 from dftlrp.engine.composites import PRESETS
 from dftlrp.spectral import Stft
 
@@ -60,7 +60,7 @@ def srg(run: Forward, stft: Stft, Y: np.ndarray, relevance: np.ndarray, target: 
 
 
 def rows_of(run: Forward, model: dftlrp.Model, path: Path, rng: np.random.Generator) -> dict:
-    x = fitted(resampled(read_recording(path), 8000.0), 8000).samples
+    x = read_recording(path, rate=8000.0, length=8000).samples
     rows: dict[str, tuple[float, float, float]] = {}
     for preset in PRESETS:
         e = dftlrp.explain(model, x, rate=8000.0, composite=preset)

@@ -18,7 +18,7 @@ from scipy.signal import find_peaks, resample_poly, spectrogram
 
 from dftlrp import FrontEnd
 from dftlrp.attribution.attribute import predict
-from dftlrp.attribution.recording import read_recording, resampled
+from dftlrp.attribution.recording import read_recording
 from dftlrp.engine.model import Model
 from dftlrp.graph.structure import Graph, Node, Value
 
@@ -42,7 +42,7 @@ class Shared:
 
     def clip(self, name: str, rate: int) -> Array:
         """A recording, one channel, full scale 1."""
-        return resampled(read_recording(self.data / CLIPS[name]), float(rate)).samples
+        return read_recording(self.data / CLIPS[name], rate=float(rate)).samples
 
     def noisy(self, rate: int) -> Array:
         """The sentence while a robin sings, 10 dB below it."""

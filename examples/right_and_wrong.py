@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 import dftlrp
-from dftlrp.attribution.recording import fitted, read_recording, resampled
+from dftlrp.attribution.recording import read_recording
 from dftlrp.results.folder import save
 
 
@@ -37,7 +37,7 @@ def digit_of(path: Path) -> int | None:
 
 
 def guess(model: dftlrp.Model, path: Path, true: int) -> Guess:
-    recording = fitted(resampled(read_recording(path), 8000.0), 8000)
+    recording = read_recording(path, rate=8000.0, length=8000)
     waveform = recording.samples[None, None, :]
     scores = dftlrp.predict(model, waveform).output[0]
     second, first = (int(i) for i in np.argsort(scores)[-2:])

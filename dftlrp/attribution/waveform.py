@@ -12,11 +12,10 @@ import numpy as np
 
 from dftlrp.attribution.recording import (
     Recording,
-    fitted,
+    count_channels,
+    fit,
     from_array,
-    own_channels,
     read_recording,
-    resampled,
 )
 from dftlrp.core.types import InputError, Real
 from dftlrp.engine.model import Model
@@ -62,7 +61,7 @@ def _channel_axis(long: Sequence[int], dims: Dims, signal: Any) -> int | None:
     """The smaller of two axes; the first one, if the signal has as many channels as that alone."""
     few = [i for i in long if (dims[i] or MOST_CHANNELS) < MOST_CHANNELS]
     least = min(few, key=lambda i: dims[i] or 0, default=None)
-    if least == long[1] and long[0] in few and (own := own_channels(signal)) != dims[least]:
+    if least == long[1] and long[0] in few and (own := count_channels(signal)) != dims[least]:
         return long[0] if own == dims[long[0]] else least
     return least
 
@@ -86,11 +85,17 @@ def like(arrays: Any, name: str, samples: Real, shape: Shape) -> Real | None:
 
 def example_for(signal: Any, rate: float | None) -> Real:
     """A signal (1, channels, N), for a model that does not declare what it reads."""
-    count = own_channels(signal) or 1
-    file = isinstance(signal, str | os.PathLike)
-    recording = read_recording(signal, count) if file else from_array(signal, rate, count)
-    recording = resampled(recording, rate) if rate else recording
-    return recording.samples.reshape(1, count, -1)
+    count = count_channels(signal) or 1
+    return _read(signal, count, rate, rate).samples.reshape(1, count, -1)
+
+
+def _read(
+    signal: Any, channels: int, own: float | None, rate: float | None, length: int | None = None
+) -> Recording:
+    """Return a file, or an array at its own rate, with the rate and length that are asked for."""
+    if isinstance(signal, str | os.PathLike):
+        return read_recording(signal, channels, rate, length)
+    return fit(from_array(signal, own, channels), rate, length)
 
 
 def recording_for(model: Model, signal: Any, rate: float | None, shape: Shape) -> Recording:
@@ -98,26 +103,23 @@ def recording_for(model: Model, signal: Any, rate: float | None, shape: Shape) -
     if rate is not None and not (isinstance(rate, numbers.Real) and 0 < rate < float("inf")):
         raise InputError(f"rate {rate!r}: a positive number of hertz is needed")
     file = isinstance(signal, str | os.PathLike)
-    count = shape.channels
+    count, reads = shape.channels, model.rate or rate
     try:
-        recording = read_recording(signal, count) if file else from_array(signal, rate, count)
+        recording = _read(signal, count, rate, reads, shape.length)
     except InputError as error:
         if f"reads {count} channels" not in str(error):
             raise
         hint = "if these are not channels, declare the model's front end (frontend=)"
         raise InputError(f"{error}, its input is {_shown(shape.dims)}; {hint}") from None
-    reads = model.rate or rate or recording.rate
     notes = recording.notes
-    if not reads:
+    if not recording.rate:
         notes += ("no rate is known: 1 Hz is taken, so that seconds are samples",)
     elif not model.rate:
-        notes += (f"the model is taken to read {reads:g} Hz",)
+        notes += (f"the model is taken to read {recording.rate:g} Hz",)
     elif file and rate not in {None, model.rate}:
         notes += (f"the model says it reads {reads:g} Hz: the rate given is not used",)
-    elif recording.rate is None:
+    elif not file and rate is None:
         notes += (f"the signal is taken to be at {reads:g} Hz",)
     if not recording.samples.any():
         notes += ("warning: the recording is silent",)
-    recording = replace(recording, notes=notes)
-    recording = resampled(recording, reads) if reads else recording
-    return fitted(recording, shape.length) if shape.length else recording
+    return replace(recording, notes=notes)

@@ -25,7 +25,8 @@ from dftlrp.engine.seeds import label_index
 
 SOUNDS = frozenset({
     ".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".au",
-    ".snd", ".caf", ".w64", ".rf64",
+    ".snd", ".caf", ".w64", ".rf64", ".sph", ".nist", ".voc", ".ircam", ".sf", ".paf", ".pvf",
+    ".avr", ".wve", ".xi", ".sds", ".svx", ".iff", ".mpc", ".htk",
 })  # fmt: skip
 SHOWN = 5  # of many names
 
@@ -146,7 +147,13 @@ def find_recordings(
         name, why = skipped[0]
         raise InputError(f"{source}: none of {len(skipped)} recordings can be used; {name}: {why}")
     reads, notes = _rate(source, items, rate)
-    return Recordings(tuple(items), reads, tuple(skipped), notes)
+    return Recordings(tuple(items), reads, tuple(skipped), notes + _warnings(items))
+
+
+def _warnings(items: Sequence[Item]) -> tuple[str, ...]:
+    """Return what the headers warn of, once each, with the first recording."""
+    said = {note: item.name for item in reversed(items) for note in item.header.notes}
+    return tuple(f"{note} ({name} first)" for note, name in said.items())
 
 
 def _in_folder(folder: Path, pattern: str | None) -> Iterator[_Entry]:

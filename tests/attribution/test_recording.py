@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import tracemalloc
 from contextlib import suppress
 from typing import Any
 
@@ -13,11 +14,10 @@ import soundfile
 
 from dftlrp.attribution.recording import (
     Recording,
-    fitted,
+    count_channels,
+    fit,
     from_array,
-    own_channels,
     read_recording,
-    resampled,
 )
 from dftlrp.core.types import InputError
 
@@ -226,9 +226,9 @@ def test_the_channels_of_a_signal_are_told_before_it_is_read(tmp_path):
     soundfile.write(tmp_path / "a.wav", np.zeros((50, 3)), 100)
     (tmp_path / "b.wav").write_bytes(b"RIFF")
     signals = [tmp_path / "a.wav", np.zeros((2, 9)), np.zeros(9), [[0.0] * 9] * 4]
-    assert [own_channels(s) for s in signals] == [3, 2, 1, 4]
+    assert [count_channels(s) for s in signals] == [3, 2, 1, 4]
     for none in (tmp_path / "b.wav", tmp_path / "c.wav", tmp_path, [[1.0], [1.0, 2.0]]):
-        assert own_channels(none) is None
+        assert count_channels(none) is None
 
 
 @pytest.mark.parametrize(("found", "wanted"), [(1, 3), (2, 3), (4, 3), (3, 2)])
@@ -282,7 +282,7 @@ def test_an_array_with_nan_is_refused_with_its_place():
 @pytest.mark.parametrize("rate", [*RATES, 360])
 def test_resampling_keeps_a_tones_frequency_level_and_phase(rate, to):
     hertz = 0.11 * min(rate, to)
-    made = resampled(Recording(tone(hertz, rate, 1.0), rate), to)
+    made = fit(Recording(tone(hertz, rate, 1.0), rate), to)
     expected = tone(hertz, to, len(made.samples) / to)
     assert abs(len(made.samples) - to) <= 1
     edge = len(expected) // 10
@@ -290,19 +290,19 @@ def test_resampling_keeps_a_tones_frequency_level_and_phase(rate, to):
 
 
 def test_what_the_lower_rate_cannot_hold_is_filtered_out():
-    made = resampled(Recording(tone(6000, 44100, 1.0), 44100), 8000)
+    made = fit(Recording(tone(6000, 44100, 1.0), 44100), 8000)
     assert np.abs(made.samples[800:-800]).max() < 0.01
 
 
 def test_resampling_leaves_a_note_and_the_same_rate_none():
-    made = resampled(Recording(tone(440, 44100), 44100, ("before",)), 8000)
+    made = fit(Recording(tone(440, 44100), 44100, ("before",)), 8000)
     assert made.notes == (
         "before",
         "resampled from 44100 Hz to 8000 Hz, and silence below -90 dB cut",
     )
     assert made.rate == 8000
     x = tone(440, 8000)
-    same = resampled(Recording(x, 8000), 8000)
+    same = fit(Recording(x, 8000), 8000)
     assert same.notes == ()
     np.testing.assert_array_equal(same.samples, x)
 
@@ -310,12 +310,12 @@ def test_resampling_leaves_a_note_and_the_same_rate_none():
 @pytest.mark.parametrize("to", [1e-3, 1e12])
 def test_a_rate_that_cannot_be_reached_is_refused(to):
     with pytest.raises(InputError, match="resample"):
-        resampled(Recording(tone(440, 8000), 8000), to)
+        fit(Recording(tone(440, 8000), 8000), to)
 
 
 @pytest.mark.parametrize("rate", [44100, 48000, 8000])
 def test_one_sample_can_be_resampled(rate):
-    assert len(resampled(Recording(np.ones(1), rate), 16000).samples) >= 1
+    assert len(fit(Recording(np.ones(1), rate), 16000).samples) >= 1
 
 
 # -- length
@@ -323,11 +323,11 @@ def test_one_sample_can_be_resampled(rate):
 
 def test_the_same_length_changes_nothing():
     recording = Recording(np.ones(10), 8000)
-    assert fitted(recording, 10) is recording
+    assert fit(recording, length=10) is recording
 
 
 def test_a_short_one_is_padded_with_zeros_at_the_end():
-    made = fitted(Recording(np.ones(4), 8.0), 10)
+    made = fit(Recording(np.ones(4), 8.0), length=10)
     np.testing.assert_array_equal(made.samples, [1, 1, 1, 1, 0, 0, 0, 0, 0, 0])
     (note,) = made.notes
     assert "padded" in note
@@ -339,7 +339,7 @@ def test_a_short_one_is_padded_with_zeros_at_the_end():
 def test_a_long_one_is_cropped_to_its_loudest_stretch(start):
     x = np.full(100, 0.01)
     x[start : start + 40] = np.random.default_rng(0).uniform(0.4, 0.5, 40)
-    made = fitted(Recording(x, 100.0), 40)
+    made = fit(Recording(x, 100.0), length=40)
     np.testing.assert_array_equal(made.samples, x[start : start + 40])
     (note,) = made.notes
     assert "cropped" in note
@@ -350,7 +350,7 @@ def test_a_long_one_is_cropped_to_its_loudest_stretch(start):
 def test_channels_are_cropped_and_padded_together(length):
     x = np.random.default_rng(0).normal(size=(3, 100))
     x[1, 30:70] *= 9
-    made = fitted(Recording(x, 100.0), length)
+    made = fit(Recording(x, 100.0), length=length)
     assert made.samples.shape == (3, length)
     start = 30 if length == 40 else 0
     np.testing.assert_array_equal(made.samples[:, :100], x[:, start : start + length])
@@ -359,14 +359,59 @@ def test_channels_are_cropped_and_padded_together(length):
 
 def test_channels_are_resampled_one_by_one():
     x = np.random.default_rng(0).normal(size=(3, 500))
-    made = resampled(Recording(x, 360.0), 250)
+    made = fit(Recording(x, 360.0), 250)
     for row, alone in zip(made.samples, x, strict=True):
-        np.testing.assert_allclose(row, resampled(Recording(alone, 360.0), 250).samples, atol=1e-12)
+        np.testing.assert_allclose(row, fit(Recording(alone, 360.0), 250).samples, atol=1e-12)
 
 
 def test_silence_is_cropped_from_its_start():
-    assert "start at 0 samples" in fitted(Recording(np.zeros(100), 100.0), 40).notes[0]
+    assert "start at 0 samples" in fit(Recording(np.zeros(100), 100.0), length=40).notes[0]
 
 
 def test_without_a_rate_lengths_are_told_in_samples():
-    assert " s)" not in fitted(Recording(np.ones(4), None), 10).notes[0]
+    assert " s)" not in fit(Recording(np.ones(4), None), length=10).notes[0]
+
+
+# -- crop, then resample
+
+
+@pytest.mark.parametrize(
+    ("own", "rate"), [(8000, 16000), (44100, 8000), (44100, 48000), (360, 250)]
+)
+def test_a_crop_is_resampled_as_it_would_be_in_the_whole(own, rate):
+    x = 0.01 * np.random.default_rng(0).standard_normal((2, 3 * own))
+    x[:, own : own + own // 2] = np.random.default_rng(1).uniform(0.4, 0.5, (2, own // 2))
+    made = fit(Recording(x, own), rate, rate // 2)
+    assert made.notes[0].endswith(f"start at {own} samples (1.000 s)")
+    whole = fit(Recording(x, own), rate).samples
+    np.testing.assert_allclose(made.samples, whole[:, rate : rate + rate // 2], atol=1e-14)
+
+
+def test_the_loudest_stretch_is_found_across_blocks(tmp_path):
+    x = np.random.default_rng(0).uniform(-0.1, 0.1, 1_000_000)
+    for start in (0, 5, 262_100, 523_000, 999_900):
+        loud = x.copy()
+        loud[start : start + 100] *= 9
+        soundfile.write(tmp_path / "a.wav", loud, 8000, "DOUBLE")
+        made = read_recording(tmp_path / "a.wav", length=100)
+        np.testing.assert_array_equal(made.samples, loud[start : start + 100])
+        np.testing.assert_array_equal(made.samples, fit(Recording(loud, 8000), length=100).samples)
+
+
+def test_of_hours_of_sound_only_what_the_model_reads_is_kept(tmp_path):
+    with soundfile.SoundFile(tmp_path / "a.w64", "w", 8000, 2, "PCM_U8", format="W64") as file:
+        for _ in range(60):
+            file.write(np.zeros((8000 * 60, 2)))
+    tracemalloc.start()
+    made = read_recording(tmp_path / "a.w64", rate=16000, length=16000)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert made.length == 16000
+    assert peak < 64 * 2**20
+
+
+def test_a_model_that_reads_far_more_than_there_is_does_not_fill_the_memory():
+    with pytest.raises(InputError, match="too many"):
+        fit(Recording(np.ones(8000), 8000.0), length=2**40)
+    with pytest.raises(InputError, match="cannot resample"):
+        fit(Recording(np.ones(2**20), 8000.0), 8e6)

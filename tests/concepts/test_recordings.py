@@ -55,7 +55,7 @@ def test_the_first_folder_names_the_class_and_the_order_is_by_name(folder):
 def test_a_header_says_what_reading_gives(folder):
     path = sound(folder / "no" / "d.wav", 11025, 77, 2)
     header, read = read_header(path), read_recording(path)
-    assert header == (11025.0, 2, 77, read.sha256)
+    assert header == (11025.0, 2, 77, read.sha256, ())
     assert (header.rate, header.frames) == (read.rate, read.length)
 
 
@@ -142,6 +142,25 @@ def test_what_cannot_be_used_is_skipped_and_listed(folder):
     assert said["yes/text.wav"].startswith("not a sound file that can be read")
     assert said["yes/cut.wav"].startswith("truncated")
     assert said["loose.wav"] == "lies in no folder that names its class"
+
+
+def test_containers_that_are_rare_are_read_or_skipped(folder):
+    x = np.random.default_rng(0).uniform(-0.5, 0.5, 800)
+    for number, (container, codec) in enumerate(
+        [("WAV", "GSM610"), ("XI", "DPCM_16"), ("IRCAM", "PCM_16"), ("NIST", "PCM_16")]
+    ):
+        soundfile.write(folder / "yes" / f"{number}.wav", x, 8000, codec, format=container)
+    cut = folder / "yes" / "3.wav"
+    cut.write_bytes(cut.read_bytes()[:-9])
+    found = find(folder)
+    assert [name for name, _, _ in names(found) if name[4].isdigit()] == [
+        "yes/0.wav",
+        "yes/1.wav",
+        "yes/2.wav",
+    ]
+    assert found.skipped == (("yes/3.wav", "truncated: 9 bytes of sound are missing"),)
+    assert found.notes[-1].startswith("warning: the file does not state its length")
+    assert found.notes[-1].endswith("(yes/1.wav first)")
 
 
 def test_recordings_with_too_few_channels_are_skipped(folder):
