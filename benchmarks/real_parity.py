@@ -18,6 +18,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,8 @@ from dftlrp.assets import MODELS, embedded
 from dftlrp.attribution.explain import behind_front_end
 from dftlrp.core.backend import get_backend
 from dftlrp.engine.evaluate import at
-from dftlrp.engine.forward import run_through
+from dftlrp.engine.forward import run_forward
+from dftlrp.engine.settings import Settings
 from dftlrp.ops import OPS
 
 PAGE = Path(__file__).parents[1] / "docs" / "parity.md"
@@ -85,9 +87,9 @@ def picks(ready: Any) -> Iterator[np.ndarray]:
 
 def flipped(model: Any, signals: Arrays, how: dict[str, Any]) -> tuple[int, int]:
     """Winners that differ between float32 and float64, and how many there are."""
-    plan = model.plan(how["output"], how["bind"])
+    settings = Settings(how["output"], how["bind"] or {}, how["composite"])
     wide, narrow = (
-        run_through(plan, model, signals, how["composite"], None, get_backend(), np.dtype(floats))
+        run_forward(model, signals, replace(settings, dtype=floats))
         for floats in (np.float64, np.float32)
     )
     pairs = list(zip(picks(wide), picks(narrow), strict=True))

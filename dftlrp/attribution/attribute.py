@@ -2,43 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from inspect import signature
-from typing import Any, TypeVar
+from typing import Any
 
-import numpy as np
-
-from dftlrp.core.backend import Backend, get_backend
+from dftlrp.core.backend import Backend
 from dftlrp.core.ledger import Ledger
-from dftlrp.core.maps import Array
 from dftlrp.core.rules import Rule
-from dftlrp.core.types import AnyArray, Real, UnsupportedModelError
+from dftlrp.core.types import AnyArray, Real
+from dftlrp.engine.auto import FIRST
+from dftlrp.engine.backward import Answer, values_of
 from dftlrp.engine.composites import Composite, LayerTable
-from dftlrp.engine.evaluate import evaluate
-from dftlrp.engine.forward import (
-    Inputs,
-    Pass,
-    Prediction,
-    Ready,
-    Request,
-    auto_seed,
-    checked_arrays,
-    floating_dtype,
-    masks_of,
-    run_through,
-    values_of,
-    with_batch,
-)
+from dftlrp.engine.forward import Inputs, Prediction
 from dftlrp.engine.model import Model, as_model
-from dftlrp.engine.plan import Plan
-from dftlrp.engine.propagate import Flow, propagate
-from dftlrp.engine.seeds import Index, Target, seeded, started, target_indices
-from dftlrp.tracing.answers import in_graph, predicted
-from dftlrp.tracing.onnx_backend import OnnxBackend
+from dftlrp.engine.seeds import Index, Target
+from dftlrp.engine.settings import Question, Settings
+from dftlrp.tracing.answers import answer, predict_output
 
-FAST, REFERENCE = "onnx", "numpy"
-T = TypeVar("T")
+FREE = "a function of the output"  # seed kind of a target that is a function
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +68,6 @@ class Attribution:
     kept: dict[str, tuple[Real, Real]] = field(default_factory=dict)
 
 
-@np.errstate(all="ignore")  # what is not finite is reported below, by its layer's name
 def attribute(
     model: Any,
     inputs: Inputs,
@@ -151,129 +131,44 @@ def attribute(
     NonFiniteError
         NaN or Inf in the input or in a layer; names it.
     """
-    asked = Request(
-        as_model(model, inputs), inputs, target, output, bind, seed, composite, overrides, ledger,
-        keep, masks or {},
-    )  # fmt: skip
-    return _answers([asked], backend, dtype)[0]
+    settings = Settings(output, bind or {}, composite, overrides or {}, backend, dtype)
+    question = Question(target, seed, keep, masks or {}, ledger)
+    return answer_questions(as_model(model, inputs), inputs, settings, [question])[0]
 
 
-def attributions(
-    model: Model,
-    inputs: Inputs,
-    questions: Sequence[Mapping[str, Any]],
-    *,
-    backend: str | Backend | None = None,
-    dtype: Any = None,
-    **settings: Any,
+def answer_questions(
+    model: Model, inputs: Inputs, settings: Settings, questions: Sequence[Question]
 ) -> list[Attribution]:
-    """What `attribute` says to several questions about the same inputs.
+    """Return what `attribute` says to several questions about the same inputs.
 
-    Parameters
-    ----------
-    questions : list of dict
-        For each its own ``target``, ``seed``, ``keep`` and ``masks``.
-    settings
-        What all share: ``output``, ``bind``, ``composite``, ``overrides``, ``ledger``, and what a
-        question leaves out.  NumPy computes the forward pass once.
+    NumPy computes the forward pass once for all of them.
     """
-    given = {p: d.default for p, d in signature(attribute).parameters.items()} | settings
-    asked = [
-        Request(model, inputs, *(({**given, **q}[p]) for p in Request._fields[2:]))
-        for q in questions
-    ]
-    return _answers([a._replace(masks=a.masks or {}) for a in asked], backend, dtype)
+    named = isinstance(inputs, Mapping)
+    answers = answer(model, inputs, settings, questions)
+    return [_attribution(q, a, named) for q, a in zip(questions, answers, strict=True)]
 
 
-def _usually(
-    backend: str | Backend | None, dtype: Any, answer: Callable[[str | Backend, tuple[str, ...]], T]
-) -> T:
-    """By the backend asked for; else by onnx, or numpy for float64 and where there is no graph."""
-    if backend is not None or (dtype is not None and floating_dtype(dtype) != np.float32):
-        return answer(backend or REFERENCE, ())
-    try:
-        return answer(FAST, ())
-    except UnsupportedModelError as error:
-        reason = str(error).removesuffix(f": use backend='{REFERENCE}'")
-        return answer(REFERENCE, (f"computed by backend {REFERENCE}: {reason}",))
-
-
-def _answers(
-    asked: Sequence[Request], backend: str | Backend | None, dtype: Any
-) -> list[Attribution]:
-    return _usually(backend, dtype, lambda name, why: _by(name, asked, dtype, why))
-
-
-def _by(
-    backend: str | Backend, asked: Sequence[Request], dtype: Any, why: tuple[str, ...]
-) -> list[Attribution]:
-    bk, floats = get_backend(backend), floating_dtype(dtype)
-    if isinstance(bk, OnnxBackend):
-        return [_attribution(a, in_graph(a, bk, dtype), backend, why) for a in asked]
-    first = asked[0]
-    ready = run_through(
-        first.model.plan(first.output, first.bind), first.model, first.inputs, first.composite,
-        first.overrides, bk, floats,
-    )  # fmt: skip
-    return [_attribution(a, _numbers(sent_back(a, ready, bk), bk), backend, why) for a in asked]
-
-
-def _attribution(
-    asked: Request, found: Pass, backend: str | Backend, why: tuple[str, ...]
-) -> Attribution:
+def _attribution(question: Question, found: Answer, named: bool) -> Attribution:
     plan, table = found.plan, found.table
-    wanted = values_of(plan, table, asked.keep)
+    wanted = values_of(plan, table, question.keep)
     kept = {wanted.get(k, k): (found.kept[k], f.relevance) for k, f in found.flows.items()}
     flows = {k: found.flows[k] for k in plan.signals}
-    named = isinstance(asked.inputs, Mapping)
     only = next(iter(flows.values()))
-    seed = None if callable(asked.target) else found.kind
+    by = found.backend.taken
     return Attribution(
         relevance={k: f.relevance for k, f in flows.items()} if named else only.relevance,
         multiplier={k: f.multiplier for k, f in flows.items()} if named else only.multiplier,
         output=found.output,
         explained=found.explained,
         seed=found.seed,
-        seed_kind=seed or "a function of the output",
+        seed_kind=FREE if callable(question.target) else found.seed_kind.taken,
         target=None if found.target is None else tuple(found.target),
         ledger=found.ledger,
         table=table,
-        notes=(*_notes(plan, table, seed, asked.composite == "auto"), *why),
-        backend=backend if isinstance(backend, str) else backend.name,
+        notes=tuple(_notes(question, found)),
+        backend=by if isinstance(by, str) else by.name,
         kept=kept,
     )
-
-
-def sent_back(asked: Request, ready: Ready, bk: Backend) -> Pass:
-    """The way back from a forward pass, which may serve several requests."""
-    (plan, values, table, _), model = ready, asked.model
-    target, seed = asked.target, asked.seed
-    wanted = values_of(plan, table, asked.keep)
-    masks = masks_of(plan, table, asked.masks, values)
-    z = values[plan.explained]
-    rows = bk.read(z)
-    if seed == "auto":
-        seed = auto_seed(plan, z)
-    rows = rows if callable(target) else with_batch(rows, plan)
-    indices = None if callable(target) else target_indices(target, rows, model.labels)
-    c, scaled = seeded(indices or target, seed, rows, model.labels)
-    start = started(bk, bk.asarray(c.reshape(z.shape)), z, scaled)
-    flows, accounts = propagate(plan, values, start, table.rules(), bk, asked.ledger, wanted, masks)
-    kept = {name: values[name] for name in flows}
-    R = start.relevance
-    return Pass(plan, table, values[plan.output], z, flows, kept, R, seed, indices, accounts)
-
-
-def _numbers(found: Pass, bk: Backend) -> Pass:
-    """What was found, as NumPy arrays."""
-
-    def read(x: Array) -> Any:
-        return None if x is None else bk.read(x)
-
-    flows = {k: Flow(read(f.relevance), read(f.multiplier)) for k, f in found.flows.items()}
-    kept = {k: read(x) for k, x in found.kept.items()}
-    output, explained, seed = map(read, (found.output, found.explained, found.seed))
-    return found._replace(output=output, explained=explained, flows=flows, kept=kept, seed=seed)
 
 
 def predict(
@@ -293,29 +188,17 @@ def predict(
     scaled : dict of str to array, optional
         By value (a node's output), what it is multiplied by on the way: zeros silence it.
     """
-    asked = Request(
-        as_model(model, inputs), inputs, "argmax", output, bind, "logit", "auto", None, False, (),
-        scaled or {},
-    )  # fmt: skip
-    return _usually(backend, dtype, lambda name, _: _predicted(asked, name, dtype))
+    settings = Settings(output, bind or {}, backend=backend, dtype=dtype)
+    return predict_output(as_model(model, inputs), inputs, settings, scaled or {})
 
 
-def _predicted(asked: Request, backend: str | Backend, dtype: Any) -> Prediction:
-    bk, floats = get_backend(backend), floating_dtype(dtype)
-    if isinstance(bk, OnnxBackend):
-        return predicted(asked, bk, dtype)
-    plan = asked.model.plan(asked.output, asked.bind)
-    arrays = checked_arrays(plan, asked.inputs, floats)
-    signals = {name: bk.signal(a) for name, a in arrays.items()}
-    given = {**asked.model.constants(bk, floats), **signals}
-    scaled = {k: m for k, m in asked.masks.items() if m is not None}
-    values = evaluate(plan, given, bk, floats, scaled).values
-    return Prediction(bk.read(values[plan.output]), bk.read(values[plan.explained]))
-
-
-def _notes(plan: Plan, table: LayerTable, seed: str | None, auto: bool) -> tuple[str, ...]:
-    notes = [f"composite {table.composite}" + (" (chosen for this kind of input)" if auto else "")]
-    notes.append(f"seed {seed or 'by the function given'} at {plan.explained!r}")
+def _notes(question: Question, found: Answer) -> Iterator[str]:
+    """Tell what was taken, why, and what was left out."""
+    plan, composite = found.plan, found.composite
+    yield f"composite {composite.taken.name}" + (composite.reason and f", {composite.reason}")
+    seed = "by the function given" if callable(question.target) else str(found.seed_kind)
+    yield f"seed {seed}, at {plan.explained!r}"
     if plan.stripped:
-        notes.append(f"the final {plan.stripped} is left out: what it reads is explained")
-    return tuple(notes)
+        yield f"the final {plan.stripped} is left out: what it reads is explained"
+    if found.backend.reason and found.backend is not FIRST:
+        yield f"computed by backend {found.backend}"

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from dftlrp.attribution import domains as views
-from dftlrp.attribution.attribute import Attribution, attribute
+from dftlrp.attribution.attribute import Attribution, answer_questions
 from dftlrp.attribution.recording import Recording
 from dftlrp.attribution.waveform import example_for, like, recording_for, shaped, waveform
 from dftlrp.core.ledger import LedgerRow
@@ -21,11 +21,10 @@ from dftlrp.engine.composites import Composite
 from dftlrp.engine.model import Model, as_model, behind_front_end
 from dftlrp.engine.plan import Plan
 from dftlrp.engine.seeds import label_index, places
+from dftlrp.engine.settings import Question, Settings
 from dftlrp.graph.frontend import FrontEnd, empty_filters, levels
 from dftlrp.results.explanation import Explanation
 from dftlrp.spectral import stft_for
-
-WAVEFORM = "EpsilonAlpha2Beta1"  # what ``auto`` takes for a signed signal
 
 
 def explain(
@@ -94,24 +93,19 @@ def explain(
     """
     chosen = views.checked(domains)
     model = behind_front_end(_model(model, signal, rate), frontend)
-    plan = model.plan(output, bind)
+    settings = Settings(output, bind or {}, composite, overrides or {}, backend, waveform=True)
+    plan = model.plan(settings.output, settings.bind)
     (name, value), shape = waveform(plan, signal)
     recording = recording_for(model, signal, rate, shape)
     names = tuple(map(str, labels)) if labels is not None else model.labels
-    default = composite == "auto" and not plan.graph.reads
-    result = attribute(
-        model,
-        {name: shaped(recording.samples, value, shape)},
+    question = Question(
         target=_index(target, names, plan),
-        output=output,
-        bind=bind,
         seed=_seed(seed, names, plan),
-        composite=WAVEFORM if default else composite,
-        overrides=overrides,
-        backend=backend,
         keep={_reads(plan), levels(plan.graph)} - {""},
-        masks=masks,
+        masks=masks or {},
     )
+    inputs = {name: shaped(recording.samples, value, shape)}
+    (result,) = answer_questions(model, inputs, settings, [question])
     if labels is not None and len(names) != result.explained.shape[-1]:
         raise InputError(f"{len(names)} labels for {result.explained.shape[-1]} classes")
     rate = recording.rate or 1.0
@@ -136,13 +130,12 @@ def explain(
         notes=(
             *recording.notes,
             *result.notes,
-            *((f"{WAVEFORM} is the default for a waveform",) if default else ()),
             *_conditions(masks or {}),
             *empty_filters(plan.graph),
             *_on_silence(result, plan),
         ),
         provenance={
-            **_provenance(model, recording, result, overrides),
+            **_provenance(model, recording, result, settings.overrides),
             **({"conditions": list(_conditions(masks))} if masks else {}),
         },
     )
@@ -250,7 +243,7 @@ def _provenance(
     model: Model,
     recording: Recording,
     result: Attribution,
-    overrides: Mapping[str, str | Rule] | None,
+    overrides: Mapping[str, str | Rule],
 ) -> dict[str, Any]:
     return {
         "model": model.path.name,
@@ -259,7 +252,7 @@ def _provenance(
         "recording sha256": recording.sha256,
         "composite": result.table.composite,
         "rules": {la.key: la.rule_name for la in result.table.layers if la.rule},
-        "overrides": {key: str(to) for key, to in (overrides or {}).items()},
+        "overrides": {key: str(to) for key, to in overrides.items()},
         "seed": result.seed_kind,
         "backend": result.backend,
         "dtype": str(result.explained.dtype),

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Any
 
 import numpy as np
 
-from dftlrp.attribution.attribute import Attribution, attribute, attributions
+from dftlrp.attribution.attribute import Attribution, answer_questions
 from dftlrp.concepts.conditions import TARGET, Concepts, Condition
 from dftlrp.concepts.layers import Layers, layers_of
 from dftlrp.core.rules import Rule
 from dftlrp.core.types import AnyArray, InputError, Real
 from dftlrp.engine.composites import Composite
 from dftlrp.engine.model import Model
+from dftlrp.engine.settings import Question, Settings
 
 Inputs = AnyArray | Mapping[str, AnyArray]
 
@@ -103,26 +105,25 @@ def conditional(
     InputError
         Unknown layers, channels out of range, layers that no path joins.
     """
-    settings: dict[str, Any] = {
-        "output": output, "bind": bind, "seed": seed, "composite": composite,
-        "overrides": overrides,
-    }  # fmt: skip
+    settings = Settings(output, bind or {}, composite, overrides or {}, backend, dtype)
     samples = _samples(inputs, len(conditions))
-    known = layers or layers_of(model, samples[0], **settings)
-    asked = [_parts(c, known, record) for c in conditions]
-    own = {"backend": backend, "dtype": dtype, **settings}
+    known = layers or layers_of(
+        model, samples[0], output=output, bind=bind, composite=composite, overrides=overrides
+    )
+    asked = [_parts(c, known, record, seed) for c in conditions]
     if len(samples) > 1:
-        found = [
-            [_one(c, a, attribute(model, x, **a.arguments, **own)) for a in parts]
-            for c, parts, x in zip(conditions, asked, samples, strict=True)
+        answers = [
+            answer_questions(model, x, settings, [a.question for a in parts])
+            for parts, x in zip(asked, samples, strict=True)
         ]
     else:
-        every = [a.arguments for parts in asked for a in parts]
-        answers = iter(attributions(model, samples[0], every, **own))
-        found = [
-            [_one(c, a, next(answers)) for a in parts]
-            for c, parts in zip(conditions, asked, strict=True)
-        ]
+        every = [a.question for parts in asked for a in parts]
+        all_answers = iter(answer_questions(model, samples[0], settings, every))
+        answers = [list(islice(all_answers, len(parts))) for parts in asked]
+    found = [
+        [_one(c, a, own) for a, own in zip(parts, each, strict=True)]
+        for c, parts, each in zip(conditions, asked, answers, strict=True)
+    ]
     return [sum(rest, start=first) for first, *rest in found]
 
 
@@ -141,13 +142,13 @@ def _samples(inputs: Inputs, count: int) -> list[Inputs]:
 
 @dataclass(frozen=True)
 class _Part:
-    """A condition with one target, as arguments of `attribute`."""
+    """A condition with one target, as a question."""
 
-    arguments: dict[str, Any]
+    question: Question
     layers: dict[str, Concepts]
 
 
-def _parts(condition: Condition, known: Layers, record: Collection[str]) -> list[_Part]:
+def _parts(condition: Condition, known: Layers, record: Collection[str], seed: str) -> list[_Part]:
     """A condition by its targets."""
     layers = {name: known.concepts(name) for name in (*condition, *record) if name != TARGET}
     masks = {name: layers[name].mask(c) for name, c in condition.items() if name != TARGET}
@@ -157,14 +158,14 @@ def _parts(condition: Condition, known: Layers, record: Collection[str]) -> list
     each = targets if isinstance(targets, list) else [targets]
     if not each:
         raise InputError("condition 'y': [] explains nothing: leave it out for the largest output")
-    return [_Part({"target": t, "masks": masks, "keep": tuple(layers)}, layers) for t in each]
+    return [_Part(Question(t, seed, tuple(layers), masks), layers) for t in each]
 
 
 def _one(condition: Condition, part: _Part, a: Attribution) -> Conditional:
-    masks = part.arguments["masks"]
+    masks = part.question.masks
     before = {k: a.kept[k][1] if k in a.kept else np.zeros(c.shape) for k, c in part.layers.items()}
     after = {
-        name: R * masks[name] if masks.get(name) is not None else R * (name not in masks)
+        name: R * (name not in masks) if (mask := masks.get(name)) is None else R * mask
         for name, R in before.items()
     }
     return Conditional(condition, a.relevance, a.multiplier, a.output, before, after, a.ledger.gap)

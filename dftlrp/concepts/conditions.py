@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 
 from dftlrp.core.types import AnyArray, InputError, Real
+from dftlrp.engine.backward import values_of
 from dftlrp.engine.composites import LayerTable
-from dftlrp.engine.forward import values_of
 from dftlrp.engine.plan import Plan
 from dftlrp.graph.structure import Node
 

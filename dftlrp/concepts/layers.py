@@ -11,13 +11,13 @@ import numpy as np
 
 from dftlrp.attribution.waveform import recording_for, shaped, waveform
 from dftlrp.concepts.conditions import Concepts, concepts_of
-from dftlrp.core.backend import get_backend
 from dftlrp.core.rules import Rule
 from dftlrp.core.types import AnyArray
 from dftlrp.engine.composites import Composite, LayerTable
-from dftlrp.engine.forward import Inputs, run_through
+from dftlrp.engine.forward import Inputs, run_forward
 from dftlrp.engine.model import Model
 from dftlrp.engine.plan import Plan
+from dftlrp.engine.settings import Settings
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,10 +45,8 @@ def layers_of(
     overrides: Mapping[str, str | Rule] | None = None,
 ) -> Layers:
     """One forward pass tells the layers and their shapes; arguments as of `dftlrp.attribute`."""
-    plan = model.plan(output, bind)
-    ready = run_through(
-        plan, model, inputs, composite, overrides, get_backend("numpy"), np.dtype(np.float64)
-    )
+    settings = Settings(output, bind or {}, composite, overrides or {})
+    ready = run_forward(model, inputs, settings)
     path = {n.output for n in ready.plan.path} | set(ready.plan.signals)
     return Layers(ready.plan, ready.table, {k: ready.values[k].shape for k in path})
 

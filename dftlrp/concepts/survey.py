@@ -14,17 +14,17 @@ from typing import Any
 import numpy as np
 
 from dftlrp.attribution.attribute import attribute
-from dftlrp.attribution.explain import WAVEFORM
 from dftlrp.attribution.waveform import Shape, recording_for, shaped, waveform
 from dftlrp.concepts.layers import Layers, layers_of
 from dftlrp.concepts.recordings import Item, Recordings
 from dftlrp.concepts.shards import Failure, open_store, run
 from dftlrp.concepts.statistics import Statistics, measured
 from dftlrp.core.types import AnyArray, DftlrpError, InputError
-from dftlrp.engine.forward import auto_seed
+from dftlrp.engine.auto import choose_composite, choose_seed
 from dftlrp.engine.model import Model, behind_front_end, load
 from dftlrp.engine.plan import Plan
 from dftlrp.engine.seeds import label_index
+from dftlrp.engine.settings import Settings
 
 BATCH = 16  # recordings that are computed together: fixed, since sums of floats depend on it
 SAMPLES = 2**18  # in them: of long ones fewer are
@@ -181,7 +181,8 @@ def settled(study: Study, items: Sequence[Item]) -> tuple[Study, Layers]:
     model = study.loaded()
     plan = model.plan(study.output, study.bind)
     if study.composite == "auto" and not plan.graph.reads:
-        study = replace(study, composite=WAVEFORM)  # as `dftlrp.explain` does
+        taken = choose_composite(Settings(waveform=True), plan, {}).taken  # as `dftlrp.explain`
+        study = replace(study, composite=taken.name)
     samples = _first_read(model, study, items)
     if samples.ndim < 2 or len(samples) != 1:
         raise InputError(f"{study.model}: reads signals without a batch axis: export it with one")
@@ -202,7 +203,7 @@ def settled(study: Study, items: Sequence[Item]) -> tuple[Study, Layers]:
 def _seed(study: Study, layers: Layers, labels: Sequence[str]) -> str:
     """Not auto, and no names."""
     if study.seed == "auto":
-        return auto_seed(layers.plan, np.zeros(layers.shapes[layers.plan.explained]))
+        return choose_seed(study.seed, layers.plan, layers.shapes[layers.plan.explained]).taken
     kind, _, versus = study.seed.partition(":")
     return f"{kind}:{label_index(versus, labels, study.classes)}" if versus else kind
 

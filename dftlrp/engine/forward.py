@@ -2,44 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from difflib import get_close_matches
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from dftlrp.core.backend import Backend
-from dftlrp.core.ledger import Ledger
+from dftlrp.core.backend import Backend, get_backend
 from dftlrp.core.maps import Array
 from dftlrp.core.numpy_backend import BACKEND as NUMPY
-from dftlrp.core.rules import Rule, rule
 from dftlrp.core.types import AnyArray, InputError, Real, UnsupportedModelError
+from dftlrp.engine.auto import Choice, choose_composite
 from dftlrp.engine.canonise import prepared
-from dftlrp.engine.composites import Composite, LayerTable, composite_named, layer_table
-from dftlrp.engine.evaluate import Run, Values, check_finite, evaluate, fitting, run_node
+from dftlrp.engine.composites import Composite, LayerTable, layer_table
+from dftlrp.engine.evaluate import Run, Values, check_finite, evaluate, run_node
 from dftlrp.engine.model import Model
 from dftlrp.engine.plan import Plan
-from dftlrp.engine.propagate import Flow
-from dftlrp.engine.seeds import Index, Target
+from dftlrp.engine.settings import Settings
 from dftlrp.graph.structure import Node, Value
 
 Inputs = AnyArray | Mapping[str, AnyArray]
-
-
-class Request(NamedTuple):
-    """What is asked for: the arguments of `dftlrp.attribute`, but for what computes it."""
-
-    model: Model
-    inputs: Inputs
-    target: Target
-    output: str | None
-    bind: Mapping[str, Any] | None
-    seed: str
-    composite: str | Composite
-    overrides: Mapping[str, str | Rule] | None
-    ledger: bool
-    keep: Collection[str]
-    masks: Mapping[str, AnyArray | None]
+NOTHING: Mapping[str, Array] = MappingProxyType({})
 
 
 class Prediction(NamedTuple):
@@ -50,48 +33,59 @@ class Prediction(NamedTuple):
 
 
 class Ready(NamedTuple):
-    """A forward pass that relevance can go back through."""
+    """A forward pass that relevance can go back through, and the backend that computed it."""
 
     plan: Plan
     values: Values
     table: LayerTable
     run: Run
+    composite: Choice[Composite]
+    backend: Backend
 
 
-def run_through(
-    plan: Plan,
-    model: Model,
-    inputs: Inputs,
-    composite: str | Composite,
-    overrides: Mapping[str, str | Rule] | None,
-    bk: Backend,
-    floats: np.dtype[Any],
-    given: Mapping[str, Array] | None = None,
+def run_forward(
+    model: Model, inputs: Inputs, settings: Settings, given: Mapping[str, Array] = NOTHING
 ) -> Ready:
-    """Run the model, recognise its layers and give each a rule; arguments as of `attribute`.
+    """Run the model, recognise its layers and give each a rule.
 
-    ``given`` are arrays of the backend that stand for inputs or weights of these names.
+    Parameters
+    ----------
+    given : dict of str to array
+        Arrays of the backend that stand for inputs or weights of these names.
+
+    Raises
+    ------
+    InputError, NonFiniteError, UnsupportedModelError
+        As of `dftlrp.attribute`.
     """
-    arrays = checked_arrays(plan, inputs, floats)
-    signals = {name: bk.signal(array) for name, array in arrays.items()}
-    chosen = None if composite == "auto" else composite_named(composite)
-    overrides = {key: rule(to) for key, to in (overrides or {}).items()}
-    run = evaluate(plan, {**model.constants(bk, floats), **signals, **(given or {})}, bk, floats)
+    bk, floats, settings = get_backend(settings.backend), settings.floats, settings.with_rules()
+    plan = model.plan(settings.output, settings.bind)
+    run = evaluate(plan, {**given_arrays(model, plan, inputs, bk, floats), **given}, bk, floats)
     values = run.values
     seen: Values = values if bk.numbers else Seen(values, bk)
-    chosen = chosen or composite_named(auto_composite(plan, seen))
+    chosen = choose_composite(settings, plan, seen)
     plan = prepared(
         plan,
         run._replace(values=seen),
-        chosen.treatment,
+        chosen.taken.treatment,
         lambda n: run_node(plan, n, seen, NUMPY, floats),
-        chosen.fold,
+        chosen.taken.fold,
     )
     for node in (*plan.derived, *plan.nodes):  # what was merged, by the backend, too
         if node.output not in values:
-            _refuse_folded(node, values, given or {})
+            _refuse_folded(node, values, given)
             values[node.output] = run_node(plan, node, values, bk, floats)
-    return Ready(plan, values, layer_table(plan, chosen, overrides), run)
+    table = layer_table(plan, chosen.taken, settings.overrides)
+    return Ready(plan, values, table, run, chosen, bk)
+
+
+def given_arrays(
+    model: Model, plan: Plan, inputs: Inputs, bk: Backend, floats: np.dtype[Any]
+) -> dict[str, Array]:
+    """Return the weights and the signals as arrays of a backend."""
+    arrays = checked_arrays(plan, inputs, floats)
+    signals = {name: bk.signal(array) for name, array in arrays.items()}
+    return {**model.constants(bk, floats), **signals}
 
 
 class Seen(dict[str, Array]):
@@ -109,6 +103,23 @@ class Seen(dict[str, Array]):
         return self[name] if name in self else default  # noqa: SIM401
 
 
+def predict_values(
+    model: Model, inputs: Inputs, settings: Settings, scaled: Mapping[str, AnyArray] = NOTHING
+) -> Prediction:
+    """Return the output of the forward pass alone.
+
+    Parameters
+    ----------
+    scaled : dict of str to array
+        By value, what it is multiplied by on the way.
+    """
+    bk, floats = get_backend(settings.backend), settings.floats
+    plan = model.plan(settings.output, settings.bind)
+    given = given_arrays(model, plan, inputs, bk, floats)
+    values = evaluate(plan, given, bk, floats, scaled).values
+    return Prediction(bk.read(values[plan.output]), bk.read(values[plan.explained]))
+
+
 def _refuse_folded(node: Node, values: Values, given: Mapping[str, Array]) -> None:
     """A number made of weights that are given has lost what they are."""
     if lost := [name for name in node.captures if name in given]:
@@ -116,24 +127,6 @@ def _refuse_folded(node: Node, values: Values, given: Mapping[str, Array]) -> No
             f"{node.output!r} is folded from {lost[0]!r}: its relevance cannot be differentiated "
             "with respect to that"
         )
-
-
-def auto_composite(plan: Plan, values: Mapping[str, AnyArray]) -> str:
-    """EpsilonPlus where the model (behind its front end) reads features >= 0, else Alpha2Beta1."""
-    reads = [values[name] for name in ([plan.graph.reads] if plan.graph.reads else plan.signals)]
-    features = all(a.min(initial=0) >= 0 and a.any() for a in reads)
-    return "EpsilonPlus" if features else "EpsilonAlpha2Beta1"
-
-
-def floating_dtype(dtype: Any) -> np.dtype[Any]:
-    """The dtype to compute in."""
-    try:
-        taken = np.dtype(dtype or np.float64)
-    except TypeError:
-        taken = np.dtype(object)
-    if taken.kind != "f":
-        raise InputError(f"dtype {dtype!r}: it must be a floating one, as 'float64' or 'float32'")
-    return taken
 
 
 def checked_arrays(plan: Plan, inputs: Inputs, dtype: np.dtype[Any]) -> dict[str, AnyArray]:
@@ -167,92 +160,3 @@ def _array(name: str, array: Any, value: Value, dtype: np.dtype[Any]) -> AnyArra
         raise InputError(f"input {name!r} is of type {given.dtype}: {value.dtype} is needed")
     check_finite(result, f"input {name!r}")
     return result
-
-
-class Pass(NamedTuple):
-    """What a backend gives of one question.
-
-    Attributes
-    ----------
-    plan, table
-        What was explained and by which rules.
-    output, explained : array
-        The model's own output, and the value that the seed stands at.
-    flows : dict of str to Flow
-        By signal, and by the values to keep.
-    kept : dict of str to array
-        Values of those.
-    seed : array
-        Relevance at ``explained``.
-    kind : str
-        How the seed was made.
-    target : list of tuple, or None
-        Index for each sample.
-    ledger : Ledger
-        Where the relevance of every node went.
-    """
-
-    plan: Plan
-    table: LayerTable
-    output: Real
-    explained: Real
-    flows: dict[str, Flow]
-    kept: dict[str, Real]
-    seed: Real
-    kind: str
-    target: list[Index] | None
-    ledger: Ledger
-
-
-def values_of(plan: Plan, table: LayerTable, layers: Collection[str]) -> dict[str, str]:
-    """The value that each layer makes, and the name it was asked by.
-
-    Raises
-    ------
-    InputError
-        No layer of that name carries relevance; names those that are called alike.
-    """
-    known = {value: value for value in (plan.explained, *plan.signals)}
-    last = {n.layer: n.output for n in plan.path}
-    for la in table.layers:
-        known |= dict.fromkeys((la.alias, *la.names, la.key, last[la.key]), last[la.key])
-    if unknown := sorted(set(layers) - known.keys()):
-        alike = get_close_matches(unknown[0], filter(None, known), cutoff=0) or list(known)
-        raise InputError(
-            f"no layer {unknown[0]!r} carries relevance: the nearest are {', '.join(alike)}"
-        )
-    return {known[name]: name for name in layers}
-
-
-def masks_of(
-    plan: Plan, table: LayerTable, masks: Mapping[str, AnyArray | None], values: Values
-) -> dict[str, AnyArray | None]:
-    """The masks by value, in the dtype that is computed in.
-
-    Raises
-    ------
-    InputError
-        An unknown layer; a mask that does not broadcast to its output.
-    """
-    return {
-        value: None if masks[name] is None else fitting(masks[name], values[value], name)
-        for value, name in values_of(plan, table, masks).items()
-    }
-
-
-def auto_seed(plan: Plan, z: Real) -> str:
-    """``contrast`` for a classifier (one axis of classes, no Sigmoid), else ``logit``.
-
-    An axis of open length holds frames, not classes.
-    """
-    dims = plan.graph.outputs[plan.output].dims
-    known = dims is not None and dims[-1:] != (None,)
-    one_axis = known and len([n for n in z.shape[1:] if n != 1]) == 1 and z.shape[-1] > 1
-    return "contrast" if one_axis and plan.stripped != "Sigmoid" else "logit"
-
-
-def with_batch(z: Real, plan: Plan) -> Real:
-    """z with a batch axis, which a number and what a model of vectors gives do not have."""
-    if z.ndim == 0:
-        return z.reshape(1, 1)
-    return z[None] if all(len(v.dims or (0, 0)) == 1 for v in plan.signals.values()) else z

@@ -14,14 +14,13 @@ from typing import Any
 
 import numpy as np
 
-from dftlrp.core.backend import get_backend
 from dftlrp.core.rules import Rule
 from dftlrp.core.types import DftlrpError, InputError, UnsupportedModelError
 from dftlrp.engine.composites import Composite, Layer
-from dftlrp.engine.forward import Ready, run_through
+from dftlrp.engine.forward import Ready, run_forward
 from dftlrp.engine.model import Model, as_model
-from dftlrp.engine.plan import Plan
 from dftlrp.engine.reach import WHOLE, reaches
+from dftlrp.engine.settings import Settings
 from dftlrp.graph.load import load_graph
 from dftlrp.graph.structure import Value
 
@@ -127,15 +126,15 @@ def inspect(
     if isinstance(model, str | os.PathLike):
         model = Model(Path(model), load_graph(model))
     model = as_model(model)
+    settings = Settings(output, bind or {}, composite, overrides or {})
     known: dict[str, Any] = {
         "model": model.path.name,
         "inputs": {k: _told(v) for k, v in model.graph.inputs.items()},
         "outputs": {k: _told(v) for k, v in model.graph.outputs.items()},
-        "bound": dict(bind or {}),
+        "bound": dict(settings.bind),
     }
     try:
-        plan = model.plan(output, bind)
-        ready, probe = _probed(plan, model, composite, overrides, shapes or {})
+        ready, probe = _run_on_noise(model, settings, shapes or {})
     except UnsupportedModelError as error:
         refused = tuple(dict(zip(("name", "op", "reason"), r, strict=True)) for r in error.reasons)
         if not refused:
@@ -144,7 +143,7 @@ def inspect(
             **known, composite="", probe={}, layers=(), folded=0, explained="", stripped="",
             refused=refused,
         )  # fmt: skip
-    plan, _, table, _ = ready
+    plan, table = ready.plan, ready.table
     return Inspection(
         **known,
         composite=table.composite,
@@ -164,14 +163,11 @@ def _told(value: Value) -> str:
     return f"{value.dtype} ({dims})"
 
 
-def _probed(
-    plan: Plan,
-    model: Model,
-    composite: str | Composite,
-    overrides: Mapping[str, str | Rule] | None,
-    shapes: Mapping[str, tuple[int, ...]],
+def _run_on_noise(
+    model: Model, settings: Settings, shapes: Mapping[str, tuple[int, ...]]
 ) -> tuple[Ready, dict[str, tuple[int, ...]]]:
     """A run on noise of the declared shapes; open lengths are tried in turn."""
+    plan = model.plan(settings.output, settings.bind)
     if unknown := sorted(set(shapes) - set(plan.signals)):
         raise InputError(f"--shape {unknown[0]}: the model reads {list(plan.signals)}")
     failed: DftlrpError | None = None
@@ -180,11 +176,7 @@ def _probed(
         rng = np.random.default_rng(0)
         noise = {n: _noise(rng, s, plan.signals[n]) for n, s in probe.items()}
         try:
-            floats = np.dtype(np.float64)
-            return (
-                run_through(plan, model, noise, composite, overrides, get_backend(), floats),
-                probe,
-            )
+            return run_forward(model, noise, settings), probe
         except InputError as error:
             failed = error
             if all(v.dims and None not in v.dims[1:] for v in plan.signals.values()):
@@ -207,7 +199,7 @@ def _noise(rng: np.random.Generator, shape: tuple[int, ...], value: Value) -> An
 
 
 def _layers(ready: Ready) -> Iterator[LayerInfo]:
-    plan, values, table, _ = ready
+    plan, values, table = ready.plan, ready.values, ready.table
     axes = {n: int(np.argmax(values[n].shape)) for n in plan.signals}
     seen = reaches(plan.path, values, plan.live, axes)
     made = {layer.key: [n for n in plan.path if n.layer == layer.key] for layer in table.layers}
@@ -229,7 +221,7 @@ def _layers(ready: Ready) -> Iterator[LayerInfo]:
 
 def _parameters(ready: Ready, layer: Layer) -> int:
     """Numbers among the inputs of its nodes that do not depend on the signal; each once."""
-    plan, values, *_ = ready
+    plan, values = ready.plan, ready.values
     used = {
         name
         for n in plan.path

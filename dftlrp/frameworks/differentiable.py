@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import numpy as np
-
-from dftlrp.attribution.attribute import sent_back
 from dftlrp.core.rules import Rule
 from dftlrp.core.types import InputError
+from dftlrp.engine.backward import send_back
 from dftlrp.engine.composites import Composite
-from dftlrp.engine.forward import Request, run_through
+from dftlrp.engine.forward import run_forward
 from dftlrp.engine.model import Model
 from dftlrp.engine.seeds import Target
+from dftlrp.engine.settings import Question, Settings
 from dftlrp.frameworks.tensor_backend import TensorBackend
 from dftlrp.frameworks.tensors import Tensor
 
@@ -66,12 +65,9 @@ def relevance_of(
     bk = backend(device)
     given = {k: bk.framework.wrap(t) for k, t in {**signals, **weights}.items()}
     arrays = {k: bk.framework.numbers(t) for k, t in signals.items()}
-    asked = Request(
-        model, arrays, target, output, bind, seed, composite, overrides, False, (), {}
-    )  # fmt: skip
-    plan = model.plan(output, bind)
-    ready = run_through(plan, model, arrays, composite, overrides, bk, np.dtype(dtype), given)
-    found = sent_back(asked, ready, bk)
+    settings = Settings(output, bind or {}, composite, overrides or {}, bk, dtype)
+    ready = run_forward(model, arrays, settings, given)
+    found = send_back(ready, Question(target=target, seed=seed, ledger=False), model.labels)
     flows = {name: found.flows[name].relevance.tensor for name in signals}
     return flows if isinstance(x, Mapping) else next(iter(flows.values()))
 

@@ -19,24 +19,27 @@ from typing import Any
 import numpy as np
 from onnx import checker, helper, numpy_helper
 
-from dftlrp.core.backend import Backend, Window, get_backend
+from dftlrp.core.backend import Backend, Window
 from dftlrp.core.maps import Array
 from dftlrp.core.rules import Rule
 from dftlrp.core.types import AnyArray, DftlrpError, InputError
+from dftlrp.engine.auto import choose_seed
+from dftlrp.engine.backward import values_of
 from dftlrp.engine.composites import Composite
 from dftlrp.engine.evaluate import Values
-from dftlrp.engine.forward import Ready, auto_seed, run_through, values_of
+from dftlrp.engine.forward import Ready, run_forward
 from dftlrp.engine.model import Model, behind_front_end
 from dftlrp.engine.plan import Plan
 from dftlrp.engine.propagate import Flow
 from dftlrp.engine.seeds import SEEDS
+from dftlrp.engine.settings import Settings
 from dftlrp.graph.frontend import FrontEnd
 from dftlrp.ops.fourier import Pair, transform
 from dftlrp.spectral import Stft, stft_for
 from dftlrp.spectral.domains import bin_weights
 from dftlrp.tracing.batch import FixedBatchError, for_any_batch
 from dftlrp.tracing.meaning import meanings
-from dftlrp.tracing.trace import Question, Traced, trace
+from dftlrp.tracing.trace import GraphRequest, Traced, trace
 
 TIME, FREQUENCY, TILES, INPUT = DOMAINS = ("time", "frequency", "time-frequency", "input")
 ANY = "any"  # number of samples
@@ -98,19 +101,18 @@ def export(
     if Path(path).resolve() == model.path.resolve():
         raise InputError(f"{path}: the export would replace the model: name another file")
     model = behind_front_end(model, frontend)
-    plan = model.plan(output, bind)
+    settings = Settings(output, bind or {}, composite, overrides or {})
+    plan = model.plan(output, settings.bind)
     reads = _reads(plan) if INPUT in domains else []
     views = _Views(model.rate or 1.0, tuple(domains))
 
     def traced_at(samples: int, whole: bool) -> tuple[Ready, Traced]:
         sample = _sample(plan, samples, shapes or {}, whole)
-        ready = run_through(
-            plan, model, sample, composite, overrides, get_backend(), np.dtype(np.float64)
-        )
+        ready = run_forward(model, sample, settings)
         keep = tuple(values_of(ready.plan, ready.table, reads))
         through = values_of(ready.plan, ready.table, masks)
         ones = tuple((name, (1,) * ready.values[name].ndim) for name in through)
-        return ready, trace(ready, Question(_kind(seed, ready), keep=keep, masks=ones), views)
+        return ready, trace(ready, GraphRequest(_kind(seed, ready), keep=keep, masks=ones), views)
 
     (ready, traced), told = _batched(plan, batch, traced_at)
     _open_masks(traced)
@@ -144,7 +146,7 @@ def _reads(plan: Plan) -> list[str]:
 
 def _kind(seed: str, ready: Ready) -> str:
     """How the seed is made."""
-    kind = auto_seed(ready.plan, ready.values[ready.plan.explained]) if seed == "auto" else seed
+    kind = choose_seed(seed, ready.plan, ready.values[ready.plan.explained].shape).taken
     if kind not in SEEDS:
         raise InputError(f"seed {seed!r}: a file can hold {', '.join(SEEDS)}")
     return kind

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dftlrp.core.types import AnyArray, InputError, Real
+from dftlrp.engine.auto import Choice
 from dftlrp.engine.composites import LayerTable
 from dftlrp.engine.plan import Plan
 from dftlrp.tracing.trace import Traced
@@ -23,7 +24,7 @@ class Seen(NamedTuple):
     plan: Plan
     table: LayerTable
     shape: tuple[int, ...]  # of what is explained
-    kind: str  # of the seed
+    kind: Choice[str]  # of the seed
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +34,7 @@ class Session:
     plan: Plan
     table: LayerTable
     shape: tuple[int, ...]
-    kind: str
+    kind: Choice[str]
     traced: Traced
     runtime: Any
     any_batch: bool

@@ -53,7 +53,7 @@ SHAPING = {  # inputs whose numbers say how large the output is
 
 
 @dataclass(frozen=True)
-class Question:
+class GraphRequest:
     """What a traced graph answers.
 
     Attributes
@@ -125,7 +125,7 @@ class Traced:
         return model
 
 
-def trace(ready: Ready, question: Question, views: Views | None = None) -> Traced:
+def trace(ready: Ready, question: GraphRequest, views: Views | None = None) -> Traced:
     """One graph for the model and its explanation, at the shapes of the sample that ran.
 
     ``views`` makes further outputs of values and relevance, by their names.
@@ -237,7 +237,7 @@ def _finite(tape: Tape, x: Any) -> Any:
 # -- where relevance starts
 
 
-def _seed(bk: OnnxBackend, z: Symbol, question: Question, plan: Plan) -> tuple[Flow, str]:
+def _seed(bk: OnnxBackend, z: Symbol, question: GraphRequest, plan: Plan) -> tuple[Flow, str]:
     """Relevance and multiplier at z, and the name of the input that chooses the target."""
     tape = bk.tape
     if question.target == ARRAY:

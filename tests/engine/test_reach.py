@@ -9,8 +9,8 @@ import pytest
 from graphs import Nodes, loaded, normal
 
 import dftlrp
-from dftlrp.core.backend import get_backend
-from dftlrp.engine.forward import run_through
+from dftlrp.engine.forward import run_forward
+from dftlrp.engine.settings import Settings
 
 N = 64
 
@@ -54,8 +54,7 @@ def test_an_element_in_the_middle_sees_as_many_samples_as_stated(name):
     stated = {layer.name: layer.receptive_field for layer in found.layers}
 
     def values(x: Any) -> Any:
-        floats = np.dtype(np.float64)
-        return run_through(model.plan(), model, x, "Epsilon", None, get_backend(), floats).values
+        return run_forward(model, x, Settings(composite="Epsilon")).values
 
     x = np.abs(normal(1, 1, N))
     base = values(x)

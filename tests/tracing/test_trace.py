@@ -19,15 +19,15 @@ from traced import error
 import dftlrp
 from dftlrp.assets import MODELS, embedded
 from dftlrp.cli import main
-from dftlrp.core.backend import get_backend
 from dftlrp.core.types import InputError, NonFiniteError, UnsupportedModelError
 from dftlrp.engine.composites import PRESETS
-from dftlrp.engine.forward import run_through
+from dftlrp.engine.forward import run_forward
+from dftlrp.engine.settings import Settings
 from dftlrp.ops.fourier import factors
 from dftlrp.tracing.answers import MOST_SESSIONS
 from dftlrp.tracing.export import export
 from dftlrp.tracing.session import Session, runtime_of
-from dftlrp.tracing.trace import Question, trace
+from dftlrp.tracing.trace import GraphRequest, trace
 
 LIMIT = 1e-4
 FAMILIES = sorted((Path(__file__).parents[3] / "shared/models/families").glob("*.onnx"))
@@ -252,9 +252,9 @@ def test_a_first_layer_under_zplus_reads_both_signs_at_once() -> None:
     n.conv("x", "c", (6, 1, 3), pads=[1, 1])
     n.add("Relu", "c", "z")
     model = loaded(n.model({"x": ["B", 1, 20]}, {"z": ["B", 6, 20]}))
-    plan, x = model.plan(), normal(2, 1, 20)
-    ready = run_through(plan, model, x, "EpsilonPlus", None, get_backend(), np.dtype(np.float64))
-    nodes = trace(ready, Question()).model.graph.node
+    x = normal(2, 1, 20)
+    ready = run_forward(model, x, Settings(composite="EpsilonPlus"))
+    nodes = trace(ready, GraphRequest()).model.graph.node
     ops = Counter(node.op_type for node in nodes)
     assert (ops["Conv"], ops["ConvTranspose"]) == (2, 1)  # the model's own, and x+ w+ + x- w-
     agree(model, x, composite="EpsilonPlus", target=(1, 2))

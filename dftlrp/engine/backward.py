@@ -1,0 +1,141 @@
+"""The way back: from a forward pass and a question about it to the relevance of the signals."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from difflib import get_close_matches
+from typing import Any, NamedTuple
+
+from dftlrp.core.backend import Backend
+from dftlrp.core.ledger import Ledger
+from dftlrp.core.maps import Array
+from dftlrp.core.types import AnyArray, InputError, Real
+from dftlrp.engine.auto import FIRST, Choice, choose_seed
+from dftlrp.engine.composites import Composite, LayerTable
+from dftlrp.engine.evaluate import Values, fitting
+from dftlrp.engine.forward import Ready
+from dftlrp.engine.plan import Plan
+from dftlrp.engine.propagate import Flow, propagate
+from dftlrp.engine.seeds import Index, seeded, started, target_indices
+from dftlrp.engine.settings import Question
+
+
+class Answer(NamedTuple):
+    """What a backend says to one question.
+
+    Attributes
+    ----------
+    plan, table
+        What was explained and by which rules.
+    output, explained : array
+        The model's own output, and the value that the seed stands at.
+    flows : dict of str to Flow
+        By signal, and by the values to keep.
+    kept : dict of str to array
+        Values of those.
+    seed : array
+        Relevance at ``explained``.
+    target : list of tuple, or None
+        Index for each sample.
+    ledger : Ledger
+        Where the relevance of every node went.
+    composite, seed_kind, backend : Choice
+        What was taken, and why.
+    """
+
+    plan: Plan
+    table: LayerTable
+    output: Real
+    explained: Real
+    flows: dict[str, Flow]
+    kept: dict[str, Real]
+    seed: Real
+    target: list[Index] | None
+    ledger: Ledger
+    composite: Choice[Composite]
+    seed_kind: Choice[str]
+    backend: Choice[str | Backend] = FIRST
+
+
+def send_back(ready: Ready, question: Question, labels: tuple[str, ...] = ()) -> Answer:
+    """Return the answer to a question about a forward pass, in arrays of its backend.
+
+    Parameters
+    ----------
+    labels : tuple of str
+        Names of the classes, by which a target may be given.
+    """
+    plan, values, table, bk = ready.plan, ready.values, ready.table, ready.backend
+    target, z = question.target, values[plan.explained]
+    wanted = values_of(plan, table, question.keep)
+    masks = masks_of(plan, table, question.masks, values)
+    rows, indices = bk.read(z), None
+    kind = choose_seed(question.seed, plan, z.shape)
+    if not callable(target):
+        rows = with_batch(rows, plan)
+        indices = target_indices(target, rows, labels)
+    c, scaled = seeded(indices or target, kind.taken, rows, labels)
+    start = started(bk, bk.asarray(c.reshape(z.shape)), z, scaled)
+    flows, ledger = propagate(
+        plan, values, start, table.rules(), bk, question.ledger, wanted, masks
+    )
+    kept = {name: values[name] for name in flows}
+    return Answer(
+        plan, table, values[plan.output], z, flows, kept, start.relevance, indices, ledger,
+        ready.composite, kind,
+    )  # fmt: skip
+
+
+def read_numbers(answer: Answer, bk: Backend) -> Answer:
+    """Return the answer in NumPy arrays."""
+
+    def read(x: Array) -> Any:
+        return None if x is None else bk.read(x)
+
+    flows = {k: Flow(read(f.relevance), read(f.multiplier)) for k, f in answer.flows.items()}
+    kept = {k: read(x) for k, x in answer.kept.items()}
+    output, explained, seed = map(read, (answer.output, answer.explained, answer.seed))
+    return answer._replace(output=output, explained=explained, flows=flows, kept=kept, seed=seed)
+
+
+def values_of(plan: Plan, table: LayerTable, layers: Collection[str]) -> dict[str, str]:
+    """The value that each layer makes, and the name it was asked by.
+
+    Raises
+    ------
+    InputError
+        No layer of that name carries relevance; names those that are called alike.
+    """
+    known = {value: value for value in (plan.explained, *plan.signals)}
+    last = {n.layer: n.output for n in plan.path}
+    for la in table.layers:
+        known |= dict.fromkeys((la.alias, *la.names, la.key, last[la.key]), last[la.key])
+    if unknown := sorted(set(layers) - known.keys()):
+        alike = get_close_matches(unknown[0], filter(None, known), cutoff=0) or list(known)
+        raise InputError(
+            f"no layer {unknown[0]!r} carries relevance: the nearest are {', '.join(alike)}"
+        )
+    return {known[name]: name for name in layers}
+
+
+def masks_of(
+    plan: Plan, table: LayerTable, masks: Mapping[str, AnyArray | None], values: Values
+) -> dict[str, AnyArray | None]:
+    """The masks by value, in the dtype that is computed in.
+
+    Raises
+    ------
+    InputError
+        An unknown layer; a mask that does not broadcast to its output.
+    """
+    return {
+        value: None if masks[name] is None else fitting(masks[name], values[value], name)
+        for value, name in values_of(plan, table, masks).items()
+    }
+
+
+def with_batch(z: Real, plan: Plan) -> Real:
+    """z with a batch axis, which a number and what a model of vectors gives do not have."""
+    if z.ndim == 0:
+        return z.reshape(1, 1)
+    return z[None] if all(len(v.dims or (0, 0)) == 1 for v in plan.signals.values()) else z
