@@ -8,6 +8,7 @@ NumPy's functions.
 
 from dftlrp.ops import (
     cast,
+    classical,
     constant,
     control,
     einsum,
@@ -35,6 +36,7 @@ from dftlrp.ops.registry import EXPANSIONS, OPS, At, Op
 __all__ = ["EXPANSIONS", "OPS", "At", "Op"]
 __all__ += [
     "cast",
+    "classical",
     "constant",
     "control",
     "einsum",
