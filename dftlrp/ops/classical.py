@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from dftlrp.core.types import UnsupportedModelError
-from dftlrp.graph.graph import Node
+from dftlrp.graph.structure import Node
 from dftlrp.ops.registry import Known, expands
 
 DOMAIN = "ai.onnx.ml"
