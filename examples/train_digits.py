@@ -35,7 +35,7 @@ from onnx import TensorProto, helper, numpy_helper
 from scipy.signal import resample_poly
 from torch import Tensor, nn
 
-from dftlrp.spectral.filters import filterbank
+from dftlrp.spectral.mel import make_filterbank
 
 RATE = 8000
 WINDOW = 8000
@@ -213,7 +213,7 @@ def frames(sound: Tensor) -> Tensor:
 
 def bands() -> Tensor:
     """Mel filters, [N_FFT // 2 + 1, BANDS]."""
-    return torch.from_numpy(filterbank(RATE, N_FFT, BANDS).T.astype(np.float32))
+    return torch.from_numpy(make_filterbank(RATE, N_FFT, BANDS).T.astype(np.float32))
 
 
 def log_mel(sound: Tensor) -> Tensor:

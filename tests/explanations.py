@@ -15,8 +15,7 @@ from scipy import fft
 
 from dftlrp.core.ledger import Ledger, LedgerRow
 from dftlrp.results.explanation import Explanation
-from dftlrp.spectral import dft_lrp, stft_for, stft_lrp
-from dftlrp.spectral.filters import mel_frequencies, partition
+from dftlrp.spectral import Mel, dft_lrp, stft_for, stft_lrp
 
 LABELS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 DOMAINS = ("time", "frequency", "time-frequency")
@@ -97,14 +96,14 @@ def quake(count: int = 3000, rate: float = 100.0) -> Explanation:
 def with_mel(e: Explanation, bands: int = 24) -> Explanation:
     """Also in mel bands: cells pooled with weights that sum to 1 in each bin."""
     _, seconds = e.axes["time-frequency"]
-    *pooling, between = partition(e.rate, e.stft["n_fft"], bands)
-    centres = mel_frequencies(bands + 2, 0.0, e.rate / 2)[1:-1]
+    mel = Mel(e.rate, bands, e.stft["n_fft"])
+    *pooling, between = mel.weights
     cells, R = e.signal["time-frequency"], e.relevance["time-frequency"]
     return replace(
         e,
         signal={**e.signal, "mel": np.sqrt(pooling @ np.abs(cells) ** 2)},
         relevance={**e.relevance, "mel": pooling @ R},
-        axes={**e.axes, "mel": (centres, seconds)},
+        axes={**e.axes, "mel": (mel.centres, seconds)},
         rest={**e.rest, "mel": float((between @ R).sum())},
     )
 

@@ -13,7 +13,6 @@ import numpy as np
 
 from dftlrp import spectral
 from dftlrp.core.types import AnyArray, Axes, InputError, Real
-from dftlrp.spectral.filters import mel_frequencies, partition
 
 SILENCE = 1e-4  # of the peak (-80 dB): quieter samples are not divided by, see `waveform`
 
@@ -77,11 +76,11 @@ def _mel(w: Waveform) -> View:
     tiles = _time_frequency(w)
     n_fft = w.stft["n_fft"]
     count = max(1, min(64, n_fft // 8))
-    *bands, between = partition(w.rate, n_fft, count)
+    mel = spectral.Mel(w.rate, count, n_fft)
+    *bands, between = mel.weights
     magnitude = np.sqrt(bands @ np.abs(tiles.signal) ** 2)
-    centres = mel_frequencies(count + 2, 0.0, w.rate / 2)[1:-1]
     rest = tiles.rest + float((between @ tiles.relevance).sum())
-    return View(magnitude, bands @ tiles.relevance, (centres, tiles.axes[1]), rest)
+    return View(magnitude, bands @ tiles.relevance, (mel.centres, tiles.axes[1]), rest)
 
 
 DOMAINS = {"time": _time, "frequency": _frequency, "time-frequency": _time_frequency, "mel": _mel}

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from dftlrp.core.types import AnyArray, InputError, Real
-from dftlrp.spectral import checks
+from dftlrp.spectral.checks import as_whole
 
 if TYPE_CHECKING:
     from dftlrp.results.explanation import Explanation
@@ -124,7 +124,7 @@ def table(
     """
     if what not in TABLES:
         raise InputError(f"unknown table {what!r}; choose from {', '.join(TABLES)}")
-    count = None if count is None else checks.whole(count, "count", 0)
+    count = None if count is None else as_whole(count, "count", 0)
     domain, unit = TABLES[what]
     R = _relevance(explanation, domain)
     R = R.reshape(-1, R.shape[-1]).sum(axis=0)

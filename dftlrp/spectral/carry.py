@@ -1,13 +1,15 @@
-"""Relevance between time and any domain: the core that all spectral functions share.
+"""Relevance carried between time and any domain; all spectral functions call these.
 
-All is LRP-0 through one linear layer, in closed form; derivations in `dftlrp.spectral`.  Nothing is
-divided by the signal if the multiplier m (R = x m) is given instead of the relevance.
+Each function is LRP-0 through one linear layer in closed form; `dftlrp.spectral` has the
+derivation.  Nothing is divided by the signal if the multiplier m (R = x m) is given instead of the
+relevance.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -15,12 +17,21 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from dftlrp.core.types import AnyArray, InputError, Real
-from dftlrp.spectral import checks
-from dftlrp.spectral.domains import Domain
+from dftlrp.spectral.checks import (
+    as_array,
+    as_complex,
+    as_real,
+    check_finite,
+    check_length,
+    check_overflow,
+    check_same_shape,
+    check_shape,
+)
+from dftlrp.spectral.domain import Domain
 
-# Lost relevance is summed in stretches of this many samples, so that reading a long signal
-# stretch by stretch gives the same sum to the last bit.
-STRETCH = 2**20
+# Lost relevance is summed in pieces of this many samples, so that a long signal that is read piece
+# by piece gives the same sum bit for bit.
+PIECE = 2**20
 
 
 class DomainRelevance(NamedTuple):
@@ -33,10 +44,10 @@ class DomainRelevance(NamedTuple):
     relevance : real (..., *shape)
         R' = Re(conj(y) S^T m), in the unit of the given relevance.
     rest : real (...)
-        What no coefficient can show: relevance on samples that are exactly zero, and of what a
-        lossy domain leaves out.
+        Relevance that no coefficient can show: that of samples that are exactly zero, and of what
+        a lossy domain leaves out.
     phase : real (..., *shape)
-        Sensitivity to the coefficient's phase, per radian; 0 if it is real.
+        Sensitivity to the phase of the coefficient, per radian; 0 if the coefficient is real.
     """
 
     coefficients: AnyArray
@@ -46,7 +57,7 @@ class DomainRelevance(NamedTuple):
 
 
 class SignalRelevance(NamedTuple):
-    """Relevance over time, of a model that reads coefficients.
+    """Relevance over time, for a model that reads coefficients.
 
     Attributes
     ----------
@@ -55,7 +66,7 @@ class SignalRelevance(NamedTuple):
     relevance : real (..., N)
         R_n = x_n m_n.
     rest : real (...)
-        Relevance on coefficients that are exactly zero, and of what no signal has.
+        Relevance of coefficients that are exactly zero, and of the part that no signal has.
     multiplier : real (..., N)
         m = T^T g.
     """
@@ -64,6 +75,25 @@ class SignalRelevance(NamedTuple):
     relevance: Real
     rest: Real
     multiplier: Real
+
+
+@dataclass(frozen=True)
+class Given:
+    """What the caller gave: a signal or coefficients, and their relevance or multiplier.
+
+    Attributes
+    ----------
+    values : array
+        The signal x, (..., N), or the coefficients y.
+    amounts : array, same shape
+        The relevance or the multiplier of the values.
+    name : {"relevance", "multiplier"}
+        What the amounts are.
+    """
+
+    values: AnyArray
+    amounts: AnyArray
+    name: str
 
 
 def relevance_in(
@@ -78,31 +108,25 @@ def relevance_in(
     Parameters
     ----------
     domain : Domain
-        The representation to see, made for signals of length N.
-    signal : array of float (..., N)
-        What the model read.  float32 is computed in float32, all else in float64.
-    relevance : array of float (..., N)
-        Relevance R of every sample.  The multiplier is then R / x (0 / 0 = 0), and relevance on
-        samples that are zero, or so small that the quotient overflows, becomes the rest.
-    multiplier : array of float (..., N)
-        Instead of `relevance`: m with R = x m.  Preferred; silence loses nothing then.
+        The representation to view the relevance in, made for signals of length N.
+    signal, relevance, multiplier : array of float (..., N)
+        As in `dft_lrp`, with time on the last axis.
 
     Returns
     -------
     DomainRelevance
-        ``coefficients``, ``relevance``, ``rest``, ``phase``.  Sums agree to round-off:
-        sum of relevance + rest = sum of R.
+        ``coefficients``, ``relevance``, ``rest``, ``phase``.  The relevance and the rest sum to the
+        given relevance, up to round-off.
 
     Raises
     ------
     InputError
-        Both or neither of relevance and multiplier; shapes that differ from each other or from
-        the domain's; NaN, Inf or complex input; a result that overflows.
+        As `dft_lrp`; or if the signal's length is not the domain's, or a result overflows.
     """
-    _is_domain(domain)
-    x, given, name = read_signal(signal, relevance, multiplier)
-    checks.length(x, -1, domain.n, "signal")
-    return DomainRelevance(*to_coefficients(domain, x, given, name))
+    _check_domain(domain)
+    given = read_signal(signal, relevance, multiplier)
+    check_length(given.values, -1, domain.n, "signal")
+    return carry_to_coefficients(domain, given)
 
 
 def relevance_from(
@@ -120,12 +144,8 @@ def relevance_from(
         The representation that the model reads.
     coefficients : array of float or complex (..., *domain.shape)
         y; the signal is x = S y.
-    relevance : array, same shape
-        Relevance of the coefficients.  If these are complex, complex relevance holds that of Re y
-        and of Im y, and real relevance is that of the magnitude or power, shared by Re and Im as
-        re^2 : im^2.
-    multiplier : array, same shape
-        Instead of `relevance`: g with relevance y g (Re y Re g and Im y Im g).
+    relevance, multiplier : array, same shape
+        As in `inverse_dft_lrp`; of real coefficients both are real, R' = y g.
 
     Returns
     -------
@@ -135,16 +155,17 @@ def relevance_from(
     Raises
     ------
     InputError
-        As `relevance_in`.
+        As `relevance_in`, for coefficients in place of the signal.
     """
-    _is_domain(domain)
-    kind = domain.is_complex
-    y, given, name = read_coefficients(coefficients, relevance, multiplier, "coefficients", kind)
-    checks.shape(y, domain.shape, "coefficients")
-    return SignalRelevance(*to_signal(domain, y, given, name))
+    _check_domain(domain)
+    given = read_coefficients(
+        coefficients, relevance, multiplier, "coefficients", domain.is_complex
+    )
+    check_shape(given.values, domain.shape, "coefficients")
+    return carry_to_signal(domain, given)
 
 
-def _is_domain(domain: Any) -> None:
+def _check_domain(domain: Any) -> None:
     if not hasattr(domain, "synthesis_adjoint"):
         raise InputError(
             f"{type(domain).__name__} is no transform of a signal with an inverse (Mel only pools: "
@@ -152,24 +173,40 @@ def _is_domain(domain: Any) -> None:
         )
 
 
+def choose_amounts(
+    relevance: ArrayLike | None, multiplier: ArrayLike | None
+) -> tuple[ArrayLike, str]:
+    """Return the one of relevance and multiplier that is given, and its name.
+
+    Raises
+    ------
+    InputError
+        If both or neither are given.
+    """
+    if relevance is not None and multiplier is None:
+        return relevance, "relevance"
+    if multiplier is not None and relevance is None:
+        return multiplier, "multiplier"
+    how_many = "neither" if relevance is None else "both"
+    raise InputError(f"pass exactly one of relevance and multiplier; got {how_many}")
+
+
 def read_signal(
     signal: ArrayLike, relevance: ArrayLike | None, multiplier: ArrayLike | None
-) -> tuple[Real, Real, str]:
-    """Signal and what was given, of one dtype, and the name of the latter; all checked.
+) -> Given:
+    """Return a signal and its relevance or multiplier in one dtype; raise if they do not fit.
 
-    But a relevance is not yet known to be finite: `quotient` sees that for nothing.
+    A relevance is not searched for NaN and Inf here: `find_multiplier` notices them at no cost.
     """
-    checks.exactly_one(relevance, multiplier)
-    name = "multiplier" if relevance is None else "relevance"
-    x = checks.real(signal, "signal")
-    given = checks.real(multiplier if relevance is None else relevance, name)  # type: ignore[arg-type]
-    checks.same_shape(given, x, name, "signal")
-    checks.finite(x, "signal")
-    if relevance is None:
-        checks.finite(given, name)
-    if x.dtype != given.dtype:
-        x, given = x.astype(np.float64, copy=False), given.astype(np.float64, copy=False)
-    return x, given, name
+    chosen, name = choose_amounts(relevance, multiplier)
+    x, amounts = as_real(signal, "signal"), as_real(chosen, name)
+    check_same_shape(amounts, x, name, "signal")
+    check_finite(x, "signal")
+    if name == "multiplier":
+        check_finite(amounts, name)
+    if x.dtype != amounts.dtype:
+        x, amounts = x.astype(np.float64, copy=False), amounts.astype(np.float64, copy=False)
+    return Given(x, amounts, name)
 
 
 def read_coefficients(
@@ -178,96 +215,101 @@ def read_coefficients(
     multiplier: ArrayLike | None,
     what: str,
     is_complex: bool = True,
-) -> tuple[AnyArray, AnyArray, str]:
-    """Alike for coefficients, called `what`; what was given stays real if it is."""
-    checks.exactly_one(relevance, multiplier)
-    name = "multiplier" if relevance is None else "relevance"
-    y = checks.complexes(values, what) if is_complex else checks.real(values, what)
-    raw = checks.array(multiplier if relevance is None else relevance, name)  # type: ignore[arg-type]
-    pair = is_complex and np.iscomplexobj(raw)
-    given = checks.complexes(raw, name) if pair else checks.real(raw, name)
-    checks.same_shape(given, y, name, what)
-    checks.finite(y, what)
-    checks.finite(given, name)
-    dtype: Any = np.result_type(y, given)
-    as_dtype = dtype if pair else np.empty(0, dtype).real.dtype
-    return y.astype(dtype, copy=False), given.astype(as_dtype, copy=False), name
+) -> Given:
+    """Return coefficients, named `what` in messages, and their relevance or multiplier.
+
+    Both get one precision; the relevance or multiplier stays real if it is.
+    """
+    chosen, name = choose_amounts(relevance, multiplier)
+    y = as_complex(values, what) if is_complex else as_real(values, what)
+    raw = as_array(chosen, name)
+    both_complex = is_complex and np.iscomplexobj(raw)
+    amounts = as_complex(raw, name) if both_complex else as_real(raw, name)
+    check_same_shape(amounts, y, name, what)
+    check_finite(y, what)
+    check_finite(amounts, name)
+    dtype: Any = np.result_type(y, amounts)
+    as_dtype = dtype if both_complex else np.empty(0, dtype).real.dtype
+    return Given(y.astype(dtype, copy=False), amounts.astype(as_dtype, copy=False), name)
 
 
-def to_coefficients(
-    domain: Domain, x: Real, given: Real, name: str
-) -> tuple[AnyArray, Real, Real, Real]:
-    """Time to coefficients: conj(y) S^T m; its real part is the relevance, its imaginary phase."""
-    m, lost = (given, 0) if name == "multiplier" else quotient(given, x)
+def carry_to_coefficients(domain: Domain, given: Given) -> DomainRelevance:
+    """Return the relevance Re(conj(y) S^T m) of y = T x, and the phase, its imaginary part."""
+    x, m, lost = given.values, given.amounts, 0
+    if given.name == "relevance":
+        m, lost = find_multiplier(m, x)
     with np.errstate(over="ignore", invalid="ignore"):
         y, products = domain.share(x, m)
         rest = domain.signal_rest(x, m) + lost
-        checks.products(products, rest, name)
-    return y, products.real, rest, products.imag
+        check_overflow(products, rest, given.name)
+    return DomainRelevance(y, products.real, rest, products.imag)
 
 
-def to_signal(
-    domain: Domain, y: AnyArray, given: AnyArray, name: str
-) -> tuple[Real, Real, Real, Real]:
-    """Coefficients to time: m = T^T g."""
-    axes = len(domain.shape)
-    g, lost = (given, 0) if name == "multiplier" else _coefficient_multiplier(given, y, axes)
+def carry_to_signal(domain: Domain, given: Given) -> SignalRelevance:
+    """Return the signal x = S y and its relevance x m with m = T^T g."""
+    y, g, lost = given.values, given.amounts, 0
+    if given.name == "relevance":
+        g, lost = _find_coefficient_multiplier(g, y, len(domain.shape))
     with np.errstate(over="ignore", invalid="ignore"):
         x, m = domain.synthesis(y), domain.analysis_adjoint(g)
         R, rest = x * m, domain.coefficient_rest(y, g) + lost
-        checks.products(R, rest, name)
-    return x, R, rest, m
+        check_overflow(R, rest, given.name)
+    return SignalRelevance(x, R, rest, m)
 
 
-def _coefficient_multiplier(R: AnyArray, y: AnyArray, axes: int) -> tuple[AnyArray, Any]:
-    """Find g with R = Re y g_re + Im y g_im; what sits on zeros is lost."""
+def _find_coefficient_multiplier(R: AnyArray, y: AnyArray, axes: int) -> tuple[AnyArray, Any]:
+    """Return g with R = Re y Re g + Im y Im g, and the relevance of zeros that is lost."""
     if not np.iscomplexobj(y):
-        return quotient(R, y, axes)
+        return find_multiplier(R, y, axes)
     if np.iscomplexobj(R):
-        g_re, lost_re = quotient(R.real, y.real, axes)
-        g_im, lost_im = quotient(R.imag, y.imag, axes)
+        g_re, lost_re = find_multiplier(R.real, y.real, axes)
+        g_im, lost_im = find_multiplier(R.imag, y.imag, axes)
         return (g_re + 1j * g_im).astype(y.dtype, copy=False), lost_re + lost_im
-    # Shared as re^2 : im^2, that is g = R y / |y|^2, without the square that would underflow.
+    # Real and imaginary part share as re^2 : im^2, that is g = R y / |y|^2; the square is never
+    # formed because it would underflow.
     size = np.abs(y)
-    per_size, lost = quotient(R, size, axes)
+    per_size, lost = find_multiplier(R, size, axes)
     size[size == 0] = 1
     g = np.empty_like(y)
-    # Part by part: numpy's complex division overflows where |y| is subnormal.
+    # Each part on its own: NumPy's complex division overflows where |y| is subnormal.
     g.real, g.imag = per_size * (y.real / size), per_size * (y.imag / size)
     return g, lost
 
 
-def quotient(R: Real, by: Real, axes: int = 1, size: int | None = None) -> tuple[Real, Any]:
-    """Return R / by, 0 where that is no usable number, and the sum of R there over the last `axes`.
+def find_multiplier(
+    R: Real, values: Real, axes: int = 1, size: int | None = None
+) -> tuple[Real, Any]:
+    """Return m = R / values and the lost relevance, summed over the last `axes` axes.
 
-    Usable is what leaves the sum of squares over `size` samples (all, if only some of them are
-    here) finite: round-off is proportional to it.
+    Relevance is lost, and m is 0, where the quotient is no usable number.  It is usable if the sum
+    of its squares over `size` samples (default: all of R) is finite, since round-off is
+    proportional to that sum.
 
     Raises
     ------
     InputError
-        NaN or Inf in the relevance R: they end up in the quotient, so looking for them is free.
+        If R holds NaN or Inf.  They end up in the quotient, so that the search costs nothing.
     """
-    limit = math.sqrt(_largest(R.dtype) / (size or R.size))
+    limit = math.sqrt(_find_largest(R.dtype) / (size or R.size))
     with np.errstate(all="ignore"):
-        m = R / by
-        # NaN fails both comparisons.  (A dot product would be threaded, and slow when busy.)
+        m = R / values
+        # NaN fails both comparisons.  (A dot product would use threads, and be slow when busy.)
         if m.max(initial=0) <= limit and m.min(initial=0) >= -limit:
             return m, 0
-    checks.finite(R, "relevance")
+    check_finite(R, "relevance")
     bad = ~(np.abs(m) <= limit)
     m[bad] = 0
     lost = np.where(bad, R, 0)
     if axes > 1:
         return m, lost.sum(axis=tuple(range(-axes, 0)))
-    return m, sum(lost[..., a:b].sum(axis=-1) for a, b in stretches(R.shape[-1]))
+    return m, sum(lost[..., a:b].sum(axis=-1) for a, b in split_signal(R.shape[-1]))
 
 
 @cache
-def _largest(dtype: np.dtype[Any]) -> float:
+def _find_largest(dtype: np.dtype[Any]) -> float:
     return float(np.finfo(dtype).max)
 
 
-def stretches(n: int) -> Iterator[tuple[int, int]]:
-    """Start and stop of each stretch of a signal of length n."""
-    return ((a, min(a + STRETCH, n)) for a in range(0, n, STRETCH))
+def split_signal(n: int) -> Iterator[tuple[int, int]]:
+    """Yield start and stop of each piece of a signal of length n."""
+    return ((a, min(a + PIECE, n)) for a in range(0, n, PIECE))

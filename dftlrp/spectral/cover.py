@@ -1,4 +1,4 @@
-"""How well frames cover a signal, at any stretch of it and without an array of its length."""
+"""How well frames cover a signal, at any part of it and without an array of its length."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from dftlrp.spectral.windows import THRESHOLD, overlap_add
 
 @dataclass(frozen=True, eq=False)
 class Cover:
-    """W_n = sum over frames of a s, and 1 / W where that may be divided by.
+    """W_n = sum over frames of a s, and 1 / W where W is large enough to divide by.
 
-    Away from the ends W repeats with the hop.  It is computed for a signal from whose middle whole
-    hops are left out, and stretched on demand, so that hours of signal cost nothing.
+    Away from the ends W is periodic with the hop.  So W is computed for a signal from whose middle
+    whole hops are left out, and the middle is repeated on demand: memory does not grow with the
+    length of the signal.
 
     Parameters
     ----------
@@ -25,7 +26,7 @@ class Cover:
     frames : int
         Number of frames.
     left : int
-        Zeros before the first sample, where the first frame begins.
+        Number of zeros before the first sample, where the first frame begins.
     pair : real (L,)
         The product a s of analysis and synthesis window.
     hop : int
@@ -38,30 +39,30 @@ class Cover:
     pair: Real
     hop: int
 
-    def overlap(self, start: int, stop: int) -> Real:
-        """W from sample start to stop, (stop - start,) float64."""
-        return self._stretched(self._short, start, stop)
+    def read_overlap(self, start: int, stop: int) -> Real:
+        """Return W from sample start to stop, (stop - start,) float64."""
+        return self._repeat_middle(self._short, start, stop)
 
-    def inverse(self, start: int, stop: int) -> Real:
-        """1 / W, and 0 where W is too small to divide by, (stop - start,) float64."""
-        return self._stretched(self._short_inverse, start, stop)
+    def read_inverse(self, start: int, stop: int) -> Real:
+        """Return 1 / W, and 0 where W is too small, (stop - start,) float64."""
+        return self._repeat_middle(self._short_inverse, start, stop)
 
     @cached_property
     def ends(self) -> tuple[int, int]:
-        """First covered sample, and the one after the last."""
+        """First covered sample, and the one after the last covered one."""
         covered = self._short_inverse != 0
         return int(np.argmax(covered)), self.n - int(np.argmax(covered[::-1]))
 
     @property
     def hole(self) -> int | None:
-        """First sample between the ends that is not covered."""
+        """First sample between the ends that is not covered, or None."""
         first, last = self.ends
         inside = self._short_inverse[first : last - self._left_out]
         return None if inside.all() else first + int(np.argmin(inside != 0))
 
     @property
     def _left_out(self) -> int:
-        """Samples left out of the middle: whole hops, and four windows stay."""
+        """Samples left out of the middle: whole hops, so that at least four windows stay."""
         return max(0, self.n - 4 * len(self.pair)) // self.hop * self.hop
 
     @cached_property
@@ -79,10 +80,10 @@ class Cover:
         covered = size > THRESHOLD * size.max()
         return np.divide(1, self._short, out=np.zeros_like(size), where=covered)
 
-    def _stretched(self, short: Real, start: int, stop: int) -> Real:
+    def _repeat_middle(self, short: Real, start: int, stop: int) -> Real:
         if not self._left_out:
             return short[start:stop]
-        # One window after the start and two before the end, all frames that can reach are there.
+        # Between one window after the start and two before the end, no frame is missing.
         head, tail = len(self.pair), self.n - 2 * len(self.pair)
         a = min(max(start, head), stop)
         b = max(min(stop, tail), a)

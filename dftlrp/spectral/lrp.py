@@ -1,10 +1,10 @@
-"""The four functions: relevance from time to frequency or time-frequency, and back.
+"""The four functions for DFT and STFT: relevance from time to frequency, and back.
 
-All are LRP-0 through one linear layer, in closed form; derivations in `dftlrp.spectral`.  Nothing
-is divided by the signal if the multiplier m (R = x m) is given instead of the relevance, and the
-sums agree: |sum R' + rest - sum R| <= 4 eps max(1, log2 N) ||x|| ||m|| (for the STFT N is
-the longer of signal and frame, and the bound is times max W / min W, which is 1 for a constant
-overlap, and with s = a only its square root counts).
+All are LRP-0 through one linear layer in closed form; `dftlrp.spectral` has the derivation.
+Nothing is divided by the signal if the multiplier m (R = x m) is given instead of the relevance.
+The sums agree up to round-off: |sum R' + rest - sum R| <= 4 eps max(1, log2 N) ||x|| ||m||.  For
+the STFT, N is the longer of signal and frame, and the bound is multiplied by max W / min W, which
+is 1 where the windows sum to a constant; with s = a the square root of that ratio is enough.
 """
 
 from __future__ import annotations
@@ -16,18 +16,19 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from dftlrp.core.types import AnyArray, Complex, InputError, Real
-from dftlrp.spectral import checks
 from dftlrp.spectral.carry import (
+    Given,
     SignalRelevance,
+    carry_to_coefficients,
+    carry_to_signal,
     read_coefficients,
     read_signal,
-    to_coefficients,
-    to_signal,
 )
-from dftlrp.spectral.domains import Dft
+from dftlrp.spectral.checks import as_axis, as_whole
+from dftlrp.spectral.dft import Dft
 from dftlrp.spectral.frames import Boundary
 from dftlrp.spectral.stft import Layout, Stft
-from dftlrp.spectral.stream import source, stft_to_files
+from dftlrp.spectral.stream import open_source, write_stft
 from dftlrp.spectral.windows import Window
 
 
@@ -41,9 +42,9 @@ class DftRelevance(NamedTuple):
     relevance : real (..., K)
         R'_k = w_k Re(Y_k conj(C_k)), in the unit of the given relevance.
     rest : real (...)
-        What no bin can show: relevance on samples that are exactly zero.
+        Relevance of samples that are exactly zero, which no bin can show.
     phase : real (..., K)
-        Sensitivity to the bin's phase, per radian: -w_k Im(Y_k conj(C_k)).
+        Sensitivity to the phase of the bin, per radian: -w_k Im(Y_k conj(C_k)).
     """
 
     spectrum: Complex
@@ -62,9 +63,9 @@ class StftRelevance(NamedTuple):
     relevance, phase : real (..., K, T)
         As in `DftRelevance`, for each frame.
     rest : real (...)
-        Relevance on samples that are exactly zero or that no window covers.
+        Relevance of samples that are exactly zero or that no window covers.
     domain : Stft
-        The pair of transforms used; `times` gives the frames' centres in samples.
+        The pair of transforms that was used; its `times` are the frames' centres in samples.
     """
 
     spectrum: Complex
@@ -83,18 +84,20 @@ def dft_lrp(
 ) -> DftRelevance:
     """Carry relevance from time to frequency: R'_k = w_k Re(Y_k conj(C_k)).
 
-    Y = rfft(x), C = rfft(m), both orthonormal; w_k = 2 but for DC and (N even) Nyquist.  This is
-    LRP-0 through the layer "inverse DFT" (arXiv 2303.06365), real and imaginary parts added.
+    Y = rfft(x) and C = rfft(m), both orthonormal; w_k = 2 but for DC and (N even) Nyquist, where
+    it is 1.  This is LRP-0 through the layer "inverse DFT" (arXiv 2303.06365) with the real and
+    imaginary parts added.
 
     Parameters
     ----------
     signal : array of float (..., N, ...)
-        What the model read.  float32 is computed in float32, all else in float64.
+        What the model read.  float32 is computed in float32, everything else in float64.
     relevance : array of float, same shape
-        Relevance R of every sample.  The multiplier is then R / x (0 / 0 = 0), and relevance on
+        Relevance R of every sample.  The multiplier is then R / x (0 / 0 = 0), and the relevance of
         samples that are zero, or so small that the quotient overflows, becomes the rest.
     multiplier : array of float, same shape
-        Instead of `relevance`: m with R = x m.  Preferred; silence loses nothing then.
+        Instead of `relevance`: m with R = x m.  It is to be preferred, since silence then loses no
+        relevance.
     axis : int
         Axis of time, and of frequency in the result.
 
@@ -106,13 +109,14 @@ def dft_lrp(
     Raises
     ------
     InputError
-        Both or neither of relevance and multiplier; shapes that differ; NaN, Inf or complex input.
+        If both or neither of relevance and multiplier are given, shapes differ, or the input is
+        complex or holds NaN or Inf.
     """
-    x, given, name = read_signal(signal, relevance, multiplier)
-    axis = checks.axis(axis, x, "signal")
-    x, given = _move(x, axis, -1), _move(given, axis, -1)
-    y, R, rest, phase = to_coefficients(Dft(x.shape[-1]), x, given, name)
-    return DftRelevance(_move(y, -1, axis), _move(R, -1, axis), rest, _move(phase, -1, axis))
+    given = read_signal(signal, relevance, multiplier)
+    axis = as_axis(axis, given.values, "signal")
+    given = _put_axis_last(given, axis)
+    result = carry_to_coefficients(Dft(given.values.shape[-1]), given)
+    return DftRelevance(*_put_axis_back(result, axis))
 
 
 def stft_lrp(
@@ -132,22 +136,24 @@ def stft_lrp(
     """Carry relevance from time to time-frequency: R'_tk = w_k Re(Y_tk conj(C_tk)).
 
     Y is the STFT of x and C_t = rfft(s m / W) on frame t; W = sum of a s over frames.  With
-    layout ``"full"``, the paper's (arXiv 2303.06365), s = 1 and C = rfft(m / W) for all frames.
+    layout ``"full"``, that of arXiv 2303.06365, s = 1 and C = rfft(m / W) for all frames.
 
     Parameters
     ----------
     signal, relevance, multiplier
-        As in `dft_lrp`; time on the last axis.
+        As in `dft_lrp`, with time on the last axis.
     window, n_fft, hop, synthesis_window, layout, boundary
         As in `Stft`.  The synthesis window decides how relevance is shared among frames that
         overlap; None means the analysis window.
     out : path, optional
-        A folder.  Then the signal is read, and ``spectrum.npy``, ``relevance.npy`` and
-        ``phase.npy`` are written there, block by block: hours fit in little memory if signal and
-        relevance are memory maps, ``np.load(path, mmap_mode="r")``.  Bit-equal to the result in
-        memory; nothing half-written is left behind.  Not for layout ``"full"``.
+        A folder.  The signal is then read block by block, and ``spectrum.npy``, ``relevance.npy``
+        and ``phase.npy`` are written there.  If signal and relevance are memory maps
+        (``np.load(path, mmap_mode="r")``), hours of signal need little memory.  The result equals
+        that in memory bit for bit, and nothing half-written is left behind.  Layout ``"full"`` is
+        not supported.
     block : int, optional
-        With `out`: frames per block (rounded up to whole FFT calls); None: about 2^20 samples.
+        With `out`: frames per block, rounded up to whole FFT calls.  The default is about 2^20
+        samples.
 
     Returns
     -------
@@ -158,18 +164,22 @@ def stft_lrp(
     Raises
     ------
     InputError
-        As `dft_lrp` and `Stft`; `block` without `out`; a folder that cannot be written.
+        As `dft_lrp` and `Stft`; or if `block` is given without `out`, or the folder cannot be
+        written.
     """
+
+    def make_domain(n: int) -> Stft:
+        return Stft(n, window, n_fft, hop, synthesis_window, layout, boundary)
+
     if out is not None:
-        what = source(signal, relevance, multiplier)
-        n = what.signal.shape[-1]
-        domain = Stft(n, window, n_fft, hop, synthesis_window, layout, boundary)
-        return StftRelevance(*stft_to_files(domain, what, out, block), domain)
+        source = open_source(signal, relevance, multiplier)
+        domain = make_domain(source.signal.shape[-1])
+        return StftRelevance(*write_stft(domain, source, out, block), domain)
     if block is not None:
         raise InputError("block is for streaming to files; pass out, a folder, too")
-    x, given, name = read_signal(signal, relevance, multiplier)
-    domain = Stft(x.shape[-1], window, n_fft, hop, synthesis_window, layout, boundary)
-    return StftRelevance(*to_coefficients(domain, x, given, name), domain)
+    given = read_signal(signal, relevance, multiplier)
+    domain = make_domain(given.values.shape[-1])
+    return StftRelevance(*carry_to_coefficients(domain, given), domain)
 
 
 def inverse_dft_lrp(
@@ -187,12 +197,13 @@ def inverse_dft_lrp(
     spectrum : array of complex (..., K, ...)
         One-sided orthonormal DFT Y of the signal.
     relevance : array, same shape
-        Complex: its real part is the relevance of Re Y, its imaginary part that of Im Y.
-        Real: the relevance of the bin's magnitude or power, shared by Re and Im as re^2 : im^2.
+        If complex, its real part is the relevance of Re Y and its imaginary part that of Im Y.
+        If real, it is the relevance of the bin's magnitude or power, which Re Y and Im Y share as
+        re^2 : im^2.
     multiplier : array, same shape
         Instead of `relevance`: g = g_re + i g_im, with relevances Re Y g_re and Im Y g_im.
     n : int, optional
-        Length of the signal; 2 (K - 1) unless given, and 2 K - 1 must be given.
+        Length of the signal.  The default is 2 (K - 1); a length of 2 K - 1 must be given.
     axis : int
         Axis of frequency, and of time in the result.
 
@@ -204,20 +215,19 @@ def inverse_dft_lrp(
     Raises
     ------
     InputError
-        As `dft_lrp`; or `n` does not belong to K bins.
+        As `dft_lrp`; or if `n` does not belong to K bins.
     """
-    y, given, name = read_coefficients(spectrum, relevance, multiplier, "spectrum")
-    axis = checks.axis(axis, y, "spectrum")
-    y, given = _move(y, axis, -1), _move(given, axis, -1)
-    bins = y.shape[-1]
-    n = max(1, 2 * (bins - 1)) if n is None else checks.whole(n, "n")
+    given = read_coefficients(spectrum, relevance, multiplier, "spectrum")
+    axis = as_axis(axis, given.values, "spectrum")
+    given = _put_axis_last(given, axis)
+    bins = given.values.shape[-1]
+    n = max(1, 2 * (bins - 1)) if n is None else as_whole(n, "n")
     if n // 2 + 1 != bins:
         raise InputError(
             f"n is {n}, but a spectrum of {bins} bins belongs to {max(1, 2 * bins - 2)} or "
             f"{2 * bins - 1} samples"
         )
-    x, R, rest, m = to_signal(Dft(n), y, given, name)
-    return SignalRelevance(_move(x, -1, axis), _move(R, -1, axis), rest, _move(m, -1, axis))
+    return SignalRelevance(*_put_axis_back(carry_to_signal(Dft(n), given), axis))
 
 
 def inverse_stft_lrp(
@@ -234,8 +244,8 @@ def inverse_stft_lrp(
 ) -> SignalRelevance:
     """Carry relevance from time-frequency to time, for a model that reads an STFT.
 
-    R_n = x_n m_n with m_n = sum over frames of a irfft(g_t / w) at n: no W, no synthesis window.
-    (The synthesis window only serves to find the signal x behind the spectrum.)
+    R_n = x_n m_n with m_n = sum over frames of a irfft(g_t / w) at n.  Neither W nor the synthesis
+    window enters m; the synthesis window serves only to find the signal x of the spectrum.
 
     Parameters
     ----------
@@ -244,8 +254,8 @@ def inverse_stft_lrp(
     relevance, multiplier : array, same shape
         As in `inverse_dft_lrp`.
     n : int, optional
-        Length of the signal; by default the longest (``"center"``: the shortest, as librosa) with
-        T frames.
+        Length of the signal.  The default is the largest with T frames (with boundary ``"center"``
+        the smallest, as in librosa).
     window, n_fft, hop, synthesis_window, boundary
         As in `Stft`.
 
@@ -257,29 +267,42 @@ def inverse_stft_lrp(
     Raises
     ------
     InputError
-        As `inverse_dft_lrp` and `Stft`; or the spectrum has not the shape of such an STFT.
+        As `inverse_dft_lrp` and `Stft`; or if the spectrum has not the shape of such an STFT.
     """
-    y, given, name = read_coefficients(spectrum, relevance, multiplier, "spectrum")
-    if y.ndim < 2 or y.shape[-2] != checks.whole(n_fft, "n_fft") // 2 + 1:
+    given = read_coefficients(spectrum, relevance, multiplier, "spectrum")
+    shape = given.values.shape
+    if len(shape) < 2 or shape[-2] != as_whole(n_fft, "n_fft") // 2 + 1:
         raise InputError(
-            f"spectrum has shape {y.shape}, but n_fft = {n_fft} needs (..., {n_fft // 2 + 1}, T)"
+            f"spectrum has shape {shape}, but n_fft = {n_fft} needs (..., {n_fft // 2 + 1}, T)"
         )
     if n is None:
-        n = _longest(y.shape[-1], n_fft, checks.whole(hop, "hop"), boundary)
+        n = _choose_length(shape[-1], n_fft, as_whole(hop, "hop"), boundary)
     domain = Stft(n, window, n_fft, hop, synthesis_window, boundary=boundary)
-    if domain.frames != y.shape[-1]:
+    if domain.frames != shape[-1]:
         raise InputError(
-            f"spectrum has {y.shape[-1]} frames, but a signal of n = {n} samples has "
+            f"spectrum has {shape[-1]} frames, but a signal of n = {n} samples has "
             f"{domain.frames}; pass the signal's own n, hop and boundary"
         )
-    return SignalRelevance(*to_signal(domain, y, given, name))
+    return carry_to_signal(domain, given)
+
+
+def _put_axis_last(given: Given, axis: int) -> Given:
+    return Given(_move(given.values, axis, -1), _move(given.amounts, axis, -1), given.name)
+
+
+def _put_axis_back(
+    result: tuple[AnyArray, Real, Real, Real], axis: int
+) -> tuple[AnyArray, Real, Real, Real]:
+    """Return the result with its last axis at `axis`; the rest has no such axis."""
+    values, relevance, rest, other = result
+    return _move(values, -1, axis), _move(relevance, -1, axis), rest, _move(other, -1, axis)
 
 
 def _move(array: AnyArray, source: int, target: int) -> AnyArray:
     return array if source == target else np.moveaxis(array, source, target)
 
 
-def _longest(frames: int, n_fft: int, hop: int, boundary: Boundary) -> int:
+def _choose_length(frames: int, n_fft: int, hop: int, boundary: Boundary) -> int:
     if boundary == "zeros":
         return max(1, (frames + 1) * hop - n_fft)
     odd = n_fft % 2 if boundary == "center" else n_fft

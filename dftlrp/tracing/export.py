@@ -36,7 +36,7 @@ from dftlrp.engine.settings import Settings
 from dftlrp.graph.frontend import FrontEnd
 from dftlrp.ops.fourier import Pair, transform
 from dftlrp.spectral import Stft, stft_for
-from dftlrp.spectral.domains import bin_weights
+from dftlrp.spectral.dft import make_bin_weights
 from dftlrp.tracing.batch import FixedBatchError, for_any_batch
 from dftlrp.tracing.meaning import meanings
 from dftlrp.tracing.trace import GraphRequest, Traced, trace
@@ -272,7 +272,7 @@ def _frequency(bk: Backend, x: Array, m: Array) -> Array:
     n = x.shape[-1]
     Y, C = transform(bk, Pair(x)), transform(bk, Pair(m))
     half = (*(slice(None),) * (x.ndim - 1), slice(0, n // 2 + 1))
-    return bk.slice(Y.real * C.real + Y.imag * C.imag, half) * (bin_weights(n) / n)
+    return bk.slice(Y.real * C.real + Y.imag * C.imag, half) * (make_bin_weights(n) / n)
 
 
 # -- what the file says of itself

@@ -14,7 +14,7 @@ from dftlrp.engine.plan import make_plan
 from dftlrp.engine.propagate import Flow, propagate
 from dftlrp.graph.frontend import FrontEnd, empty_filters, prepend
 from dftlrp.graph.structure import Graph, Node, Value
-from dftlrp.spectral.filters import filterbank
+from dftlrp.spectral.mel import make_filterbank
 
 X = np.random.default_rng(0).normal(size=(1, 4000)) * 0.1
 STFT = {"n_fft": 512, "hop": 128, "win_length": 400}
@@ -270,7 +270,7 @@ def test_one_dft_uses_its_own_length_even_or_odd(n):
     scaled = FrontEnd(8000, **base, orthonormal=True, power=1.0)
     np.testing.assert_allclose(features(scaled, x)[0], abs(Y) / np.sqrt(n), atol=1e-12)
     mel = FrontEnd(8000, **base, n_mels=10)
-    want = filterbank(8000, n, 10) @ abs(Y) ** 2
+    want = make_filterbank(8000, n, 10) @ abs(Y) ** 2
     np.testing.assert_allclose(features(mel, x)[0], want, atol=1e-12)
     whole = FrontEnd(8000, **base, log="ln", normalise="utterance")
     np.testing.assert_allclose(features(whole, x).std(), 1, rtol=1e-9)
@@ -405,5 +405,5 @@ def test_a_logarithm_may_have_an_offset_in_the_floors_place():
 def test_mel_filters_without_a_bin_are_noted():
     assert empty_filters(behind(FrontEnd(16000, n_mels=40))) == ()
     (note,) = empty_filters(behind(FrontEnd(16000, n_mels=128, mel_scale="htk")))
-    empty = int((filterbank(16000, 400, 128, scale="htk").max(axis=1) == 0).sum())
+    empty = int((make_filterbank(16000, 400, 128, scale="htk").max(axis=1) == 0).sum())
     assert f"{empty} of 128 mel filters hold no bin" in note

@@ -11,7 +11,7 @@ import pytest
 
 from dftlrp.core.types import InputError
 from dftlrp.spectral import Stft, stft_lrp, stream
-from dftlrp.spectral.carry import STRETCH
+from dftlrp.spectral.carry import PIECE
 
 BOUNDARIES = ["zeros", "center", None]
 NAMES = ("spectrum", "relevance", "rest", "phase")
@@ -81,7 +81,7 @@ def test_short_signals_stream_too(tmp_path, n):
 
 
 def test_what_lies_on_zeros_is_summed_alike_over_several_stretches(tmp_path):
-    x, R = draw((2, 2 * STRETCH + 1234))
+    x, R = draw((2, 2 * PIECE + 1234))
     x[::3] = 0
     where = {"n_fft": 256, "hop": 128}
     assert_same(stft_lrp(x, R, **where, out=tmp_path), stft_lrp(x, R, **where))
@@ -163,7 +163,7 @@ def test_the_cover_is_the_sum_of_the_windows_at_any_stretch(n_fft, hop, boundary
         np.testing.assert_allclose(stft.overlap, W, rtol=1e-13)
         rng = np.random.default_rng(n)
         for start, stop in np.sort(rng.integers(0, n + 1, (60, 2)), axis=1):
-            part = stft.cover.overlap(start, stop)
+            part = stft.cover.read_overlap(start, stop)
             np.testing.assert_array_equal(part, stft.overlap[start:stop])
         covered = 1e-4 * W.max() < W
         first, last = stft.cover.ends
@@ -224,7 +224,7 @@ def test_other_bad_arguments_are_one_clear_line(tmp_path, monkeypatch):
 @pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError, OSError(28, "disk full")])
 def test_a_failure_on_the_way_leaves_the_old_result(tmp_path, monkeypatch, error):
     old = np.array(stft_lrp(GOOD, GOOD, out=tmp_path).relevance)
-    share, calls = Stft.share_of_frames, []
+    share, calls = Stft.share_frames, []
 
     def fail(*args):
         calls.append(args)
@@ -232,7 +232,7 @@ def test_a_failure_on_the_way_leaves_the_old_result(tmp_path, monkeypatch, error
             raise error
         return share(*args)
 
-    monkeypatch.setattr(Stft, "share_of_frames", fail)
+    monkeypatch.setattr(Stft, "share_frames", fail)
     expected = InputError if isinstance(error, OSError) else error
     with pytest.raises(expected):
         stft_lrp(2 * GOOD, GOOD, out=tmp_path, block=1)

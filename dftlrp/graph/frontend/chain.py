@@ -10,8 +10,8 @@ import numpy as np
 from dftlrp.core.types import AnyArray, InputError
 from dftlrp.graph.frontend.declaration import FrontEnd
 from dftlrp.graph.structure import Dims, Graph, Node, Value
-from dftlrp.spectral.filters import filterbank
-from dftlrp.spectral.windows import window_array
+from dftlrp.spectral.mel import make_filterbank
+from dftlrp.spectral.windows import make_window
 
 PREFIX = "frontend"
 
@@ -83,8 +83,8 @@ def _transform(fe: FrontEnd, b: _Builder, samples: int | None) -> None:
     if fe.center:
         half = fe.n_fft // 2
         b.add("pad", "Pad", b.constant([0, half, 0, half], np.int64), mode=fe.pad_mode)
-    taps, _ = window_array(fe.window, fe.win_length or fe.n_fft, "front end: window")
-    window, _ = window_array(taps, fe.n_fft, "front end: window")
+    taps, _ = make_window(fe.window, fe.win_length or fe.n_fft, "front end: window")
+    window, _ = make_window(taps, fe.n_fft, "front end: window")
     b.add("column", "Unsqueeze", b.constant([-1], np.int64))
     numbers = (b.constant(fe.hop, np.int64), b.constant(window), b.constant(fe.n_fft, np.int64))
     b.add("stft", "STFT", *numbers)
@@ -100,7 +100,8 @@ def _power(fe: FrontEnd, b: _Builder) -> None:
 
 
 def _mel(fe: FrontEnd, b: _Builder) -> None:
-    bank = filterbank(fe.rate, fe.size, fe.n_mels, fe.fmin, fe.fmax, fe.mel_scale, fe.mel_norm)  # type: ignore[arg-type]
+    band = (fe.fmin, fe.fmax)
+    bank = make_filterbank(fe.rate, fe.size, fe.n_mels, band, fe.mel_scale, fe.mel_norm)  # type: ignore[arg-type]
     b.add("mel", "MatMul", b.constant(bank.T))
 
 

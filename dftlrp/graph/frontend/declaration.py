@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from dftlrp.core.types import InputError
 from dftlrp.graph.frontend.fields import FIELDS, FLAG, MOST_WEIGHTS, read_field
-from dftlrp.spectral.windows import window_array
+from dftlrp.spectral.windows import make_window
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class FrontEnd:
     fmin, fmax : float
         Hertz; fmax is half the rate if not given.
     mel_scale, mel_norm
-        As in `dftlrp.spectral.filters.filterbank`.
+        As in `dftlrp.spectral.mel.make_filterbank`.
     log : {None, "ln", "log10", "db"}
         ``"db"``: 10 log10 of a power, 20 log10 of a magnitude.
     floor : float
@@ -104,7 +104,7 @@ class FrontEnd:
     def __post_init__(self) -> None:
         for name in FIELDS:
             object.__setattr__(self, name, read_field(name, getattr(self, name)))
-        window_array(self.window, self.win_length or self.n_fft, "front end: window")
+        make_window(self.window, self.win_length or self.n_fft, "front end: window")
         for law in LAWS:
             if not law.holds(self):
                 raise InputError(f"front end: {law.words.format(fe=self)}")
