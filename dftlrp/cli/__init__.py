@@ -14,16 +14,29 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from dftlrp import __version__
-from dftlrp.cli import check, explain, export, inspect, neurons
+from dftlrp.cli import (
+    check_command,
+    explain_command,
+    export_command,
+    inspect_command,
+    neurons_command,
+)
 from dftlrp.core.types import DftlrpError, InputError
 
+COMMANDS = (explain_command, neurons_command, inspect_command, check_command, export_command)
 DESCRIPTION = "Why this output?  Relevance of ONNX models for sound and other signals."
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; 0 on success, 1 where a check fails, 2 where something is refused."""
+    """Run the command line.
+
+    Returns
+    -------
+    int
+        The exit code: 0 on success, 1 where a check fails, 2 where something is refused.
+    """
     try:
-        args = _parser().parse_args(argv)
+        args = _make_parser().parse_args(argv)
         status = int(args.run(args))
         sys.stdout.flush()
         return status
@@ -38,16 +51,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 class _Parser(argparse.ArgumentParser):
-    """Refuses in one line."""
+    """A parser whose errors are one line, as all errors here are."""
 
     def error(self, message: str) -> NoReturn:
+        """Raise `InputError`."""
         raise InputError(f"{message} (see {self.prog} --help)")
 
 
-def _parser() -> argparse.ArgumentParser:
+def _make_parser() -> argparse.ArgumentParser:
     parser = _Parser("dftlrp", description=DESCRIPTION)
     parser.add_argument("--version", action="version", version=f"dftlrp {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (explain, neurons, inspect, check, export):
+    for command in COMMANDS:
         command.add_parser(commands)
     return parser

@@ -1,7 +1,8 @@
-"""What the commands read of their options."""
+"""Options that several commands share, and what their values mean."""
 
 from __future__ import annotations
 
+import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,68 +11,126 @@ from typing import Any
 from dftlrp.assets import MODELS, embedded
 from dftlrp.core.types import InputError
 
+# By name, the keyword arguments of `argparse.ArgumentParser.add_argument`.
+OPTIONS: dict[str, dict[str, Any]] = {
+    "model": {"metavar": "MODEL.onnx", "help": "an ONNX file, or the name of an embedded model"},
+    "--frontend": {
+        "metavar": "FILE.toml",
+        "help": "how a waveform becomes what the model reads; default: the model's own "
+        "declaration, or MODEL.toml beside the model",
+    },
+    "--composite": {"default": "auto", "help": "preset of rules; default: auto"},
+    "--rule": {
+        "action": "append", "default": [], "metavar": "LAYER=RULE",
+        "help": "rule of a layer, as in first=flat, Conv='gamma(0.1)' or conv3=epsilon; "
+        "may be repeated",
+    },
+    "--output": {"metavar": "NAME", "help": "output of the model to explain; default: the first"},
+    "--bind": {
+        "action": "append", "default": [], "metavar": "NAME=VALUE",
+        "help": "value of an input that is a setting, not a signal; may be repeated",
+    },
+    "--shape": {
+        "action": "append", "default": [], "metavar": "NAME=1,2,3",
+        "help": "shape of an input, where the file leaves it open; may be repeated",
+    },
+    "--labels": {"metavar": "FILE", "help": "names of the classes: one a line, or a JSON list"},
+    "--rate": {
+        "type": float, "metavar": "HZ",
+        "help": "sampling rate that the model reads, if its file does not say it",
+    },
+    "--backend": {
+        "help": "onnx (the default where the model can be traced) or numpy (the reference in "
+        "float64); torch or tensorflow, where installed",
+    },
+}  # fmt: skip
 
-def shapes(items: Sequence[str]) -> dict[str, tuple[int, ...]]:
-    """``--shape NAME=1,2,3``."""
-    return {name: _dims(text) for name, text in pairs(items, "--shape").items()}
+
+def add_options(parser: argparse.ArgumentParser, *names: str) -> None:
+    """Add options of the table to a command."""
+    for name in names:
+        parser.add_argument(name, **OPTIONS[name])
 
 
-def _dims(text: str) -> tuple[int, ...]:
-    dims = whole_numbers(text)
-    if not dims or min(dims) < 1:
+def add_command(
+    commands: Any, name: str, run: Any, summary: str, description: str
+) -> argparse.ArgumentParser:
+    """Add a command and return its parser; `run` takes the parsed arguments."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name, help=summary, description=description
+    )
+    parser.set_defaults(run=run)
+    return parser
+
+
+def parse_shapes(items: Sequence[str]) -> dict[str, tuple[int, ...]]:
+    """Return shapes by input, from ``--shape NAME=1,2,3``."""
+    return {name: _parse_shape(text) for name, text in parse_pairs(items, "--shape").items()}
+
+
+def _parse_shape(text: str) -> tuple[int, ...]:
+    shape = _parse_integers(text)
+    if not shape or min(shape) < 1:
         raise InputError(f"--shape {text!r}: write it as NAME=1,2,3")
-    return tuple(dims)
+    return tuple(shape)
 
 
-def through(items: Sequence[str]) -> dict[str, list[int]]:
-    """``--through LAYER=125,3``; without numbers the layer is blocked."""
-    found = {
-        layer: (text, whole_numbers(text)) for layer, text in pairs(items, "--through").items()
-    }
-    for layer, (text, numbers) in found.items():
-        if text and not numbers:
+def parse_channels(items: Sequence[str]) -> dict[str, list[int]]:
+    """Return channels by layer, from ``--through LAYER=125,3``; none block the layer."""
+    found = dict[str, list[int]]()
+    for layer, text in parse_pairs(items, "--through").items():
+        found[layer] = _parse_integers(text)
+        if text and not found[layer]:
             raise InputError(f"--through {layer}={text}: write it as LAYER=125,3")
-    return {layer: numbers for layer, (_, numbers) in found.items()}
+    return found
 
 
-def whole_numbers(text: str) -> list[int]:
-    """``1,2,3``; empty where it is anything else."""
+def _parse_integers(text: str) -> list[int]:
+    """Return the numbers of ``1,2,3``; none where it is anything else."""
     try:
         return [int(n) for n in text.split(",")]
     except ValueError:
         return []
 
 
-def words(items: Sequence[str]) -> list[str]:
-    """Given one by one, or with commas."""
+def split_words(items: Sequence[str]) -> list[str]:
+    """Return words that were given one by one or separated by commas."""
     return [word for item in items for word in item.split(",") if word]
 
 
-def model_path(text: str) -> str | Path:
-    """An embedded model's name, or a path."""
+def find_model(text: str) -> str | Path:
+    """Return the path of an embedded model by its name; another text as it is."""
     return embedded(text) if text in MODELS else text
 
 
-def pairs(items: Sequence[str], option: str) -> dict[str, str]:
-    """``NAME=VALUE``, each."""
-    parts = [item.partition("=") for item in items]
-    for (name, equals, _), item in zip(parts, items, strict=True):
+def parse_pairs(items: Sequence[str], option: str) -> dict[str, str]:
+    """Return values by name, from ``NAME=VALUE``.
+
+    Raises
+    ------
+    InputError
+        One has no name or no equals sign.
+    """
+    pairs = dict[str, str]()
+    for item in items:
+        name, equals, value = item.partition("=")
         if not (name and equals):
             raise InputError(f"{option} {item!r}: write it as NAME=VALUE")
-    return {name: value for name, _, value in parts}
+        pairs[name] = value
+    return pairs
 
 
-def bindings(items: Sequence[str]) -> dict[str, Any]:
-    """``--bind NAME=VALUE``, values as JSON."""
-    given = pairs(items, "--bind")
+def parse_bindings(items: Sequence[str]) -> dict[str, Any]:
+    """Return values of settings by name, from ``--bind NAME=VALUE`` with values in JSON."""
+    given = parse_pairs(items, "--bind")
     try:
         return {name: json.loads(text) for name, text in given.items()}
     except ValueError:
         raise InputError(f"--bind {' '.join(items)}: values are numbers or lists, [1, 2]") from None
 
 
-def labels(file: str | None) -> list[str] | None:
-    """``--labels FILE``: a line each, or a JSON list."""
+def read_labels(file: str | None) -> list[str] | None:
+    """Return the names in the file of ``--labels``: one a line, or a JSON list."""
     if file is None:
         return None
     try:

@@ -1,4 +1,4 @@
-"""``dftlrp explain``."""
+"""``dftlrp explain``: one output of a model for one recording."""
 
 from __future__ import annotations
 
@@ -8,76 +8,69 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dftlrp.assets import MODELS, embedded
-from dftlrp.cli.options import bindings, labels, pairs, through, words
+from dftlrp.cli.options import (
+    add_command,
+    add_options,
+    parse_bindings,
+    parse_channels,
+    parse_pairs,
+    read_labels,
+    split_words,
+)
 from dftlrp.core.types import InputError
 
 if TYPE_CHECKING:
     from dftlrp.engine.model import Model
 
 DESCRIPTION = """Explain one output of a model for one recording, and write report.html, figure.png,
-explanation.npz, tables (CSV) and the sounds.  Without MODEL and CLIP the embedded digit classifier
-explains the embedded clip; with CLIP alone it explains that one.  --model names another one."""
+explanation.npz, tables (CSV) and sounds.  Without MODEL and CLIP the embedded digit classifier
+explains the embedded recording; with CLIP alone it explains that one.  --model names another
+model."""
+LOST = 1e-4  # share of a layer's relevance; a larger error is no round-off
 
 
 def add_parser(commands: Any) -> None:
-    """The command and its options."""
-    p = commands.add_parser(
-        "explain", help="explain one output for one recording", description=DESCRIPTION
-    )
-    p.set_defaults(run=_explain)
+    """Add the command and its options."""
+    summary = "explain one output for one recording"
+    p = add_command(commands, "explain", _run_explain, summary, DESCRIPTION)
     p.add_argument("files", nargs="*", metavar="MODEL.onnx CLIP", help="a model and a recording")
     p.add_argument(
-        "--model",
-        metavar="NAME",
-        help="embedded model (waveform, spectrum, stft, mel), or an ONNX file",
+        "--model", metavar="NAME", help=f"embedded model ({', '.join(MODELS)}), or an ONNX file"
     )
     p.add_argument(
-        "--frontend", metavar="FILE.toml",
-        help="how a waveform becomes what the model reads; default: MODEL.toml where it is there",
-    )  # fmt: skip
-    p.add_argument("--target", default="argmax", help="index or label; default: the largest output")
-    p.add_argument("--versus", metavar="M", help="a second class to explain side by side")
-    p.add_argument("--composite", default="auto", help="preset of rules; default: auto")
+        "--target", default="argmax", help="index or label of a class; default: the largest output"
+    )
+    p.add_argument("--versus", metavar="M", help="a second class, to explain side by side")
     p.add_argument(
-        "--rule", action="append", default=[], metavar="LAYER=RULE",
-        help="override, as first=flat, Conv='gamma(0.1)' or conv3=epsilon; may be repeated",
-    )  # fmt: skip
+        "--seed-kind", default="auto", help="auto (default), logit, contrast, contrast:CLASS or one"
+    )
+    add_options(p, "--composite", "--rule")
     p.add_argument("--table", action="store_true", help="also print the rule of every layer")
     p.add_argument(
         "--domains", nargs="+", default=["time", "frequency", "time-frequency"], metavar="DOMAIN",
         help="any of time, frequency, time-frequency, mel, input (what the model itself reads)",
     )  # fmt: skip
     p.add_argument("--out", default="dftlrp-out", metavar="DIR", help="default: %(default)s")
-    p.add_argument(
-        "--seed-kind", default="auto", help="auto, logit, contrast, contrast:CLASS or one"
-    )
-    p.add_argument("--labels", metavar="FILE", help="class names: one a line, or a JSON list")
-    p.add_argument(
-        "--rate", type=float, metavar="HZ", help="rate the model reads, if it does not say"
-    )
-    p.add_argument("--output", metavar="NAME", help="which output of the model")
-    p.add_argument(
-        "--bind", action="append", default=[], metavar="NAME=VALUE",
-        help="value of an input that is a setting; may be repeated",
-    )  # fmt: skip
+    add_options(p, "--labels", "--rate", "--frontend", "--output", "--bind", "--backend")
     p.add_argument(
         "--state", action="append", default=[], metavar="INPUT=OUTPUT",
-        help="a state that the model keeps from chunk to chunk; may be repeated, needs --chunk",
+        help="an input that keeps the state of a streaming model, and the output that is its next "
+        "value; may be repeated, needs --chunk",
     )  # fmt: skip
-    p.add_argument("--chunk", type=int, metavar="N", help="samples that each chunk goes on by")
+    p.add_argument("--chunk", type=int, metavar="N", help="new samples that each chunk reads")
     p.add_argument(
-        "--context", type=int, default=0, metavar="N", help="samples that a chunk reads again"
-    )
+        "--context", type=int, default=0, metavar="N",
+        help="samples before its chunk that a streaming model reads again; default: 0",
+    )  # fmt: skip
     p.add_argument(
         "--through", action="append", default=[], metavar="LAYER=125,3",
-        help="only what goes through these channels of a layer; without numbers: what goes past "
-        "it; may be repeated (and)",
+        help="keep only the relevance that goes through these channels of a layer; without numbers "
+        "only what goes past the layer; repeated, all conditions hold",
     )  # fmt: skip
-    p.add_argument("--backend", help="onnx (default where it can), numpy: the float64 reference")
 
 
-def _files(files: Sequence[str], named: str | None) -> tuple[str | Path, str | Path]:
-    """Model and recording; what is not given is embedded."""
+def _find_files(files: Sequence[str], named: str | None) -> tuple[str | Path, str | Path]:
+    """Return the paths of model and recording; the embedded ones where none is given."""
     if len(files) > (1 if named else 2):
         raise InputError(f"{len(files)} files given: a model and a recording are needed")
     if len(files) == 1 and files[0].endswith(".onnx"):
@@ -90,8 +83,8 @@ def _files(files: Sequence[str], named: str | None) -> tuple[str | Path, str | P
     return files[0] if len(files) == 2 else embedded("waveform"), clip
 
 
-def _spare(clip: Path, out: str) -> None:
-    """Refuse a folder in which a result would take the place of the recording."""
+def _refuse_overwriting(clip: Path, out: str) -> None:
+    """Refuse a folder in which a result would replace the recording."""
     from dftlrp.results.folder import ours
 
     if not out:
@@ -100,19 +93,19 @@ def _spare(clip: Path, out: str) -> None:
         raise InputError(f"--out {out}: a result would replace the recording {clip}")
 
 
-def _explain(args: argparse.Namespace) -> int:
+def _run_explain(args: argparse.Namespace) -> int:
     from dftlrp.attribution.explain import explain
     from dftlrp.engine.model import behind_front_end, load
     from dftlrp.results.folder import save
 
-    path, clip = _files(args.files, args.model)
-    _spare(Path(clip), args.out)
+    path, clip = _find_files(args.files, args.model)
+    _refuse_overwriting(Path(clip), args.out)
     model = load(path)
     if args.chunk or args.state:
-        states = pairs(args.state, "--state")
+        states = parse_pairs(args.state, "--state")
         model = model.chained(states, args.chunk or 0, args.context, output=args.output)
     model = behind_front_end(model, args.frontend)
-    masks = _masks(model, clip, args)
+    masks = _make_masks(model, clip, args)
     targets = [args.target] if args.versus is None else [args.target, args.versus]
     explanations = [
         explain(
@@ -122,11 +115,11 @@ def _explain(args: argparse.Namespace) -> int:
             rate=args.rate,
             seed=args.seed_kind,
             composite=args.composite,
-            overrides=pairs(args.rule, "--rule"),
-            labels=labels(args.labels),
+            overrides=parse_pairs(args.rule, "--rule"),
+            labels=read_labels(args.labels),
             output=args.output,
-            bind=bindings(args.bind),
-            domains=words(args.domains),
+            bind=parse_bindings(args.bind),
+            domains=split_words(args.domains),
             backend=args.backend,
             masks=masks,
         )
@@ -135,26 +128,26 @@ def _explain(args: argparse.Namespace) -> int:
     if len({one.label for one in explanations}) < len(explanations):
         raise InputError(f"--versus {args.versus}: the same class as the target")
     written = save(explanations, args.out)
-    _print(explanations, args.table)
+    _print_explanations(explanations, args.table)
     for file in written:
         print(f"  {file}")
     return 0
 
 
-def _masks(model: Model, clip: str | Path, args: argparse.Namespace) -> dict[str, Any]:
-    """Masks of the layers that relevance is to go through."""
+def _make_masks(model: Model, clip: str | Path, args: argparse.Namespace) -> dict[str, Any]:
+    """Return the masks of ``--through``, by layer."""
     if not args.through:
         return {}
     from dftlrp.concepts import masks_through
 
     return masks_through(
-        model, clip, through(args.through), rate=args.rate, output=args.output,
-        bind=bindings(args.bind), composite=args.composite,
-        overrides=pairs(args.rule, "--rule"),
+        model, clip, parse_channels(args.through), rate=args.rate, output=args.output,
+        bind=parse_bindings(args.bind), composite=args.composite,
+        overrides=parse_pairs(args.rule, "--rule"),
     )  # fmt: skip
 
 
-def _print(explanations: Sequence[Any], table: bool) -> None:
+def _print_explanations(explanations: Sequence[Any], table: bool) -> None:
     from dftlrp.results.sound import playback
 
     first = explanations[0]
@@ -164,11 +157,17 @@ def _print(explanations: Sequence[Any], table: bool) -> None:
         name = first.labels[best] if best < len(first.labels) else str(best)
         print(f"prediction: {name} (score {scores[best]:.3f})")
     for one in explanations:
-        gap = one.ledger.gap
-        print(f"explained: {one.label}; conservation error {gap:.1e} (largest of any layer)")
+        print(f"explained: {one.label}; {_describe_conservation(one.ledger.gap)}")
     for note in first.notes:
         print(f"  {note}")
     if (speed := playback(first.rate)[1]) > 1:
         print(f"  sounds are played {speed:g} times faster")
     if table:
         print(first.ledger)
+
+
+def _describe_conservation(gap: float) -> str:
+    """Return a sentence about the largest share of its relevance that a layer loses."""
+    if gap <= LOST:
+        return f"check passed: no relevance lost (largest error {gap:.0e})"
+    return f"check failed: a layer loses relevance, {gap:.0e} of it"

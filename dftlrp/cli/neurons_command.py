@@ -1,0 +1,95 @@
+"""``dftlrp neurons``: what the classes of a model are made of, over a data set."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dftlrp.cli.options import (
+    add_command,
+    add_options,
+    find_model,
+    parse_bindings,
+    parse_pairs,
+    read_labels,
+)
+
+if TYPE_CHECKING:
+    from dftlrp.concepts.neurons import Neurons
+
+DESCRIPTION = """Find which neurons of a layer speak for each class, over all recordings of a folder
+or of a CSV table (columns file, label), and what each neuron responds to.  Write report.html,
+tables, pictures and sounds.  The label of a recording is the name of its folder, or what --pattern
+says.  If the command is interrupted, run it again to continue."""
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command and its options."""
+    summary = "find the neurons that speak for each class, over a data set"
+    p = add_command(commands, "neurons", _run_neurons, summary, DESCRIPTION)
+    add_options(p, "model")
+    p.add_argument("source", metavar="FOLDER_OR_CSV", help="the recordings")
+    p.add_argument(
+        "--layer", required=True, metavar="L", help="the layer, as dftlrp inspect names it"
+    )
+    p.add_argument(
+        "--class", action="extend", nargs="+", default=[], dest="classes", metavar="C",
+        help="labels or indices of classes; default: all that have recordings",
+    )  # fmt: skip
+    p.add_argument("--top", type=int, default=5, metavar="N", help="neurons to show of each class")
+    p.add_argument(
+        "--prototypes", type=int, default=5, metavar="N", help="recordings to show of each neuron"
+    )
+    p.add_argument("--out", default="dftlrp-neurons", metavar="DIR", help="default: %(default)s")
+    p.add_argument("--pattern", metavar="P", help="pattern of file names, as {label}_{take}.wav")
+    p.add_argument("--seed-kind", default="logit", help="logit (default), contrast or one")
+    add_options(p, "--rate", "--labels", "--frontend", "--composite", "--rule", "--output")
+    p.add_argument("--workers", type=int, default=1, metavar="N", help="processes; default: 1")
+    p.add_argument(
+        "--scheduler", metavar="ADDRESS",
+        help="address of a dask.distributed scheduler to use instead, as tcp://host:8786",
+    )  # fmt: skip
+    add_options(p, "--bind", "--backend")
+
+
+def _run_neurons(args: argparse.Namespace) -> int:
+    from dftlrp.concepts import neurons
+
+    found = neurons(
+        find_model(args.model),
+        args.source,
+        layer=args.layer,
+        folder=args.out,
+        classes=args.classes,
+        top=args.top,
+        count=args.prototypes,
+        pattern=args.pattern,
+        labels=read_labels(args.labels),
+        rate=args.rate,
+        frontend=args.frontend,
+        composite=args.composite,
+        overrides=parse_pairs(args.rule, "--rule"),
+        seed=args.seed_kind,
+        output=args.output,
+        bind=parse_bindings(args.bind),
+        backend=args.backend,
+        workers=args.workers,
+        scheduler=args.scheduler,
+    )
+    written = found.save(args.out)
+    _print_neurons(found, written)
+    return 0
+
+
+def _print_neurons(found: Neurons, written: list[Path]) -> None:
+    for c in found.classes:
+        print(f"{found.label(c)}: neurons {', '.join(map(str, found.strongest(c))) or 'none'}")
+    for note in found.notes:
+        print(f"  {note}")
+    for name, why in found.survey.skipped:
+        print(f"  skipped {name}: {why}")
+    for failure in found.failures:
+        print(f"  a part failed: {failure.reason}; run the command again to retry it")
+    for file in written:
+        print(f"  {file}")
