@@ -21,6 +21,7 @@ from reference import explain
 from traced import error
 
 import dftlrp
+from dftlrp.spectral import stft_for
 from dftlrp.tracing.export import export
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -235,6 +236,84 @@ def test_a_right_and_a_wrong_prediction_get_a_report_each(digits, two_sevens, mo
 def test_a_folder_without_recordings_is_refused(digits, tmp_path, monkeypatch, capsys):
     assert run(digits, monkeypatch, tmp_path) == 2
     assert str(tmp_path) in capsys.readouterr().err
+
+
+# -- other_domains
+
+
+@pytest.fixture(scope="module")
+def domains() -> ModuleType:
+    return example("other_domains")
+
+
+@pytest.mark.parametrize("name", ["octaves", "cosines", "half_rate", "mel", "codec"])
+def test_the_bands_of_a_view_and_the_rest_sum_to_the_relevance(domains, name):
+    x, m = np.random.default_rng(0).normal(size=(2, 3000))
+    view = getattr(domains, f"view_{name}")(x, m, 8000.0)
+    assert sum(view.bands.values()) + view.rest == pytest.approx(x @ m, rel=1e-10)
+    assert 0 < view.half < view.count
+
+
+@pytest.mark.parametrize(
+    ("name", "band"),
+    [
+        ("octaves", "500 to 1000 Hz"),
+        ("cosines", "500 to 1000 Hz"),
+        ("half_rate", "0 to 2000 Hz"),
+        ("mel", "around 750 Hz"),
+        ("codec", "500 to 1000 Hz"),
+    ],
+)
+def test_a_tone_has_its_relevance_in_the_band_around_it(domains, name, band):
+    x = np.sin(2 * np.pi * 740 * np.arange(8000) / 8000)
+    view = getattr(domains, f"view_{name}")(x, x, 8000.0)
+    assert max(view.bands, key=lambda k: view.bands[k]) == band
+    assert view.bands[band] > 0.5 * (x @ x)
+
+
+def test_the_clip_is_viewed_in_every_domain(domains, monkeypatch, capsys):
+    assert run(domains, monkeypatch) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("'seven', relevance ")
+    total = float(lines[0].rpartition(" ")[2])
+    rows = [line.replace(",", ";").split(";") for line in lines if ", rest " in line]
+    assert [row[0].partition(":")[0] for row in rows] == list(domains.VIEWS)
+    for row in rows:
+        shown, rest = (float(part.split()[-1]) for part in row[:2])
+        assert shown + rest == pytest.approx(total, abs=2e-4)
+
+
+# -- long_recording
+
+
+@pytest.fixture(scope="module")
+def long() -> ModuleType:
+    return example("long_recording")
+
+
+def test_a_class_is_found_in_a_long_recording(long, tmp_path, monkeypatch, capsys):
+    clip, rate = soundfile.read(dftlrp.embedded("clip"))
+    x = 1e-3 * np.random.default_rng(0).normal(size=5 * rate - 100)
+    x[3 * rate : 3 * rate + len(clip)] += clip
+    soundfile.write(tmp_path / "long.wav", x, rate)
+    monkeypatch.setattr(long, "BATCH", 2)
+    assert run(long, monkeypatch, tmp_path / "long.wav", "--out", tmp_path / "out") == 0
+    assert capsys.readouterr().out.startswith("second     3: ")
+    arrays = {path.stem: np.load(path) for path in (tmp_path / "out").iterdir()}
+    signal, m = arrays["waveform"], arrays["multiplier"]
+    assert len(signal) == 5 * rate
+    want = dftlrp.stft_lrp(signal, multiplier=m, **stft_for(rate))
+    for name in ("spectrum", "relevance", "phase"):
+        np.testing.assert_array_equal(arrays[name], getattr(want, name))
+    model = dftlrp.load(dftlrp.embedded("waveform"))
+    alone = dftlrp.attribute(model, signal.reshape(5, 1, rate)[3:4], target=7)
+    np.testing.assert_allclose(m[3 * rate : 4 * rate], alone.multiplier[0, 0], rtol=1e-3, atol=1e-3)
+
+
+def test_a_recording_of_another_rate_is_not_taken(long, tmp_path, monkeypatch):
+    soundfile.write(tmp_path / "fast.wav", np.zeros(100), 16000)
+    with pytest.raises(SystemExit, match="16000 Hz, but the model reads 8000 Hz"):
+        run(long, monkeypatch, tmp_path / "fast.wav", "--out", tmp_path / "out")
 
 
 # -- explain_with_onnxruntime
