@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from types import MappingProxyType
@@ -34,6 +34,7 @@ Values = dict[str, Array]
 FLOOR, PER_INPUT, PER_WEIGHT, MAX_BYTES = 2**27, 2**12, 2**4, 2**34
 # The same in nodes, loops and cells written out, beyond those in the file.
 FLOOR_NODES, NODES_PER_NUMBER, MAX_NODES = 2 * 10**4, 2**6, 10**6
+INFINITE = 1e9  # what stands for an infinite number where relevance is computed
 LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul", "BatchNormalization")  # add no masks
 
 
@@ -86,13 +87,14 @@ REFUSALS = (ArithmeticError, AssertionError, AttributeError, LookupError, TypeEr
 class Run(NamedTuple):
     """A forward pass: its values, and the nodes that really ran, loops and cells written out.
 
-    ``masked``: values in which a mask wrote -inf, which are 0 here.  ``decisive``: values that
-    which nodes run hangs on.
+    ``finite``: for each value next to a mask that holds -inf (or another number that is not
+    finite), what relevance is computed with instead; the value itself stays what the model makes of
+    it.  ``decisive``: values that which nodes run hangs on.
     """
 
     values: Values
     nodes: tuple[Node, ...]
-    masked: frozenset[str] = frozenset()
+    finite: Mapping[str, Array] = MappingProxyType({})
     decisive: frozenset[str] = frozenset()
 
 
@@ -146,8 +148,9 @@ def evaluate(
         raise InputError(f"no value {missing[0]!r} is computed on the way to {plan.output!r}")
     if plan.output in masked:
         raise masked[plan.output]
-    _blank(values, (made[name] for name in masked))
-    return Run(values, tuple(nodes), frozenset(masked), frozenset(values.decisive))
+    near = {v for name in masked for v in (name, *filter(None, made[name].inputs))}
+    finite = {v: replace_non_finite(values[v]) for v in near if values[v].dtype.kind == "f"}
+    return Run(values, tuple(nodes), finite, frozenset(values.decisive))
 
 
 def fitting(factor: Any, value: Array, name: str) -> AnyArray:
@@ -168,14 +171,15 @@ def fitting(factor: Any, value: Array, name: str) -> AnyArray:
     return a
 
 
-def _blank(values: Values, nodes: Iterable[Node]) -> None:
-    """Write 0 for what is not finite in what these nodes make and read.
+def replace_non_finite(x: Array) -> Array:
+    """Return x with -1e9 for -inf, 1e9 for inf and 0 for NaN.
 
-    What a Softmax or a Where ignores speaks for nothing.
+    Beside any score -1e9 counts for as little as -inf does: e to its power is 0, and no maximum is
+    there.  So a mask that holds -inf is explained as one that holds a large number, and 0 relevance
+    times it is 0.
     """
-    for name in {v for node in nodes for v in (node.output, *filter(None, node.inputs))}:
-        if values[name].dtype.kind == "f":
-            values[name] = np.where(np.isfinite(values[name]), values[name], 0)
+    sign = np.where(np.less(x, 0), -1.0, 0.0) + np.where(np.greater(x, 0), 1.0, 0.0)
+    return np.where(np.isfinite(x), x, (INFINITE * sign).astype(x.dtype))
 
 
 def written_out(

@@ -61,7 +61,7 @@ def run_forward(
     bk, floats, settings = get_backend(settings.backend), settings.floats, settings.with_rules()
     plan = model.plan(settings.output, settings.bind)
     run = evaluate(plan, {**given_arrays(model, plan, inputs, bk, floats), **given}, bk, floats)
-    values = run.values
+    values = {**run.values, **run.finite}
     seen: Values = values if bk.numbers else Seen(values, bk)
     chosen = choose_composite(settings, plan, seen)
     plan = prepared(

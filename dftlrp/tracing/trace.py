@@ -26,7 +26,7 @@ from onnx import (
 from dftlrp.core.backend import Backend
 from dftlrp.core.ledger import AMOUNTS, LedgerRow
 from dftlrp.core.types import AnyArray, InputError, UnsupportedModelError
-from dftlrp.engine.evaluate import Run, Values, at, blamed
+from dftlrp.engine.evaluate import INFINITE, Run, Values, at, blamed
 from dftlrp.engine.forward import Ready
 from dftlrp.engine.plan import Plan
 from dftlrp.engine.propagate import Flow, carried
@@ -137,19 +137,20 @@ def trace(ready: Ready, question: GraphRequest, views: Views | None = None) -> T
     """
     plan, run = ready.plan, ready.run
     tape = Tape(opset=max(OPSET, *(n.opset for n in run.nodes)))
-    tape.taken.update(run.values)
+    tape.taken.update(ready.values)
     bk = OnnxBackend(tape)
     _refuse_decisions(plan, run)
     masks = {n: s if s is None else tape.input(f"mask/{n}", s) for n, s in question.masks}
     forward = question.target == FORWARD
-    values = _forward(plan, run.nodes, run.values, bk, masks if forward else {})
+    known = {**ready.values, **run.values}
+    values = _forward(plan, run.nodes, known, bk, masks if forward else {})
     z = values[plan.explained]
     if not isinstance(z, Symbol):
         raise InputError(f"{plan.explained!r} does not depend on the input: nothing to explain")
     if forward:
         return _closed(tape, plan, values, {}, [], "", {})
-    for name in run.masked:  # what a mask took out speaks for nothing
-        values[name] = _finite(tape, values[name])
+    for name, finite in run.finite.items():
+        values[name] = _replace_non_finite(tape, values[name], finite)
     start, target = _seed(bk, z, question, plan)
     with _traceable():
         flows, rows = carried(
@@ -226,12 +227,18 @@ def _refuse_decisions(plan: Plan, run: Run) -> None:
         )
 
 
-def _finite(tape: Tape, x: Any) -> Any:
-    """X with 0 where it is infinite."""
+def _replace_non_finite(tape: Tape, x: Any, finite: AnyArray) -> Any:
+    """Return x as `replace_non_finite` does; ``finite`` is that of an x that is no symbol."""
     if not isinstance(x, Symbol):
-        return x
-    infinite = tape.node("IsInf", x, shape=x.shape, dtype=np.dtype(bool))
-    return tape.node("Where", infinite, np.zeros((), x.dtype), x, shape=x.shape, dtype=x.dtype)
+        return finite
+
+    def choose(op: str, instead: Any) -> Any:
+        odd = tape.node(op, x, shape=x.shape, dtype=np.dtype(bool))
+        return tape.node("Where", odd, instead, x, shape=x.shape, dtype=x.dtype)
+
+    largest = np.asarray(INFINITE, x.dtype)
+    x = choose("IsInf", tape.node("Clip", x, -largest, largest, shape=x.shape, dtype=x.dtype))
+    return choose("IsNaN", np.zeros((), x.dtype))
 
 
 # -- where relevance starts
