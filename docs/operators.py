@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
-from dftlrp.ops import EXPANSIONS, OPS, Op
-from dftlrp.ops.inner import OWN
+from onnx import defs
 
+from dftlrp.ops import EXPANSIONS, OPS, Op
+
+NAMES = [n for n in {*OPS, *EXPANSIONS} if defs.has(n.rpartition(".")[2], n.rpartition(".")[0])]
 PAGE = Path(__file__).with_suffix(".md")
 HEAD = """# Operators
 
@@ -35,15 +36,10 @@ LayerNorm and Softmax written out, elementwise functions of one value (GELU, SiL
 | operator | map | default rule | inputs | how | source |
 |---|---|---|---|---|---|
 """
-SOURCES = {
-    "linear": "Bach et al. 2015", "einsum": "Bach et al. 2015", "pool": "Bach et al. 2015",
-    "reduce": "Bach et al. 2015", "pointwise": "Bach et al. 2015",
-    "norm": "Ali et al. 2022 (scale frozen)", "softmax": "AttnLRP, Achtibat et al. 2024",
-    "transform": "DFT-LRP, Vielhaben et al. 2023", "recurrent": "Arras et al. 2017",
-}  # fmt: skip
 
 
-def rule(op: Op, name: str) -> str:
+def name_rule(op: Op, name: str) -> str:
+    """Return the rule that stands at the op by default."""
     if op.kind == "Route":
         return "carried"
     if op.kind != "Affine":
@@ -53,47 +49,47 @@ def rule(op: Op, name: str) -> str:
     return "the preset's" if name in {"Conv", "ConvTranspose"} else "epsilon"
 
 
-def inputs(op: Op) -> str:
-    carried = "any" if op.carries is None else ", ".join(map(str, op.carries))
-    frozen = [i for i in op.frozen if op.carries is None or i in op.carries][:3]
-    told = f"; {', '.join(map(str, frozen))} frozen" if frozen else ""
-    product = "; one of two signals" if op.product else ""
-    return f"{carried}{told}{product}" if op.kind in {"Affine", "Route"} else ""
+def describe_inputs(op: Op) -> str:
+    """Return which inputs carry relevance, and which of these are frozen."""
+    if op.kind not in {"Affine", "Route"}:
+        return ""
+    carry, product = op.inputs.carry, op.inputs.product
+    carried = "any" if carry is None else ", ".join(map(str, carry))
+    frozen = ", ".join(str(i) for i in op.inputs.frozen if carry is None or i in carry)
+    told = f"; {frozen} frozen" if frozen else ""
+    return f"{carried}{told}{'; one of two signals' if product else ''}"
 
 
-def how(function: object) -> str:
+def read_summary(function: object) -> str:
+    """Return the first line of a function's docstring."""
     text = (getattr(function, "__doc__", None) or "").strip().splitlines()
     return text[0].replace("|", "\\|") if text else ""
 
 
-def source(function: object) -> str:
-    return SOURCES.get(getattr(function, "__module__", "").rpartition(".")[2], "")
+def read_source(function: object) -> str:
+    """Return the ``SOURCE`` that a function's file states, if it states one."""
+    module = sys.modules.get(getattr(function, "__module__", ""))
+    return str(getattr(module, "SOURCE", ""))
 
 
-def rows() -> Iterator[str]:
-    for name in sorted({*OPS, *EXPANSIONS} - set(OWN)):
-        if name in EXPANSIONS:
-            if name == "Chunks":
-                continue
-            function = EXPANSIONS[name]
-            what = "written out"
-            yield f"| {name} | {what} | of its nodes | | {how(function)} | {source(function)} |"
-            continue
-        op = OPS[name]
-        kind = {"-": "evaluated only"}.get(op.kind, op.kind)
-        kind += " (Stop for floats)" if op.tokens else ""
-        told = how(op.linearise) if op.kind != "-" else ""
-        yield (
-            f"| {name} | {kind} | {rule(op, name)} | {inputs(op)} | {told} | "
-            f"{source(op.linearise) if op.kind in {'Affine', 'Route'} else ''} |"
-        )
+def write_row(name: str) -> str:
+    """Return an op's row of the table."""
+    if name in EXPANSIONS:
+        f = EXPANSIONS[name]
+        return f"| {name} | written out | of its nodes | | {read_summary(f)} | {read_source(f)} |"
+    op = OPS[name]
+    kind = {"Evaluated": "evaluated only"}.get(op.kind, op.kind)
+    kind += " (but for tokens)" if op.tokens else ""
+    how = read_summary(op.linearise) if op.kind != "Evaluated" else ""
+    source = read_source(op.linearise) if op.kind in {"Affine", "Route"} else ""
+    return f"| {name} | {kind} | {name_rule(op, name)} | {describe_inputs(op)} | {how} | {source} |"
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--check", action="store_true", help="only say whether it is up to date")
     args = parser.parse_args()
-    text = HEAD + "\n".join(rows()) + "\n"
+    text = HEAD + "".join(f"{write_row(name)}\n" for name in sorted(NAMES))
     if args.check:
         return int(PAGE.read_text(encoding="utf-8") != text)
     PAGE.write_text(text, encoding="utf-8")

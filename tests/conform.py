@@ -18,7 +18,7 @@ from dftlrp.engine.evaluate import written_out
 from dftlrp.graph.load import load_graph
 from dftlrp.graph.structure import Graph
 from dftlrp.ops import EXPANSIONS, OPS, At
-from dftlrp.ops.cast import floating
+from dftlrp.ops.cast import is_floating
 from dftlrp.ops.registry import Known
 
 KINDS = ("node", "simple", "pytorch-converted", "pytorch-operator")
@@ -28,7 +28,7 @@ Values = dict[str, Any]
 def as_computed(x: Any) -> Real:
     """Floats in float64, which is what is computed in; all else as it is."""
     x = np.asarray(x)
-    wide = x.dtype.itemsize > 1 and floating(x.dtype)
+    wide = x.dtype.itemsize > 1 and is_floating(x.dtype)
     return x.astype(np.float64) if wide else x
 
 
@@ -117,7 +117,7 @@ def compare(got: Real, want: Any, rtol: float) -> None:
     """Shape, kind of dtype, and values to what the expected dtype can tell."""
     want = np.asarray(want)
     assert got.shape == want.shape, f"shape {got.shape}, not {want.shape}"
-    if not floating(want.dtype):
+    if not is_floating(want.dtype):
         assert got.dtype == want.dtype, f"dtype {got.dtype}, not {want.dtype}"
         np.testing.assert_array_equal(got, want)
         return
@@ -132,7 +132,7 @@ def quantised(graph: Graph, got: Real, want: Any) -> Real:
     """What a signal is quantised to, which is computed as whole numbers in float64."""
     ops = {node.op for node in graph.nodes}
     whole = ops & {"QuantizeLinear", "DynamicQuantizeLinear"} and got.dtype == np.float64
-    return got.astype(want.dtype) if whole and not floating(want.dtype) else got
+    return got.astype(want.dtype) if whole and not is_floating(want.dtype) else got
 
 
 def check(case: Any) -> None:

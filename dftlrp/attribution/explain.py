@@ -22,7 +22,7 @@ from dftlrp.engine.model import Model, as_model, behind_front_end
 from dftlrp.engine.plan import Plan
 from dftlrp.engine.seeds import label_index, places
 from dftlrp.engine.settings import Question, Settings
-from dftlrp.graph.frontend import FrontEnd, empty_filters, levels
+from dftlrp.graph.frontend import FrontEnd, find_levels, note_empty_filters
 from dftlrp.results.explanation import Explanation
 from dftlrp.spectral import stft_for
 
@@ -101,7 +101,7 @@ def explain(
     question = Question(
         target=_index(target, names, plan),
         seed=_seed(seed, names, plan),
-        keep={_reads(plan), levels(plan.graph)} - {""},
+        keep={_reads(plan), find_levels(plan.graph)} - {""},
         masks=masks or {},
     )
     inputs = {name: shaped(recording.samples, value, shape)}
@@ -131,7 +131,7 @@ def explain(
             *recording.notes,
             *result.notes,
             *_conditions(masks or {}),
-            *empty_filters(plan.graph),
+            *note_empty_filters(plan.graph),
             *_on_silence(result, plan),
         ),
         provenance={
@@ -179,7 +179,7 @@ def _front(result: Attribution, plan: Plan) -> list[LedgerRow]:
 
 def _on_silence(result: Attribution, plan: Plan) -> tuple[str, ...]:
     """What a front end cannot send on because it sits on silent frames, as a share of all |R|."""
-    if not (name := levels(plan.graph)):
+    if not (name := find_levels(plan.graph)):
         return ()
     value, relevance = result.kept[name]
     size = np.abs(relevance)

@@ -26,14 +26,14 @@ def canonised(context: Context) -> tuple[Node, ...]:
     for node in context.nodes:
         added = [node]
         if node.key in context.live and not node.layer_op:
-            added = _recognised(node, context)
+            added = _recognise(node, context)
         for n in added:
             context.made[n.output] = n
         found += added
     return tuple(found)
 
 
-def _recognised(node: Node, context: Context) -> list[Node]:
+def _recognise(node: Node, context: Context) -> list[Node]:
     """What stands for the node: patterns found one after the other, a merged one in the next."""
     new = next(filter(None, (recognise(node, context) for recognise in PATTERNS)), None)
     if new is None:

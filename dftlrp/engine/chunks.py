@@ -14,9 +14,9 @@ from dataclasses import replace
 import numpy as np
 
 from dftlrp.core.types import InputError
-from dftlrp.graph.structure import Body, Graph, Node, Value, ancestors
-from dftlrp.ops.control import refuse_long, run_body, size_of, stacked
-from dftlrp.ops.registry import Known, expands
+from dftlrp.graph.structure import Body, Graph, Node, Value, find_ancestors
+from dftlrp.ops.control import count_nodes, instantiate_body, make_stack, refuse_long
+from dftlrp.ops.registry import Known, register_expansion
 
 
 def chunked(
@@ -57,22 +57,24 @@ def chunked(
     shown = output or next((o for o in graph.outputs if o not in states.values()), "")
     if shown not in graph.outputs:
         raise InputError(f"unknown output {shown!r}: the model has {list(graph.outputs)}")
-    return _loop(graph, signals[0], states, shown, {"chunk": chunk, "context": context}, axis)
+    return _make_loop(graph, signals[0], states, shown, {"chunk": chunk, "context": context}, axis)
 
 
-def _loop(
+def _make_loop(
     graph: Graph, signal: str, states: Mapping[str, str], shown: str, sizes: dict[str, int],
     axis: int,
 ) -> Graph:  # fmt: skip
     wanted = [shown, *states.values()]
-    body = Body.of(ancestors(graph.nodes, wanted), (signal, *states), tuple(wanted), {})
+    body = Body.from_nodes(
+        find_ancestors(graph.nodes, wanted), (signal, *states), tuple(wanted), {}
+    )
     value = graph.inputs[signal]
     if value.dims is not None:
         axis = axis % len(value.dims)
         value = Value(
             tuple(None if i == axis else d for i, d in enumerate(value.dims)), value.dtype
         )
-    starts = {f"{name}/start": _zeros(graph.inputs[name]) for name in states}
+    starts = {f"{name}/start": _make_zeros(graph.inputs[name]) for name in states}
     node = Node(
         shown, "Chunks", (signal, *starts), {"body": body, "axis": axis, **sizes},
         captures=tuple(sorted(body.links)),
@@ -85,11 +87,11 @@ def _loop(
     )  # fmt: skip
 
 
-def _zeros(value: Value) -> np.ndarray:
+def _make_zeros(value: Value) -> np.ndarray:
     return np.zeros([d or 1 for d in value.dims or ()], value.dtype)
 
 
-@expands("Chunks")
+@register_expansion("Chunks")
 def chunks(node: Node, values: Known, room: int) -> Iterator[Node]:
     """The body on one chunk after the other."""
     body: Body = node.attrs["body"]
@@ -98,7 +100,7 @@ def chunks(node: Node, values: Known, room: int) -> Iterator[Node]:
     x = values[signal]
     axis, size = axis % x.ndim, x.shape[axis]
     count = -(-size // chunk)
-    refuse_long(node, count, size_of(body.nodes), room)
+    refuse_long(node, count, count_nodes(body.nodes), room)
     before = [context if i == axis else 0 for i in range(x.ndim)]
     after = [count * chunk - size if i == axis else 0 for i in range(x.ndim)]
     padded = f"{signal}/padded"
@@ -109,7 +111,7 @@ def chunks(node: Node, values: Known, room: int) -> Iterator[Node]:
         place = {"starts": [k * chunk], "ends": [(k + 1) * chunk + context], "axes": [axis]}
         yield Node(part, "Slice", (padded,), place, opset=9, layer_key=f"{signal}/chunk")
         names = dict(zip(body.inputs, (part, *states), strict=True))
-        nodes, (out, *states) = run_body(body, names, f"[{k}]")
+        nodes, (out, *states) = instantiate_body(body, names, f"[{k}]")
         yield from nodes
         shown.append(out)
-    yield stacked(node.output, shown, 1)
+    yield make_stack(node.output, shown, 1)

@@ -132,13 +132,13 @@ def evaluate(
             values[node.output] = y
             if carries and (plan.tokens or y.dtype.kind == "f"):
                 carriers.add(node.output)
-                if y.dtype.kind == "f" and (origin := _not_finite(node, values, masked)):
+                if y.dtype.kind == "f" and (origin := _find_nonfinite(node, values, masked)):
                     masked[node.output] = origin
                     made[node.output] = node
             nodes.append(node)
             budget.room -= y.nbytes
             if budget.room < 0:
-                raise _too_large(node)
+                raise _make_memory_error(node)
             if len(nodes) > most:
                 raise UnsupportedModelError(
                     f"node {node.key!r} ({node.op}): the loops and cells up to here take more than "
@@ -197,10 +197,10 @@ def written_out(
         elif node.op not in EXPANSIONS:
             yield node
         elif node.output not in values:  # else made with another output of the same ONNX node
-            waiting.append(_blaming(node, EXPANSIONS[node.op](node, values, left())))
+            waiting.append(_blame_expansion(node, EXPANSIONS[node.op](node, values, left())))
 
 
-def _blaming(node: Node, inner: Iterator[Node]) -> Iterator[Node]:
+def _blame_expansion(node: Node, inner: Iterator[Node]) -> Iterator[Node]:
     """The nodes of an expansion; what goes wrong in it is told of the node that it expands."""
     while True:
         with blamed(node):
@@ -210,7 +210,7 @@ def _blaming(node: Node, inner: Iterator[Node]) -> Iterator[Node]:
         yield step
 
 
-def _too_large(node: Node) -> InputError:
+def _make_memory_error(node: Node) -> InputError:
     return InputError(
         f"node {node.key!r} ({node.op}): the values up to here need more memory than there is: "
         "explain fewer samples at a time, or shorter ones"
@@ -225,7 +225,7 @@ def blamed(node: Node) -> Iterator[None]:
     except DftlrpError:
         raise
     except MemoryError:
-        raise _too_large(node) from None
+        raise _make_memory_error(node) from None
     except REFUSALS as error:
         line = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(
@@ -251,7 +251,7 @@ def run_node(
         return bk.asarray(y, dtype if y.dtype.kind == "f" else None)
 
 
-def _not_finite(
+def _find_nonfinite(
     node: Node, values: Values, masked: Mapping[str, NonFiniteError]
 ) -> NonFiniteError | None:
     """What to say of a value that depends on the signal and is NaN or Inf, or None.

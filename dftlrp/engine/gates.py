@@ -73,26 +73,28 @@ def live_inputs(
         if not (positions or inside) or node.output in dead or stops(node, tokens):
             continue
         if op is not None:
-            positions = _not_frozen(op, positions, treatment)
+            positions = _select_free(op, positions, treatment)
             if not positions:
                 continue
-            if op.product and len(positions) == 2 and treatment != TANGENT:
-                positions = _signals(node, positions, treatment, made, live, values or {})
+            if op.inputs.product and len(positions) == 2 and treatment != TANGENT:
+                positions = _select_factors(node, positions, treatment, made, live, values or {})
         live[node.key] = positions
         carriers.add(node.output)
     return live
 
 
-def _not_frozen(op: Op, positions: tuple[int, ...], treatment: str) -> tuple[int, ...]:
+def _select_free(op: Op, positions: tuple[int, ...], treatment: str) -> tuple[int, ...]:
     """The inputs that may get relevance.
 
     Those without influence (a type, a condition) never do; frozen ones (a divisor) do for the
     tangent, and where nothing else depends on the signal.
     """
     able = tuple(
-        i for i in positions if op.carries is None or i in op.carries or i not in op.frozen
+        i
+        for i in positions
+        if op.inputs.carry is None or i in op.inputs.carry or i not in op.inputs.frozen
     )
-    free = tuple(i for i in able if i not in op.frozen)
+    free = tuple(i for i in able if i not in op.inputs.frozen)
     return able if treatment == TANGENT else free or able
 
 
@@ -104,7 +106,7 @@ def stops(node: Node, tokens: bool = False) -> bool:
     return op.linearise is None or node.index in op.silent or (op.tokens and not tokens)
 
 
-def _signals(
+def _select_factors(
     node: Node,
     positions: tuple[int, ...],
     treatment: str,
@@ -113,17 +115,19 @@ def _signals(
     values: Mapping[str, Any],
 ) -> tuple[int, ...]:
     """The factors that get relevance: not the one that is a gate, if one of them is."""
-    grades = [_grade(node.inputs[i], made, live, values) for i in positions]
+    grades = [_grade_gate(node.inputs[i], made, live, values) for i in positions]
     if treatment == SHARED and max(grades) < SCALE:
         return positions
     if grades[0] == grades[1]:
-        grades = [_narrow(node, i, values) for i in positions]
+        grades = [_is_broadcast(node, i, values) for i in positions]
     if grades[0] == grades[1]:
         return positions
     return (positions[grades.index(min(grades))],)
 
 
-def _grade(name: str, made: Mapping[str, Node], live: Live, values: Mapping[str, Any]) -> float:
+def _grade_gate(
+    name: str, made: Mapping[str, Node], live: Live, values: Mapping[str, Any]
+) -> float:
     """How gate-like a value is: by the op behind what only moves, scales, shifts or pools it.
 
     A sum or a product of several is as gate-like as the least of them.
@@ -142,7 +146,7 @@ def _grade(name: str, made: Mapping[str, Node], live: Live, values: Mapping[str,
             follows = live[node.key]
         if len(waiting) > WALK:
             return 0
-        if grade := SCALE if _inverts(node, follows, values) else GATE_OPS.get(node.op, 0):
+        if grade := SCALE if _is_inverse(node, follows, values) else GATE_OPS.get(node.op, 0):
             grades.append(grade)
         elif node.op in THROUGH:
             waiting += [node.inputs[i] for i in follows]
@@ -151,14 +155,14 @@ def _grade(name: str, made: Mapping[str, Node], live: Live, values: Mapping[str,
     return min(grades, default=0)
 
 
-def _inverts(node: Node, live: tuple[int, ...], values: Mapping[str, Any]) -> bool:
+def _is_inverse(node: Node, live: tuple[int, ...], values: Mapping[str, Any]) -> bool:
     """Whether it is 1 / x, or a negative power of x."""
     if node.op == "Div":
         return live == (1,)
     return node.op == "Pow" and bool(np.all(values.get(node.inputs[1], 0) < 0))
 
 
-def _narrow(node: Node, position: int, values: Mapping[str, Any]) -> float:
+def _is_broadcast(node: Node, position: int, values: Mapping[str, Any]) -> float:
     """A factor that is broadcast over the other is its gate (squeeze and excitation)."""
     part, whole = values.get(node.inputs[position]), values.get(node.output)
     if node.op != "Mul" or part is None or whole is None:

@@ -21,7 +21,7 @@ from dftlrp.engine.composites import Composite, LayerTable, layer_table
 from dftlrp.engine.evaluate import Values, constants
 from dftlrp.engine.plan import Plan, make_plan
 from dftlrp.graph.frontend import FrontEnd, prepend
-from dftlrp.graph.load import graph_of, load_graph
+from dftlrp.graph.load import load_graph, parse_graph
 from dftlrp.graph.structure import Graph
 
 
@@ -161,7 +161,7 @@ def load(path: Any, *, rate: float | None = None, example: Any = None) -> Model:
 
 def from_bytes(data: bytes, name: str) -> Model:
     """The model in an ONNX file's bytes, for those who export in memory; errors as of `load`."""
-    return _checked(graph_of(data, Path(name)), Path(name))
+    return _checked(parse_graph(data, Path(name)), Path(name))
 
 
 def as_model(source: Any, example: Any = None) -> Model:

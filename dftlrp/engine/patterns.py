@@ -22,8 +22,8 @@ from dftlrp.engine.context import Context, merged
 from dftlrp.graph.structure import Node
 from dftlrp.ops import At
 from dftlrp.ops.pointwise import POINTWISE
-from dftlrp.ops.reduce import reduced_axes
-from dftlrp.ops.softmax import softmax_of
+from dftlrp.ops.reduce import read_reduced_axes
+from dftlrp.ops.softmax import compute_softmax
 
 ELEMENTWISE = POINTWISE | {"Add", "Sub", "Mul", "Div", "Neg", "Max", "Min", "Sum", "Where"}
 MERGED = 64  # nodes of an activation, at most
@@ -32,25 +32,25 @@ MOVES = ("Identity", "Dropout", "Reshape", "Squeeze", "Unsqueeze", "Flatten", "T
 RESHAPES = ("Squeeze", "Unsqueeze", "Reshape", "Transpose", "Flatten", "Gather", "Select")
 
 
-def _bias(node: Node, c: Context) -> list[Node] | None:
+def _merge_bias(node: Node, c: Context) -> list[Node] | None:
     """Add of a constant behind a linear layer, reshapes in between allowed."""
     split = c.fixed(node) if node.op == "Add" else None
     if split is None or c.values[node.output].shape != c.values[split[1]].shape:
         return None
     source, name, bias = split
-    layer, chain = _behind_moves(name, c)
+    layer, chain = _find_layer(name, c)
     if layer is None or len(layer.inputs) > 2 or len(c.live[layer.key]) != 1:
         return None
-    spread = _unmoved(np.broadcast_to(bias, c.values[node.output].shape), chain, c)
-    vector = _narrowed(spread, layer, c.values[layer.output])
+    spread = _undo_moves(np.broadcast_to(bias, c.values[node.output].shape), chain, c)
+    vector = _narrow_constant(spread, layer, c.values[layer.output])
     if vector is None:
         return None
     as_it_is = np.array_equal(bias, vector)
     constant = source if as_it_is else c.constant(f"{node.output}/bias", vector, source)
-    return _with_bias(node, layer, constant, chain[::-1], c)
+    return _add_bias(node, layer, constant, chain[::-1], c)
 
 
-def _behind_moves(name: str, c: Context) -> tuple[Node | None, list[Node]]:
+def _find_layer(name: str, c: Context) -> tuple[Node | None, list[Node]]:
     """The linear layer behind a value, and the moves of all its elements in between, last first."""
     chain: list[Node] = []
     while len(chain) < MERGED and (move := c.maker(name, *RESHAPES)) is not None:
@@ -61,7 +61,7 @@ def _behind_moves(name: str, c: Context) -> tuple[Node | None, list[Node]]:
     return c.maker(name, *LINEAR), chain
 
 
-def _unmoved(bias: AnyArray, chain: Sequence[Node], c: Context) -> AnyArray:
+def _undo_moves(bias: AnyArray, chain: Sequence[Node], c: Context) -> AnyArray:
     """The bias in the shape of the layer's output, before the moves."""
     for move in chain:
         before = c.values[move.inputs[0]]
@@ -73,7 +73,7 @@ def _unmoved(bias: AnyArray, chain: Sequence[Node], c: Context) -> AnyArray:
     return bias
 
 
-def _narrowed(spread: AnyArray, layer: Node, y: AnyArray) -> AnyArray | None:
+def _narrow_constant(spread: AnyArray, layer: Node, y: AnyArray) -> AnyArray | None:
     """The bias as the layer takes it: per channel, or broadcastable to a product's rows."""
     if layer.op in {"Conv", "ConvTranspose"}:
         vector = np.moveaxis(spread, 1, -1)[(0,) * (y.ndim - 1)]
@@ -85,7 +85,7 @@ def _narrowed(spread: AnyArray, layer: Node, y: AnyArray) -> AnyArray | None:
     return vector.copy() if np.array_equal(np.broadcast_to(same, y.shape), spread) else None
 
 
-def _with_bias(
+def _add_bias(
     node: Node, layer: Node, constant: str, moves: Sequence[Node], c: Context
 ) -> list[Node]:
     """The layer with its bias, and the moves behind it."""
@@ -100,10 +100,10 @@ def _with_bias(
     output = c.derive(f"{node.output}/biased", "Add", layer.output, added)
     new = replace(layer, output=output, inputs=(*layer.inputs, constant), names=names,
                   layer_key=layer.layer)  # fmt: skip
-    return [new, *_replayed(node, output, moves, c)]
+    return [new, *_repeat_moves(node, output, moves, c)]
 
 
-def _replayed(node: Node, output: str, moves: Sequence[Node], c: Context) -> list[Node]:
+def _repeat_moves(node: Node, output: str, moves: Sequence[Node], c: Context) -> list[Node]:
     """The moves once more, of the merged layer's output; the last gives the node's own value."""
     nodes = []
     for i, move in enumerate(moves):
@@ -111,12 +111,12 @@ def _replayed(node: Node, output: str, moves: Sequence[Node], c: Context) -> lis
         own = node.output if last else f"{move.output}/of {output}"
         nodes.append(replace(move, inputs=(output, *move.inputs[1:]), output=own))
         if not last:
-            c.values[own] = _moved(move, c.values[output], c)
+            c.values[own] = _apply_move(move, c.values[output], c)
         output = own
     return nodes
 
 
-def _moved(move: Node, x: AnyArray, c: Context) -> AnyArray:
+def _apply_move(move: Node, x: AnyArray, c: Context) -> AnyArray:
     if move.op == "Transpose":
         return x.transpose(move.attrs.get("perm", range(x.ndim)[::-1]))
     return x.reshape(c.values[move.output].shape)
@@ -124,14 +124,14 @@ def _moved(move: Node, x: AnyArray, c: Context) -> AnyArray:
 
 def folded(node: Node, c: Context) -> list[Node] | None:
     """A BatchNormalization behind a linear layer, moves allowed in between, is a part of it."""
-    found = _affine_by_element(node, c) if c.fold else None
-    layer, chain = _behind_moves(node.inputs[0], c) if found is not None else (None, [])
+    found = _read_factor_and_shift(node, c) if c.fold else None
+    layer, chain = _find_layer(node.inputs[0], c) if found is not None else (None, [])
     if found is None or layer is None or c.live[layer.key] != (0,):
         return None
     y = c.values[layer.output]
     whole = (np.broadcast_to(a, c.values[node.output].shape) for a in found)
-    w, b = (_narrowed(_unmoved(a, chain, c), layer, y) for a in whole)
-    new = _scaled_layer(layer, w, b, node, c) if w is not None and b is not None else None
+    w, b = (_narrow_constant(_undo_moves(a, chain, c), layer, y) for a in whole)
+    new = _scale_layer(layer, w, b, node, c) if w is not None and b is not None else None
     if new is None or w is None or b is None:
         return None
     if not chain:
@@ -142,10 +142,10 @@ def folded(node: Node, c: Context) -> list[Node] | None:
         for what, a in (("factor", w), ("shifted", b))
     ]
     output = c.derive(f"{node.output}/merged", "MulAdd", layer.output, *factors)
-    return [replace(new, output=output), *_replayed(node, output, chain[::-1], c)]
+    return [replace(new, output=output), *_repeat_moves(node, output, chain[::-1], c)]
 
 
-def _scaled_layer(layer: Node, w: AnyArray, b: AnyArray, node: Node, c: Context) -> Node | None:
+def _scale_layer(layer: Node, w: AnyArray, b: AnyArray, node: Node, c: Context) -> Node | None:
     """The layer with each output channel times w, plus b."""
     args = [c.values[name] for name in layer.inputs]
     weights, bias = args[1], args[2] if len(args) > 2 else np.zeros_like(w)
@@ -155,7 +155,7 @@ def _scaled_layer(layer: Node, w: AnyArray, b: AnyArray, node: Node, c: Context)
         turned = weights.T if layer.attrs.get("transB", 0) else weights
         weights = layer.attrs.get("alpha", 1.0) * turned
         bias = layer.attrs.get("beta", 1.0) * bias
-    scaled = _scaled_weights(layer.op, weights, w, layer.attrs.get("group", 1))
+    scaled = _scale_weights(layer.op, weights, w, layer.attrs.get("group", 1))
     if scaled is None or bias.ndim > 1 or w.ndim != 1 or b.ndim != 1:
         return None
     sources = (*layer.inputs[1:], *node.inputs[1:])
@@ -170,7 +170,7 @@ def _scaled_layer(layer: Node, w: AnyArray, b: AnyArray, node: Node, c: Context)
     )  # fmt: skip
 
 
-def _affine_by_element(node: Node, c: Context) -> tuple[AnyArray, AnyArray] | None:
+def _read_factor_and_shift(node: Node, c: Context) -> tuple[AnyArray, AnyArray] | None:
     """Factor and shift of a BatchNormalization, in one node or in several, as they broadcast."""
     if node.op == "BatchNormalization":
         g, b, mean, var = (c.values[name] for name in node.inputs[1:5])
@@ -182,7 +182,7 @@ def _affine_by_element(node: Node, c: Context) -> tuple[AnyArray, AnyArray] | No
     return c.values[node.inputs[1]], c.values[node.inputs[2]]
 
 
-def _scaled_weights(op: str, weights: AnyArray, w: AnyArray, groups: int) -> AnyArray | None:
+def _scale_weights(op: str, weights: AnyArray, w: AnyArray, groups: int) -> AnyArray | None:
     """The weights with each output channel times its factor."""
     if op == "Conv":
         return weights * w.reshape(-1, *(1,) * (weights.ndim - 1))
@@ -193,13 +193,13 @@ def _scaled_weights(op: str, weights: AnyArray, w: AnyArray, groups: int) -> Any
     return np.asarray(weights * w) if fits else None
 
 
-def _scale_and_shift(node: Node, c: Context) -> list[Node] | None:
+def _merge_scale_and_shift(node: Node, c: Context) -> list[Node] | None:
     """Mul, Div, Add and Sub of constants: y = w x + b, a BatchNormalization or a LayerNorm's."""
-    steps, x = _constant_steps(node, c)
+    steps, x = _collect_steps(node, c)
     kinds = {step.op for step in steps}
     if not (kinds & {"Mul", "Div"} and kinds & {"Add", "Sub"}):
         return None
-    w, b = _composed(node, steps, c)
+    w, b = _compose_steps(node, steps, c)
     if not w or c.values[w].ndim == 0 or c.values[x].shape != c.values[node.output].shape:
         return None
     names = merged(*reversed(steps))
@@ -211,7 +211,7 @@ def _scale_and_shift(node: Node, c: Context) -> list[Node] | None:
     return [Node(node.output, "MulAdd", (x, w, b), names=names, alias=node.alias)]
 
 
-def _constant_steps(node: Node, c: Context) -> tuple[list[Node], str]:
+def _collect_steps(node: Node, c: Context) -> tuple[list[Node], str]:
     """The run of sums and products with constants that ends here, last first, and what it reads."""
     steps: list[Node] = []
     name, step = node.output, c.raw.get(node.output)
@@ -226,7 +226,7 @@ def _constant_steps(node: Node, c: Context) -> tuple[list[Node], str]:
     return steps, name
 
 
-def _composed(node: Node, steps: Sequence[Node], c: Context) -> tuple[str, str]:
+def _compose_steps(node: Node, steps: Sequence[Node], c: Context) -> tuple[str, str]:
     """Names of w and b of the run, made step by step from its constants."""
     w = b = ""
     for i, step in enumerate(reversed(steps)):
@@ -246,7 +246,7 @@ def _composed(node: Node, steps: Sequence[Node], c: Context) -> tuple[str, str]:
     return w, b
 
 
-def _layer_norm(node: Node, c: Context) -> list[Node] | None:
+def _merge_layer_norm(node: Node, c: Context) -> list[Node] | None:
     """(x - mean(x)) / s or times s, s frozen: a normalisation, if s is the deviation."""
     scaled = c.fixed(node) if node.op in {"Div", "Mul"} else None
     centred = c.maker(scaled[1], "Sub") if scaled is not None else None
@@ -262,25 +262,25 @@ def _layer_norm(node: Node, c: Context) -> list[Node] | None:
     at = At(mean, NUMPY, tuple(c.values[i] if i else None for i in mean.inputs), (0,))
     return [
         Node(
-            node.output, "Normalised", (centred.inputs[0], name), {"axes": reduced_axes(at)},
+            node.output, "Normalised", (centred.inputs[0], name), {"axes": read_reduced_axes(at)},
             names=merged(mean, centred, node), alias=node.alias,
         )
     ]  # fmt: skip
 
 
-def _softmax(node: Node, c: Context) -> list[Node] | None:
+def _merge_softmax(node: Node, c: Context) -> list[Node] | None:
     """exp(x - max) / sum of exp(x - max), written out."""
     exp = c.maker(node.inputs[0], "Exp") if node.op == "Div" else None
-    total = _behind(node.inputs[1], (*MOVES, "Expand"), c) if exp is not None else None
+    total = _skip_moves(node.inputs[1], (*MOVES, "Expand"), c) if exp is not None else None
     if exp is None or total is None or total.op != "ReduceSum" or total.inputs[0] != exp.output:
         return None
     shifted = c.raw.get(exp.inputs[0])
     x = exp.inputs[0] if shifted is None or shifted.op != "Sub" else shifted.inputs[0]
     at = At(total, NUMPY, tuple(c.values[i] if i else None for i in total.inputs), (0,))
-    axes = reduced_axes(at)
+    axes = read_reduced_axes(at)
     if len(axes) != 1 or c.values[x].shape != c.values[node.output].shape:
         return None
-    y = softmax_of(c.values[x], axes)[0]
+    y = compute_softmax(c.values[x], axes)[0]
     if not np.allclose(y, c.values[node.output], rtol=1e-4, atol=1e-7):
         return None
     return [
@@ -291,7 +291,7 @@ def _softmax(node: Node, c: Context) -> list[Node] | None:
     ]  # fmt: skip
 
 
-def _behind(name: str, through: Sequence[str], c: Context) -> Node | None:
+def _skip_moves(name: str, through: Sequence[str], c: Context) -> Node | None:
     """The node behind others that only move its output."""
     node = c.raw.get(name)
     while node is not None and node.op in through:
@@ -299,19 +299,19 @@ def _behind(name: str, through: Sequence[str], c: Context) -> Node | None:
     return node
 
 
-def _activation(node: Node, c: Context) -> list[Node] | None:
+def _merge_activation(node: Node, c: Context) -> list[Node] | None:
     """Nodes that are together one function of one value, elementwise."""
     if node.op not in ELEMENTWISE or len(c.true.get(node.key, ())) < 2:
-        return _scaled_activation(node, c)
+        return _merge_scaled_activation(node, c)
     shape, region = c.values[node.output].shape, [node]
-    front = _read(node, c)
+    front = _find_signal_inputs(node, c)
     while len(front) > 1 and len(region) < MERGED:
         last = max(front, key=lambda name: c.order.get(name, -1))
         maker = c.raw.get(last)
         if maker is None or maker.op not in ELEMENTWISE or c.values[last].shape != shape:
             return None
         region.append(maker)
-        front = (front - {last}) | _read(maker, c)
+        front = (front - {last}) | _find_signal_inputs(maker, c)
     source = next(iter(front))
     if len(front) > 1 or c.values[source].shape != shape:
         return None
@@ -319,11 +319,11 @@ def _activation(node: Node, c: Context) -> list[Node] | None:
     others = dict.fromkeys(v for n in region for v in (*n.inputs, n.output) if v)
     inputs = (source, *(v for v in others if v not in {source, node.output}))
     names = merged(*reversed(region))
-    return [Node(node.output, "Pointwise", inputs, {"steps": steps, "label": _label(region)},
-                 names=names, alias=node.alias)]  # fmt: skip
+    attrs = {"steps": steps, "label": _name_activation(region)}
+    return [Node(node.output, "Pointwise", inputs, attrs, names=names, alias=node.alias)]
 
 
-def _scaled_activation(node: Node, c: Context) -> list[Node] | None:
+def _merge_scaled_activation(node: Node, c: Context) -> list[Node] | None:
     """A merged activation times a number: x (1 + erf(x / sqrt 2)), times a half."""
     scaled = c.fixed(node) if node.op in {"Mul", "Div"} else None
     inner = c.maker(scaled[1], "Pointwise") if scaled is not None else None
@@ -339,12 +339,12 @@ def _scaled_activation(node: Node, c: Context) -> list[Node] | None:
     ]  # fmt: skip
 
 
-def _read(node: Node, c: Context) -> set[str]:
+def _find_signal_inputs(node: Node, c: Context) -> set[str]:
     """The values depending on the signal that a node reads."""
     return {node.inputs[i] for i in c.true.get(node.key, ())}
 
 
-def _label(region: Sequence[Node]) -> str:
+def _name_activation(region: Sequence[Node]) -> str:
     """What an activation is called, if it has a name."""
     ops = {node.op for node in region}
     if "Erf" in ops:
@@ -357,10 +357,10 @@ def _label(region: Sequence[Node]) -> str:
 
 
 PATTERNS: tuple[Callable[[Node, Context], list[Node] | None], ...] = (
-    _softmax,
-    _activation,
-    _layer_norm,
+    _merge_softmax,
+    _merge_activation,
+    _merge_layer_norm,
     folded,
-    _scale_and_shift,
-    _bias,
+    _merge_scale_and_shift,
+    _merge_bias,
 )

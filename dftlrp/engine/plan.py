@@ -11,7 +11,7 @@ import numpy as np
 
 from dftlrp.core.types import AnyArray, InputError, ModelError, UnsupportedModelError
 from dftlrp.engine.gates import FROZEN, Live, live_inputs, stops
-from dftlrp.graph.structure import Body, Graph, Node, Value, ancestors
+from dftlrp.graph.structure import Body, Graph, Node, Value, find_ancestors
 from dftlrp.ops import EXPANSIONS, OPS
 
 FLOATS = {1, 10, 11, 16}  # TensorProto's float, float16, double, bfloat16
@@ -87,7 +87,7 @@ class Plan:
         """
         live = self.live_at(nodes, values, treatment)
         plan = replace(self, nodes=tuple(nodes), live=live)
-        _refuse(plan.path, live)
+        _refuse_unsupported(plan.path, live)
         return plan
 
 
@@ -110,23 +110,23 @@ def make_plan(
     output = output or next(iter(graph.outputs))
     if output not in graph.outputs:
         raise InputError(f"unknown output {output!r}: the model has {list(graph.outputs)}")
-    bound = {name: _bound(graph, name, value) for name, value in (bind or {}).items()}
+    bound = {name: _read_setting(graph, name, value) for name, value in (bind or {}).items()}
     signals = {n: v for n, v in graph.signals.items() if n not in bound}
     if odd := [name for name, value in signals.items() if not value.dtype]:
         raise UnsupportedModelError(f"input {odd[0]!r} is not a tensor of a known type")
-    nodes = ancestors(graph.nodes, [output])
+    nodes = find_ancestors(graph.nodes, [output])
     tokens = not any(v.is_float for v in signals.values())
-    dead = frozenset() if tokens else _integers(nodes)
+    dead = frozenset() if tokens else _find_integers(nodes)
     live = live_inputs(nodes, set(signals), FROZEN, dead=dead, tokens=tokens)
-    explained, stripped = _strip(nodes, output)
+    explained, stripped = _find_end(nodes, output)
     plan = Plan(graph, nodes, live, signals, bound, output, explained, stripped)
-    _refuse((*_unknown(nodes), *plan.path), live)
+    _refuse_unsupported((*_find_unknown(nodes), *plan.path), live)
     if explained not in live and explained not in signals:
-        raise ModelError(_independent(nodes, set(signals), output, list(graph.inputs)))
+        raise ModelError(_explain_independence(nodes, set(signals), output, list(graph.inputs)))
     return plan
 
 
-def _independent(
+def _explain_independence(
     nodes: Sequence[Node], carriers: set[str], output: str, inputs: Sequence[str]
 ) -> str:
     """Why no relevance goes from an output to the signals."""
@@ -141,13 +141,13 @@ def _independent(
     return f"output {output!r} depends on the signals only{through or ' in whole numbers'}"
 
 
-def _integers(nodes: Sequence[Node]) -> frozenset[str]:
+def _find_integers(nodes: Sequence[Node]) -> frozenset[str]:
     """Values that are whole numbers by the op that makes them."""
     casts = (n for n in nodes if n.op == "Cast")
     return frozenset(n.output for n in casts if n.attrs.get("to") not in FLOATS)
 
 
-def _unknown(nodes: Sequence[Node]) -> list[Node]:
+def _find_unknown(nodes: Sequence[Node]) -> list[Node]:
     """Nodes whose op is not known, in bodies too."""
     found, waiting = [], list(nodes)
     for node in waiting:  # grows while it is walked
@@ -157,7 +157,7 @@ def _unknown(nodes: Sequence[Node]) -> list[Node]:
     return found
 
 
-def _bound(graph: Graph, name: str, value: Any) -> AnyArray:
+def _read_setting(graph: Graph, name: str, value: Any) -> AnyArray:
     if name not in graph.inputs:
         raise InputError(f"cannot bind {name!r}: the model's inputs are {list(graph.inputs)}")
     declared = graph.inputs[name]
@@ -176,7 +176,7 @@ def _bound(graph: Graph, name: str, value: Any) -> AnyArray:
     return array
 
 
-def _strip(nodes: Sequence[Node], output: str) -> tuple[str, str]:
+def _find_end(nodes: Sequence[Node], output: str) -> tuple[str, str]:
     """The value before a final Softmax, LogSoftmax or Sigmoid (and identities after it)."""
     made = {node.output: node for node in nodes}
     node = made.get(output)
@@ -187,7 +187,7 @@ def _strip(nodes: Sequence[Node], output: str) -> tuple[str, str]:
     return output, ""
 
 
-def _refuse(nodes: Sequence[Node], live: Live) -> None:
+def _refuse_unsupported(nodes: Sequence[Node], live: Live) -> None:
     reasons = []
     for node in {n.output: n for n in nodes}.values():
         op = OPS.get(node.op)

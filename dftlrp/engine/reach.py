@@ -39,7 +39,7 @@ def reaches(
     found = {name: Reach(axis, 1, 1) for name, axis in signals.items()}
     for node in nodes:
         parts = [
-            _through(node, found[node.inputs[i]], values[node.inputs[i]], values)
+            _follow_node(node, found[node.inputs[i]], values[node.inputs[i]], values)
             for i in live.get(node.key, ())
             if node.inputs[i] in found
         ]
@@ -48,27 +48,29 @@ def reaches(
     return found
 
 
-def _through(node: Node, r: Reach, x: AnyArray, values: Mapping[str, AnyArray]) -> Reach:
+def _follow_node(node: Node, r: Reach, x: AnyArray, values: Mapping[str, AnyArray]) -> Reach:
     if r.axis < 0:
         return r
     y = values[node.output]
     if node.op in WINDOWS or node.op == "ConvTranspose":
-        return _window(node, r, x, y, values)
+        return _follow_window(node, r, x, y, values)
     if node.op == "Transpose":
         perm = list(node.attrs.get("perm", range(x.ndim)[::-1]))
         return r._replace(axis=perm.index(r.axis))
     if node.op == "STFT":
-        return Reach(1, r.size + (_taps(node, values) - 1) * r.step, r.step * _hop(node, values))
+        return Reach(
+            1, r.size + (_count_taps(node, values) - 1) * r.step, r.step * _read_hop(node, values)
+        )
     if node.op in {"MatMul", "Gemm"}:
         return (
             r
             if r.axis < x.ndim - 1 and y.shape[r.axis : r.axis + 1] == x.shape[r.axis : r.axis + 1]
             else WHOLE
         )
-    return _moved(r, x, y)
+    return _follow_move(r, x, y)
 
 
-def _window(
+def _follow_window(
     node: Node, r: Reach, x: AnyArray, y: AnyArray, values: Mapping[str, AnyArray]
 ) -> Reach:
     if r.axis < 2:
@@ -84,16 +86,16 @@ def _window(
     return Reach(r.axis, r.size + span * r.step, r.step * stride)
 
 
-def _taps(node: Node, values: Mapping[str, AnyArray]) -> int:
+def _count_taps(node: Node, values: Mapping[str, AnyArray]) -> int:
     length = node.inputs[3] if len(node.inputs) > 3 else ""
     return int(values[length]) if length else values[node.inputs[2]].shape[0]
 
 
-def _hop(node: Node, values: Mapping[str, AnyArray]) -> int:
+def _read_hop(node: Node, values: Mapping[str, AnyArray]) -> int:
     return int(np.ravel(values[node.inputs[1]])[0])
 
 
-def _moved(r: Reach, x: AnyArray, y: AnyArray) -> Reach:
+def _follow_move(r: Reach, x: AnyArray, y: AnyArray) -> Reach:
     """Where the axis is in another shape: with as many elements before it, and as long or cut."""
     if x.ndim == y.ndim:
         return r if y.shape[r.axis] > 1 or x.shape[r.axis] == 1 else WHOLE

@@ -1,4 +1,4 @@
-"""Rewriting a checked model with ONNX's own tools: local functions inlined, old opsets raised."""
+"""Rewriting a checked model by ONNX's own tools: inlining functions, raising old opsets."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ MAX_BYTES, TIMES = 2**26, 2**4  # of these: the first, and a multiple of the fil
 Key = tuple[str, str]
 
 
-def inlined(model: ModelProto, path: Path) -> ModelProto:
-    """The model without local functions.
+def inline_functions(model: ModelProto, path: Path) -> ModelProto:
+    """Return the model without local functions.
 
     Raises
     ------
     ModelError
-        Functions that call themselves, or more than `MAX_NODES` nodes, or many more bytes than in
-        the file, once inlined: counted before anything is copied.
+        A function calls itself, or the model has more than `MAX_NODES` nodes, or many more bytes
+        than in the file, once inlined: both are counted before anything is copied.
     """
     if not model.functions:
         return model
     from onnx.inliner import inline_local_functions
 
-    nodes, size = (_inlined_size(model, path, weigh) for weigh in (lambda _: 1, _bytes))
+    nodes, size = (_measure_inlined(model, path, weigh) for weigh in (lambda _: 1, _count_bytes))
     if nodes > MAX_NODES:
         raise ModelError(f"{path}: {nodes} nodes once its functions are inlined: more than can be")
     if size > MAX_BYTES + TIMES * model.ByteSize():
@@ -42,25 +42,27 @@ def inlined(model: ModelProto, path: Path) -> ModelProto:
         raise ModelError(f"{path}: its functions cannot be inlined: {line}") from None
 
 
-def refuse_many(model: ModelProto, path: Path) -> None:
-    """Refuse more nodes than can be, before anything else is done with them."""
-    count = sum(1 for _ in _all(model.graph.node))
+def refuse_many_nodes(model: ModelProto, path: Path) -> None:
+    """Raise ModelError if the file has more than `MAX_NODES` nodes, those of bodies included."""
+    count = sum(1 for _ in _walk_nodes(model.graph.node))
     if count > MAX_NODES:
         raise ModelError(f"{path}: {count} nodes: more than can be (at most {MAX_NODES})")
 
 
-def _bytes(node: NodeProto) -> int:
+def _count_bytes(node: NodeProto) -> int:
     return int(node.ByteSize())
 
 
-def _inlined_size(model: ModelProto, path: Path, weigh: Callable[[NodeProto], int]) -> int:
-    """Weight of all nodes after inlining, by one pass over the functions, callees first.
+def _measure_inlined(model: ModelProto, path: Path, weigh: Callable[[NodeProto], int]) -> int:
+    """Return the weight of all nodes after inlining, by one pass over functions, callees first.
 
     A node that calls a function weighs what that weighs.
     """
-    nodes = {(f.domain, f.name): list(_all(f.node)) for f in model.functions}
-    calls = {key: Counter(map(_key, found)) for key, found in nodes.items()}
-    own = {k: sum(weigh(n) for n in ns if _key(n) not in nodes) for k, ns in nodes.items()}
+    nodes = {(f.domain, f.name): list(_walk_nodes(f.node)) for f in model.functions}
+    calls = {key: Counter(map(_identify_call, found)) for key, found in nodes.items()}
+    own = {
+        k: sum(weigh(n) for n in ns if _identify_call(n) not in nodes) for k, ns in nodes.items()
+    }
     sizes: dict[Key, int] = {}
     while len(sizes) < len(calls):
         ready = [k for k in calls.keys() - sizes if calls[k].keys() & calls.keys() <= sizes.keys()]
@@ -69,15 +71,18 @@ def _inlined_size(model: ModelProto, path: Path, weigh: Callable[[NodeProto], in
         sizes |= {
             k: own[k] + sum(sizes[c] * n for c, n in calls[k].items() if c in sizes) for k in ready
         }
-    return sum(sizes.get(_key(node)) or weigh(node) for node in _all(model.graph.node))
+    return sum(
+        sizes.get(_identify_call(node)) or weigh(node) for node in _walk_nodes(model.graph.node)
+    )
 
 
-def _key(node: NodeProto) -> Key:
+def _identify_call(node: NodeProto) -> Key:
+    """Return the domain and name of the function or op that a node calls."""
     return node.domain, node.op_type
 
 
-def _all(nodes: object) -> Iterator[NodeProto]:
-    """The nodes and those of their bodies."""
+def _walk_nodes(nodes: object) -> Iterator[NodeProto]:
+    """Yield the nodes and those of their bodies."""
     waiting = [nodes]
     for some in waiting:  # grows while it is walked
         for node in some:  # type: ignore[attr-defined]
@@ -85,13 +90,13 @@ def _all(nodes: object) -> Iterator[NodeProto]:
             waiting += [a.g.node for a in node.attribute if a.type == AttributeProto.GRAPH]
 
 
-def modernised(model: ModelProto, opset: int, path: Path) -> tuple[ModelProto, int]:
-    """The model in an opset that the ops understand, and which.
+def raise_opset(model: ModelProto, opset: int, path: Path) -> tuple[ModelProto, int]:
+    """Return the model in an opset that the ops understand, and that opset.
 
     Raises
     ------
     UnsupportedModelError
-        ONNX's converter cannot raise it.
+        ONNX's converter cannot raise the opset.
     """
     if opset >= MIN_OPSET:
         return model, opset

@@ -20,7 +20,7 @@ from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto,
 
 from dftlrp.core.files import regular
 from dftlrp.core.types import AnyArray, ModelError, UnsupportedModelError
-from dftlrp.graph.inline import inlined, modernised, refuse_many
+from dftlrp.graph.inline import inline_functions, raise_opset, refuse_many_nodes
 from dftlrp.graph.structure import Body, Dims, Graph, Node, Value
 
 MAX_RANK = 8
@@ -39,32 +39,32 @@ def load_graph(path: str | os.PathLike[str]) -> Graph:
         An opset outside 1 to the newest this onnx knows.
     """
     path = Path(path)
-    return graph_of(_read(path), path)
+    return parse_graph(_read_bytes(path), path)
 
 
-def graph_of(data: bytes, path: Path) -> Graph:
+def parse_graph(data: bytes, path: Path) -> Graph:
     """Validate an ONNX model's bytes; errors as of `load_graph`, which say that path."""
-    model, digest = _parsed(data, path), hashlib.sha256(data)
-    opset = _opset(model, path)
-    refuse_many(model, path)
+    model, digest = _parse_model(data, path), hashlib.sha256(data)
+    opset = _read_opset(model, path)
+    refuse_many_nodes(model, path)
     _refuse_hidden(model, path)
-    constants = {t.name: _constant(t, path, digest) for t in model.graph.initializer}
-    _sort(model.graph, path)
-    _check(model, opset, path)
-    model, opset = modernised(inlined(model, path), opset, path)
+    constants = {t.name: _read_initializer(t, path, digest) for t in model.graph.initializer}
+    _sort_nodes(model.graph, path)
+    _check_model(model, opset, path)
+    model, opset = raise_opset(inline_functions(model, path), opset, path)
     made = (t for t in model.graph.initializer if t.name not in constants)
-    constants |= {t.name: _tensor(t, path) for t in made}
+    constants |= {t.name: _read_tensor(t, path) for t in made}
     return Graph(
-        nodes=_nodes(model.graph, opset, path),
-        inputs={v.name: _value(v, path) for v in model.graph.input if v.name not in constants},
-        outputs={v.name: _value(v, path) for v in model.graph.output},
+        nodes=_read_nodes(model.graph, opset, path),
+        inputs={v.name: _read_value(v, path) for v in model.graph.input if v.name not in constants},
+        outputs={v.name: _read_value(v, path) for v in model.graph.output},
         constants=constants,
         metadata={p.key: p.value for p in model.metadata_props},
         sha256=digest.hexdigest(),
     )
 
 
-def _read(path: Path) -> bytes:
+def _read_bytes(path: Path) -> bytes:
     with regular(path, ModelError) as (file, size):
         if size > MAX_BYTES:
             raise ModelError(
@@ -73,7 +73,7 @@ def _read(path: Path) -> bytes:
         return file.read()
 
 
-def _parsed(data: bytes, path: Path) -> ModelProto:
+def _parse_model(data: bytes, path: Path) -> ModelProto:
     model = ModelProto()
     try:
         model.ParseFromString(data)
@@ -106,14 +106,14 @@ def _refuse_hidden(model: ModelProto, path: Path) -> None:
             raise ModelError(f"{path}: tensor {tensor.name!r}: no external data in an attribute")
 
 
-def _external(tensor: TensorProto, path: Path) -> bytes:
+def _read_external(tensor: TensorProto, path: Path) -> bytes:
     """Bytes of an external tensor: a plain file name beside the model, no link, right length."""
     entries = {e.key: e.value for e in tensor.external_data}
     name = entries.get("location", "")
     where = f"{path}: external data of {tensor.name!r} in {name!r}"
     if not name or name != os.path.basename(name) or name in {".", ".."}:
         raise ModelError(f"{where}: the location is not a plain file name")
-    length = int(np.prod(tensor.dims, dtype=object)) * _dtype(tensor.data_type, where).itemsize
+    length = int(np.prod(tensor.dims, dtype=object)) * _find_dtype(tensor.data_type, where).itemsize
     try:
         offset, said = int(entries.get("offset", 0)), int(entries.get("length", length))
     except ValueError:
@@ -125,18 +125,18 @@ def _external(tensor: TensorProto, path: Path) -> bytes:
         return file.read(length)
 
 
-def _constant(tensor: TensorProto, path: Path, digest: Any) -> AnyArray:
+def _read_initializer(tensor: TensorProto, path: Path, digest: Any) -> AnyArray:
     """An initialiser as an array; external data are read, and counted in the digest."""
     if tensor.data_location != TensorProto.EXTERNAL:
-        return _tensor(tensor, path)
+        return _read_tensor(tensor, path)
     _check_dims(tensor, path)
     inline = TensorProto(name=tensor.name, data_type=tensor.data_type, dims=tensor.dims)
-    inline.raw_data = _external(tensor, path)
+    inline.raw_data = _read_external(tensor, path)
     digest.update(inline.raw_data)
     tensor.CopyFrom(
         TensorProto(name=tensor.name, data_type=tensor.data_type, dims=[0], raw_data=b"")
     )
-    return _tensor(inline, path)
+    return _read_tensor(inline, path)
 
 
 def _check_dims(tensor: TensorProto, path: Path) -> None:
@@ -145,7 +145,7 @@ def _check_dims(tensor: TensorProto, path: Path) -> None:
         raise ModelError(f"{path}: tensor {tensor.name!r}: bad shape {list(tensor.dims)[:12]}")
 
 
-def _tensor(tensor: TensorProto, path: Path) -> AnyArray:
+def _read_tensor(tensor: TensorProto, path: Path) -> AnyArray:
     _check_dims(tensor, path)
     where = f"{path}: tensor {tensor.name!r}"
     try:
@@ -157,14 +157,14 @@ def _tensor(tensor: TensorProto, path: Path) -> AnyArray:
     return array
 
 
-def _dtype(code: int, where: str) -> np.dtype[Any]:
+def _find_dtype(code: int, where: str) -> np.dtype[Any]:
     try:
         return onnx.helper.tensor_dtype_to_np_dtype(code)
     except KeyError:
         raise ModelError(f"{where}: unknown type {code}") from None
 
 
-def _opset(model: ModelProto, path: Path) -> int:
+def _read_opset(model: ModelProto, path: Path) -> int:
     versions = [o.version for o in model.opset_import if o.domain in ONNX]
     newest = onnx.defs.onnx_opset_version()
     if len(versions) != 1:
@@ -177,7 +177,7 @@ def _opset(model: ModelProto, path: Path) -> int:
     return int(versions[0])
 
 
-def _check(model: ModelProto, opset: int, path: Path) -> None:
+def _check_model(model: ModelProto, opset: int, path: Path) -> None:
     """ONNX's own checker, without shape inference (which can hang on hostile shapes).
 
     It lets pass an empty name where an input is needed, and refuses inputs and outputs whose shape
@@ -202,11 +202,11 @@ def _check(model: ModelProto, opset: int, path: Path) -> None:
                 raise ModelError(f"{path}: a {node.op_type} node has no input {formal.name!r}")
 
 
-def _attribute(a: AttributeProto, opset: int, path: Path) -> Any:
+def _read_attribute(a: AttributeProto, opset: int, path: Path) -> Any:
     if a.type == AttributeProto.TENSOR:
-        return _tensor(a.t, path)
+        return _read_tensor(a.t, path)
     if a.type == AttributeProto.GRAPH:
-        return _body(a.g, opset, path)
+        return _read_body(a.g, opset, path)
     if a.type == AttributeProto.GRAPHS:
         return None  # no op has such
     value = onnx.helper.get_attribute_value(a)
@@ -217,23 +217,23 @@ def _attribute(a: AttributeProto, opset: int, path: Path) -> Any:
     return [v.decode("utf-8", "replace") if isinstance(v, bytes) else v for v in value]
 
 
-def _body(graph: GraphProto, opset: int, path: Path) -> Body:
-    return Body.of(
-        _nodes(graph, opset, path),
+def _read_body(graph: GraphProto, opset: int, path: Path) -> Body:
+    return Body.from_nodes(
+        _read_nodes(graph, opset, path),
         tuple(v.name for v in graph.input),
         tuple(v.name for v in graph.output),
-        {t.name: _tensor(t, path) for t in graph.initializer},
+        {t.name: _read_tensor(t, path) for t in graph.initializer},
     )
 
 
-def _nodes(graph: GraphProto, opset: int, path: Path) -> tuple[Node, ...]:
+def _read_nodes(graph: GraphProto, opset: int, path: Path) -> tuple[Node, ...]:
     """One `Node` for each output of each ONNX node."""
 
     def each(proto: NodeProto) -> list[Node]:
         op = proto.op_type if proto.domain in ONNX else f"{proto.domain}.{proto.op_type}"
-        attrs = {a.name: _attribute(a, opset, path) for a in proto.attribute}
+        attrs = {a.name: _read_attribute(a, opset, path) for a in proto.attribute}
         given, made = tuple(proto.input), tuple(proto.output)
-        captures = tuple(sorted(_free(proto) - set(given)))
+        captures = tuple(sorted(_find_free_names(proto) - set(given)))
         return [
             Node(name, op, given, attrs, i, proto.name, opset, len(made), made, captures)
             for i, name in enumerate(made)
@@ -243,48 +243,48 @@ def _nodes(graph: GraphProto, opset: int, path: Path) -> tuple[Node, ...]:
     return tuple(node for proto in graph.node for node in each(proto))
 
 
-def _free(node: NodeProto) -> set[str]:
+def _find_free_names(node: NodeProto) -> set[str]:
     """Values from outside that a node needs: its inputs, and what its bodies read."""
     names = {name for name in node.input if name}
     for body in (a.g for a in node.attribute if a.type == AttributeProto.GRAPH):
         own = {v.name for v in body.input} | {t.name for t in body.initializer}
         own.update(name for inner in body.node for name in inner.output)
-        reads = {v.name for v in body.output}.union(*map(_free, body.node))
+        reads = {v.name for v in body.output}.union(*map(_find_free_names, body.node))
         names |= reads - own
     return names
 
 
-def _bodies(graph: GraphProto) -> list[GraphProto]:
+def _find_bodies(graph: GraphProto) -> list[GraphProto]:
     """Graphs in the attributes of its nodes."""
     return [a.g for n in graph.node for a in n.attribute if a.type == AttributeProto.GRAPH]
 
 
-def _sort(graph: GraphProto, path: Path, outer: frozenset[str] = frozenset()) -> None:
+def _sort_nodes(graph: GraphProto, path: Path, outer: frozenset[str] = frozenset()) -> None:
     """Topological order, of bodies too; refuses doubled names, values from nowhere, and cycles."""
     own = {v.name for v in graph.input} | {t.name for t in graph.initializer}
     known = own | outer
     made = [name for node in graph.node for name in node.output if name]
     if len(set(made)) < len(made) or own & set(made):
         raise ModelError(f"{path}: two values have the same name")
-    needs = [_free(node) - known for node in graph.node]
+    needs = [_find_free_names(node) - known for node in graph.node]
     if any(
         isinstance(name, bytes) for name in known.union(made, *needs)
     ):  # so protobuf gives these
         raise ModelError(f"{path}: the name of a value is not UTF-8 text")
     if ghosts := sorted(set().union(*needs) - set(made)):
         raise ModelError(f"{path}: value {ghosts[0]!r} is read but never made")
-    order = _order(needs, [node.output for node in graph.node])
+    order = _find_order(needs, [node.output for node in graph.node])
     if len(order) < len(needs):
         raise ModelError(f"{path}: the graph has a cycle")
-    for body in _bodies(graph):
-        _sort(body, path, frozenset(known.union(made)))
+    for body in _find_bodies(graph):
+        _sort_nodes(body, path, frozenset(known.union(made)))
     if order != sorted(order):
         nodes = [NodeProto.FromString(graph.node[i].SerializeToString()) for i in order]
         del graph.node[:]
         graph.node.extend(nodes)
 
 
-def _order(needs: Sequence[set[str]], made: Sequence[Iterable[str]]) -> list[int]:
+def _find_order(needs: Sequence[set[str]], made: Sequence[Iterable[str]]) -> list[int]:
     """Positions so that each one's needs are made before it; those on a cycle are missing."""
     readers: dict[str, list[int]] = {}
     for position, names in enumerate(needs):
@@ -300,10 +300,10 @@ def _order(needs: Sequence[set[str]], made: Sequence[Iterable[str]]) -> list[int
     return ready
 
 
-def _value(info: onnx.ValueInfoProto, path: Path) -> Value:
+def _read_value(info: onnx.ValueInfoProto, path: Path) -> Value:
     tensor = info.type.tensor_type
     where = f"{path}: value {info.name!r}"
-    dtype = _dtype(tensor.elem_type, where).name if tensor.elem_type else ""
+    dtype = _find_dtype(tensor.elem_type, where).name if tensor.elem_type else ""
     if not tensor.HasField("shape"):
         return Value(None, dtype)
     dims: Dims = tuple(

@@ -18,27 +18,28 @@ class Node:
     Attributes
     ----------
     output : str
-        Name of the value it makes, as shown in Netron; also the node's key.
+        Name of the value that the node makes, as shown in Netron; also the node's key.
     op : str
         ONNX op type.
     inputs : tuple of str
-        Names of the values it reads; empty where an optional input is left out.
+        Names of the values that the node reads; empty where an optional input is left out.
     attrs : dict
         Attributes as Python numbers, lists, strings and NumPy arrays.
     index : int
         Which output of the ONNX node this is (a node with several outputs becomes several).
-    count : int
-        How many outputs the ONNX node has.
     alias : str
         The ONNX node's own name, often empty.
     opset : int
-        Version of the operator set the node was written for.
+        Version of the operator set that the node was written for.
+    count : int
+        Number of outputs of the ONNX node.
     outputs : tuple of str
         All outputs of the ONNX node; empty where one is left out.
     captures : tuple of str
         Values from outside that the bodies in its attributes read (If, Loop, Scan).
     layer_key, layer_op : str
-        The layer it is a part of, if that has another name: a step of a loop or of an LSTM.
+        Name and op of the layer that the node is a part of, where these differ from its own: a step
+        of a loop or of an LSTM.
     names : tuple of str
         Further names of the layer: those of the nodes that were merged into it.
     """
@@ -64,27 +65,27 @@ class Node:
 
     @property
     def layer(self) -> str:
-        """Name of the layer: its first output's name, as shown in Netron."""
+        """Name of the layer: that of its first output, as shown in Netron."""
         return self.layer_key or self.output
 
     @property
     def reads(self) -> tuple[str, ...]:
-        """Every value that it needs, those that its bodies capture included."""
+        """All values that the node needs, those that its bodies capture included."""
         return (*filter(None, self.inputs), *self.captures)
 
-    def renamed(self, names: Mapping[str, str]) -> Node:
-        """The node with other names for values, in its bodies too."""
+    def rename(self, names: Mapping[str, str]) -> Node:
+        """Return the node with other names for values, in its bodies too."""
 
-        def to(values: tuple[str, ...]) -> tuple[str, ...]:
+        def look_up(values: tuple[str, ...]) -> tuple[str, ...]:
             return tuple(names.get(v, v) for v in values)
 
-        bodies = {k: v.renamed(names) for k, v in self.attrs.items() if isinstance(v, Body)}
+        bodies = {k: v.rename(names) for k, v in self.attrs.items() if isinstance(v, Body)}
         return replace(
             self,
             output=names.get(self.output, self.output),
-            inputs=to(self.inputs),
-            outputs=to(self.outputs),
-            captures=to(self.captures),
+            inputs=look_up(self.inputs),
+            outputs=look_up(self.outputs),
+            captures=look_up(self.captures),
             attrs={**self.attrs, **bodies},
         )
 
@@ -93,8 +94,17 @@ class Node:
 class Body:
     """A graph within an attribute: a branch of an If, the body of a Loop or Scan.
 
-    ``links`` says what the values are called now that it reads from outside; its nodes are renamed
-    only when it runs.
+    Attributes
+    ----------
+    nodes : tuple of Node
+        In topological order.
+    inputs, outputs : tuple of str
+        Names of the values that the body is given and returns.
+    constants : dict of str to array
+        The body's own initialisers.
+    links : dict of str to str
+        From the names of the values that the body reads from outside to what these are called now;
+        the nodes are renamed only when the body runs.
     """
 
     nodes: tuple[Node, ...]
@@ -104,20 +114,20 @@ class Body:
     links: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(
+    def from_nodes(
         cls,
         nodes: tuple[Node, ...],
         inputs: tuple[str, ...],
         outputs: tuple[str, ...],
         constants: Mapping[str, AnyArray],
     ) -> Body:
-        """A body that reads from outside what it does not make itself."""
+        """Return the body that reads from outside what it does not make itself."""
         own = {*inputs, *constants, *(n.output for n in nodes)}
         reads = {name for node in nodes for name in node.reads}.union(outputs) - own
         return cls(nodes, inputs, outputs, constants, {name: name for name in reads})
 
-    def renamed(self, names: Mapping[str, str]) -> Body:
-        """With other names for the values it reads from outside."""
+    def rename(self, names: Mapping[str, str]) -> Body:
+        """Return the body with other names for the values that it reads from outside."""
         return replace(self, links={k: names.get(v, v) for k, v in self.links.items()})
 
 
@@ -130,16 +140,16 @@ class Value:
 
     @property
     def is_float(self) -> bool:
-        """Whether it holds floats."""
+        """Whether the value holds floats."""
         return self.dtype.startswith(("float", "bfloat"))
 
     @property
     def is_scalar(self) -> bool:
-        """Whether it is known to hold one number."""
+        """Whether the value is known to hold one number."""
         return self.dims is not None and all(d == 1 for d in self.dims)
 
     def fits(self, shape: tuple[int, ...]) -> bool:
-        """Whether an array of that shape has the declared dimensions."""
+        """Return whether an array of that shape has the declared dimensions."""
         dims = self.dims
         return dims is None or (
             len(dims) == len(shape)
@@ -162,7 +172,7 @@ class Graph:
     metadata : dict of str to str
         The file's metadata_props.
     sha256 : str
-        Of the file's bytes, and those of its external data.
+        Digest of the file's bytes and of those of its external data.
     reads : str
         Behind a front end: the value that was the model's input; else empty.
     front : frozenset of str
@@ -188,8 +198,8 @@ class Graph:
         return {n: v for n, v in many.items() if v.is_float} or many
 
 
-def ancestors(nodes: Iterable[Node], targets: Iterable[str]) -> tuple[Node, ...]:
-    """The nodes that the targets depend on, in the order given (topological)."""
+def find_ancestors(nodes: Iterable[Node], targets: Iterable[str]) -> tuple[Node, ...]:
+    """Return the nodes that the targets depend on, in the order given (topological)."""
     wanted, kept = set(targets), []
     for node in reversed(tuple(nodes)):
         if node.output in wanted:

@@ -15,7 +15,7 @@ import numpy as np
 
 from dftlrp.core.types import UnsupportedModelError
 from dftlrp.graph.structure import Node
-from dftlrp.ops.registry import Known, expands
+from dftlrp.ops.registry import Known, register_expansion
 
 DOMAIN = "ai.onnx.ml"
 FLOAT = 1  # TensorProto.FLOAT
@@ -40,12 +40,12 @@ class _Parts:
         )
         return output
 
-    def constant(self, name: str, value: Any) -> str:
+    def add_constant(self, name: str, value: Any) -> str:
         """Add float numbers."""
         return self.add(name, "Constant", value=np.asarray(value, np.float32))
 
 
-def _end(node: Node) -> str:
+def _find_end_op(node: Node) -> str:
     """Return the op that makes a linear model's scores probabilities."""
     end = str(node.attrs.get("post_transform", "NONE"))
     if end not in ENDS:
@@ -56,32 +56,34 @@ def _end(node: Node) -> str:
     return ENDS[end]
 
 
-def _score(parts: _Parts, coefficients: Any, rows: int) -> str:
+def _add_scores(parts: _Parts, coefficients: Any, rows: int) -> str:
     """Add ``x W^T + b`` and return its name; W has so many rows."""
     node = parts.node
     W = np.asarray(coefficients, np.float32).reshape(rows, -1)
     b = np.zeros(rows) if "intercepts" not in node.attrs else node.attrs["intercepts"]
     x = parts.add("float", "Cast", node.inputs[0], to=FLOAT)
-    return parts.add("scores", "Gemm", x, parts.constant("W", W), parts.constant("b", b), transB=1)
+    return parts.add(
+        "scores", "Gemm", x, parts.add_constant("W", W), parts.add_constant("b", b), transB=1
+    )
 
 
 def _finish(parts: _Parts, scores: str) -> Iterator[Node]:
     """Yield all nodes, the last of which is what the post transform makes of the scores."""
-    end = _end(parts.node)
+    end = _find_end_op(parts.node)
     parts.add("", end, scores, **({"axis": -1} if end == "Softmax" else {}))
     yield from parts.nodes
 
 
-@expands(f"{DOMAIN}.LinearRegressor")
+@register_expansion(f"{DOMAIN}.LinearRegressor")
 def linear_regressor(node: Node, values: Known, room: int) -> Iterator[Node]:
     """``x W^T + b``, one row of W for each target."""
     parts = _Parts(node)
     yield from _finish(
-        parts, _score(parts, node.attrs["coefficients"], node.attrs.get("targets", 1))
+        parts, _add_scores(parts, node.attrs["coefficients"], node.attrs.get("targets", 1))
     )
 
 
-@expands(f"{DOMAIN}.LinearClassifier")
+@register_expansion(f"{DOMAIN}.LinearClassifier")
 def linear_classifier(node: Node, values: Known, room: int) -> Iterator[Node]:
     """The scores ``x W^T + b``; of two classes with one row s, onnxruntime's two scores.
 
@@ -95,30 +97,30 @@ def linear_classifier(node: Node, values: Known, room: int) -> Iterator[Node]:
     parts, W = _Parts(node), node.attrs["coefficients"]
     width = values[node.inputs[0]].shape[-1]
     rows = max(len(W) // max(width, 1), 1)
-    scores = _score(parts, W, rows)
+    scores = _add_scores(parts, W, rows)
     labels = node.attrs.get("classlabels_ints") or node.attrs.get("classlabels_strings") or ()
     if rows == 1 and len(labels) == 2:
-        plain = _end(node) == "Identity"
+        plain = _find_end_op(node) == "Identity"
         other = parts.add("negative", "Neg", scores)
         if plain:
-            other = parts.add("other", "Add", other, parts.constant("one", 1.0))
+            other = parts.add("other", "Add", other, parts.add_constant("one", 1.0))
         scores = parts.add("both", "Concat", other, scores, axis=-1)
     yield from _finish(parts, scores)
 
 
-@expands(f"{DOMAIN}.Scaler")
+@register_expansion(f"{DOMAIN}.Scaler")
 def scaler(node: Node, values: Known, room: int) -> Iterator[Node]:
-    """``(x - offset) * scale``, of each feature or of all."""
+    """``(x - offset) * scale``, for each feature or for all."""
     parts = _Parts(node)
     x = parts.add("float", "Cast", node.inputs[0], to=FLOAT)
-    centred = parts.add("centred", "Sub", x, parts.constant("offset", node.attrs["offset"]))
-    parts.add("", "Mul", centred, parts.constant("scale", node.attrs["scale"]))
+    centred = parts.add("centred", "Sub", x, parts.add_constant("offset", node.attrs["offset"]))
+    parts.add("", "Mul", centred, parts.add_constant("scale", node.attrs["scale"]))
     yield from parts.nodes
 
 
-@expands(f"{DOMAIN}.Normalizer")
+@register_expansion(f"{DOMAIN}.Normalizer")
 def normalizer(node: Node, values: Known, room: int) -> Iterator[Node]:
-    """Each row divided by its largest element, by sum |x|, or by the root of sum x^2."""
+    """Each row is divided by its largest element, by sum |x|, or by the root of sum x^2."""
     parts, norm = _Parts(node), str(node.attrs.get("norm", "MAX"))
     x = parts.add("float", "Cast", node.inputs[0], to=FLOAT)
     if norm == "MAX":
@@ -129,7 +131,7 @@ def normalizer(node: Node, values: Known, room: int) -> Iterator[Node]:
     yield from parts.nodes
 
 
-@expands(f"{DOMAIN}.ArrayFeatureExtractor")
+@register_expansion(f"{DOMAIN}.ArrayFeatureExtractor")
 def array_feature_extractor(node: Node, values: Known, room: int) -> Iterator[Node]:
     """Some elements of the last axis, by indices that do not depend on the signal."""
     parts = _Parts(node)
@@ -142,7 +144,7 @@ def array_feature_extractor(node: Node, values: Known, room: int) -> Iterator[No
     yield from parts.nodes
 
 
-@expands(f"{DOMAIN}.ZipMap")
+@register_expansion(f"{DOMAIN}.ZipMap")
 def zip_map(node: Node, values: Known, room: int) -> Iterator[Node]:
-    """The scores that it puts in a map by label: as they are."""
+    """The scores, as they are before a map by label is made of them."""
     yield Node(node.output, "Identity", node.inputs[:1], alias=node.alias)

@@ -7,39 +7,43 @@ from typing import Any
 
 import numpy as np
 
+from dftlrp.core.maps import Array
 from dftlrp.core.types import AnyArray, UnsupportedModelError
-from dftlrp.ops.registry import At, final, stop
+from dftlrp.ops.common import make_elementwise
+from dftlrp.ops.registry import At, register_evaluated, register_stop
 
-# -- what carries none: shapes and indices
+# -- constants, shapes and indices
 
 
-def _constant(at: At) -> AnyArray:
+def _evaluate_constant(at: At) -> AnyArray:
     for key in ("value", "value_float", "value_int", "value_floats", "value_ints"):
         if key in at.node.attrs:
             return np.asarray(at.node.attrs[key])
     raise UnsupportedModelError(f"node {at.node.key!r} (Constant): only numbers are supported")
 
 
-def _constant_of_shape(at: At) -> AnyArray:
-    value = np.asarray(at.attr("value", np.zeros(1, np.float32)))
-    return np.full(at.grant(at.numbers(at.x)), value.ravel()[0])
+def _evaluate_constant_of_shape(at: At) -> AnyArray:
+    value = np.asarray(at.get_attr("value", np.zeros(1, np.float32)))
+    return np.full(at.grant(at.read_numbers(at.x)), value.ravel()[0])
 
 
-def _range(at: At) -> AnyArray:
+def _evaluate_range(at: At) -> AnyArray:
     start, limit, delta = (np.asarray(a).item() for a in at.args)
     at.grant([max(0, int(np.ceil((limit - start) / delta)))])
     return np.arange(start, limit, delta, dtype=np.asarray(at.x).dtype)
 
 
-def _shape(at: At) -> AnyArray:
-    part = slice(at.attr("start", 0), at.attr("end"))
+def _evaluate_shape(at: At) -> AnyArray:
+    part = slice(at.get_attr("start", 0), at.get_attr("end"))
     return np.asarray(at.x.shape, np.int64)[part]
 
 
-def _argmax(f: Callable[..., AnyArray]) -> Callable[[At], AnyArray]:
+def _make_arg_extreme(f: Callable[..., AnyArray]) -> Callable[[At], AnyArray]:
+    """Return the evaluation of ArgMax or ArgMin by NumPy's function."""
+
     def evaluate(at: At) -> AnyArray:
-        axis, keep = at.axes(at.attr("axis", 0))[0], bool(at.attr("keepdims", 1))
-        if not at.attr("select_last_index", 0):
+        axis, keep = at.read_axis("axis", 0), bool(at.get_attr("keepdims", 1))
+        if not at.get_attr("select_last_index", 0):
             return f(at.x, axis=axis, keepdims=keep)
         last = at.x.shape[axis] - 1
         return np.asarray(last - f(np.flip(at.x, axis), axis=axis, keepdims=keep))
@@ -47,23 +51,17 @@ def _argmax(f: Callable[..., AnyArray]) -> Callable[[At], AnyArray]:
     return evaluate
 
 
-def _each(f: Callable[..., Any]) -> Callable[[At], AnyArray]:
-    def evaluate(at: At) -> AnyArray:
-        at.broadcast()
-        return np.asarray(f(*at.args))
+register_stop("Constant", evaluate=_evaluate_constant)
+register_stop("ConstantOfShape", evaluate=_evaluate_constant_of_shape)
+register_stop("Range", evaluate=_evaluate_range)
+register_stop("Shape", evaluate=_evaluate_shape)
+register_stop("Size", evaluate=lambda at: np.asarray(at.x.size, np.int64))
+register_stop("ArgMax", evaluate=_make_arg_extreme(np.argmax))
+register_stop("ArgMin", evaluate=_make_arg_extreme(np.argmin))
 
-    return evaluate
+# -- comparisons, logic and rounding
 
-
-stop("Constant", evaluate=_constant)
-stop("ConstantOfShape", evaluate=_constant_of_shape)
-stop("Range", evaluate=_range)
-stop("Shape", evaluate=_shape)
-stop("Size", evaluate=lambda at: np.asarray(at.x.size, np.int64))
-stop("ArgMax", evaluate=_argmax(np.argmax))
-stop("ArgMin", evaluate=_argmax(np.argmin))
 _ELEMENTWISE: dict[str, Callable[..., Any]] = {
-    "Equal": np.equal,
     "Greater": np.greater,
     "GreaterOrEqual": np.greater_equal,
     "Less": np.less,
@@ -83,28 +81,29 @@ _ELEMENTWISE: dict[str, Callable[..., Any]] = {
     "BitwiseNot": np.bitwise_not,
 }
 for _name, _f in _ELEMENTWISE.items():
-    stop(_name, evaluate=_each(_f))
+    register_stop(_name, evaluate=make_elementwise(_f))
 
 
-def _bit_shift(at: At) -> AnyArray:
-    return _each(np.left_shift if at.attr("direction") == "LEFT" else np.right_shift)(at)
+def _evaluate_bit_shift(at: At) -> Array:
+    left = at.get_attr("direction") == "LEFT"
+    return make_elementwise(np.left_shift if left else np.right_shift)(at)
 
 
-def _is_inf(at: At) -> AnyArray:
-    below, above = at.attr("detect_negative", 1), at.attr("detect_positive", 1)
+def _evaluate_is_inf(at: At) -> AnyArray:
+    below, above = at.get_attr("detect_negative", 1), at.get_attr("detect_positive", 1)
     x: AnyArray = at.x
     at.grant(x.shape)
     return np.isinf(x) & (((x < 0) & bool(below)) | ((x > 0) & bool(above)))
 
 
-stop("BitShift", evaluate=_bit_shift)
-stop("IsInf", evaluate=_is_inf)
+register_stop("BitShift", evaluate=_evaluate_bit_shift)
+register_stop("IsInf", evaluate=_evaluate_is_inf)
 
-# -- evaluated, but with a slope that is not zero: relevance may not end here silently
-
-
-def _mod(at: At) -> AnyArray:
-    return _each(np.fmod if at.attr("fmod", 0) else np.mod)(at)
+# -- evaluated only: the slope is not zero, so relevance must not end here silently
 
 
-final("Mod", evaluate=_mod)
+def _evaluate_mod(at: At) -> Array:
+    return make_elementwise(np.fmod if at.get_attr("fmod", 0) else np.mod)(at)
+
+
+register_evaluated("Mod", evaluate=_evaluate_mod)

@@ -15,51 +15,72 @@ import numpy as np
 
 from dftlrp.core.types import UnsupportedModelError
 from dftlrp.graph.structure import Body, Node
-from dftlrp.ops.registry import Known, expands
+from dftlrp.ops.registry import Known, register_expansion
 
 MAX_TRIPS = 10**5  # of one loop, whatever the input
 
+# -- the nodes that expansions are made of
 
-def alias(output: str, value: str, layer: str = "") -> Node:
-    """Another name for a value."""
+
+def make_alias(output: str, value: str, layer: str = "") -> Node:
+    """Return the node that gives a value another name."""
     return Node(output, "Identity", (value,), layer_key=layer)
 
 
-def constant(output: str, value: Any) -> Node:
-    """A number."""
+def make_constant(output: str, value: Any) -> Node:
+    """Return the node that makes a number."""
     return Node(output, "Constant", (), {"value": np.asarray(value)})
 
 
-def _constants(body: Body, values: Known, key: str) -> tuple[list[Node], dict[str, str]]:
-    """The body's own weights, made once for all its runs, and how they are called."""
-    names = {name: _fresh(name, values, key) for name in body.constants}
-    return [constant(names[name], array) for name, array in body.constants.items()], names
+def make_select(output: str, value: str, axis: int, place: int) -> Node:
+    """Return the node that takes one place along an axis, which is dropped."""
+    return Node(output, "Select", (value,), {"axis": axis, "place": place})
 
 
-def _fresh(name: str, values: Known, key: str) -> str:
-    """The body's own name for a value, unless something is called so already."""
-    return name if name not in values else f"{name}@{key}"
+def make_stack(output: str, parts: Sequence[str], axis: int) -> Node:
+    """Return the node that puts the parts next to each other along a new axis."""
+    return Node(output, "Stack", tuple(parts), {"axis": axis})
 
 
-def run_body(body: Body, names: Mapping[str, str], suffix: str) -> tuple[list[Node], list[str]]:
-    """The nodes of one run, their values told apart by the suffix; and the run's outputs."""
+# -- bodies
+
+
+def _make_body_constants(body: Body, values: Known, key: str) -> tuple[list[Node], dict[str, str]]:
+    """Return nodes for the body's own weights, which are made once for all runs, and their names.
+
+    A weight keeps its name unless something is called so already.
+    """
+    names = {n: n if n not in values else f"{n}@{key}" for n in body.constants}
+    return [make_constant(names[n], array) for n, array in body.constants.items()], names
+
+
+def instantiate_body(
+    body: Body, names: Mapping[str, str], suffix: str
+) -> tuple[list[Node], list[str]]:
+    """Return the nodes of one run, whose values have the suffix, and the names of its outputs."""
     own = {n.output: f"{n.output}{suffix}" for n in body.nodes}
     known = {**body.links, **names, **own}
     nodes = [
-        replace(n.renamed(known), layer_key=n.layer_key or (n.output if suffix else ""))
+        replace(n.rename(known), layer_key=n.layer_key or (n.output if suffix else ""))
         for n in body.nodes
     ]
     return nodes, [known.get(name, name) for name in body.outputs]
 
 
-def size_of(nodes: Sequence[Node]) -> int:
-    """How many nodes these are, with those of their bodies."""
+def count_nodes(nodes: Sequence[Node]) -> int:
+    """Return how many nodes these are, with those of their bodies."""
     bodies = (b for n in nodes for b in n.attrs.values() if isinstance(b, Body))
-    return len(nodes) + sum(size_of(b.nodes) for b in bodies)
+    return len(nodes) + sum(count_nodes(b.nodes) for b in bodies)
 
 
 def refuse_long(node: Node, trips: int, each: int, room: int) -> None:
-    """Refuse a loop or a cell of more nodes than may still run, before it begins."""
+    """Refuse a loop or a cell of more nodes than may still run, before it begins.
+
+    Raises
+    ------
+    UnsupportedModelError
+        More than `MAX_TRIPS` trips, or more than ``room`` nodes.
+    """
     if trips > MAX_TRIPS or trips * each > room:
         raise UnsupportedModelError(
             f"node {node.key!r} ({node.op}): {trips} trips are too many: each has "
@@ -68,28 +89,31 @@ def refuse_long(node: Node, trips: int, each: int, room: int) -> None:
         )
 
 
-@expands("If")
+# -- the ops
+
+
+@register_expansion("If")
 def if_(node: Node, values: Known, room: int) -> Iterator[Node]:
-    """The branch that is taken; its values keep their names."""
+    """The nodes of the branch that is taken; its values keep their names."""
     taken = bool(np.all(values.decide(node.inputs[0])))
     body: Body = node.attrs["then_branch" if taken else "else_branch"]
-    made, names = _constants(body, values, node.key)
+    made, names = _make_body_constants(body, values, node.key)
     yield from made
     clash = any(n.output in values for n in body.nodes)
-    nodes, outputs = run_body(body, names, f"@{node.key}" if clash else "")
+    nodes, outputs = instantiate_body(body, names, f"@{node.key}" if clash else "")
     yield from nodes
     for own, value in zip(node.outputs, outputs, strict=True):
         if own:
-            yield alias(own, value, node.layer_key)
+            yield make_alias(own, value, node.layer_key)
 
 
-def _trips(node: Node, values: Known) -> int | None:
-    """How often a Loop runs at most; None: as long as its condition holds."""
+def _read_trips(node: Node, values: Known) -> int | None:
+    """Return how often a Loop runs at most; None: as long as its condition holds."""
     return int(np.ravel(values.decide(node.inputs[0]))[0]) if node.inputs[0] else None
 
 
-def _unconditional(body: Body) -> bool:
-    """Whether its condition is only handed on, so that all trips run."""
+def _is_unconditional(body: Body) -> bool:
+    """Return whether the condition is only handed on, so that all trips run."""
     kept = {n.output: n.inputs[0] for n in body.nodes if n.op == "Identity"}
     asked = body.outputs[0]
     return kept.get(asked, asked) == body.inputs[1] or asked in body.constants
@@ -99,88 +123,80 @@ def _goes_on(condition: str, values: Known) -> bool:
     return not condition or bool(np.all(values.decide(condition)))
 
 
-@expands("Loop")
+class _Results:
+    """What a loop carries from trip to trip, and what it collects."""
+
+    def __init__(self, carried: Sequence[str], collected: int) -> None:
+        self.carried = list(carried)
+        self.stacks: list[list[str]] = [[] for _ in range(collected)]
+
+    def add_trip(self, outputs: Sequence[str]) -> None:
+        """Take over the outputs of one trip."""
+        count = len(self.carried)
+        self.carried = list(outputs[:count])
+        for stack, value in zip(self.stacks, outputs[count:], strict=True):
+            stack.append(value)
+
+    def make_outputs(self, node: Node, axes: Sequence[int]) -> Iterator[Node]:
+        """Yield the nodes that make the outputs of the loop."""
+        for own, value in zip(node.outputs, self.carried, strict=False):
+            if own:
+                yield make_alias(own, value, node.layer_key)
+        collected = node.outputs[len(self.carried) :]
+        for own, stack, axis in zip(collected, self.stacks, axes, strict=False):
+            if own:
+                yield make_stack(own, stack, axis) if stack else make_constant(own, np.zeros(0))
+
+
+@register_expansion("Loop")
 def loop(node: Node, values: Known, room: int) -> Iterator[Node]:
-    """The body, again and again, with the values it carries along."""
+    """The nodes of the body, again and again, with the values that it carries along."""
     body: Body = node.attrs["body"]
-    made, weights = _constants(body, values, node.key)
+    made, weights = _make_body_constants(body, values, node.key)
     yield from made
     condition = node.inputs[1] if len(node.inputs) > 1 else ""
-    carried, stacks = list(node.inputs[2:]), _stacks(len(body.outputs) - len(node.inputs) + 1)
-    number, most, each = 0, _trips(node, values), size_of(body.nodes) + 1
-    if most is not None and _unconditional(body) and _goes_on(condition, values):
+    results = _Results(node.inputs[2:], len(body.outputs) - 1 - len(node.inputs[2:]))
+    number, most, each = 0, _read_trips(node, values), count_nodes(body.nodes) + 1
+    if most is not None and _is_unconditional(body) and _goes_on(condition, values):
         refuse_long(node, most, each, room)
     while (most is None or number < most) and _goes_on(condition, values):
         refuse_long(node, number + 1, each, room)
         suffix = f"[{number}]@{node.key}"
         turn, asked = f"iteration{suffix}", condition or f"condition{suffix}"
-        yield constant(turn, np.int64(number))
+        yield make_constant(turn, np.int64(number))
         if not condition:
-            yield constant(asked, np.True_)
-        names = weights | dict(zip(body.inputs, (turn, asked, *carried), strict=True))
-        nodes, (condition, *outputs) = run_body(body, names, suffix)
+            yield make_constant(asked, np.True_)
+        names = weights | dict(zip(body.inputs, (turn, asked, *results.carried), strict=True))
+        nodes, (condition, *outputs) = instantiate_body(body, names, suffix)
         yield from nodes
-        carried = outputs[: len(carried)]
-        for stack, value in zip(stacks, outputs[len(carried) :], strict=True):
-            stack.append(value)
+        results.add_trip(outputs)
         number += 1
-    yield from _finished(node, carried, stacks, [0] * len(stacks))
+    yield from results.make_outputs(node, [0] * len(results.stacks))
 
 
-def _stacks(count: int) -> list[list[str]]:
-    return [[] for _ in range(count)]
-
-
-def _finished(
-    node: Node, carried: Sequence[str], stacks: Sequence[list[str]], axes: Sequence[int]
-) -> Iterator[Node]:
-    """The outputs of a loop: what it carried to its end, and what it collected."""
-    for own, value in zip(node.outputs, carried, strict=False):
-        if own:
-            yield alias(own, value, node.layer_key)
-    for own, stack, axis in zip(node.outputs[len(carried) :], stacks, axes, strict=False):
-        if own and stack:
-            yield stacked(own, stack, axis)
-        elif own:
-            yield constant(own, np.zeros(0))
-
-
-def stacked(output: str, parts: Sequence[str], axis: int) -> Node:
-    """The parts next to each other along a new axis."""
-    return Node(output, "Stack", tuple(parts), {"axis": axis})
-
-
-@expands("Scan")
+@register_expansion("Scan")
 def scan(node: Node, values: Known, room: int) -> Iterator[Node]:
-    """The body at each place along the inputs that are scanned."""
+    """The nodes of the body, at each place along the inputs that are scanned."""
     body: Body = node.attrs["body"]
     count = node.attrs["num_scan_inputs"]
-    made, weights = _constants(body, values, node.key)
+    made, weights = _make_body_constants(body, values, node.key)
     yield from made
-    carried, read = list(node.inputs[:-count]), node.inputs[-count:]
+    read = node.inputs[-count:]
     axes = node.attrs.get("scan_input_axes", [0] * count)
     turned = node.attrs.get("scan_input_directions", [0] * count)
-    stacks = _stacks(len(body.outputs) - len(carried))
+    results = _Results(node.inputs[:-count], len(body.outputs) - len(node.inputs[:-count]))
     trips = values[read[0]].shape[axes[0]]
-    refuse_long(node, trips, size_of(body.nodes) + count, room)
+    refuse_long(node, trips, count_nodes(body.nodes) + count, room)
     for number in range(trips):
         suffix = f"[{number}]@{node.key}"
         parts = [f"{name}{suffix}" for name in read]
         for name, part, axis, back in zip(read, parts, axes, turned, strict=True):
-            yield selected(part, name, axis, trips - 1 - number if back else number)
-        names = weights | dict(zip(body.inputs, (*carried, *parts), strict=True))
-        nodes, outputs = run_body(body, names, suffix)
+            yield make_select(part, name, axis, trips - 1 - number if back else number)
+        names = weights | dict(zip(body.inputs, (*results.carried, *parts), strict=True))
+        nodes, outputs = instantiate_body(body, names, suffix)
         yield from nodes
-        carried = outputs[: len(carried)]
-        for stack, value in zip(stacks, outputs[len(carried) :], strict=True):
-            stack.append(value)
-    back = node.attrs.get("scan_output_directions", [0] * len(stacks))
-    ordered = [s[::-1] if b else s for s, b in zip(stacks, back, strict=True)]
-    yield from _finished(
-        node, carried, ordered, node.attrs.get("scan_output_axes", [0] * len(stacks))
-    )
-
-
-def selected(output: str, value: str, axis: int, place: int) -> Node:
-    """One place along an axis, which goes away."""
-    return Node(output, "Select", (value,), {"axis": axis, "place": place})
+        results.add_trip(outputs)
+    plain = [0] * len(results.stacks)
+    directions = node.attrs.get("scan_output_directions", plain)
+    results.stacks = [s[::-1] if b else s for s, b in zip(results.stacks, directions, strict=True)]
+    yield from results.make_outputs(node, node.attrs.get("scan_output_axes", plain))

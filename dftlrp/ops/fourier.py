@@ -26,28 +26,32 @@ class Pair(NamedTuple):
     real: Array
     imag: Array = None
 
+    def map(self, f: Callable[[Array], Array]) -> Pair:
+        """Return the pair with f applied to each part."""
+        return Pair(f(self.real), None if self.imag is None else f(self.imag))
 
-def factors(n: int) -> tuple[int, int]:
-    """N1 and N2 with N1 N2 = n, as near to each other as there are."""
+
+def split_size(n: int) -> tuple[int, int]:
+    """Return N1 and N2 with N1 N2 = n, as near to each other as there are."""
     small = max(k for k in range(1, math.isqrt(n) + 1) if n % k == 0)
     return small, n // small
 
 
-def _product(f: Callable[[Array, Array], Array], x: Pair, w: AnyArray) -> Pair:
-    """The product of x with complex constants, by a product of reals."""
+def _multiply_complex(f: Callable[[Array, Array], Array], x: Pair, w: AnyArray) -> Pair:
+    """Return the product of x with complex constants, by a product f of reals."""
     re, im = f(x.real, w.real), f(x.real, w.imag)
     if x.imag is None:
         return Pair(re, im)
     return Pair(re - f(x.imag, w.imag), im + f(x.imag, w.real))
 
 
-def _waves(n: int, sign: int) -> AnyArray:
+def _make_waves(n: int, sign: int) -> AnyArray:
     waves: AnyArray = np.exp(sign * 2j * np.pi * np.outer(np.arange(n), np.arange(n)) / n)
     return waves
 
 
-def transform(bk: Backend, x: Pair, sign: int = -1) -> Pair:
-    """DFT of the last axis, not normalised; sign 1: its conjugate, which is its transpose's.
+def apply_dft(bk: Backend, x: Pair, sign: int = -1) -> Pair:
+    """Return the DFT of the last axis, not normalised; with sign 1 its conjugate transpose.
 
     Raises
     ------
@@ -55,16 +59,16 @@ def transform(bk: Backend, x: Pair, sign: int = -1) -> Pair:
         The number of samples has no two factors that are small enough.
     """
     n, lead = x.real.shape[-1], x.real.shape[:-1]
-    n1, n2 = factors(n)
+    n1, n2 = split_size(n)
     if n2 > MOST:
         raise UnsupportedModelError(
             f"a DFT of {n} samples has no factors near {math.isqrt(n)} (the best are {n1} and {n2})"
             ": take another length, or backend='numpy'"
         )
-    square = Pair(*(None if p is None else bk.reshape(p, (*lead, n1, n2)) for p in x))
-    y = _product(lambda a, w: bk.matmul(w, a), square, _waves(n1, sign))
+    square = x.map(lambda p: bk.reshape(p, (*lead, n1, n2)))
+    y = _multiply_complex(lambda a, w: bk.matmul(w, a), square, _make_waves(n1, sign))
     turn = np.exp(sign * 2j * np.pi * np.outer(np.arange(n1), np.arange(n2)) / n)
-    y = _product(lambda a, w: a * w, y, turn)
-    y = _product(bk.matmul, y, _waves(n2, sign))
+    y = _multiply_complex(lambda a, w: a * w, y, turn)
+    y = _multiply_complex(bk.matmul, y, _make_waves(n2, sign))
     axes = (*range(len(lead)), len(lead) + 1, len(lead))
-    return Pair(*(bk.reshape(bk.transpose(p, axes), (*lead, n)) for p in y))
+    return y.map(lambda p: bk.reshape(bk.transpose(p, axes), (*lead, n)))

@@ -8,6 +8,7 @@ uses the map with n frozen (DFT-LRP's and AttnLRP's choice); its slope is the tr
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -15,28 +16,30 @@ import numpy as np
 
 from dftlrp.core.maps import Affine, Array
 from dftlrp.core.types import UnsupportedModelError
-from dftlrp.ops.registry import At, affine
+from dftlrp.ops.common import lay_along
+from dftlrp.ops.registry import At, register_affine
 
+SOURCE = "Ali et al. 2022 (scale frozen)"
 Axes = tuple[int, ...]
 
 
-def _mean(at: At, v: Array, axes: Axes) -> Array:
-    count = int(np.prod([v.shape[a] for a in axes]))
+def _average(at: At, v: Array, axes: Axes) -> Array:
+    count = math.prod(v.shape[a] for a in axes)
     return at.bk.sum(v, axes, True) / count
 
 
-def centred(at: At, axes: Axes) -> Callable[[Array], Array]:
-    """``v - mean(v)`` over axes: its own transpose."""
-    return lambda v: v - _mean(at, v, axes)
+def _make_centring(at: At, axes: Axes) -> Callable[[Array], Array]:
+    """Return the function ``v - mean(v)`` over axes, which is its own transpose."""
+    return lambda v: v - _average(at, v, axes)
 
 
-def _gradient(at: At, g: Array, size: Array) -> Affine:
-    """The derivative of a size per group: ``dn(v) = sum g v`` over the group."""
+def _make_size_gradient(at: At, g: Array, size: Array) -> Affine:
+    """Return the derivative of a size per group: ``dn(v) = sum g v`` over the group."""
     bk = at.bk
     return Affine(lambda _, xs: bk.sum_to(g * xs[0], size), lambda _, r: (g * r,))
 
 
-def normaliser(
+def normalise(
     at: At,
     centre: Callable[[Array], Array] | None,
     size: Array,
@@ -44,7 +47,7 @@ def normaliser(
     gain: Array | None = None,
     bias: Array | None = None,
 ) -> Affine:
-    """``g c(x) / n + b`` with n frozen.
+    """Return the map ``g c(x) / n + b`` with n frozen.
 
     Parameters
     ----------
@@ -54,9 +57,14 @@ def normaliser(
         n, broadcastable to x.
     derivative : callable ``() -> Affine``
         dn: from x's shape to n's.
+
+    Raises
+    ------
+    ValueError
+        Gain, bias or size have axes that x has not.
     """
     x, bk = at.x, at.bk
-    at.fits(gain, bias, size)
+    at.refuse_growth(gain, bias, size)
     c = centre or (lambda v: v)
     weight = 1 / size if gain is None else gain / size
 
@@ -77,66 +85,68 @@ def normaliser(
     return Affine(lambda _, xs: weight * c(xs[0]), lambda _, r: (c(weight * r),), (), bias, slope)
 
 
-def _standardised(at: At, axes: Axes, gain: Array | None, bias: Array | None) -> Affine:
-    """``g (x - mean) / sqrt(var + eps) + b``."""
-    c = centred(at, axes)
-    std = _deviation(at, axes, at.attr("epsilon", 1e-5))
+def _standardise(at: At, axes: Axes, gain: Array | None, bias: Array | None) -> Affine:
+    """Return the map ``g (x - mean) / sqrt(var + eps) + b``."""
+    c = _make_centring(at, axes)
+    std = _measure_deviation(at, axes, at.get_attr("epsilon", 1e-5))
     count = at.x.size // max(std.size, 1)
-    return normaliser(at, c, std, lambda: _gradient(at, c(at.x) / (std * count), std), gain, bias)
+    return normalise(
+        at, c, std, lambda: _make_size_gradient(at, c(at.x) / (std * count), std), gain, bias
+    )
 
 
-def _deviation(at: At, axes: Axes, epsilon: float) -> Array:
-    d = centred(at, axes)(at.x)
-    return at.bk.sqrt(_mean(at, d * d, axes) + epsilon)
+def _measure_deviation(at: At, axes: Axes, epsilon: float) -> Array:
+    d = _make_centring(at, axes)(at.x)
+    return at.bk.sqrt(_average(at, d * d, axes) + epsilon)
 
 
-def _channels(v: Array, rank: int) -> Array:
-    return v.reshape(1, -1, *(1,) * (rank - 2))
+def _find_last_axes(at: At) -> Axes:
+    return tuple(range(at.read_axis("axis", -1), at.x.ndim))
 
 
-def _last(at: At) -> Axes:
-    return tuple(range(at.axes(at.attr("axis", -1))[0], at.x.ndim))
-
-
-def _layer_normalization(at: At) -> Array:
+def _evaluate_layer_normalization(at: At) -> Array:
     if at.node.index == 0:
         return layer_normalization(at).forward(at.x)
-    axes = _last(at)
+    axes = _find_last_axes(at)
     if at.node.index == 1:
-        return _mean(at, at.x, axes)
-    return 1 / _deviation(at, axes, at.attr("epsilon", 1e-5))
+        return _average(at, at.x, axes)
+    return 1 / _measure_deviation(at, axes, at.get_attr("epsilon", 1e-5))
 
 
-@affine("LayerNormalization", evaluate=_layer_normalization, weighted=False, outputs=3)
+@register_affine(
+    "LayerNormalization", evaluate=_evaluate_layer_normalization, weighted=False, outputs=3
+)
 def layer_normalization(at: At) -> Affine:
-    """Over the last axes, from ``axis`` on."""
-    return _standardised(at, _last(at), at.args[1], at.arg(2))
+    """``g (x - mean) / sqrt(var + eps) + b`` over the axes from ``axis`` on."""
+    return _standardise(at, _find_last_axes(at), at.args[1], at.get_arg(2))
 
 
-@affine("InstanceNormalization", weighted=False)
+@register_affine("InstanceNormalization", weighted=False)
 def instance_normalization(at: At) -> Affine:
-    """Over each channel's samples."""
-    gain, bias = (_channels(v, at.x.ndim) for v in at.args[1:3])
-    return _standardised(at, tuple(range(2, at.x.ndim)), gain, bias)
+    """``g (x - mean) / sqrt(var + eps) + b`` over the samples of each channel."""
+    gain, bias = (lay_along(v, 1, at.x.ndim) for v in at.args[1:3])
+    return _standardise(at, tuple(range(2, at.x.ndim)), gain, bias)
 
 
-@affine("GroupNormalization", weighted=False)
+@register_affine("GroupNormalization", weighted=False)
 def group_normalization(at: At) -> Affine:
-    """Over groups of channels; gain and bias are per group in opset 18, per channel since."""
-    x, bk, groups = at.x, at.bk, at.attr("num_groups")
+    """``g (x - mean) / sqrt(var + eps) + b`` over groups of channels.
+
+    Gain and bias have one number per group in opset 18, and one per channel since.
+    """
+    x, bk, groups = at.x, at.bk, at.get_attr("num_groups")
     split = (x.shape[0], groups, x.shape[1] // groups, *x.shape[2:])
 
-    def per_channel(v: Array) -> Array:
-        v = v.reshape(groups, -1)
-        return v.reshape(1, groups, v.shape[1], *(1,) * (x.ndim - 2))
+    def lay_per_channel(v: Array) -> Array:
+        return v.reshape(1, groups, -1, *(1,) * (x.ndim - 2))
 
     inner = replace(at, args=(bk.reshape(x, split),), live=(0,))
-    gain, bias = per_channel(at.args[1]), per_channel(at.args[2])
-    return _reshaped(at, _standardised(inner, tuple(range(2, len(split))), gain, bias), split)
+    gain, bias = map(lay_per_channel, at.args[1:3])
+    return _reshape_map(at, _standardise(inner, tuple(range(2, len(split))), gain, bias), split)
 
 
-def _reshaped(at: At, inner: Affine, split: tuple[int, ...]) -> Affine:
-    """The map on x in another shape."""
+def _reshape_map(at: At, inner: Affine, split: tuple[int, ...]) -> Affine:
+    """Return a map on x in another shape as one on x in its own."""
     bk, shape = at.bk, at.x.shape
     bias = inner.bias
     full = None if bias is None else bk.reshape(bk.expand(bias, split), shape)
@@ -145,74 +155,78 @@ def _reshaped(at: At, inner: Affine, split: tuple[int, ...]) -> Affine:
         lambda ws, r: (bk.reshape(inner.transpose(ws, bk.reshape(r, split))[0], shape),),
         inner.weights,
         full,
-        None if inner.slope is None else lambda: _reshaped(at, inner.tangent(), split),
+        None if inner.slope is None else lambda: _reshape_map(at, inner.tangent(), split),
     )
 
 
-@affine("RMSNormalization")
+@register_affine("RMSNormalization")
 def rms_normalization(at: At) -> Affine:
-    """``g x / sqrt(mean(x^2) + eps)`` over the last axes."""
-    axes = _last(at)
-    rms = at.bk.sqrt(_mean(at, at.x * at.x, axes) + at.attr("epsilon", 1e-5))
+    """``g x / sqrt(mean(x^2) + eps)`` over the axes from ``axis`` on."""
+    axes = _find_last_axes(at)
+    rms = at.bk.sqrt(_average(at, at.x * at.x, axes) + at.get_attr("epsilon", 1e-5))
     count = at.x.size // max(rms.size, 1)
-    return normaliser(at, None, rms, lambda: _gradient(at, at.x / (rms * count), rms), at.args[1])
+    return normalise(
+        at, None, rms, lambda: _make_size_gradient(at, at.x / (rms * count), rms), at.args[1]
+    )
 
 
-@affine("MeanVarianceNormalization", weighted=False)
+@register_affine("MeanVarianceNormalization", weighted=False)
 def mean_variance_normalization(at: At) -> Affine:
     """``(x - mean) / (std + 1e-9)``: here the epsilon stands beside the root."""
-    axes, c = at.axes(at.attr("axes", [0, 2, 3])), centred(at, at.axes(at.attr("axes", [0, 2, 3])))
-    std = _deviation(at, axes, 0.0)
+    axes = at.read_axes(at.get_attr("axes", [0, 2, 3]))
+    c, std = _make_centring(at, axes), _measure_deviation(at, axes, 0.0)
     count = at.x.size // max(std.size, 1)
-    return normaliser(
-        at, c, std + 1e-9, lambda: _gradient(at, c(at.x) / (_nonzero(at, std) * count), std)
+    return normalise(
+        at,
+        c,
+        std + 1e-9,
+        lambda: _make_size_gradient(at, c(at.x) / (_replace_zeros(at, std) * count), std),
     )
 
 
-def _nonzero(at: At, size: Array) -> Array:
-    """1 where a size is zero."""
+def _replace_zeros(at: At, size: Array) -> Array:
+    """Return the size, with 1 where it is 0."""
     return size + (1 - at.bk.step(size, strict=True))
 
 
-@affine("LpNormalization")
+@register_affine("LpNormalization")
 def lp_normalization(at: At) -> Affine:
     """``x / (sum |x|^p)^(1/p)`` along an axis, p 1 or 2; zeros stay zeros."""
-    x, bk, axes = at.x, at.bk, at.axes(at.attr("axis", -1))
-    if at.attr("p", 2) == 1:
-        size = _nonzero(at, bk.sum(abs(x), axes, True))
-        return normaliser(at, None, size, lambda: _gradient(at, np.sign(x), size))
-    size = _nonzero(at, bk.sqrt(bk.sum(x * x, axes, True)))
-    return normaliser(at, None, size, lambda: _gradient(at, x / size, size))
+    x, bk, axes = at.x, at.bk, (at.read_axis("axis", -1),)
+    if at.get_attr("p", 2) == 1:
+        size = _replace_zeros(at, bk.sum(abs(x), axes, True))
+        return normalise(at, None, size, lambda: _make_size_gradient(at, np.sign(x), size))
+    size = _replace_zeros(at, bk.sqrt(bk.sum(x * x, axes, True)))
+    return normalise(at, None, size, lambda: _make_size_gradient(at, x / size, size))
 
 
-@affine("LRN")
+@register_affine("LRN")
 def lrn(at: At) -> Affine:
     """``x / (bias + alpha / size * (sum of x^2 over near channels))^beta``."""
-    x, bk, n = at.x, at.bk, at.attr("size")
-    alpha, beta, shift = at.attr("alpha", 1e-4), at.attr("beta", 0.75), at.attr("bias", 1.0)
-    at.work(*x.shape, *at.grant([x.shape[1], x.shape[1]])[:1])
+    x, bk, n = at.x, at.bk, at.get_attr("size")
+    alpha, beta, shift = (
+        at.get_attr(k, default) for k, default in (("alpha", 1e-4), ("beta", 0.75), ("bias", 1.0))
+    )
+    at.count_work(*x.shape, *at.grant([x.shape[1], x.shape[1]])[:1])
     lag = np.arange(x.shape[1]) - np.arange(x.shape[1])[:, None]
     near = ((lag >= -((n - 1) // 2)) & (lag <= n // 2)).astype(x.dtype)
     flat = (*x.shape[:2], -1)
 
-    def over(m: Array, v: Array) -> Array:
+    def sum_near(m: Array, v: Array) -> Array:
         return bk.reshape(bk.matmul(m, bk.reshape(v, flat)), x.shape)
 
-    base = shift + alpha / n * over(near, x * x)
+    base = shift + alpha / n * sum_near(near, x * x)
     rate = 2 * alpha / n * beta * bk.power(base, beta - 1)
-    return normaliser(
-        at,
-        None,
-        bk.power(base, beta),
-        lambda: Affine(
-            lambda _, xs: rate * over(near, x * xs[0]), lambda _, r: (x * over(near.T, rate * r),)
-        ),
+    derivative = Affine(
+        lambda _, xs: rate * sum_near(near, x * xs[0]),
+        lambda _, r: (x * sum_near(near.T, rate * r),),
     )
+    return normalise(at, None, bk.power(base, beta), lambda: derivative)
 
 
-def trains(at: At) -> None:
-    """Refuse a layer that was exported in training mode: it would normalise by the batch."""
-    if at.attr("training_mode", 0):
+def refuse_training(at: At) -> None:
+    """Raise UnsupportedModelError for a layer in training mode, which normalises by the batch."""
+    if at.get_attr("training_mode", 0):
         raise UnsupportedModelError(
             f"node {at.node.key!r} ({at.node.op}): training_mode=1: export the model in eval mode"
         )

@@ -8,105 +8,114 @@ import numpy as np
 
 from dftlrp.core.backend import Window, window_size
 from dftlrp.core.maps import Affine, Array, Route, move
-from dftlrp.ops.reduce import weighted_sum
-from dftlrp.ops.registry import At, affine, route
-from dftlrp.ops.window import ceiled, window
+from dftlrp.ops.reduce import sum_weighted
+from dftlrp.ops.registry import At, register_affine, register_route
+from dftlrp.ops.window import find_window, grow_to_ceil
+
+SOURCE = "Bach et al. 2015"
 
 
-def _window(at: At) -> Window:
+def _find_pool_window(at: At) -> Window:
     size = at.x.shape[2:]
-    g = window(at, tuple(at.attr("kernel_shape")), size)
-    g = ceiled(g, size) if at.attr("ceil_mode", 0) else g
+    g = find_window(at, tuple(at.get_attr("kernel_shape")), size)
+    g = grow_to_ceil(g, size) if at.get_attr("ceil_mode", 0) else g
     at.grant([*at.x.shape[:2], *(n + sum(p) for n, p in zip(size, g.pads, strict=True))])
-    at.work(*at.x.shape[:2], *g.kernel, *window_size(size, g))
+    at.count_work(*at.x.shape[:2], *g.kernel, *window_size(size, g))
     return g
 
 
-def _columns(at: At, g: Window) -> None:
-    """Pools that are convolutions have columns like these."""
+def _grant_columns(at: At, g: Window) -> None:
+    """Ask for the columns that a pool takes where it is a convolution."""
     at.grant([*at.x.shape[:2], math.prod(g.kernel), math.prod(window_size(at.x.shape[2:], g))])
 
 
-@affine("AveragePool")
+@register_affine("AveragePool")
 def average_pool(at: At) -> Affine:
-    """Sum over each window divided by the number of samples in it."""
+    """The sum over each window divided by the number of samples in it."""
     x, bk = at.x, at.bk
     channels, size = x.shape[1], x.shape[2:]
-    g = _window(at)._replace(groups=channels)
-    _columns(at, g)
+    g = _find_pool_window(at)._replace(groups=channels)
+    _grant_columns(at, g)
     taps = np.ones((channels, 1, *g.kernel), x.dtype)
-    if at.attr("count_include_pad", 0):  # the declared pads count, what ceil_mode adds does not
-        declared = window(at, g.kernel, size).pads
-        inside = np.ones(
-            (1, 1, *(n + sum(p) for n, p in zip(size, declared, strict=True))), x.dtype
-        )
-        grown = tuple((0, e - d) for (_, e), (_, d) in zip(g.pads, declared, strict=True))
-        count = bk.conv(inside, taps[:1], g._replace(groups=1, pads=grown))
-    else:
-        count = bk.conv(np.ones((1, 1, *size), x.dtype), taps[:1], g._replace(groups=1))
     return Affine(
         lambda ws, xs: ws[0] * bk.conv(xs[0], taps, g),
         lambda ws, r: (bk.conv_T(ws[0] * r, taps, g, size),),
-        (1 / count,),
+        (1 / _count_samples(at, g, taps[:1]),),
     )
 
 
-def _places(at: At) -> Array:
-    """The index of each sample in the flattened input, as the second output counts."""
+def _count_samples(at: At, g: Window, taps: Array) -> Array:
+    """Return how many samples of the input lie in each window.
+
+    Declared pads count if the node says so; what ceil_mode adds never does.
+    """
+    size, pads = at.x.shape[2:], g.pads
+    if at.get_attr("count_include_pad", 0):
+        declared = find_window(at, g.kernel, size).pads
+        size = tuple(n + sum(p) for n, p in zip(size, declared, strict=True))
+        pads = tuple((0, e - d) for (_, e), (_, d) in zip(pads, declared, strict=True))
+    inside = np.ones((1, 1, *size), at.x.dtype)
+    return at.bk.conv(inside, taps, g._replace(groups=1, pads=pads))
+
+
+def _index_samples(at: At) -> Array:
+    """Return the index of each sample in the flattened input, as the second output counts."""
     x = at.x
-    inner = np.arange(int(np.prod(x.shape[2:])))
-    if at.attr("storage_order", 0):
+    inner = np.arange(math.prod(x.shape[2:]))
+    if at.get_attr("storage_order", 0):
         inner = inner.reshape(x.shape[2:][::-1]).T.ravel()
     lead = np.arange(x.shape[0] * x.shape[1])[:, None] * inner.size
     return (lead + inner).reshape(x.shape)
 
 
-def _maxpool(at: At) -> Array:
+def _evaluate_max_pool(at: At) -> Array:
     if at.node.index:
-        return at.bk.maxpool(_places(at), at.x, _window(at))
+        return at.bk.maxpool(_index_samples(at), at.x, _find_pool_window(at))
     compared = at.x if at.x.dtype.kind == "f" else at.x.astype(np.float64)
-    return at.bk.maxpool(at.x, compared, _window(at))
+    return at.bk.maxpool(at.x, compared, _find_pool_window(at))
 
 
-@route("MaxPool", evaluate=_maxpool, outputs=2, silent=(1,))
+@register_route("MaxPool", evaluate=_evaluate_max_pool, outputs=2, silent=(1,))
 def max_pool(at: At) -> Route:
-    """Winner takes all, the first on ties."""
-    return _winners(at, _window(at))
+    """The first of the largest in each window takes all."""
+    return _route_to_winners(at, _find_pool_window(at))
 
 
-def _winners(at: At, g: Window) -> Route:
+def _route_to_winners(at: At, g: Window) -> Route:
     x, bk = at.x, at.bk
     return move(lambda v: bk.maxpool(v, x, g), lambda r: (bk.maxpool_T(r, x, g),))
 
 
-def _global(at: At) -> Window:
+def _make_global_window(at: At) -> Window:
     size = at.x.shape[2:]
     ones = (1,) * len(size)
     return Window(size, ones, ones, ((0, 0),) * len(size))
 
 
-@route("GlobalMaxPool", evaluate=lambda at: at.bk.maxpool(at.x, at.x, _global(at)))
+@register_route(
+    "GlobalMaxPool", evaluate=lambda at: at.bk.maxpool(at.x, at.x, _make_global_window(at))
+)
 def global_max_pool(at: At) -> Route:
-    """Winner of all positions, per channel."""
-    return _winners(at, _global(at))
+    """The first of the largest of each channel takes all."""
+    return _route_to_winners(at, _make_global_window(at))
 
 
-@affine("GlobalAveragePool")
+@register_affine("GlobalAveragePool")
 def global_average_pool(at: At) -> Affine:
-    """Mean over all spatial axes."""
+    """The mean over all spatial axes."""
     axes = tuple(range(2, at.x.ndim))
-    return weighted_sum(at, axes, True, 1 / int(np.prod(at.x.shape[2:])))
+    return sum_weighted(at, axes, True, 1 / math.prod(at.x.shape[2:]))
 
 
-def _norm_pool(at: At, g: Window) -> Affine:
-    """``(sum |x|^p)^(1/p)`` over windows: ``sum x w`` with ``w = sgn(x) |x|^(p-1) y^(1-p)``.
+def _pool_norm(at: At, g: Window) -> Affine:
+    """Return ``(sum |x|^p)^(1/p)`` over windows as ``sum x w``, ``w = sgn(x) |x|^(p-1) y^(1-p)``.
 
-    It is homogeneous of degree one, so with w frozen it is its own tangent.
+    The norm is homogeneous of degree one, so with w frozen it is its own tangent.
     """
-    x, bk, p = at.x, at.bk, at.attr("p", 2)
+    x, bk, p = at.x, at.bk, at.get_attr("p", 2)
     channels, size = x.shape[1], x.shape[2:]
     g = g._replace(groups=channels)
-    _columns(at, g)
+    _grant_columns(at, g)
     taps = np.ones((channels, 1, *g.kernel), x.dtype)
     own = np.sign(x) * abs(x) ** (p - 1)
     total = bk.conv(own * x, taps, g) ** (1 / p)
@@ -118,13 +127,13 @@ def _norm_pool(at: At, g: Window) -> Affine:
     )
 
 
-@affine("LpPool")
+@register_affine("LpPool")
 def lp_pool(at: At) -> Affine:
-    """p-norm of each window."""
-    return _norm_pool(at, _window(at))
+    """The p-norm of each window."""
+    return _pool_norm(at, _find_pool_window(at))
 
 
-@affine("GlobalLpPool")
+@register_affine("GlobalLpPool")
 def global_lp_pool(at: At) -> Affine:
-    """p-norm of each channel."""
-    return _norm_pool(at, _global(at))
+    """The p-norm of each channel."""
+    return _pool_norm(at, _make_global_window(at))

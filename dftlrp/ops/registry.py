@@ -1,4 +1,18 @@
-"""The table from op type to op, and what an op's functions see."""
+"""The table of ops, and what the functions in it see.
+
+Each file of this room describes a family of ops and registers each of them under its ONNX name, by
+one of
+
+* `register_affine`: the op is linear in its inputs, with weights and a bias;
+* `register_route`: relevance is carried and never rescaled;
+* `register_stop`: the op carries no relevance;
+* `register_evaluated`: the op can be evaluated, but refuses to carry relevance;
+* `register_expansion`: the op stands for other nodes, which run in its place.
+
+The function that the table holds for an op bears the op's name, as `conv` and `layer_normalization`
+do; its docstring is what the page of operators says of the op.  All other functions are verbs.  A
+file may state the ``SOURCE`` of its maps, which that page cites.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +36,15 @@ WORK = 2**5  # products for each byte that may be allocated
 
 @dataclass
 class Budget:
-    """What is left of a forward pass: bytes of values, and products of numbers."""
+    """What the rest of a forward pass may take.
+
+    Attributes
+    ----------
+    room : int
+        Bytes of values that may still be allocated.
+    work : int
+        Products of numbers that may still be computed.
+    """
 
     room: int = MAX_BYTES
     work: int = WORK * MAX_BYTES
@@ -39,11 +61,11 @@ class At:
     bk : Backend
         What the maps compute with.
     args : tuple of arrays or None
-        The node's inputs; None where an optional one is left out.
+        The node's inputs; None for an optional one that is left out.
     live : tuple of int
         Positions of the inputs that carry relevance.
     y : array or None
-        The output, where it is known already.
+        The output, where it is already known.
     budget : Budget
         What may still be allocated and computed.
     """
@@ -65,27 +87,41 @@ class At:
         """The inputs that carry relevance."""
         return tuple(self.args[i] for i in self.live)
 
-    def attr(self, name: str, default: Any = None) -> Any:
-        """An attribute, or its default."""
+    def get_attr(self, name: str, default: Any = None) -> Any:
+        """Return an attribute, or the default if the node has none of that name."""
         return self.node.attrs.get(name, default)
 
-    def arg(self, position: int) -> Array:
-        """An optional input; None where left out."""
+    def get_arg(self, position: int) -> Array:
+        """Return an optional input, or None if it is left out."""
         return self.args[position] if position < len(self.args) else None
 
-    def setting(self, position: int, name: str, default: Any = None) -> Any:
-        """A parameter that is an attribute in old opsets and an input in new ones."""
-        value = self.arg(position)
-        return self.attr(name, default) if value is None else self.numbers(value)
+    def get_setting(self, position: int, name: str, default: Any = None) -> Any:
+        """Return a parameter that is an attribute in old opsets and an input in new ones."""
+        value = self.get_arg(position)
+        return self.get_attr(name, default) if value is None else self.read_numbers(value)
 
-    def numbers(self, value: Array) -> Any:
-        """The numbers of a parameter."""
+    def read_numbers(self, value: Array) -> Any:
+        """Return a parameter as a Python number or list.
+
+        Raises
+        ------
+        ValueError
+            The parameter holds more than `MAX_NUMBERS` numbers.
+        """
         if np.size(value) > MAX_NUMBERS:
             raise ValueError(f"a parameter of {np.size(value)} numbers")
         return self.bk.read(value).tolist()
 
-    def axes(self, axes: int | Sequence[int] | None, rank: int | None = None) -> tuple[int, ...]:
-        """Axes as non-negative numbers, each once; None: all."""
+    def read_axes(
+        self, axes: int | Sequence[int] | None, rank: int | None = None
+    ) -> tuple[int, ...]:
+        """Return axes as non-negative numbers; None stands for all of them.
+
+        Raises
+        ------
+        ValueError
+            An axis is out of range or named twice.
+        """
         rank = self.x.ndim if rank is None else rank
         if axes is None:
             return tuple(range(rank))
@@ -95,11 +131,20 @@ class At:
             raise ValueError(f"axes {given} of a tensor of rank {rank}")
         return found
 
-    def grant(self, shape: Sequence[int]) -> tuple[int, ...]:
-        """The shape, if a tensor of it may be allocated; all are counted as float64.
+    def read_axis(self, name: str, default: int, rank: int | None = None) -> int:
+        """Return the axis that an attribute names, as a non-negative number."""
+        return self.read_axes(self.get_attr(name, default), rank)[0]
 
-        An empty tensor counts as if its zeros were ones: what is summed over none of its elements
-        is as large as that.
+    def grant(self, shape: Sequence[int]) -> tuple[int, ...]:
+        """Return the shape if a tensor of it may be allocated.
+
+        All numbers count as float64.  An empty tensor counts as if its lengths of zero were one,
+        since what is summed over none of its elements is as large as that.
+
+        Raises
+        ------
+        UnsupportedModelError
+            The tensor has too many axes or is larger than the budget; the message names the node.
         """
         dims = tuple(int(n) for n in shape[: MAX_RANK + 1])
         size = math.prod(max(n, 1) for n in dims)
@@ -111,8 +156,18 @@ class At:
             )
         return dims
 
-    def work(self, *factors: int) -> None:
-        """Count so many products of numbers, before they are computed."""
+    def grant_broadcast(self) -> tuple[int, ...]:
+        """Return the shape that all inputs broadcast to, if a tensor of it may be allocated."""
+        return self.grant(np.broadcast_shapes(*(a.shape for a in self.args if a is not None)))
+
+    def count_work(self, *factors: int) -> None:
+        """Take a product of these factors from the budget, before so much is computed.
+
+        Raises
+        ------
+        UnsupportedModelError
+            The budget is spent; the message names the node.
+        """
         self.budget.work -= math.prod(factors)
         if self.budget.work < 0:
             raise UnsupportedModelError(
@@ -120,29 +175,58 @@ class At:
                 "reasonable for this input: explain fewer samples at a time, or shorter ones"
             )
 
-    def fits(self, *others: Array) -> None:
-        """Refuse parameters that would make x larger when they are broadcast to it."""
+    def refuse_growth(self, *others: Array) -> None:
+        """Raise ValueError if broadcasting x with one of these parameters makes it larger."""
         for other in others:
             if other is not None and np.broadcast_shapes(self.x.shape, other.shape) != self.x.shape:
                 raise ValueError(f"a parameter of shape {other.shape} for x of {self.x.shape}")
 
-    def broadcast(self) -> tuple[int, ...]:
-        """The shape that all inputs broadcast to, if a tensor of it may be allocated."""
-        return self.grant(np.broadcast_shapes(*(a.shape for a in self.args if a is not None)))
-
 
 class Known(dict[str, Array]):
-    """Values by name, and which of them were read as numbers to decide what runs."""
+    """Values by name, and the names of those that control flow depends on."""
 
     def __init__(self, values: Mapping[str, Array]) -> None:
         super().__init__(values)
         self.decisive: set[str] = set()
 
     def decide(self, name: str) -> AnyArray:
-        """The numbers of a value that what runs hangs on."""
+        """Return a value as an array and record that control flow depends on it."""
         self.decisive.add(name)
         return np.asarray(self[name])
 
+
+@dataclass(frozen=True)
+class Inputs:
+    """Which inputs of an op may carry relevance.
+
+    Attributes
+    ----------
+    carry : tuple of int, or None
+        Their positions; None stands for all inputs.
+    together : bool
+        Whether several may carry relevance at once.
+    frozen : tuple of int
+        Positions that relevance takes as constants (a divisor, a bound, a gate of a cell), though
+        the output's true slope there may not be zero.
+    product : bool
+        Whether the op multiplies two signals: then one of them is frozen, or both share
+        (`dftlrp.engine.gates`).
+    """
+
+    carry: tuple[int, ...] | None = (0,)
+    together: bool = False
+    frozen: tuple[int, ...] = ()
+    product: bool = False
+
+    def select(self, args: Sequence[Array]) -> tuple[int, ...]:
+        """Return the positions of the given inputs that an op is linear in, all or the first."""
+        given = [i for i, a in enumerate(args) if a is not None]
+        usable = [i for i in given if self.carry is None or i in self.carry]
+        return tuple(usable if self.together else usable[:1])
+
+
+FIRST = Inputs()
+ANY = Inputs(None, together=True)
 
 M = TypeVar("M", bound=Callable[..., Map])
 Evaluate = Callable[[At], Array]
@@ -157,83 +241,68 @@ class Op:
     Attributes
     ----------
     evaluate : callable
-        The output at given inputs.
+        Returns the output at given inputs.
     linearise : callable or None
-        Its map at current activations; None for a Stop.
-    carries : tuple of int, or None
-        Positions of the inputs that may carry relevance; None: any.
-    together : bool
-        Whether several inputs may carry relevance at once.
-    kind : str
-        "Affine", "Route" or "Stop", for the tables.
+        Returns the op's map at current activations; None for a Stop.
+    kind : {"Affine", "Route", "Stop", "Evaluated"}
+        What the tables call the op.
+    inputs : Inputs
+        Which inputs may carry relevance.
     weighted : bool
         Whether an Affine has weights that a rule could modify.
-    frozen : tuple of int
-        Positions that are taken as they are where relevance is concerned (a divisor, a bound, a
-        gate of a cell), though the output's true slope there may not be zero.
-    product : bool
-        Whether it multiplies two signals: one of them is frozen, or they share
-        (`dftlrp.engine.gates`).
-    tokens : bool
-        Whether it carries the relevance of whole numbers only.
     outputs : int or None
         How many of the ONNX node's outputs it evaluates (by ``node.index``); None: any number.
     silent : tuple of int
         Those of them that carry no relevance: indices, masks.
+    tokens : bool
+        Whether it carries the relevance of whole numbers only.
     """
 
     evaluate: Evaluate
     linearise: Linearise | None
-    carries: tuple[int, ...] | None
-    together: bool
     kind: str
+    inputs: Inputs = FIRST
     weighted: bool = True
-    frozen: tuple[int, ...] = ()
-    product: bool = False
     outputs: int | None = 1
     silent: tuple[int, ...] = ()
     tokens: bool = False
 
     def refusal(self, live: tuple[int, ...]) -> str | None:
-        """Why relevance cannot go to these inputs, or None if it can."""
+        """Return why relevance cannot go to these inputs, or None if it can."""
         if self.linearise is None:
             return None
-        if self.carries is not None and (wrong := [i for i in live if i not in self.carries]):
+        carry = self.inputs.carry
+        if carry is not None and (wrong := [i for i in live if i not in carry]):
             return f"its input {wrong[0]} depends on the signal, where no rule carries relevance"
-        if len(live) > 1 and not self.together:
+        if len(live) > 1 and not self.inputs.together:
             return "two of its inputs depend on the signal, and no rule shares between them"
         return None
 
 
 OPS: dict[str, Op] = {}
-EXPANSIONS: dict[str, Expand] = {}  # ops that stand for other nodes: loops, branches, cells
+EXPANSIONS: dict[str, Expand] = {}
 
 
-def _default_live(at: At, carries: tuple[int, ...] | None, together: bool) -> tuple[int, ...]:
-    given = [i for i, a in enumerate(at.args) if a is not None]
-    usable = [i for i in given if carries is None or i in carries]
-    return tuple(usable if together else usable[:1])
+def _register(names: Sequence[str], op: Op) -> None:
+    OPS.update(dict.fromkeys(names, op))
 
 
-def affine(
+def register_affine(
     *names: str,
-    carries: tuple[int, ...] | None = (0,),
-    together: bool = False,
+    inputs: Inputs = FIRST,
     evaluate: Evaluate | None = None,
     weighted: bool = True,
-    frozen: tuple[int, ...] = (),
-    product: bool = False,
     outputs: int | None = 1,
-    silent: tuple[int, ...] = (),
 ) -> Callable[[M], M]:
-    """Register a function that gives an op's `Affine`; its forward is the evaluation.
+    """Register the decorated function, which returns the op's `Affine`.
 
-    A form of the op that only moves data may be a `Route`; then ``evaluate`` is needed.
+    The op is evaluated by the map's own forward, unless ``evaluate`` is given.  With it, the
+    function may return a `Route` for a form of the op that only moves data.
     """
 
     def register(build: M) -> M:
         def forward(at: At) -> Array:
-            at = replace(at, live=_default_live(at, carries, together))
+            at = replace(at, live=inputs.select(at.args))
             layer = build(at)
             assert isinstance(layer, Affine)
             y = layer.apply(*at.inputs)
@@ -243,47 +312,56 @@ def affine(
             return y + layer.bias
 
         run = evaluate or forward
-        for name in names:
-            OPS[name] = Op(
-                run, build, carries, together, "Affine", weighted, frozen, product, outputs, silent
-            )
+        _register(names, Op(run, build, "Affine", inputs, weighted, outputs))
         return build
 
     return register
 
 
-def route(
+def register_route(
     *names: str,
     evaluate: Evaluate,
-    carries: tuple[int, ...] | None = (0,),
-    together: bool = False,
-    frozen: tuple[int, ...] = (),
+    inputs: Inputs = FIRST,
     outputs: int | None = 1,
     silent: tuple[int, ...] = (),
 ) -> Callable[[Linearise], Linearise]:
-    """Register a function that gives an op's `Route`."""
+    """Register the decorated function, which returns the op's `Route`."""
 
     def register(build: Linearise) -> Linearise:
-        for name in names:
-            OPS[name] = Op(
-                evaluate, build, carries, together, "Route",
-                frozen=frozen, outputs=outputs, silent=silent,
-            )  # fmt: skip
+        op = Op(evaluate, build, "Route", inputs, outputs=outputs, silent=silent)
+        _register(names, op)
         return build
 
     return register
 
 
-def stop(*names: str, evaluate: Evaluate, outputs: int | None = 1) -> None:
-    """Register an op that carries no relevance."""
-    for name in names:
-        OPS[name] = Op(evaluate, None, None, True, "Stop", outputs=outputs)
+def register_stop(*names: str, evaluate: Evaluate, outputs: int | None = 1) -> None:
+    """Register ops that carry no relevance."""
+    _register(names, Op(evaluate, None, "Stop", ANY, outputs=outputs))
 
 
-def expands(*names: str) -> Callable[[Expand], Expand]:
-    """Register how an op becomes other nodes, one after the other, as their values come in.
+def register_tokens(
+    name: str, *, evaluate: Evaluate, inputs: Inputs
+) -> Callable[[Linearise], Linearise]:
+    """Register the map of an op that carries the relevance of whole numbers, and else none."""
 
-    The function is told how many nodes may still run; what it reads as numbers, it reads by
+    def register(build: Linearise) -> Linearise:
+        _register([name], Op(evaluate, build, "Stop", inputs, tokens=True))
+        return build
+
+    return register
+
+
+def register_evaluated(*names: str, evaluate: Evaluate) -> None:
+    """Register ops that can be evaluated, but refuse to carry relevance."""
+    _register(names, Op(evaluate, _refuse_relevance, "Evaluated", Inputs(())))
+
+
+def register_expansion(*names: str) -> Callable[[Expand], Expand]:
+    """Register the decorated generator, which yields the nodes that an op stands for.
+
+    Each node has run before the next is asked for.  The generator is given the node, the `Known`
+    values and the number of nodes that may still run; it reads a value that decides what runs by
     `Known.decide`.
     """
 
@@ -294,11 +372,5 @@ def expands(*names: str) -> Callable[[Expand], Expand]:
     return register
 
 
-def final(*names: str, evaluate: Evaluate, outputs: int | None = 1) -> None:
-    """Register an op that can be evaluated, but through which no relevance goes yet."""
-    for name in names:
-        OPS[name] = Op(evaluate, _never, (), False, "-", outputs=outputs)
-
-
-def _never(at: At) -> Map:
+def _refuse_relevance(at: At) -> Map:
     raise UnsupportedModelError(f"node {at.node.key!r} ({at.node.op}) carries no relevance")

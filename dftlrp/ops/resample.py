@@ -16,8 +16,9 @@ import numpy as np
 from dftlrp.core.backend import Backend
 from dftlrp.core.maps import Affine, Array, Route
 from dftlrp.core.types import AnyArray, UnsupportedModelError
-from dftlrp.ops.move import by_index
-from dftlrp.ops.registry import At, affine
+from dftlrp.ops.common import lay_along
+from dftlrp.ops.move import route_by_index
+from dftlrp.ops.registry import At, register_affine
 
 
 class Axis(NamedTuple):
@@ -33,33 +34,29 @@ class Axis(NamedTuple):
 # -- where the output's samples lie
 
 
-def _half_pixel(a: Axis, i: AnyArray) -> AnyArray:
+def _place_half_pixel(a: Axis, i: AnyArray) -> AnyArray:
     return (i + 0.5) / a.scale - 0.5
 
 
-def _symmetric(a: Axis, i: AnyArray) -> AnyArray:
-    """Half a pixel, about the middle of the input."""
-    return a.n / 2 * (1 - a.m / (a.scale * a.n)) + _half_pixel(a, i)
+def _place_symmetric(a: Axis, i: AnyArray) -> AnyArray:
+    """Return positions of half a pixel, about the middle of the input."""
+    return a.n / 2 * (1 - a.m / (a.scale * a.n)) + _place_half_pixel(a, i)
 
 
-def _corners(a: Axis, i: AnyArray) -> AnyArray:
-    return i * (a.n - 1) / max(a.m - 1, 1)
-
-
-def _cropped(a: Axis, i: AnyArray) -> AnyArray:
+def _place_cropped(a: Axis, i: AnyArray) -> AnyArray:
     if a.m == 1:
         return 0.5 * (a.begin + a.end) * (a.n - 1) + 0 * i
     return (a.begin + i * (a.end - a.begin) / (a.m - 1)) * (a.n - 1)
 
 
 _COORDINATES: dict[str, Callable[[Axis, AnyArray], AnyArray]] = {
-    "half_pixel": _half_pixel,
-    "half_pixel_symmetric": _symmetric,
-    "pytorch_half_pixel": lambda a, i: _half_pixel(a, i) if a.m > 1 else 0.0 * i,
+    "half_pixel": _place_half_pixel,
+    "half_pixel_symmetric": _place_symmetric,
+    "pytorch_half_pixel": lambda a, i: _place_half_pixel(a, i) if a.m > 1 else 0.0 * i,
     "tf_half_pixel_for_nn": lambda a, i: (i + 0.5) / a.scale,
-    "align_corners": _corners,
+    "align_corners": lambda a, i: i * (a.n - 1) / max(a.m - 1, 1),
     "asymmetric": lambda a, i: i / a.scale,
-    "tf_crop_and_resize": _cropped,
+    "tf_crop_and_resize": _place_cropped,
 }
 _NEAREST: dict[str, Callable[[AnyArray], AnyArray]] = {
     "round_prefer_floor": lambda x: np.ceil(x - 0.5),
@@ -69,32 +66,31 @@ _NEAREST: dict[str, Callable[[AnyArray], AnyArray]] = {
 }
 
 
-def _mode(at: At) -> str:
-    old = at.node.op == "Upsample" or at.node.opset < 11
-    default = "asymmetric" if old else "half_pixel"
-    return str(at.attr("coordinate_transformation_mode", default))
+def _is_old(at: At) -> bool:
+    return bool(at.node.op == "Upsample" or at.node.opset < 11)
 
 
-def _positions(at: At, a: Axis) -> AnyArray:
-    return _COORDINATES[_mode(at)](a, np.arange(a.m, dtype=np.float64))
+def _read_coordinate_mode(at: At) -> str:
+    default = "asymmetric" if _is_old(at) else "half_pixel"
+    return str(at.get_attr("coordinate_transformation_mode", default))
 
 
-def _outside(at: At, a: Axis) -> AnyArray:
-    """Samples that lie outside the input, where crop and resize writes a constant."""
-    x = _positions(at, a)
-    return ((x < 0) | (x > a.n - 1)) & (_mode(at) == "tf_crop_and_resize")
+def _find_positions(at: At, a: Axis) -> AnyArray:
+    return _COORDINATES[_read_coordinate_mode(at)](a, np.arange(a.m, dtype=np.float64))
+
+
+def _find_outside(at: At, a: Axis) -> AnyArray:
+    """Return which samples lie outside the input, where crop and resize writes a constant."""
+    x = _find_positions(at, a)
+    return ((x < 0) | (x > a.n - 1)) & (_read_coordinate_mode(at) == "tf_crop_and_resize")
 
 
 # -- sizes
 
 
-def _axis_numbers(at: At) -> tuple[int, ...]:
-    return at.axes(at.attr("axes"))
-
-
-def _keeping(at: At, sizes: list[int], axes: tuple[int, ...]) -> list[tuple[int, float]]:
-    """(size, scale) for sizes, by the policy on the aspect ratio."""
-    policy = at.attr("keep_aspect_ratio_policy", "stretch")
+def _fit_sizes(at: At, sizes: list[int], axes: tuple[int, ...]) -> list[tuple[int, float]]:
+    """Return (size, scale) of each axis, by the policy on the aspect ratio."""
+    policy = at.get_attr("keep_aspect_ratio_policy", "stretch")
     scales = [m / at.x.shape[i] for m, i in zip(sizes, axes, strict=True)]
     if policy == "stretch":
         return list(zip(sizes, scales, strict=True))
@@ -102,20 +98,20 @@ def _keeping(at: At, sizes: list[int], axes: tuple[int, ...]) -> list[tuple[int,
     return [(math.floor(scale * at.x.shape[i] + 0.5), scale) for i in axes]
 
 
-def _axes(at: At) -> dict[int, Axis]:
-    """The axes that are resized, by their number."""
-    new = at.node.op == "Resize" and at.node.opset >= 11
-    axes, position = _axis_numbers(at), 2 if new else 1
-    roi = np.ravel(at.setting(1, "roi", [])) if new else np.zeros(0)
+def _find_resized_axes(at: At) -> dict[int, Axis]:
+    """Return the axes that are resized, by their number."""
+    new = not _is_old(at)
+    axes, position = at.read_axes(at.get_attr("axes")), 2 if new else 1
+    roi = np.ravel(at.get_setting(1, "roi", [])) if new else np.zeros(0)
     region = np.tile([[0.0], [1.0]], len(axes))
-    if _mode(at) == "tf_crop_and_resize":
+    if _read_coordinate_mode(at) == "tf_crop_and_resize":
         region = roi.reshape(2, -1)
-    if np.size(scales := at.setting(position, "scales", [])):
+    if np.size(scales := at.get_setting(position, "scales", [])):
         spans = (region[1] - region[0]).tolist()
         lengths = [at.x.shape[i] * s for i, s in zip(axes, spans, strict=True)]
         pairs = [(math.floor(n * s), s) for n, s in zip(lengths, scales, strict=True)]
     else:
-        pairs = _keeping(at, at.setting(3, "sizes"), axes)
+        pairs = _fit_sizes(at, at.get_setting(3, "sizes"), axes)
     found = {
         i: Axis(at.x.shape[i], m, scale, begin, end)
         for i, (m, scale), begin, end in zip(axes, pairs, *region.tolist(), strict=True)
@@ -127,89 +123,90 @@ def _axes(at: At) -> dict[int, Axis]:
 # -- nearest
 
 
-def _nearest(at: At, a: Axis) -> AnyArray:
-    old = at.node.op == "Upsample" or at.node.opset < 11
+def _find_nearest(at: At, a: Axis) -> AnyArray:
+    """Return the sample of the input that each one of the output is, or -1 for a constant."""
     simple = "ceil" if a.scale < 1 else "floor"  # what onnxruntime does where ONNX says nothing
-    mode = simple if old else at.attr("nearest_mode", "round_prefer_floor")
-    x = _NEAREST[mode](_positions(at, a))
-    return np.where(_outside(at, a), -1, np.clip(x, 0, a.n - 1)).astype(np.int64)
+    mode = simple if _is_old(at) else at.get_attr("nearest_mode", "round_prefer_floor")
+    x = _NEAREST[mode](_find_positions(at, a))
+    return np.where(_find_outside(at, a), -1, np.clip(x, 0, a.n - 1)).astype(np.int64)
 
 
-def _moved(at: At, v: AnyArray, fill: float) -> AnyArray:
-    for i, a in _axes(at).items():
-        index = _nearest(at, a)
+def _take_nearest(at: At, v: AnyArray, fill: float) -> AnyArray:
+    for i, a in _find_resized_axes(at).items():
+        index = _find_nearest(at, a)
         v = v.take(np.maximum(index, 0), i)
-        keep = (index >= 0).reshape([-1 if k == i else 1 for k in range(v.ndim)])
-        v = np.where(keep, v, np.asarray(fill, v.dtype))
+        v = np.where(lay_along(index >= 0, i, v.ndim), v, np.asarray(fill, v.dtype))
     return v
 
 
 # -- linear and cubic
 
 
-def triangle(d: AnyArray) -> AnyArray:
-    """The kernel of linear interpolation."""
+def weigh_linear(d: AnyArray) -> AnyArray:
+    """Return the kernel of linear interpolation at a distance."""
     y: AnyArray = np.maximum(1 - abs(d), 0)
     return y
 
 
-def cubic(a: float) -> Callable[[AnyArray], AnyArray]:
-    """Keys' convolution kernel (1981, eq. 15) with parameter a."""
+def make_cubic(a: float) -> Callable[[AnyArray], AnyArray]:
+    """Return Keys' convolution kernel (1981, eq. 15) with parameter a."""
 
-    def kernel(d: AnyArray) -> AnyArray:
+    def weigh(d: AnyArray) -> AnyArray:
         d = abs(d)
         near = ((a + 2) * d - (a + 3)) * d * d + 1
         far = a * (((d - 5) * d + 8) * d - 4)
         return np.where(d <= 1, near, np.where(d < 2, far, 0))
 
-    return kernel
+    return weigh
 
 
-def _matrix(at: At, a: Axis) -> Any:
-    """Sparse (m, n): the weights of each output sample on one axis."""
+def _make_matrix(at: At, a: Axis) -> Any:
+    """Return the weights of each output sample on one axis, a sparse (m, n)."""
     from scipy.sparse import csr_array
 
-    linear = at.attr("mode", "nearest") == "linear"
-    kernel = triangle if linear else cubic(at.attr("cubic_coeff_a", -0.75))
-    shrink = min(a.scale, 1.0) if at.attr("antialias", 0) else 1.0
+    linear = at.get_attr("mode", "nearest") == "linear"
+    kernel = weigh_linear if linear else make_cubic(at.get_attr("cubic_coeff_a", -0.75))
+    shrink = min(a.scale, 1.0) if at.get_attr("antialias", 0) else 1.0
     reach = math.ceil((1 if linear else 2) / shrink)
-    x = _positions(at, a)
+    x = _find_positions(at, a)
     at.grant([a.m, 2 * reach])
     taps = np.floor(x)[:, None] + np.arange(1 - reach, reach + 1)
     weights = kernel((taps - x[:, None]) * shrink)
-    if at.attr("exclude_outside", 0):
+    if at.get_attr("exclude_outside", 0):
         weights = weights * ((taps >= 0) & (taps < a.n))
-    weights = weights / weights.sum(axis=1, keepdims=True) * ~_outside(at, a)[:, None]
+    weights = weights / weights.sum(axis=1, keepdims=True) * ~_find_outside(at, a)[:, None]
     columns = np.clip(taps, 0, a.n - 1).astype(np.int64)
     rows = np.broadcast_to(np.arange(a.m)[:, None], columns.shape)
     place = (rows.ravel(), columns.ravel())
     return csr_array((weights.ravel().astype(at.x.dtype), place), shape=(a.m, a.n))
 
 
-def along(bk: Backend, matrix: Any, v: Array, axis: int) -> Array:
-    """A sparse matrix times v along an axis."""
+def _multiply_along(bk: Backend, matrix: Any, v: Array, axis: int) -> Array:
+    """Return a sparse matrix times v along an axis."""
     moved = np.moveaxis(v, axis, 0)
     flat = moved.reshape(moved.shape[0], -1)
     y = matrix @ flat if bk.numbers else bk.matmul(matrix.toarray(), flat)
     return np.moveaxis(y.reshape(-1, *moved.shape[1:]), 0, axis)
 
 
-def _interpolated(at: At) -> Affine:
-    """A matrix for each axis; those that stay as they are need none."""
-    found = {i: a for i, a in _axes(at).items() if a.m != a.n or a.scale != 1 or a.begin}
-    matrices = {i: _matrix(at, a) for i, a in found.items()}
+def _interpolate(at: At) -> Affine:
+    """Return the map by a matrix for each axis; those that stay as they are need none."""
+    found = {
+        i: a for i, a in _find_resized_axes(at).items() if a.m != a.n or a.scale != 1 or a.begin
+    }
+    matrices = {i: _make_matrix(at, a) for i, a in found.items()}
 
     def linear(v: Array) -> Array:
         for i, matrix in matrices.items():
-            v = along(at.bk, matrix, v, i)
+            v = _multiply_along(at.bk, matrix, v, i)
         return v
 
     def transpose(r: Array) -> Array:
         for i, matrix in matrices.items():
-            r = along(at.bk, matrix.T, r, i)
+            r = _multiply_along(at.bk, matrix.T, r, i)
         return r
 
-    constant = at.attr("extrapolation_value", 0.0) * _written(at, found)
+    constant = at.get_attr("extrapolation_value", 0.0) * _mark_constant(at, found)
     return Affine(
         lambda ws, xs: ws[0] * linear(xs[0]),
         lambda ws, r: (transpose(ws[0] * r),),
@@ -218,31 +215,31 @@ def _interpolated(at: At) -> Affine:
     )
 
 
-def _written(at: At, found: dict[int, Axis]) -> Array:
-    """1 where the constant of crop and resize is written, else 0."""
+def _mark_constant(at: At, found: dict[int, Axis]) -> Array:
+    """Return 1 where the constant of crop and resize is written, else 0."""
     written = np.zeros((1,) * at.x.ndim, bool)
     for i, a in found.items():
-        written = written | _outside(at, a).reshape([-1 if k == i else 1 for k in range(at.x.ndim)])
+        written = written | lay_along(_find_outside(at, a), i, at.x.ndim)
     return written.astype(at.x.dtype)
 
 
-def _evaluate(at: At) -> Array:
-    if at.attr("mode", "nearest") == "nearest":
-        return _moved(at, at.x, at.attr("extrapolation_value", 0.0))
+def _evaluate_resize(at: At) -> Array:
+    if at.get_attr("mode", "nearest") == "nearest":
+        return _take_nearest(at, at.x, at.get_attr("extrapolation_value", 0.0))
     whole = at.x.dtype.kind != "f"
     x = at.x.astype(np.float64) if whole else at.x
-    return _interpolated(replace(at, args=(x, *at.args[1:]))).forward(x).astype(at.x.dtype)
+    return _interpolate(replace(at, args=(x, *at.args[1:]))).forward(x).astype(at.x.dtype)
 
 
-@affine("Resize", "Upsample", evaluate=_evaluate)
+@register_affine("Resize", "Upsample", evaluate=_evaluate_resize)
 def resize(at: At) -> Affine | Route:
     """Nearest is a `Route`; linear and cubic have the scalar weight 1.
 
-    A rule on weights so leaves the kernel's own signs (cubic has small negative lobes) as they are.
+    So a rule on weights leaves the kernel's own signs (cubic has small negative lobes) as they are.
     """
-    mode = at.attr("mode", "nearest")
+    mode = at.get_attr("mode", "nearest")
     if mode == "nearest":
-        return by_index(at, lambda index: _moved(at, index, -1))
+        return route_by_index(at, lambda index: _take_nearest(at, index, -1))
     if mode not in {"linear", "cubic"}:
         raise UnsupportedModelError(f"node {at.node.key!r} ({at.node.op}): mode {mode!r}")
-    return _interpolated(at)
+    return _interpolate(at)

@@ -8,39 +8,40 @@ from typing import Any
 
 import numpy as np
 
-from dftlrp.core.maps import Affine, Array, Arrays, Route, move
+from dftlrp.core.maps import Affine, Array, Arrays, Route
 from dftlrp.core.types import UnsupportedModelError
-from dftlrp.ops.gather import Key, along
-from dftlrp.ops.registry import At, affine, route
+from dftlrp.ops.common import route_parts
+from dftlrp.ops.gather import Key, make_index_key
+from dftlrp.ops.registry import At, Inputs, register_affine, register_route
 
 _UFUNCS: dict[str, Any] = {"mul": np.multiply, "max": np.maximum, "min": np.minimum}
 
 
-def _element_key(at: At) -> Key:
-    return along(np.asarray(at.args[1]), at.axes(at.attr("axis", 0))[0])
+def _make_element_key(at: At) -> Key:
+    return make_index_key(np.asarray(at.args[1]), at.read_axis("axis", 0))
 
 
-def _nd_key(at: At) -> Key:
+def _make_nd_key(at: At) -> Key:
     if np.shape(at.args[1])[-1] > at.x.ndim:
         raise ValueError(f"an index of {np.shape(at.args[1])[-1]} numbers, rank {at.x.ndim}")
     return tuple(np.moveaxis(np.asarray(at.args[1]), -1, 0))
 
 
-def _written(at: At, key: Key, second: int = 2) -> Array:
-    """Data with the updates written into it, or combined with what is there."""
-    data, updates, reduction = at.x, at.args[second], at.attr("reduction", "none")
+def _evaluate_scatter(at: At, key: Key, second: int = 2) -> Array:
+    """Return data with the updates written into it, or combined with what is there."""
+    data, updates, reduction = at.x, at.args[second], at.get_attr("reduction", "none")
     both = replace(at, live=(0, second))
     if reduction == "none":
-        return _replaced(both, key, second).tangent().apply(data, updates)
+        return _route_replaced(both, key, second).tangent().apply(data, updates)
     if reduction == "add":
-        return _added(both, key).apply(data, updates)
+        return _add_updates(both, key).apply(data, updates)
     y = np.array(data)
     _UFUNCS[reduction].at(y, key, np.asarray(updates))
     return y
 
 
-def _replaced(at: At, key: Key, second: int = 2) -> Route:
-    """Each output element is one of data (input 0) or one of updates (input ``second``)."""
+def _route_replaced(at: At, key: Key, second: int = 2) -> Route:
+    """Return the route of elements that are one of data (input 0) or of updates (``second``)."""
     bk, data, updates = at.bk, at.x, at.args[second]
     sizes = {0: data.size, second: updates.size}
     index = np.arange(data.size).reshape(data.shape)
@@ -58,13 +59,11 @@ def _replaced(at: At, key: Key, second: int = 2) -> Route:
         cut = {0: slice(0, data.size), second: slice(data.size, None)}
         return tuple(bk.reshape(bk.slice(both, (cut[i],)), at.args[i].shape) for i in at.live)
 
-    alone = len(at.live) < 2
-    covered = linear(*(bk.ones_like(x) for x in at.inputs)) if alone else None
-    return move(linear, back, covered)
+    return route_parts(at, linear, back, complete=len(at.live) == 2)
 
 
-def _added(at: At, key: Key) -> Affine:
-    """``data + S updates``, S zeros and ones; what carries no relevance is the bias."""
+def _add_updates(at: At, key: Key) -> Affine:
+    """Return ``data + S updates``, S zeros and ones; what carries no relevance is the bias."""
     bk, data = at.bk, at.x
     target = np.arange(data.size).reshape(data.shape)[key]
     spread = {0: lambda v: v, 2: lambda v: bk.take_T(v, target, data)}
@@ -78,46 +77,47 @@ def _added(at: At, key: Key) -> Affine:
     )
 
 
-def _scattering(name: str, key: Callable[[At], Key]) -> None:
+def _register_scatter(name: str, make_key: Callable[[At], Key]) -> None:
     """Register one way to say where updates go."""
 
-    def evaluate(at: At) -> Array:
-        return _written(at, key(at))
-
-    @affine(name, carries=(0, 2), together=True, evaluate=evaluate)
+    @register_affine(
+        name,
+        evaluate=lambda at: _evaluate_scatter(at, make_key(at)),
+        inputs=Inputs((0, 2), together=True),
+    )
     def build(at: At) -> Affine | Route:
-        reduction = at.attr("reduction", "none")
+        """Data with updates written (a `Route`) or added; other reductions are refused."""
+        reduction = at.get_attr("reduction", "none")
         if reduction in {"none", "add"}:
-            return (_replaced if reduction == "none" else _added)(at, key(at))
+            return (_route_replaced if reduction == "none" else _add_updates)(at, make_key(at))
         raise UnsupportedModelError(
             f"node {at.node.key!r} ({name}): no rule shares relevance for reduction={reduction!r}"
         )
 
 
-_scattering("Scatter", _element_key)
-_scattering("ScatterElements", _element_key)
-_scattering("ScatterND", _nd_key)
+_register_scatter("Scatter", _make_element_key)
+_register_scatter("ScatterElements", _make_element_key)
+_register_scatter("ScatterND", _make_nd_key)
 
 
 # -- a cache of keys or values, whose part from some step on is written
 
 
-def _cache_key(at: At) -> Key:
-    update, axis = at.args[1], at.axes(at.attr("axis", -2))[0]
-    first = np.zeros(len(update), np.int64) if at.arg(2) is None else np.asarray(at.args[2])
+def _make_cache_key(at: At) -> Key:
+    update, axis = at.args[1], at.read_axis("axis", -2)
+    first = np.zeros(len(update), np.int64) if at.get_arg(2) is None else np.asarray(at.args[2])
     steps = np.arange(update.shape[axis]).reshape(-1, *(1,) * (update.ndim - axis - 1))
     index = first.reshape(-1, *(1,) * (update.ndim - 1)) + steps
-    if at.attr("mode", "linear") == "circular":
+    if at.get_attr("mode", "linear") == "circular":
         index = index % at.x.shape[axis]
-    return along(np.broadcast_to(index, update.shape), axis)
+    return make_index_key(np.broadcast_to(index, update.shape), axis)
 
 
-@route(
+@register_route(
     "TensorScatter",
-    carries=(0, 1),
-    together=True,
-    evaluate=lambda at: _written(at, _cache_key(at), second=1),
+    evaluate=lambda at: _evaluate_scatter(at, _make_cache_key(at), second=1),
+    inputs=Inputs((0, 1), together=True),
 )
 def tensor_scatter(at: At) -> Route:
     """The cache with the update written into it."""
-    return _replaced(at, _cache_key(at), second=1)
+    return _route_replaced(at, _make_cache_key(at), second=1)

@@ -49,7 +49,7 @@ from dftlrp.engine.seeds import (
     target_indices,
 )
 from dftlrp.engine.settings import AUTO, Question, Settings
-from dftlrp.graph.structure import ancestors
+from dftlrp.graph.structure import find_ancestors
 from dftlrp.tracing.batch import for_any_batch, one_batch, repeated
 from dftlrp.tracing.onnx_backend import OnnxBackend
 from dftlrp.tracing.session import Arrays, Seen, Session, runtime_of
@@ -260,7 +260,7 @@ def _read_values(model: Model, settings: Settings, plan: Plan, arrays: Arrays) -
     """Return the signals and, where a default goes by it, what a front end makes of them."""
     if settings.composite != AUTO or not plan.graph.reads:
         return arrays
-    front = replace(plan, nodes=ancestors(plan.nodes, [plan.graph.reads]))
+    front = replace(plan, nodes=find_ancestors(plan.nodes, [plan.graph.reads]))
     given = model.constants(get_backend(), REFERENCE) | arrays
     return evaluate(front, given, get_backend(), REFERENCE).values
 

@@ -170,7 +170,7 @@ def _softmax(tape: Tape, at: At, _: AnyArray) -> Any:
     """Before set 13 all axes from ``axis`` on are one."""
     if at.node.opset >= 13 or at.node.op == "Hardmax":
         return None
-    axis = at.attr("axis", 1) % max(at.x.ndim, 1)
+    axis = at.get_attr("axis", 1) % max(at.x.ndim, 1)
     flat = tape.reshape(at.x, (math.prod(at.x.shape[:axis]), math.prod(at.x.shape[axis:])))
     sign = int(at.node.op == "Softmax")
     y = tape.node(at.node.op, flat, shape=flat.shape, sign=sign, axis=1)
@@ -191,8 +191,8 @@ def _upsample(tape: Tape, at: At, wanted: AnyArray) -> Any:
     """Upsample, and Resize of set 10, as a Resize of today."""
     if at.node.op == "Resize" and at.node.opset >= 11:
         return None
-    scales = np.asarray(at.setting(1, "scales"), FLOAT)
-    mode = at.attr("mode", "nearest")
+    scales = np.asarray(at.get_setting(1, "scales"), FLOAT)
+    mode = at.get_attr("mode", "nearest")
     nearest = {"nearest_mode": "floor" if (scales >= 1).all() else "ceil"}
     return tape.node(
         "Resize", at.x, None, scales, shape=wanted.shape, sign=at.x.sign, mode=mode,

@@ -34,7 +34,7 @@ from dftlrp.engine.propagate import Flow
 from dftlrp.engine.seeds import SEEDS
 from dftlrp.engine.settings import Settings
 from dftlrp.graph.frontend import FrontEnd
-from dftlrp.ops.fourier import Pair, transform
+from dftlrp.ops.fourier import Pair, apply_dft
 from dftlrp.spectral import Stft, stft_for
 from dftlrp.spectral.dft import make_bin_weights
 from dftlrp.tracing.batch import FixedBatchError, for_any_batch
@@ -270,7 +270,7 @@ def _framed(bk: Backend, x: Array, domain: Stft, window: AnyArray) -> Pair:
 def _frequency(bk: Backend, x: Array, m: Array) -> Array:
     """R_k = w_k Re(Y_k conj C_k), orthonormal."""
     n = x.shape[-1]
-    Y, C = transform(bk, Pair(x)), transform(bk, Pair(m))
+    Y, C = apply_dft(bk, Pair(x)), apply_dft(bk, Pair(m))
     half = (*(slice(None),) * (x.ndim - 1), slice(0, n // 2 + 1))
     return bk.slice(Y.real * C.real + Y.imag * C.imag, half) * (make_bin_weights(n) / n)
 

@@ -23,7 +23,7 @@ from dftlrp.core.types import InputError, NonFiniteError, UnsupportedModelError
 from dftlrp.engine.composites import PRESETS
 from dftlrp.engine.forward import run_forward
 from dftlrp.engine.settings import Settings
-from dftlrp.ops.fourier import factors
+from dftlrp.ops.fourier import split_size
 from dftlrp.tracing.answers import MOST_SESSIONS
 from dftlrp.tracing.export import export
 from dftlrp.tracing.session import Session, runtime_of
@@ -420,4 +420,4 @@ def test_no_output_is_computed_that_nobody_asked_for(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("n", "pair"), [(8000, (80, 100)), (16000, (125, 128)), (7, (1, 7))])
 def test_factors_of_a_transform(n: int, pair: tuple[int, int]) -> None:
-    assert factors(n) == pair
+    assert split_size(n) == pair

@@ -22,7 +22,7 @@ As a TOML file next to the model, with the attributes' names::
 `declaration` holds the `FrontEnd`, `fields` what its fields may hold, `chain` the nodes.
 """
 
-from dftlrp.graph.frontend.chain import PREFIX, empty_filters, levels, prepend
+from dftlrp.graph.frontend.chain import PREFIX, find_levels, note_empty_filters, prepend
 from dftlrp.graph.frontend.declaration import FrontEnd
 
-__all__ = ["PREFIX", "FrontEnd", "empty_filters", "levels", "prepend"]
+__all__ = ["PREFIX", "FrontEnd", "find_levels", "note_empty_filters", "prepend"]

@@ -41,7 +41,7 @@ class _Builder:
         return output
 
 
-def _frozen(b: _Builder, name: str, op: str, **attrs: Any) -> str:
+def _freeze_statistic(b: _Builder, name: str, op: str, **attrs: Any) -> str:
     """A statistic of the current value that carries no relevance; the value stays current."""
     value = b.value
     b.add(f"{name}_of", op, **attrs)
@@ -50,13 +50,13 @@ def _frozen(b: _Builder, name: str, op: str, **attrs: Any) -> str:
     return frozen
 
 
-def _amplitude(fe: FrontEnd, b: _Builder) -> None:
+def _add_amplitude(fe: FrontEnd, b: _Builder) -> None:
     signal = b.value
     if fe.amplitude == "int16":
         b.add("amplitude", "Mul", b.constant(32768.0))
     elif fe.amplitude == "peak":
         b.add("absolute", "Abs")
-        top = _frozen(b, "peak", "ReduceMax", axes=[-1])
+        top = _freeze_statistic(b, "peak", "ReduceMax", axes=[-1])
         b.add(
             "amplitude",
             "Div",
@@ -65,12 +65,12 @@ def _amplitude(fe: FrontEnd, b: _Builder) -> None:
         )
     elif fe.amplitude == "rms":
         b.add("square", "Pow", b.constant(2.0))
-        b.value = _frozen(b, "mean_square", "ReduceMean", axes=[-1])
+        b.value = _freeze_statistic(b, "mean_square", "ReduceMean", axes=[-1])
         b.add("guard", "Max", b.constant(1e-24))
         b.add("amplitude", "Div", b.add("rms", "Sqrt"), source=signal)
 
 
-def _transform(fe: FrontEnd, b: _Builder, samples: int | None) -> None:
+def _add_transform(fe: FrontEnd, b: _Builder, samples: int | None) -> None:
     """To (batch, time, frequency, 2), or (batch, frequency, 2) for one DFT."""
     if fe.orthonormal:
         if (size := fe.size or samples) is None:
@@ -90,7 +90,7 @@ def _transform(fe: FrontEnd, b: _Builder, samples: int | None) -> None:
     b.add("stft", "STFT", *numbers)
 
 
-def _power(fe: FrontEnd, b: _Builder) -> None:
+def _add_power(fe: FrontEnd, b: _Builder) -> None:
     b.add("squares", "Pow", b.constant(2.0))
     b.add("power", "ReduceSum", b.constant([-1], np.int64), keepdims=0)
     if fe.power == 1:
@@ -99,13 +99,13 @@ def _power(fe: FrontEnd, b: _Builder) -> None:
         b.add("magnitude", "Pow", b.constant(fe.power / 2))  # type: ignore[operator]
 
 
-def _mel(fe: FrontEnd, b: _Builder) -> None:
+def _add_mel(fe: FrontEnd, b: _Builder) -> None:
     band = (fe.fmin, fe.fmax)
     bank = make_filterbank(fe.rate, fe.size, fe.n_mels, band, fe.mel_scale, fe.mel_norm)  # type: ignore[arg-type]
     b.add("mel", "MatMul", b.constant(bank.T))
 
 
-def _log(fe: FrontEnd, b: _Builder) -> None:
+def _add_log(fe: FrontEnd, b: _Builder) -> None:
     b.add("floor", "Max", b.constant(fe.floor))
     if fe.offset:
         b.add("offset", "Add", b.constant(fe.offset))
@@ -115,12 +115,12 @@ def _log(fe: FrontEnd, b: _Builder) -> None:
         b.add("decibel" if fe.log == "db" else "log10", "Mul", b.constant(scale))
     if fe.top_db is not None:
         levels = b.value
-        top = _frozen(b, "top", "ReduceMax", axes=_all_but_batch(fe))
+        top = _freeze_statistic(b, "top", "ReduceMax", axes=_list_feature_axes(fe))
         low = b.add("bottom", "Sub", b.constant(fe.top_db), source=top)
         b.add("range", "Max", low, source=levels)
 
 
-def _cepstrum(fe: FrontEnd, b: _Builder) -> None:
+def _add_cepstrum(fe: FrontEnd, b: _Builder) -> None:
     from scipy.fft import idct
 
     bins = fe.n_mels or fe.size // 2 + 1  # type: ignore[operator]
@@ -128,11 +128,11 @@ def _cepstrum(fe: FrontEnd, b: _Builder) -> None:
     b.add("mfcc", "MatMul", b.constant(idct(units, norm="ortho").T))
 
 
-def _all_but_batch(fe: FrontEnd) -> list[int]:
+def _list_feature_axes(fe: FrontEnd) -> list[int]:
     return list(range(1 - len(fe.axes), 0))
 
 
-def _normalise(fe: FrontEnd, b: _Builder) -> None:
+def _add_normalisation(fe: FrontEnd, b: _Builder) -> None:
     # A list has one number for each frequency, which is the last axis or stands before the parts.
     shape = (-1, 1) if "part" in fe.axes else (-1,)
     if fe.mean is not None:
@@ -141,16 +141,16 @@ def _normalise(fe: FrontEnd, b: _Builder) -> None:
         b.add("scaled", "Div", b.constant(np.reshape(fe.std, shape)))
     if fe.normalise:
         time = fe.axes.index("time") - len(fe.axes) if "time" in fe.axes else -1
-        axes = _all_but_batch(fe) if fe.normalise == "utterance" else [time]
-        centre = _frozen(b, "mean", "ReduceMean", axes=axes)
+        axes = _list_feature_axes(fe) if fe.normalise == "utterance" else [time]
+        centre = _freeze_statistic(b, "mean", "ReduceMean", axes=axes)
         centred = b.add("centred", "Sub", centre)
         b.add("deviations", "Pow", b.constant(2.0))
-        b.value = _frozen(b, "variance", "ReduceMean", axes=axes)
+        b.value = _freeze_statistic(b, "variance", "ReduceMean", axes=axes)
         b.add("variance_guard", "Max", b.constant(1e-24))
         b.add("scaled", "Div", b.add("deviation", "Sqrt"), source=centred)
 
 
-def _layout(fe: FrontEnd, b: _Builder, name: str) -> None:
+def _add_layout(fe: FrontEnd, b: _Builder, name: str) -> None:
     """To the model's axes, and under the name of its input."""
     wanted = tuple(axis for axis in fe.layout if axis != 1)
     if wanted != fe.axes:
@@ -175,24 +175,31 @@ def prepend(graph: Graph, fe: FrontEnd) -> Graph:
     if len(signals) != 1:
         raise InputError(f"a front end needs a model with one signal, not {list(signals)}")
     name, value = next(iter(signals.items()))
-    dims = _waveform_dims(fe, name, value.dims)
+    dims = _find_waveform_dims(fe, name, value.dims)
     b = _Builder("waveform" if name != "waveform" else "signal")
     inputs = {b.value: Value(dims, value.dtype)}
     inputs |= {k: v for k, v in graph.inputs.items() if k != name}
-    _amplitude(fe, b)
-    _transform(fe, b, dims[1])
-    steps = [(_power, fe.power), (_mel, fe.n_mels), (_log, fe.log), (_cepstrum, fe.n_mfcc)]
+    _add_amplitude(fe, b)
+    _add_transform(fe, b, dims[1])
+    steps = [
+        (_add_power, fe.power),
+        (_add_mel, fe.n_mels),
+        (_add_log, fe.log),
+        (_add_cepstrum, fe.n_mfcc),
+    ]
     for step, wanted in steps:
         if wanted is not None:
             step(fe, b)
-    _normalise(fe, b)
-    _layout(fe, b, name)
+    _add_normalisation(fe, b)
+    _add_layout(fe, b, name)
     nodes, constants = (*b.nodes, *graph.nodes), graph.constants | b.constants
     front = frozenset(node.key for node in b.nodes)
     return replace(graph, nodes=nodes, inputs=inputs, constants=constants, reads=name, front=front)
 
 
-def _waveform_dims(fe: FrontEnd, name: str, dims: Dims | None) -> tuple[int | None, int | None]:
+def _find_waveform_dims(
+    fe: FrontEnd, name: str, dims: Dims | None
+) -> tuple[int | None, int | None]:
     """(batch, samples): as declared, or as follows from a fixed number of frames or bins."""
     if dims is None:
         return None, fe.samples
@@ -204,11 +211,11 @@ def _waveform_dims(fe: FrontEnd, name: str, dims: Dims | None) -> tuple[int | No
         samples = fe.length(frames)
     elif bins is not None and fe.features is None:
         samples = max(1, 2 * (bins - 1))
-    _refuse_sizes(fe, name, dims, samples)
+    _refuse_misfit(fe, name, dims, samples)
     return size["batch"], samples
 
 
-def _refuse_sizes(fe: FrontEnd, name: str, dims: Dims, samples: int | None) -> None:
+def _refuse_misfit(fe: FrontEnd, name: str, dims: Dims, samples: int | None) -> None:
     """Compare what the front end makes with what the model declares."""
     makes = {"part": 2, "frequency": fe.features, 1: 1}
     makes["time"] = None if samples is None else fe.frames(samples)
@@ -221,13 +228,13 @@ def _refuse_sizes(fe: FrontEnd, name: str, dims: Dims, samples: int | None) -> N
             )
 
 
-def levels(graph: Graph) -> str:
+def find_levels(graph: Graph) -> str:
     """The value (batch, time, ...) of a front end in which silent frames are all zero, or none."""
     steps = [f"{PREFIX}/{step}" for step in ("mel", "power", "stft")]
     return next((s for s in steps if s in graph.front and steps[-1] in graph.front), "")
 
 
-def empty_filters(graph: Graph) -> tuple[str, ...]:
+def note_empty_filters(graph: Graph) -> tuple[str, ...]:
     """A note on mel filters of a front end that hold no bin, as librosa warns of them."""
     banks = [node.inputs[1] for node in graph.nodes if node.output == f"{PREFIX}/mel"]
     if not (banks and f"{PREFIX}/mel" in graph.front):
