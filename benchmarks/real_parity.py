@@ -33,7 +33,7 @@ import dftlrp
 from dftlrp.assets import MODELS, embedded
 from dftlrp.attribution.explain import behind_front_end
 from dftlrp.core.backend import get_backend
-from dftlrp.engine.evaluate import at
+from dftlrp.engine.evaluate import make_at
 from dftlrp.engine.forward import run_forward
 from dftlrp.engine.settings import Settings
 from dftlrp.ops import OPS
@@ -76,7 +76,7 @@ def picks(ready: Any) -> Iterator[np.ndarray]:
     """For each op that picks winners on the path of relevance: which elements win."""
     for node in ready.plan.path:
         if node.op in WINNERS:
-            here = at(ready.plan, node, ready.values, get_backend())
+            here = make_at(ready.plan, node, ready.values, get_backend())
             ends = np.cumsum([x.size for x in here.inputs])
             numbers = [
                 np.arange(end - x.size, end, dtype=float).reshape(x.shape)

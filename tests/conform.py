@@ -14,7 +14,7 @@ from graphs import Real
 from onnx import ModelProto, numpy_helper, version_converter
 
 from dftlrp.core.numpy_backend import BACKEND
-from dftlrp.engine.evaluate import written_out
+from dftlrp.engine.evaluate import expand_nodes
 from dftlrp.graph.load import load_graph
 from dftlrp.graph.structure import Graph
 from dftlrp.ops import EXPANSIONS, OPS, At
@@ -35,7 +35,7 @@ def as_computed(x: Any) -> Real:
 def run_graph(graph: Graph, inputs: Mapping[str, Any]) -> list[Real]:
     """The graph's outputs in float64, node by node."""
     values = Known({k: as_computed(v) for k, v in {**graph.constants, **inputs}.items()})
-    for node in written_out(iter(graph.nodes), values):
+    for node in expand_nodes(iter(graph.nodes), values):
         args = tuple(values[name] if name else None for name in node.inputs)
         with np.errstate(all="ignore"):
             y = OPS[node.op].evaluate(At(node, BACKEND, args, ()))

@@ -12,7 +12,7 @@ from dftlrp.core.maps import Array
 from dftlrp.core.types import AnyArray, InputError, Real
 from dftlrp.engine.auto import FIRST, Choice, choose_seed
 from dftlrp.engine.composites import Composite, LayerTable
-from dftlrp.engine.evaluate import Values, fitting
+from dftlrp.engine.evaluate import Values, fit_factor
 from dftlrp.engine.forward import Ready
 from dftlrp.engine.plan import Plan
 from dftlrp.engine.propagate import Flow, propagate
@@ -129,7 +129,7 @@ def masks_of(
         An unknown layer; a mask that does not broadcast to its output.
     """
     return {
-        value: None if masks[name] is None else fitting(masks[name], values[value], name)
+        value: None if masks[name] is None else fit_factor(masks[name], values[value], name)
         for value, name in values_of(plan, table, masks).items()
     }
 

@@ -1,9 +1,9 @@
-"""Several nodes that are one layer, recognised after the forward pass, when all values are known.
+"""Merging nodes that are one layer, after the forward pass, when all values are known.
 
-Each recogniser (`dftlrp.engine.patterns`) looks at the last node of a pattern and gives the node
+Each recogniser (`dftlrp.engine.patterns`) looks at the last node of a pattern and returns the node
 that stands for all of it; the others drop out of the path by themselves, unless something else
-reads them.  And a Softmax, LogSoftmax or Sigmoid behind the explained value, with moves in between,
-is left out.
+reads them.  A Softmax, LogSoftmax or Sigmoid behind the explained value, with moves in between, is
+left out.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from dftlrp.core.types import AnyArray
 from dftlrp.engine.context import Context
 from dftlrp.engine.evaluate import Run
 from dftlrp.engine.gates import TANGENT
-from dftlrp.engine.patterns import MOVES, PATTERNS, folded
+from dftlrp.engine.patterns import MOVES, PATTERNS, fold_norm
 from dftlrp.engine.plan import ENDS, Plan
 from dftlrp.graph.structure import Node
 
 
-def canonised(context: Context) -> tuple[Node, ...]:
-    """The nodes, with patterns replaced at their last node; values of new ones are added."""
+def canonise(context: Context) -> tuple[Node, ...]:
+    """Return the nodes with patterns replaced at their last one; add the values of new nodes."""
     found: list[Node] = []
     for node in context.nodes:
         added = [node]
@@ -34,42 +34,47 @@ def canonised(context: Context) -> tuple[Node, ...]:
 
 
 def _recognise(node: Node, context: Context) -> list[Node]:
-    """What stands for the node: patterns found one after the other, a merged one in the next."""
+    """Return what stands for the node; a layer that was merged may be folded once more."""
     new = next(filter(None, (recognise(node, context) for recognise in PATTERNS)), None)
     if new is None:
         return [node]
-    return folded(new[-1], context) or new
+    return fold_norm(new[-1], context) or new
 
 
-def prepared(
+def prepare_plan(
     plan: Plan,
     run: Run,
     treatment: str,
     evaluate: Callable[[Node], AnyArray],
     fold: bool = True,
 ) -> Plan:
-    """The plan of the nodes that ran: patterns merged, a final Softmax left out.
+    """Return the plan of the nodes that ran, with patterns merged and a final Softmax left out.
 
-    Values of new nodes are added to the run's; ``evaluate`` gives those of moves; ``fold`` says
+    Values of new nodes are added to the run's, those of moves by ``evaluate``; ``fold`` says
     whether a BatchNormalization is a part of the layer before it.
+
+    Raises
+    ------
+    UnsupportedModelError
+        Some of the nodes carry no relevance; all of these are named.
     """
     nodes, values = run.nodes, run.values
-    live, true = (plan.live_at(nodes, values, t) for t in (treatment, TANGENT))
+    live, true = (plan.find_live(nodes, values, t) for t in (treatment, TANGENT))
     context = Context(nodes, values, live, true, fold)
     if treatment != TANGENT:
-        nodes = canonised(context)
-    moves, explained, op = stripped(context, plan.output)
+        nodes = canonise(context)
+    moves, explained, op = strip_end(context, plan.output)
     for node in moves:
         values[node.output] = evaluate(node)
     derived = tuple(context.derived)
     plan = replace(plan, explained=explained, stripped=op, derived=derived)
-    return plan.carrying((*nodes, *moves), values, treatment)
+    return plan.follow((*nodes, *moves), values, treatment)
 
 
-def stripped(c: Context, output: str) -> tuple[list[Node], str, str]:
-    """What is explained of an output behind a final Softmax, LogSoftmax or Sigmoid.
+def strip_end(c: Context, output: str) -> tuple[list[Node], str, str]:
+    """Return what is explained of an output behind a final Softmax, LogSoftmax or Sigmoid.
 
-    Moves behind it are repeated on what it reads, under names of their own.
+    Moves behind that op are repeated on what it reads, under names of their own.
 
     Returns
     -------
@@ -77,10 +82,10 @@ def stripped(c: Context, output: str) -> tuple[list[Node], str, str]:
         The nodes to add, the value that is explained, the op that is left out (or "").
     """
     moves, name = [], output
-    while (move := c.maker(name, *MOVES)) is not None and c.live[move.key] == (0,):
+    while (move := c.find_maker(name, *MOVES)) is not None and c.live[move.key] == (0,):
         moves.append(move)
         name = move.inputs[0]
-    end = c.maker(name, *ENDS)
+    end = c.find_maker(name, *ENDS)
     if end is None:
         return [], output, ""
     nodes, name = [], end.inputs[0]

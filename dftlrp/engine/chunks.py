@@ -1,6 +1,6 @@
 """A model that keeps its state from chunk to chunk, as one model of a whole recording.
 
-A streaming model reads a chunk and a state, and gives an output and the next state.  Over a
+A streaming model reads a chunk and a state, and returns an output and the next state.  Over a
 recording it is a loop: chunk k runs on samples ``k chunk - context ... (k + 1) chunk`` with the
 state that chunk k - 1 left; zeros before the start, after the end, and for the first state.  So
 relevance of a late output reaches the early samples that it remembers.
@@ -19,7 +19,7 @@ from dftlrp.ops.control import count_nodes, instantiate_body, make_stack, refuse
 from dftlrp.ops.registry import Known, register_expansion
 
 
-def chunked(
+def make_chunked(
     graph: Graph,
     states: Mapping[str, str],
     chunk: int,
@@ -27,23 +27,24 @@ def chunked(
     axis: int = -1,
     output: str | None = None,
 ) -> Graph:
-    """The graph over a whole recording.
+    """Return the graph over a whole recording.
 
     Parameters
     ----------
     states : dict of str to str
         From each input that is a state to the output that is its next value.
     chunk, context : int
-        Samples that each run goes on by, and that it reads again from before.
+        Number of new samples in each run, and of earlier samples that it reads again.
     axis : int
         Axis of the signal along which chunks follow each other.
     output : str, optional
-        The output that is stacked over the chunks, along a new axis 1; the first that is no state.
+        The output that is stacked over the chunks, along a new axis 1; by default the first that is
+        no state.
 
     Raises
     ------
     InputError
-        A name that the graph does not have; not one signal; a length below 1.
+        The graph has no such input or output, or not one signal; a length is below 1.
     """
     if unknown := sorted(states.keys() - graph.inputs.keys()):
         raise InputError(f"state {unknown[0]!r}: the model's inputs are {list(graph.inputs)}")
@@ -93,7 +94,7 @@ def _make_zeros(value: Value) -> np.ndarray:
 
 @register_expansion("Chunks")
 def chunks(node: Node, values: Known, room: int) -> Iterator[Node]:
-    """The body on one chunk after the other."""
+    """The nodes of the body, on one chunk after the other."""
     body: Body = node.attrs["body"]
     chunk, context, axis = (node.attrs[k] for k in ("chunk", "context", "axis"))
     signal, *states = node.inputs

@@ -1,4 +1,4 @@
-"""The forward pass: every value of the graph, by the ops' own evaluations."""
+"""The forward pass: every value of a graph, each by its op's own evaluation."""
 
 from __future__ import annotations
 
@@ -21,75 +21,39 @@ from dftlrp.core.types import (
     NonFiniteError,
     UnsupportedModelError,
 )
-from dftlrp.engine.gates import stops
+from dftlrp.engine.gates import is_stop
 from dftlrp.engine.plan import Plan
 from dftlrp.graph.structure import Graph, Node
 from dftlrp.ops import EXPANSIONS, OPS, At
 from dftlrp.ops.registry import WORK, Budget, Known
 
 Values = dict[str, Array]
-# What one forward pass may take, in bytes of values: `FLOOR`, and a multiple of what the user gave
-# (128 channels of 10 layers at the input's rate are 1280 times it) and of the weights, which make
-# values of their own; so a small file on a small input stays small.  At most `MAX_BYTES`.
+# The bytes of values that one forward pass may take: `FLOOR`, a multiple of what the user gave
+# (128 channels of 10 layers at the input's rate are 1280 times it) and a multiple of the weights,
+# which make values of their own; at most `MAX_BYTES`.  A small file on a small input stays small.
 FLOOR, PER_INPUT, PER_WEIGHT, MAX_BYTES = 2**27, 2**12, 2**4, 2**34
 # The same in nodes, loops and cells written out, beyond those in the file.
 FLOOR_NODES, NODES_PER_NUMBER, MAX_NODES = 2 * 10**4, 2**6, 10**6
 INFINITE = 1e9  # what stands for an infinite number where relevance is computed
 LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul", "BatchNormalization")  # add no masks
-
-
-def constants(graph: Graph, bk: Backend, dtype: np.dtype[Any]) -> Values:
-    """Initialisers as arrays of the backend, floats in the dtype that is computed in."""
-
-    def cast(array: AnyArray) -> Array:
-        floating = array.dtype.kind == "f" or array.dtype.name == "bfloat16"
-        return bk.asarray(array, dtype if floating else None)
-
-    return {name: cast(array) for name, array in graph.constants.items()}
-
-
-def at(
-    plan: Plan, node: Node, values: Mapping[str, Array], bk: Backend, budget: Budget | None = None
-) -> At:
-    """The node at its current activations."""
-    args = tuple(values[name] if name else None for name in node.inputs)
-    live = plan.live.get(node.key, ())
-    return At(node, bk, args, live, values.get(node.output), budget or Budget())
-
-
-def folding(here: At) -> At:
-    """What depends on no signal is computed by NumPy, as constants are."""
-    bk, given = here.bk, [a for a in here.args if a is not None]
-    if not all(map(bk.known, given)):
-        return here
-    args = tuple(None if a is None else bk.read(a) for a in here.args)
-    return replace(here, bk=NUMPY, args=args)
-
-
-def byte_budget(plan: Plan, given: Mapping[str, Array]) -> Budget:
-    """What may be allocated and computed at these inputs and weights."""
-    inputs = sum(given[name].nbytes for name in plan.signals)
-    weights = sum(a.nbytes for a in given.values()) - inputs
-    room = min(MAX_BYTES, FLOOR + PER_INPUT * inputs + PER_WEIGHT * weights)
-    return Budget(room, WORK * room)
-
-
-def node_budget(plan: Plan, given: Mapping[str, Array]) -> int:
-    """How many nodes may run at these inputs."""
-    numbers = sum(int(given[name].size) for name in plan.signals)
-    return min(MAX_NODES, len(plan.nodes) + FLOOR_NODES + NODES_PER_NUMBER * numbers)
-
-
 # What NumPy and an op's own code raise where a node does not go with its inputs.
 REFUSALS = (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError)
 
 
 class Run(NamedTuple):
-    """A forward pass: its values, and the nodes that really ran, loops and cells written out.
+    """A forward pass.
 
-    ``finite``: for each value next to a mask that holds -inf (or another number that is not
-    finite), what relevance is computed with instead; the value itself stays what the model makes of
-    it.  ``decisive``: values that which nodes run hangs on.
+    Attributes
+    ----------
+    values : dict of str to array
+        All values that were computed.
+    nodes : tuple of Node
+        The nodes that really ran, with loops and cells written out.
+    finite : dict of str to array
+        For each value next to a mask that holds -inf (or another number that is not finite), what
+        relevance is computed with instead; the value itself stays what the model makes of it.
+    decisive : frozenset of str
+        The values that control flow depends on.
     """
 
     values: Values
@@ -105,7 +69,7 @@ def evaluate(
     dtype: np.dtype[Any],
     scaled: Mapping[str, AnyArray] = MappingProxyType({}),
 ) -> Run:
-    """All values that the output needs; those in ``scaled`` are multiplied by what it says.
+    """Return all values that the output needs; those in ``scaled`` are multiplied by its arrays.
 
     If, Loop, Scan, LSTM, GRU and RNN become the nodes that they stand for at these inputs.
 
@@ -119,47 +83,200 @@ def evaluate(
     bound = {
         k: bk.asarray(v, dtype if v.dtype.kind == "f" else None) for k, v in plan.bound.items()
     }
-    values = Known({**bound, **given})
-    carriers, masked, nodes = set(plan.signals), dict[str, NonFiniteError](), list[Node]()
-    made: dict[str, Node] = {}
-    budget, most = byte_budget(plan, values), node_budget(plan, values)
-    with np.errstate(all="ignore"):  # what overflows is reported below, by its layer's name
-        for node in written_out(steps(plan.nodes, "forward"), values, lambda: most - len(nodes)):
-            carries = not carriers.isdisjoint(node.inputs) and not stops(node, plan.tokens)
-            y = run_node(plan, node, values, bk, dtype, budget)
+    progress = _Progress(plan, Known({**bound, **given}))
+    values = progress.values
+    with np.errstate(all="ignore"):  # what overflows is reported by the name of its layer
+        for node in expand_nodes(steps(plan.nodes, "forward"), values, progress.count_left):
+            y = run_node(plan, node, values, bk, dtype, progress.budget)
             if node.output in scaled:
-                y = y * fitting(scaled[node.output], y, node.output)
-            values[node.output] = y
-            if carries and (plan.tokens or y.dtype.kind == "f"):
-                carriers.add(node.output)
-                if y.dtype.kind == "f" and (origin := _find_nonfinite(node, values, masked)):
-                    masked[node.output] = origin
-                    made[node.output] = node
-            nodes.append(node)
-            budget.room -= y.nbytes
-            if budget.room < 0:
-                raise _make_memory_error(node)
-            if len(nodes) > most:
-                raise UnsupportedModelError(
-                    f"node {node.key!r} ({node.op}): the loops and cells up to here take more than "
-                    f"{most} steps: explain shorter inputs"
-                )
+                y = y * fit_factor(scaled[node.output], y, node.output)
+            progress.add(node, y)
     if missing := sorted(set(scaled) - values.keys()):
         raise InputError(f"no value {missing[0]!r} is computed on the way to {plan.output!r}")
-    if plan.output in masked:
-        raise masked[plan.output]
-    near = {v for name in masked for v in (name, *filter(None, made[name].inputs))}
-    finite = {v: replace_non_finite(values[v]) for v in near if values[v].dtype.kind == "f"}
-    return Run(values, tuple(nodes), finite, frozenset(values.decisive))
+    return progress.make_run()
 
 
-def fitting(factor: Any, value: Array, name: str) -> AnyArray:
-    """What a value is multiplied by, in its dtype.
+class _Progress:
+    """A forward pass that is under way: what was computed, and what may still be."""
+
+    def __init__(self, plan: Plan, values: Known) -> None:
+        self.plan = plan
+        self.values = values
+        self.nodes: list[Node] = []
+        self.carriers = set(plan.signals)
+        self.masked: dict[str, NonFiniteError] = {}
+        self.budget = make_budget(plan, values)
+        self.most = _count_allowed_nodes(plan, values)
+
+    def count_left(self) -> int:
+        """Return how many nodes may still run."""
+        return self.most - len(self.nodes)
+
+    def add(self, node: Node, y: Array) -> None:
+        """Keep the value that a node made.
+
+        Raises
+        ------
+        NonFiniteError, InputError
+            The value is not finite or empty; see `_find_non_finite`.
+        InputError, UnsupportedModelError
+            The budget of bytes or of nodes is spent.
+        """
+        self.values[node.output] = y
+        floats = y.dtype.kind == "f"
+        carries = not self.carriers.isdisjoint(node.inputs) and not is_stop(node, self.plan.tokens)
+        if carries and (self.plan.tokens or floats):
+            self.carriers.add(node.output)
+            if floats and (origin := _find_non_finite(node, self.values, self.masked)):
+                self.masked[node.output] = origin
+        self.nodes.append(node)
+        self.budget.room -= y.nbytes
+        if self.budget.room < 0:
+            raise _make_memory_error(node)
+        if self.count_left() < 0:
+            raise UnsupportedModelError(
+                f"node {node.key!r} ({node.op}): the loops and cells up to here take more than "
+                f"{self.most} steps: explain shorter inputs"
+            )
+
+    def make_run(self) -> Run:
+        """Return the whole pass, or raise if the output is not finite."""
+        if self.plan.output in self.masked:
+            raise self.masked[self.plan.output]
+        values, masked = self.values, [n for n in self.nodes if n.output in self.masked]
+        near = {v for n in masked for v in (n.output, *filter(None, n.inputs))}
+        finite = {v: replace_non_finite(values[v]) for v in near if values[v].dtype.kind == "f"}
+        return Run(values, tuple(self.nodes), finite, frozenset(values.decisive))
+
+
+def make_budget(plan: Plan, given: Mapping[str, Array]) -> Budget:
+    """Return what may be allocated and computed at these inputs and weights."""
+    inputs = sum(given[name].nbytes for name in plan.signals)
+    weights = sum(a.nbytes for a in given.values()) - inputs
+    room = min(MAX_BYTES, FLOOR + PER_INPUT * inputs + PER_WEIGHT * weights)
+    return Budget(room, WORK * room)
+
+
+def _count_allowed_nodes(plan: Plan, given: Mapping[str, Array]) -> int:
+    """Return how many nodes may run at these inputs."""
+    numbers = sum(int(given[name].size) for name in plan.signals)
+    return min(MAX_NODES, len(plan.nodes) + FLOOR_NODES + NODES_PER_NUMBER * numbers)
+
+
+# -- one node
+
+
+def make_at(
+    plan: Plan, node: Node, values: Mapping[str, Array], bk: Backend, budget: Budget | None = None
+) -> At:
+    """Return the node at its current activations."""
+    args = tuple(values[name] if name else None for name in node.inputs)
+    live = plan.live.get(node.key, ())
+    return At(node, bk, args, live, values.get(node.output), budget or Budget())
+
+
+def _fold_known(at: At) -> At:
+    """Return the node computed by NumPy, as constants are, if it depends on no signal."""
+    bk, given = at.bk, [a for a in at.args if a is not None]
+    if not all(map(bk.known, given)):
+        return at
+    args = tuple(None if a is None else bk.read(a) for a in at.args)
+    return replace(at, bk=NUMPY, args=args)
+
+
+def run_node(
+    plan: Plan,
+    node: Node,
+    values: Values,
+    bk: Backend,
+    dtype: np.dtype[Any],
+    budget: Budget | None = None,
+) -> Array:
+    """Return the output of one node; floats are in the dtype that is computed in."""
+    with blame(node):
+        at = _fold_known(make_at(plan, node, values, bk, budget))
+        if any(a is not None and a.dtype.kind in "OSU" for a in at.args):
+            raise UnsupportedModelError(f"node {node.key!r} ({node.op}): it reads text")
+        y = OPS[node.op].evaluate(at)
+        at.grant(y.shape)  # ops that make no larger tensor do not ask
+        return bk.asarray(y, dtype if y.dtype.kind == "f" else None)
+
+
+@contextmanager
+def blame(node: Node) -> Iterator[None]:
+    """Turn what NumPy raises into one line that names the node."""
+    try:
+        yield
+    except DftlrpError:
+        raise
+    except MemoryError:
+        raise _make_memory_error(node) from None
+    except REFUSALS as error:
+        line = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(
+            f"node {node.key!r} ({node.op}) cannot run on these inputs: {line}"
+        ) from error
+
+
+def _make_memory_error(node: Node) -> InputError:
+    return InputError(
+        f"node {node.key!r} ({node.op}): the values up to here need more memory than there is: "
+        "explain fewer samples at a time, or shorter ones"
+    )
+
+
+# -- nodes that stand for others
+
+
+def expand_nodes(
+    nodes: Iterator[Node], values: Known, count_left: Callable[[], int] = lambda: MAX_NODES
+) -> Iterator[Node]:
+    """Yield the nodes, and in place of one that stands for others these, as their values come in.
+
+    ``count_left`` returns how many nodes may still run.
+    """
+    waiting = [nodes]
+    while waiting:
+        node = next(waiting[-1], None)
+        if node is None:
+            waiting.pop()
+        elif node.op not in EXPANSIONS:
+            yield node
+        elif node.output not in values:  # else made with another output of the same ONNX node
+            inner = EXPANSIONS[node.op](node, values, count_left())
+            waiting.append(_blame_expansion(node, inner))
+
+
+def _blame_expansion(node: Node, inner: Iterator[Node]) -> Iterator[Node]:
+    """Yield the nodes of an expansion; an error in it names the node that is expanded."""
+    while True:
+        with blame(node):
+            step = next(inner, None)
+        if step is None:
+            return
+        yield step
+
+
+# -- checks of values
+
+
+def cast_constants(graph: Graph, bk: Backend, dtype: np.dtype[Any]) -> Values:
+    """Return the initialisers as arrays of the backend, floats in the dtype computed in."""
+
+    def cast(array: AnyArray) -> Array:
+        floats = array.dtype.kind == "f" or array.dtype.name == "bfloat16"
+        return bk.asarray(array, dtype if floats else None)
+
+    return {name: cast(array) for name, array in graph.constants.items()}
+
+
+def fit_factor(factor: Any, value: Array, name: str) -> AnyArray:
+    """Return what a value is multiplied by, in its dtype.
 
     Raises
     ------
     InputError
-        It does not broadcast to the value's shape.
+        The factor does not broadcast to the value's shape.
     """
     a = np.asarray(factor, value.dtype)
     try:
@@ -182,99 +299,29 @@ def replace_non_finite(x: Array) -> Array:
     return np.where(np.isfinite(x), x, (INFINITE * sign).astype(x.dtype))
 
 
-def written_out(
-    nodes: Iterator[Node], values: Known, left: Callable[[], int] = lambda: MAX_NODES
-) -> Iterator[Node]:
-    """The nodes; instead of one that stands for others, these, each once the last has run.
-
-    ``left`` tells how many nodes may still run.
-    """
-    waiting = [nodes]
-    while waiting:
-        node = next(waiting[-1], None)
-        if node is None:
-            waiting.pop()
-        elif node.op not in EXPANSIONS:
-            yield node
-        elif node.output not in values:  # else made with another output of the same ONNX node
-            waiting.append(_blame_expansion(node, EXPANSIONS[node.op](node, values, left())))
-
-
-def _blame_expansion(node: Node, inner: Iterator[Node]) -> Iterator[Node]:
-    """The nodes of an expansion; what goes wrong in it is told of the node that it expands."""
-    while True:
-        with blamed(node):
-            step = next(inner, None)
-        if step is None:
-            return
-        yield step
-
-
-def _make_memory_error(node: Node) -> InputError:
-    return InputError(
-        f"node {node.key!r} ({node.op}): the values up to here need more memory than there is: "
-        "explain fewer samples at a time, or shorter ones"
-    )
-
-
-@contextmanager
-def blamed(node: Node) -> Iterator[None]:
-    """Turn what NumPy refuses into one line that names the node."""
-    try:
-        yield
-    except DftlrpError:
-        raise
-    except MemoryError:
-        raise _make_memory_error(node) from None
-    except REFUSALS as error:
-        line = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(
-            f"node {node.key!r} ({node.op}) cannot run on these inputs: {line}"
-        ) from error
-
-
-def run_node(
-    plan: Plan,
-    node: Node,
-    values: Values,
-    bk: Backend,
-    dtype: np.dtype[Any],
-    budget: Budget | None = None,
-) -> Array:
-    """The output of one node; floats in the dtype that is computed in."""
-    with blamed(node):
-        here = folding(at(plan, node, values, bk, budget))
-        if any(a is not None and a.dtype.kind in "OSU" for a in here.args):
-            raise UnsupportedModelError(f"node {node.key!r} ({node.op}): it reads text")
-        y = OPS[node.op].evaluate(here)
-        here.grant(y.shape)  # ops that make no larger tensor do not ask
-        return bk.asarray(y, dtype if y.dtype.kind == "f" else None)
-
-
-def _find_nonfinite(
+def _find_non_finite(
     node: Node, values: Values, masked: Mapping[str, NonFiniteError]
 ) -> NonFiniteError | None:
-    """What to say of a value that depends on the signal and is NaN or Inf, or None.
+    """Return the error of a value that depends on the signal and is NaN or Inf, or None.
 
-    It may be so as long as something takes it out again before a layer or the output sees it: a
-    Softmax the -inf of a mask, a Where the 0 / 0 of a phase in silence.
+    A value may be so as long as something takes it out again before a layer or the output sees it:
+    a Softmax the -inf of a mask, a Where the 0 / 0 of a phase in silence.
 
     Raises
     ------
     NonFiniteError
         A layer makes or reads such a value; the first node that made it is named.
+    InputError
+        The value is empty.
     """
-    y = values[node.output]
+    y, what = values[node.output], f"the output of node {node.key!r} ({node.op})"
     if 0 in y.shape:
-        where = f"the output of node {node.key!r} ({node.op})"
-        raise InputError(f"{where} is empty: the input is too short for the model")
+        raise InputError(f"{what} is empty: the input is too short for the model")
     before = [masked[name] for name in node.inputs if name in masked]
     if before and node.op in LAYERS:
         raise before[0]
-    if np.isfinite(np.sum(y)):
-        return None
     try:
-        check_finite(y, f"the output of node {node.key!r} ({node.op})")
+        check_finite(y, what)
     except NonFiniteError as error:
         if node.op in LAYERS:
             raise
@@ -283,7 +330,7 @@ def _find_nonfinite(
 
 
 def check_finite(array: AnyArray, what: str) -> None:
-    """Raise `NonFiniteError` with the first bad index, unless all is finite."""
+    """Raise `NonFiniteError` with the first bad index, unless all numbers are finite."""
     if np.isfinite(np.sum(array)):  # one cheap pass; the index is searched only when it fails
         return
     bad = ~np.isfinite(array)

@@ -13,7 +13,7 @@ from dftlrp.core.maps import Array
 from dftlrp.core.numpy_backend import BACKEND as NUMPY
 from dftlrp.core.types import AnyArray, InputError, Real, UnsupportedModelError
 from dftlrp.engine.auto import Choice, choose_composite
-from dftlrp.engine.canonise import prepared
+from dftlrp.engine.canonise import prepare_plan
 from dftlrp.engine.composites import Composite, LayerTable, layer_table
 from dftlrp.engine.evaluate import Run, Values, check_finite, evaluate, run_node
 from dftlrp.engine.model import Model
@@ -64,7 +64,7 @@ def run_forward(
     values = {**run.values, **run.finite}
     seen: Values = values if bk.numbers else Seen(values, bk)
     chosen = choose_composite(settings, plan, seen)
-    plan = prepared(
+    plan = prepare_plan(
         plan,
         run._replace(values=seen),
         chosen.taken.treatment,

@@ -1,6 +1,6 @@
-"""Where two signals are multiplied: which one is a gate, and what relevance it is to get.
+"""Products of two signals: which factor is a gate, and what relevance it gets.
 
-Three ways to treat what is not linear in all its inputs:
+There are three treatments of what is not linear in all its inputs:
 
 * ``"frozen"``: a gate, attention weights or a normaliser's scale is taken as it is, and the
   signal takes all (Arras et al. 2017; CP-LRP, Ali et al. 2022).
@@ -38,7 +38,7 @@ THROUGH = {
 }  # fmt: skip
 
 
-def live_inputs(
+def find_live_inputs(
     nodes: Sequence[Node],
     carriers: set[str],
     treatment: str,
@@ -46,7 +46,7 @@ def live_inputs(
     dead: frozenset[str] = frozenset(),
     tokens: bool = False,
 ) -> Live:
-    """For each node that carries relevance: the positions of the inputs that get some.
+    """Return, for each node that carries relevance, the positions of the inputs that get some.
 
     Parameters
     ----------
@@ -60,6 +60,11 @@ def live_inputs(
         Values that carry none, though they depend on a signal: integers.
     tokens : bool
         Whether the signals are whole numbers.
+
+    Raises
+    ------
+    InputError
+        The treatment is unknown.
     """
     if treatment not in TREATMENTS:
         raise InputError(f"unknown treatment {treatment!r}: choose one of {', '.join(TREATMENTS)}")
@@ -70,7 +75,7 @@ def live_inputs(
         op = OPS.get(node.op)
         positions = tuple(i for i, name in enumerate(node.inputs) if name in carriers)
         inside = op is None and not carriers.isdisjoint(node.captures)
-        if not (positions or inside) or node.output in dead or stops(node, tokens):
+        if not (positions or inside) or node.output in dead or is_stop(node, tokens):
             continue
         if op is not None:
             positions = _select_free(op, positions, treatment)
@@ -84,7 +89,7 @@ def live_inputs(
 
 
 def _select_free(op: Op, positions: tuple[int, ...], treatment: str) -> tuple[int, ...]:
-    """The inputs that may get relevance.
+    """Return the inputs that may get relevance.
 
     Those without influence (a type, a condition) never do; frozen ones (a divisor) do for the
     tangent, and where nothing else depends on the signal.
@@ -98,8 +103,11 @@ def _select_free(op: Op, positions: tuple[int, ...], treatment: str) -> tuple[in
     return able if treatment == TANGENT else free or able
 
 
-def stops(node: Node, tokens: bool = False) -> bool:
-    """Whether it carries no relevance: a Stop, an output of indices, an op for tokens only."""
+def is_stop(node: Node, tokens: bool = False) -> bool:
+    """Return whether a node carries no relevance.
+
+    It is a Stop, an output of indices, or an op for tokens in a model of floats.
+    """
     op = OPS.get(node.op)
     if op is None:
         return False
@@ -114,12 +122,12 @@ def _select_factors(
     live: Live,
     values: Mapping[str, Any],
 ) -> tuple[int, ...]:
-    """The factors that get relevance: not the one that is a gate, if one of them is."""
+    """Return the factors that get relevance: not the gate, if one of them is one."""
     grades = [_grade_gate(node.inputs[i], made, live, values) for i in positions]
     if treatment == SHARED and max(grades) < SCALE:
         return positions
     if grades[0] == grades[1]:
-        grades = [_is_broadcast(node, i, values) for i in positions]
+        grades = [float(_is_broadcast(node, i, values)) for i in positions]
     if grades[0] == grades[1]:
         return positions
     return (positions[grades.index(min(grades))],)
@@ -128,7 +136,7 @@ def _select_factors(
 def _grade_gate(
     name: str, made: Mapping[str, Node], live: Live, values: Mapping[str, Any]
 ) -> float:
-    """How gate-like a value is: by the op behind what only moves, scales, shifts or pools it.
+    """Return how gate-like a value is, by the op behind what only moves, scales or pools it.
 
     A sum or a product of several is as gate-like as the least of them.
     """
@@ -156,15 +164,18 @@ def _grade_gate(
 
 
 def _is_inverse(node: Node, live: tuple[int, ...], values: Mapping[str, Any]) -> bool:
-    """Whether it is 1 / x, or a negative power of x."""
+    """Return whether a node is 1 / x, or a negative power of x."""
     if node.op == "Div":
         return live == (1,)
     return node.op == "Pow" and bool(np.all(values.get(node.inputs[1], 0) < 0))
 
 
-def _is_broadcast(node: Node, position: int, values: Mapping[str, Any]) -> float:
-    """A factor that is broadcast over the other is its gate (squeeze and excitation)."""
+def _is_broadcast(node: Node, position: int, values: Mapping[str, Any]) -> bool:
+    """Return whether a factor is broadcast over the other, whose gate it then is.
+
+    So are those of squeeze and excitation.
+    """
     part, whole = values.get(node.inputs[position]), values.get(node.output)
     if node.op != "Mul" or part is None or whole is None:
-        return 0
-    return float(part.shape != whole.shape)
+        return False
+    return bool(part.shape != whole.shape)

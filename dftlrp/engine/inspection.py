@@ -19,7 +19,7 @@ from dftlrp.core.types import DftlrpError, InputError, UnsupportedModelError
 from dftlrp.engine.composites import Composite, Layer
 from dftlrp.engine.forward import Ready, run_forward
 from dftlrp.engine.model import Model, as_model
-from dftlrp.engine.reach import WHOLE, reaches
+from dftlrp.engine.reach import WHOLE, find_reaches
 from dftlrp.engine.settings import Settings
 from dftlrp.graph.load import load_graph
 from dftlrp.graph.structure import Value
@@ -201,7 +201,7 @@ def _noise(rng: np.random.Generator, shape: tuple[int, ...], value: Value) -> An
 def _layers(ready: Ready) -> Iterator[LayerInfo]:
     plan, values, table = ready.plan, ready.values, ready.table
     axes = {n: int(np.argmax(values[n].shape)) for n in plan.signals}
-    seen = reaches(plan.path, values, plan.live, axes)
+    seen = find_reaches(plan.path, values, plan.live, axes)
     made = {layer.key: [n for n in plan.path if n.layer == layer.key] for layer in table.layers}
     for layer in table.layers:
         nodes = made[layer.key]

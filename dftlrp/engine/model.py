@@ -16,9 +16,9 @@ import numpy as np
 from dftlrp.core.backend import Backend
 from dftlrp.core.rules import Rule
 from dftlrp.core.types import InputError
-from dftlrp.engine.chunks import chunked
+from dftlrp.engine.chunks import make_chunked
 from dftlrp.engine.composites import Composite, LayerTable, layer_table
-from dftlrp.engine.evaluate import Values, constants
+from dftlrp.engine.evaluate import Values, cast_constants
 from dftlrp.engine.plan import Plan, make_plan
 from dftlrp.graph.frontend import FrontEnd, prepend
 from dftlrp.graph.load import load_graph, parse_graph
@@ -88,7 +88,7 @@ class Model:
 
         Parameters, errors: `dftlrp.engine.chunks.chunked`.
         """
-        graph = chunked(self.graph, states, chunk, context, axis, output)
+        graph = make_chunked(self.graph, states, chunk, context, axis, output)
         return Model(self.path, graph, self.rate, self.frontend)
 
     def plan(self, output: str | None = None, bind: Mapping[str, Any] | None = None) -> Plan:
@@ -116,7 +116,7 @@ class Model:
         """The weights in a dtype, cast once."""
         key = (bk.name, dtype.name)
         if key not in self._constants:
-            self._constants[key] = constants(self.graph, bk, dtype)
+            self._constants[key] = cast_constants(self.graph, bk, dtype)
         return self._constants[key]
 
     def table(

@@ -1,4 +1,4 @@
-"""The patterns of nodes that are one layer, each by its last node.
+"""The patterns of nodes that are one layer; each is recognised at its last node.
 
 * Conv, ConvTranspose, MatMul (and reshapes behind it) + Add of a constant: the layer's bias.
 * BatchNormalization, or Mul + Add of constants, right behind one of these: folded into it.
@@ -18,7 +18,7 @@ import numpy as np
 
 from dftlrp.core.numpy_backend import BACKEND as NUMPY
 from dftlrp.core.types import AnyArray
-from dftlrp.engine.context import Context, merged
+from dftlrp.engine.context import Context, merge_names
 from dftlrp.graph.structure import Node
 from dftlrp.ops import At
 from dftlrp.ops.pointwise import POINTWISE
@@ -33,8 +33,8 @@ RESHAPES = ("Squeeze", "Unsqueeze", "Reshape", "Transpose", "Flatten", "Gather",
 
 
 def _merge_bias(node: Node, c: Context) -> list[Node] | None:
-    """Add of a constant behind a linear layer, reshapes in between allowed."""
-    split = c.fixed(node) if node.op == "Add" else None
+    """Merge an Add of a constant into the linear layer before it; moves may be in between."""
+    split = c.split_fixed(node) if node.op == "Add" else None
     if split is None or c.values[node.output].shape != c.values[split[1]].shape:
         return None
     source, name, bias = split
@@ -46,23 +46,23 @@ def _merge_bias(node: Node, c: Context) -> list[Node] | None:
     if vector is None:
         return None
     as_it_is = np.array_equal(bias, vector)
-    constant = source if as_it_is else c.constant(f"{node.output}/bias", vector, source)
+    constant = source if as_it_is else c.add_constant(f"{node.output}/bias", vector, source)
     return _add_bias(node, layer, constant, chain[::-1], c)
 
 
 def _find_layer(name: str, c: Context) -> tuple[Node | None, list[Node]]:
-    """The linear layer behind a value, and the moves of all its elements in between, last first."""
+    """Return the linear layer behind a value, and the moves in between, last first."""
     chain: list[Node] = []
-    while len(chain) < MERGED and (move := c.maker(name, *RESHAPES)) is not None:
+    while len(chain) < MERGED and (move := c.find_maker(name, *RESHAPES)) is not None:
         if c.values[move.inputs[0]].size != c.values[name].size:
             break
         chain.append(move)
         name = move.inputs[0]
-    return c.maker(name, *LINEAR), chain
+    return c.find_maker(name, *LINEAR), chain
 
 
 def _undo_moves(bias: AnyArray, chain: Sequence[Node], c: Context) -> AnyArray:
-    """The bias in the shape of the layer's output, before the moves."""
+    """Return the bias in the shape of the layer's output, before the moves."""
     for move in chain:
         before = c.values[move.inputs[0]]
         if move.op == "Transpose":
@@ -74,7 +74,7 @@ def _undo_moves(bias: AnyArray, chain: Sequence[Node], c: Context) -> AnyArray:
 
 
 def _narrow_constant(spread: AnyArray, layer: Node, y: AnyArray) -> AnyArray | None:
-    """The bias as the layer takes it: per channel, or broadcastable to a product's rows."""
+    """Return the bias as the layer takes it: per channel, or one for a product's rows."""
     if layer.op in {"Conv", "ConvTranspose"}:
         vector = np.moveaxis(spread, 1, -1)[(0,) * (y.ndim - 1)]
         same = vector.reshape(1, -1, *(1,) * (y.ndim - 2))
@@ -88,15 +88,17 @@ def _narrow_constant(spread: AnyArray, layer: Node, y: AnyArray) -> AnyArray | N
 def _add_bias(
     node: Node, layer: Node, constant: str, moves: Sequence[Node], c: Context
 ) -> list[Node]:
-    """The layer with its bias, and the moves behind it."""
+    """Return the layer with its bias, and the moves behind it."""
     bias = c.values[constant]
     shape = (1, -1, *(1,) * (c.values[layer.output].ndim - 2))
     conv = layer.op in {"Conv", "ConvTranspose"}
-    names = merged(layer, node)
+    names = merge_names(layer, node)
     if not moves:
         inputs, key = (*layer.inputs, constant), layer.layer
         return [replace(layer, output=node.output, inputs=inputs, names=names, layer_key=key)]
-    added = c.constant(f"{constant}/spread", bias.reshape(shape), constant) if conv else constant
+    added = (
+        c.add_constant(f"{constant}/spread", bias.reshape(shape), constant) if conv else constant
+    )
     output = c.derive(f"{node.output}/biased", "Add", layer.output, added)
     new = replace(layer, output=output, inputs=(*layer.inputs, constant), names=names,
                   layer_key=layer.layer)  # fmt: skip
@@ -104,7 +106,7 @@ def _add_bias(
 
 
 def _repeat_moves(node: Node, output: str, moves: Sequence[Node], c: Context) -> list[Node]:
-    """The moves once more, of the merged layer's output; the last gives the node's own value."""
+    """Return the moves on the merged layer's output; the last makes the node's own value."""
     nodes = []
     for i, move in enumerate(moves):
         last = i == len(moves) - 1
@@ -122,8 +124,8 @@ def _apply_move(move: Node, x: AnyArray, c: Context) -> AnyArray:
     return x.reshape(c.values[move.output].shape)
 
 
-def folded(node: Node, c: Context) -> list[Node] | None:
-    """A BatchNormalization behind a linear layer, moves allowed in between, is a part of it."""
+def fold_norm(node: Node, c: Context) -> list[Node] | None:
+    """Merge a BatchNormalization into the linear layer before it; moves may be in between."""
     found = _read_factor_and_shift(node, c) if c.fold else None
     layer, chain = _find_layer(node.inputs[0], c) if found is not None else (None, [])
     if found is None or layer is None or c.live[layer.key] != (0,):
@@ -138,7 +140,7 @@ def folded(node: Node, c: Context) -> list[Node] | None:
         return [replace(new, output=node.output)]
     shape = (1, -1, *(1,) * (y.ndim - 2)) if layer.op in {"Conv", "ConvTranspose"} else (-1,)
     factors = [
-        c.constant(f"{node.output}/{what}", a.reshape(shape), *node.inputs[1:])
+        c.add_constant(f"{node.output}/{what}", a.reshape(shape), *node.inputs[1:])
         for what, a in (("factor", w), ("shifted", b))
     ]
     output = c.derive(f"{node.output}/merged", "MulAdd", layer.output, *factors)
@@ -146,7 +148,7 @@ def folded(node: Node, c: Context) -> list[Node] | None:
 
 
 def _scale_layer(layer: Node, w: AnyArray, b: AnyArray, node: Node, c: Context) -> Node | None:
-    """The layer with each output channel times w, plus b."""
+    """Return the layer with each output channel times w, plus b."""
     args = [c.values[name] for name in layer.inputs]
     weights, bias = args[1], args[2] if len(args) > 2 else np.zeros_like(w)
     if layer.op == "Gemm":
@@ -160,18 +162,18 @@ def _scale_layer(layer: Node, w: AnyArray, b: AnyArray, node: Node, c: Context) 
         return None
     sources = (*layer.inputs[1:], *node.inputs[1:])
     names = tuple(
-        c.constant(f"{node.output}/{name}", value, *sources)
+        c.add_constant(f"{node.output}/{name}", value, *sources)
         for name, value in (("folded", scaled), ("bias", np.asarray(bias * w + b)))
     )
     op = "MatMul" if layer.op == "Gemm" else layer.op
     return replace(
         layer, op=op, inputs=(layer.inputs[0], *names), attrs={} if op == "MatMul" else layer.attrs,
-        names=merged(layer, node), layer_key=layer.layer,
+        names=merge_names(layer, node), layer_key=layer.layer,
     )  # fmt: skip
 
 
 def _read_factor_and_shift(node: Node, c: Context) -> tuple[AnyArray, AnyArray] | None:
-    """Factor and shift of a BatchNormalization, in one node or in several, as they broadcast."""
+    """Return factor and shift of a BatchNormalization, in one node or in several."""
     if node.op == "BatchNormalization":
         g, b, mean, var = (c.values[name] for name in node.inputs[1:5])
         w = g / np.sqrt(var + node.attrs.get("epsilon", 1e-5))
@@ -183,7 +185,7 @@ def _read_factor_and_shift(node: Node, c: Context) -> tuple[AnyArray, AnyArray] 
 
 
 def _scale_weights(op: str, weights: AnyArray, w: AnyArray, groups: int) -> AnyArray | None:
-    """The weights with each output channel times its factor."""
+    """Return the weights with each output channel times its factor."""
     if op == "Conv":
         return weights * w.reshape(-1, *(1,) * (weights.ndim - 1))
     if op == "ConvTranspose":  # (in, out / groups, ...): inputs of a group share its outputs
@@ -194,7 +196,7 @@ def _scale_weights(op: str, weights: AnyArray, w: AnyArray, groups: int) -> AnyA
 
 
 def _merge_scale_and_shift(node: Node, c: Context) -> list[Node] | None:
-    """Mul, Div, Add and Sub of constants: y = w x + b, a BatchNormalization or a LayerNorm's."""
+    """Merge Mul, Div, Add and Sub of constants into ``w x + b``, or into a LayerNorm before."""
     steps, x = _collect_steps(node, c)
     kinds = {step.op for step in steps}
     if not (kinds & {"Mul", "Div"} and kinds & {"Add", "Sub"}):
@@ -202,21 +204,23 @@ def _merge_scale_and_shift(node: Node, c: Context) -> list[Node] | None:
     w, b = _compose_steps(node, steps, c)
     if not w or c.values[w].ndim == 0 or c.values[x].shape != c.values[node.output].shape:
         return None
-    names = merged(*reversed(steps))
-    norm = c.maker(x, "Normalised")
+    names = merge_names(*reversed(steps))
+    norm = c.find_maker(x, "Normalised")
     if norm is not None and len(norm.inputs) == 2:
         factor = c.derive(f"{node.output}/scale", "Mul", w, norm.inputs[1])
         inputs = (norm.inputs[0], factor, b)
-        return [replace(norm, output=node.output, inputs=inputs, names=(*merged(norm), *names))]
+        return [
+            replace(norm, output=node.output, inputs=inputs, names=(*merge_names(norm), *names))
+        ]
     return [Node(node.output, "MulAdd", (x, w, b), names=names, alias=node.alias)]
 
 
 def _collect_steps(node: Node, c: Context) -> tuple[list[Node], str]:
-    """The run of sums and products with constants that ends here, last first, and what it reads."""
+    """Return the sums and products with constants that end here, last first, and what they read."""
     steps: list[Node] = []
     name, step = node.output, c.raw.get(node.output)
     while step is not None and step.op in {"Mul", "Div", "Add", "Sub"} and len(steps) < MERGED:
-        split = c.fixed(step)
+        split = c.split_fixed(step)
         turned = step.op in {"Sub", "Div"} and c.live.get(step.key) != (0,)
         if split is None or turned or len(c.true.get(step.key, ())) != 1:
             break
@@ -227,10 +231,10 @@ def _collect_steps(node: Node, c: Context) -> tuple[list[Node], str]:
 
 
 def _compose_steps(node: Node, steps: Sequence[Node], c: Context) -> tuple[str, str]:
-    """Names of w and b of the run, made step by step from its constants."""
+    """Return the names of w and b of the steps, made one after the other from their constants."""
     w = b = ""
     for i, step in enumerate(reversed(steps)):
-        split = c.fixed(step)
+        split = c.split_fixed(step)
         assert split is not None
         k = split[0]
         if step.op in {"Add", "Sub"}:
@@ -239,7 +243,7 @@ def _compose_steps(node: Node, steps: Sequence[Node], c: Context) -> tuple[str, 
             continue
         factor = k
         if step.op == "Div":
-            one = c.constant(f"{node.output}/one{i}", np.ones((), c.values[k].dtype))
+            one = c.add_constant(f"{node.output}/one{i}", np.ones((), c.values[k].dtype))
             factor = c.derive(f"{node.output}/inverse{i}", "Div", one, k)
         w = c.derive(f"{node.output}/factor{i}", "Mul", w, factor) if w else factor
         b = c.derive(f"{node.output}/scaled{i}", "Mul", b, factor) if b else b
@@ -247,10 +251,10 @@ def _compose_steps(node: Node, steps: Sequence[Node], c: Context) -> tuple[str, 
 
 
 def _merge_layer_norm(node: Node, c: Context) -> list[Node] | None:
-    """(x - mean(x)) / s or times s, s frozen: a normalisation, if s is the deviation."""
-    scaled = c.fixed(node) if node.op in {"Div", "Mul"} else None
-    centred = c.maker(scaled[1], "Sub") if scaled is not None else None
-    mean = c.maker(centred.inputs[1], "ReduceMean") if centred is not None else None
+    """Merge (x - mean(x)) / s, or times s, with s frozen: a normalisation if s is the deviation."""
+    scaled = c.split_fixed(node) if node.op in {"Div", "Mul"} else None
+    centred = c.find_maker(scaled[1], "Sub") if scaled is not None else None
+    mean = c.find_maker(centred.inputs[1], "ReduceMean") if centred is not None else None
     if scaled is None or centred is None or mean is None or mean.inputs[0] != centred.inputs[0]:
         return None
     x = c.values[centred.inputs[0]]
@@ -263,14 +267,14 @@ def _merge_layer_norm(node: Node, c: Context) -> list[Node] | None:
     return [
         Node(
             node.output, "Normalised", (centred.inputs[0], name), {"axes": read_reduced_axes(at)},
-            names=merged(mean, centred, node), alias=node.alias,
+            names=merge_names(mean, centred, node), alias=node.alias,
         )
     ]  # fmt: skip
 
 
 def _merge_softmax(node: Node, c: Context) -> list[Node] | None:
-    """exp(x - max) / sum of exp(x - max), written out."""
-    exp = c.maker(node.inputs[0], "Exp") if node.op == "Div" else None
+    """Merge exp(x - max) / sum of exp(x - max) into a Softmax."""
+    exp = c.find_maker(node.inputs[0], "Exp") if node.op == "Div" else None
     total = _skip_moves(node.inputs[1], (*MOVES, "Expand"), c) if exp is not None else None
     if exp is None or total is None or total.op != "ReduceSum" or total.inputs[0] != exp.output:
         return None
@@ -286,13 +290,13 @@ def _merge_softmax(node: Node, c: Context) -> list[Node] | None:
     return [
         Node(
             node.output, "Softmax", (x,), {"axis": axes[0]}, opset=13,
-            names=merged(exp, node), alias=node.alias,
+            names=merge_names(exp, node), alias=node.alias,
         )
     ]  # fmt: skip
 
 
 def _skip_moves(name: str, through: Sequence[str], c: Context) -> Node | None:
-    """The node behind others that only move its output."""
+    """Return the node behind others that only move its output."""
     node = c.raw.get(name)
     while node is not None and node.op in through:
         node = c.raw.get(node.inputs[0])
@@ -300,7 +304,7 @@ def _skip_moves(name: str, through: Sequence[str], c: Context) -> Node | None:
 
 
 def _merge_activation(node: Node, c: Context) -> list[Node] | None:
-    """Nodes that are together one function of one value, elementwise."""
+    """Merge nodes that are together one function of one value, elementwise."""
     if node.op not in ELEMENTWISE or len(c.true.get(node.key, ())) < 2:
         return _merge_scaled_activation(node, c)
     shape, region = c.values[node.output].shape, [node]
@@ -318,15 +322,15 @@ def _merge_activation(node: Node, c: Context) -> list[Node] | None:
     steps = tuple((n, c.true[n.key]) for n in reversed(region))
     others = dict.fromkeys(v for n in region for v in (*n.inputs, n.output) if v)
     inputs = (source, *(v for v in others if v not in {source, node.output}))
-    names = merged(*reversed(region))
+    names = merge_names(*reversed(region))
     attrs = {"steps": steps, "label": _name_activation(region)}
     return [Node(node.output, "Pointwise", inputs, attrs, names=names, alias=node.alias)]
 
 
 def _merge_scaled_activation(node: Node, c: Context) -> list[Node] | None:
-    """A merged activation times a number: x (1 + erf(x / sqrt 2)), times a half."""
-    scaled = c.fixed(node) if node.op in {"Mul", "Div"} else None
-    inner = c.maker(scaled[1], "Pointwise") if scaled is not None else None
+    """Merge an activation and its product with a number: x (1 + erf(x / sqrt 2)), times a half."""
+    scaled = c.split_fixed(node) if node.op in {"Mul", "Div"} else None
+    inner = c.find_maker(scaled[1], "Pointwise") if scaled is not None else None
     if scaled is None or inner is None or scaled[2].size != 1 or node.inputs[1] == node.inputs[0]:
         return None
     others = (name for name in node.inputs if name not in inner.inputs)
@@ -334,18 +338,18 @@ def _merge_scaled_activation(node: Node, c: Context) -> list[Node] | None:
     return [
         replace(
             inner, output=node.output, inputs=(*inner.inputs, *others),
-            attrs={**inner.attrs, "steps": steps}, names=merged(inner, node), alias=node.alias,
+            attrs={**inner.attrs, "steps": steps}, names=merge_names(inner, node), alias=node.alias,
         )
     ]  # fmt: skip
 
 
 def _find_signal_inputs(node: Node, c: Context) -> set[str]:
-    """The values depending on the signal that a node reads."""
+    """Return the values depending on the signal that a node reads."""
     return {node.inputs[i] for i in c.true.get(node.key, ())}
 
 
 def _name_activation(region: Sequence[Node]) -> str:
-    """What an activation is called, if it has a name."""
+    """Return what an activation is called."""
     ops = {node.op for node in region}
     if "Erf" in ops:
         return "Gelu"
@@ -360,7 +364,7 @@ PATTERNS: tuple[Callable[[Node, Context], list[Node] | None], ...] = (
     _merge_softmax,
     _merge_activation,
     _merge_layer_norm,
-    folded,
+    fold_norm,
     _merge_scale_and_shift,
     _merge_bias,
 )

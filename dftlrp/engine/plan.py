@@ -1,4 +1,4 @@
-"""What is explained: which inputs are signals, which output, and which nodes lie between."""
+"""The plan of an explanation: which inputs are signals, which output, which nodes between them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from dftlrp.core.types import AnyArray, InputError, ModelError, UnsupportedModelError
-from dftlrp.engine.gates import FROZEN, Live, live_inputs, stops
+from dftlrp.engine.gates import FROZEN, Live, find_live_inputs, is_stop
 from dftlrp.graph.structure import Body, Graph, Node, Value, find_ancestors
 from dftlrp.ops import EXPANSIONS, OPS
 
@@ -20,12 +20,14 @@ ENDS = ("Softmax", "LogSoftmax", "Sigmoid")
 
 @dataclass(frozen=True)
 class Plan:
-    """A graph with the choices made.
+    """A graph, and what of it is explained.
 
     Attributes
     ----------
+    graph : Graph
+        The whole graph.
     nodes : tuple of Node
-        All nodes the output needs, in topological order.
+        All nodes that the output needs, in topological order.
     live : dict of str to tuple of int
         For each node that carries relevance: which of its inputs do.
     signals : dict of str to Value
@@ -37,8 +39,8 @@ class Plan:
     stripped : str
         The op between the two, or empty.
     derived : tuple of Node
-        What makes the values that merged layers read beside the graph's own (a scale, a bias);
-        no relevance goes through these.
+        The nodes that make the values which merged layers read beside the graph's own (a scale, a
+        bias); no relevance goes through these.
     """
 
     graph: Graph
@@ -67,25 +69,23 @@ class Plan:
         """Whether the signals are whole numbers."""
         return not any(v.is_float for v in self.signals.values())
 
-    def live_at(
+    def find_live(
         self, nodes: Sequence[Node], values: Mapping[str, AnyArray], treatment: str
     ) -> Live:
-        """Who carries relevance, at known values."""
+        """Return which inputs of the nodes carry relevance, at known values."""
         whole = (n.output for n in nodes if values[n.output].dtype.kind != "f")
         dead = frozenset() if self.tokens else frozenset(whole)
-        return live_inputs(nodes, set(self.signals), treatment, values, dead, self.tokens)
+        return find_live_inputs(nodes, set(self.signals), treatment, values, dead, self.tokens)
 
-    def carrying(
-        self, nodes: Sequence[Node], values: Mapping[str, AnyArray], treatment: str
-    ) -> Plan:
-        """The plan for the nodes that ran, with a treatment of what is not linear.
+    def follow(self, nodes: Sequence[Node], values: Mapping[str, AnyArray], treatment: str) -> Plan:
+        """Return the plan for the nodes that ran, with a treatment of what is not linear.
 
         Raises
         ------
         UnsupportedModelError
-            Some of them carry no relevance; all are named.
+            Some of the nodes carry no relevance; all of these are named.
         """
-        live = self.live_at(nodes, values, treatment)
+        live = self.find_live(nodes, values, treatment)
         plan = replace(self, nodes=tuple(nodes), live=live)
         _refuse_unsupported(plan.path, live)
         return plan
@@ -94,16 +94,16 @@ class Plan:
 def make_plan(
     graph: Graph, output: str | None = None, bind: Mapping[str, Any] | None = None
 ) -> Plan:
-    """Choose the output and the settings, and refuse what no rule can carry.
+    """Return the plan for an output, with settings bound to values.
 
-    What depends on values (branches, loops, shapes) is seen when the model runs: `Plan.carrying`.
+    What depends on values (branches, loops, shapes) is known when the model runs: `Plan.follow`.
 
     Raises
     ------
     InputError
-        Unknown output or bound input.
+        The output or a bound input is unknown, or a value does not fit its input.
     UnsupportedModelError
-        Some node that the output needs is not known, or carries no relevance: all are named.
+        Nodes that the output needs are not known, or carry no relevance; all are named.
     ModelError
         The output does not depend on a signal.
     """
@@ -117,7 +117,7 @@ def make_plan(
     nodes = find_ancestors(graph.nodes, [output])
     tokens = not any(v.is_float for v in signals.values())
     dead = frozenset() if tokens else _find_integers(nodes)
-    live = live_inputs(nodes, set(signals), FROZEN, dead=dead, tokens=tokens)
+    live = find_live_inputs(nodes, set(signals), FROZEN, dead=dead, tokens=tokens)
     explained, stripped = _find_end(nodes, output)
     plan = Plan(graph, nodes, live, signals, bound, output, explained, stripped)
     _refuse_unsupported((*_find_unknown(nodes), *plan.path), live)
@@ -129,12 +129,12 @@ def make_plan(
 def _explain_independence(
     nodes: Sequence[Node], carriers: set[str], output: str, inputs: Sequence[str]
 ) -> str:
-    """Why no relevance goes from an output to the signals."""
+    """Return why no relevance goes from an output to the signals."""
     ends = ""
     for node in nodes:
         if not carriers.isdisjoint(node.reads):
             carriers.add(node.output)
-            ends = f"{node.output!r} ({node.op})" if stops(node) else ends
+            ends = f"{node.output!r} ({node.op})" if is_stop(node) else ends
     if output not in carriers:
         return f"output {output!r} does not depend on a signal among {inputs}"
     through = f" through {ends}, which carries no relevance" if ends else ""
@@ -142,13 +142,13 @@ def _explain_independence(
 
 
 def _find_integers(nodes: Sequence[Node]) -> frozenset[str]:
-    """Values that are whole numbers by the op that makes them."""
+    """Return the values that are whole numbers by the op that makes them."""
     casts = (n for n in nodes if n.op == "Cast")
     return frozenset(n.output for n in casts if n.attrs.get("to") not in FLOATS)
 
 
 def _find_unknown(nodes: Sequence[Node]) -> list[Node]:
-    """Nodes whose op is not known, in bodies too."""
+    """Return the nodes whose op is not known, in bodies too."""
     found, waiting = [], list(nodes)
     for node in waiting:  # grows while it is walked
         if node.op not in OPS and node.op not in EXPANSIONS:
@@ -158,6 +158,7 @@ def _find_unknown(nodes: Sequence[Node]) -> list[Node]:
 
 
 def _read_setting(graph: Graph, name: str, value: Any) -> AnyArray:
+    """Return the value that an input is bound to, in the input's dtype and shape."""
     if name not in graph.inputs:
         raise InputError(f"cannot bind {name!r}: the model's inputs are {list(graph.inputs)}")
     declared = graph.inputs[name]
@@ -177,7 +178,7 @@ def _read_setting(graph: Graph, name: str, value: Any) -> AnyArray:
 
 
 def _find_end(nodes: Sequence[Node], output: str) -> tuple[str, str]:
-    """The value before a final Softmax, LogSoftmax or Sigmoid (and identities after it)."""
+    """Return what a final Softmax, LogSoftmax or Sigmoid reads and that op, or (output, "")."""
     made = {node.output: node for node in nodes}
     node = made.get(output)
     while node is not None and node.op in {"Identity", "Dropout"}:
@@ -187,25 +188,28 @@ def _find_end(nodes: Sequence[Node], output: str) -> tuple[str, str]:
     return output, ""
 
 
+def _find_refusal(node: Node, live: Live) -> str | None:
+    """Return why a node cannot be explained, or None if it can."""
+    op = OPS.get(node.op)
+    if node.op in EXPANSIONS:
+        return None
+    if op is None:
+        return "the op is not known"
+    if op.outputs is not None and node.index >= op.outputs:
+        return f"its output number {node.index} is not supported"
+    return op.refusal(live.get(node.key, ()))
+
+
 def _refuse_unsupported(nodes: Sequence[Node], live: Live) -> None:
-    reasons = []
-    for node in {n.output: n for n in nodes}.values():
-        op = OPS.get(node.op)
-        if node.op in EXPANSIONS:
-            reason: str | None = None
-        elif op is None:
-            reason = "the op is not known"
-        elif op.outputs is not None and node.index >= op.outputs:
-            reason = f"its output number {node.index} is not supported"
-        else:
-            reason = op.refusal(live.get(node.key, ()))
-        if reason:
-            reasons.append((node.key, node.op, reason))
+    """Raise UnsupportedModelError with all nodes that cannot be explained."""
+    unique = {n.output: n for n in nodes}.values()
+    found = ((node.key, node.op, _find_refusal(node, live)) for node in unique)
+    reasons = tuple((key, op, reason) for key, op, reason in found if reason)
     if reasons:
         told = "; ".join(f"{key} ({op}): {reason}" for key, op, reason in reasons)
         raise UnsupportedModelError(
             f"{len(reasons)} node(s) cannot be explained: {told}. "
             "Bind inputs that are settings (bind=), choose another output (output=), "
             "or export the model without these ops",
-            tuple(reasons),
+            reasons,
         )

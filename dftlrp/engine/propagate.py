@@ -15,7 +15,7 @@ from dftlrp.core.maps import Affine, Array, Map, Route, Stop
 from dftlrp.core.progress import steps
 from dftlrp.core.rules import Call, Rule, Share
 from dftlrp.core.types import InputError
-from dftlrp.engine.evaluate import Values, at, blamed, check_finite
+from dftlrp.engine.evaluate import Values, blame, check_finite, make_at
 from dftlrp.engine.plan import Plan
 from dftlrp.graph.structure import Node
 from dftlrp.ops import OPS
@@ -125,9 +125,9 @@ def carried(
             beside = [] if masks[node.output] is None else left_out(flows)
             arrived, cut = masked(arrived, masks[node.output])
             came, taken = came + beside, [cut, *beside]
-        here = at(plan, node, values, bk)
+        here = make_at(plan, node, values, bk)
         rule = rules[node.layer]
-        with blamed(node):
+        with blame(node):
             layer = OPS[node.op].linearise(here)  # type: ignore[misc]
             share, stopped = send(layer, rule, bk, here.inputs, here.y, arrived)
         multipliers = share.multiplier or (None,) * len(here.live)

@@ -1,8 +1,8 @@
 """The receptive field of each value: how many samples of the signal one element of it sees.
 
-Followed along one axis of a signal, from node to node, by size and step (in samples of the signal):
-a window of k taps, dilation d and stride s takes (size, step) to (size + (k - 1) d step, step s).
-What mixes the whole axis sees it all.
+It is followed along one axis of a signal, from node to node, by size and step (in samples of the
+signal): a window of k taps, dilation d and stride s takes (size, step) to
+(size + (k - 1) d step, step s).  A node that mixes the whole axis sees all of it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from dftlrp.graph.structure import Node
 
 
 class Reach(NamedTuple):
-    """Where the signal's axis lies in a value, and what one element of the value sees of it."""
+    """Where the signal's axis lies in a value, and how much of it one element of the value sees."""
 
     axis: int
     size: float
@@ -29,13 +29,13 @@ WHOLE = Reach(-1, math.inf, math.inf)
 WINDOWS = ("Conv", "MaxPool", "AveragePool", "LpPool")
 
 
-def reaches(
+def find_reaches(
     nodes: Sequence[Node],
     values: Mapping[str, AnyArray],
     live: Mapping[str, tuple[int, ...]],
     signals: Mapping[str, int],
 ) -> dict[str, Reach]:
-    """The reach of every value on the way; ``signals`` gives the axis of each signal."""
+    """Return the reach of each value on the path; ``signals`` holds the axis of each signal."""
     found = {name: Reach(axis, 1, 1) for name, axis in signals.items()}
     for node in nodes:
         parts = [
@@ -49,6 +49,7 @@ def reaches(
 
 
 def _follow_node(node: Node, r: Reach, x: AnyArray, values: Mapping[str, AnyArray]) -> Reach:
+    """Return the reach of a node's output, through its input x of reach r."""
     if r.axis < 0:
         return r
     y = values[node.output]
@@ -96,7 +97,7 @@ def _read_hop(node: Node, values: Mapping[str, AnyArray]) -> int:
 
 
 def _follow_move(r: Reach, x: AnyArray, y: AnyArray) -> Reach:
-    """Where the axis is in another shape: with as many elements before it, and as long or cut."""
+    """Return where the axis is in another shape: with as many elements before it, and as long."""
     if x.ndim == y.ndim:
         return r if y.shape[r.axis] > 1 or x.shape[r.axis] == 1 else WHOLE
     before, length = math.prod(x.shape[: r.axis]), x.shape[r.axis]

@@ -26,7 +26,7 @@ from dftlrp.core.types import (
 from dftlrp.engine.auto import Choice, answer_by_backend, choose_composite, choose_seed
 from dftlrp.engine.backward import Answer, read_numbers, send_back, values_of, with_batch
 from dftlrp.engine.composites import Composite, LayerTable
-from dftlrp.engine.evaluate import check_finite, evaluate, fitting
+from dftlrp.engine.evaluate import check_finite, evaluate, fit_factor
 from dftlrp.engine.forward import (
     NOTHING,
     Inputs,
@@ -179,7 +179,7 @@ class Prepared:
             if (mask := self.question.masks[layer]) is not None:
                 size = [_size(n, batch) for n in declared[f"mask/{value}"]]
                 whole = np.broadcast_to(np.zeros(()), size)
-                masks[f"mask/{value}"] = np.broadcast_to(fitting(mask, whole, layer), size)
+                masks[f"mask/{value}"] = np.broadcast_to(fit_factor(mask, whole, layer), size)
         return self.arrays | masks
 
     def _key(self, any_batch: bool) -> tuple[Any, ...]:
@@ -209,7 +209,7 @@ class Prepared:
             if mask is not None:
                 own = np.shape(mask)
                 long = (*full.shape[-len(own) :][:1], *own[1:]) if own else ()
-                shapes[value] = fitting(np.broadcast_to(0.0, long), full, layer).shape
+                shapes[value] = fit_factor(np.broadcast_to(0.0, long), full, layer).shape
         return shapes
 
     def _masked(self, plan: Plan, table: LayerTable) -> dict[str, str]:

@@ -26,7 +26,7 @@ from onnx import (
 from dftlrp.core.backend import Backend
 from dftlrp.core.ledger import AMOUNTS, LedgerRow
 from dftlrp.core.types import AnyArray, InputError, UnsupportedModelError
-from dftlrp.engine.evaluate import INFINITE, Run, Values, at, blamed
+from dftlrp.engine.evaluate import INFINITE, Run, Values, blame, make_at
 from dftlrp.engine.forward import Ready
 from dftlrp.engine.plan import Plan
 from dftlrp.engine.propagate import Flow, carried
@@ -199,9 +199,9 @@ def _forward(
                 "use backend='numpy'"
             )
         if any(isinstance(values.get(name), Symbol) for name in node.inputs):
-            here = at(plan, node, values, bk)
+            here = make_at(plan, node, values, bk)
             here = replace(here, y=None)
-            with _traceable(), blamed(node):
+            with _traceable(), blame(node):
                 values[node.output] = emitted(bk.tape, here, np.asarray(known[node.output]))
             if node.output in scaled:
                 values[node.output] = values[node.output] * scaled[node.output]

@@ -127,7 +127,7 @@ CHAINS = {
 def relevance(fe: FrontEnd, x=X):
     plan, bk, run = values_of(fe, x)
     values, y = run.values, run.values["y"]
-    plan = plan.carrying(run.nodes, values, "frozen")
+    plan = plan.follow(run.nodes, values, "frozen")
     rules = layer_table(plan, "Epsilon").rules()
     flows, ledger = propagate(plan, values, Flow(y, np.ones_like(y)), rules, bk)
     return y, next(iter(flows.values())), ledger

@@ -19,7 +19,7 @@ from models import listener, model, normal
 from onnx import ModelProto, TensorProto, numpy_helper
 
 import dftlrp
-from dftlrp.engine.evaluate import byte_budget
+from dftlrp.engine.evaluate import make_budget
 from dftlrp.ops import EXPANSIONS, OPS
 from dftlrp.ops.inner import OWN
 
@@ -73,8 +73,8 @@ def test_a_minute_at_16_khz_through_128_channels_is_within_the_budget():
     plan = loaded(wide).plan()
     x = np.broadcast_to(np.zeros(1), (1, 1, 960_000))
     at_full_rate = 960_000 * 128 * 8
-    assert byte_budget(plan, {"x": x}).room >= 16 * at_full_rate
-    assert byte_budget(plan, {"x": x[..., :4]}).room < 2**28
+    assert make_budget(plan, {"x": x}).room >= 16 * at_full_rate
+    assert make_budget(plan, {"x": x[..., :4]}).room < 2**28
 
 
 def test_the_budget_is_kept_to_the_byte(monkeypatch):

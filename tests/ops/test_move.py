@@ -9,7 +9,7 @@ import pytest
 from graphs import at_node, linearised, normal
 
 from dftlrp.core.types import UnsupportedModelError
-from dftlrp.engine.gates import stops
+from dftlrp.engine.gates import is_stop
 from dftlrp.ops import OPS
 from ops.cases import CASES, ROUTES
 
@@ -133,6 +133,6 @@ def test_a_stop_has_no_map(name: str) -> None:
     op = OPS[CASES[name].op]
     assert op.refusal((0,)) is None
     if op.tokens:  # of whole numbers only
-        assert stops(CASES[name].at().node)
+        assert is_stop(CASES[name].at().node)
     else:
         assert op.linearise is None

@@ -16,7 +16,7 @@ from dftlrp.core.numpy_backend import BACKEND as NUMPY
 from dftlrp.core.rules import rule
 from dftlrp.core.types import AnyArray, DftlrpError, InputError, UnsupportedModelError
 from dftlrp.engine.composites import PRESETS, Composite
-from dftlrp.engine.evaluate import at, evaluate
+from dftlrp.engine.evaluate import evaluate, make_at
 from dftlrp.engine.forward import checked_arrays
 from dftlrp.engine.model import Model, as_model
 from dftlrp.engine.plan import Plan
@@ -195,7 +195,7 @@ class _Asked:
         """A gradient at the output, at what is explained before a final Softmax."""
         made, value = {n.output: n for n in self.plan.nodes}, self.plan.output
         while value != self.plan.explained:
-            here = at(self.plan, made[value], self.values, NUMPY)
+            here = make_at(self.plan, made[value], self.values, NUMPY)
             (c, *_) = _slope(here).adjoint(c)
             value = here.node.inputs[0]
         return c
