@@ -10,8 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from dftlrp.core.types import AnyArray, InputError
-from dftlrp.frameworks.tensor_backend import ascending
-from dftlrp.frameworks.tensors import Framework
+from dftlrp.frameworks.tensors import Framework, sort_slices
 
 from .kernels import Shape, Tensor, conv, conv_T, maxpool, maxpool_T, padded, written
 
@@ -81,11 +80,6 @@ def _both(f: Callable[..., Tensor]) -> Callable[..., Tensor]:
     return lambda a, b: f(*_common(a, b))
 
 
-def _truths(f: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """A function of truths, of whatever is not zero."""
-    return lambda *xs: f(*(tf.cast(x, tf.bool) for x in xs))
-
-
 def _where(condition: Any, a: Any, b: Any) -> Tensor:
     return tf.where(tf.cast(condition, tf.bool), *_common(a, b))
 
@@ -113,7 +107,7 @@ def _matmul(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _slice_T(r: Tensor, key: tuple[slice, ...], shape: Shape) -> Tensor:
-    ups, down = ascending(key, shape)
+    ups, down = sort_slices(key, shape)
     return written(tf.reverse(r, down) if down else r, ups, shape)
 
 
@@ -132,7 +126,7 @@ def _pick(x: Tensor, index: Tensor, fill: float = 0.0) -> Tensor:
     return tf.gather(flat, tf.where(index < 0, tf.size(x, index.dtype), index))
 
 
-def _take_T(r: Tensor, index: Tensor, shape: Shape) -> Tensor:
+def _pick_T(r: Tensor, index: Tensor, shape: Shape) -> Tensor:
     index = tf.broadcast_to(index, r.shape)  # what is below zero is left out
     return tf.reshape(tf.math.unsorted_segment_sum(r, index, math.prod(shape)), shape)
 
@@ -195,9 +189,8 @@ def _step(x: Tensor, strict: bool) -> Tensor:
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     # the contract's
     "pos": tf.nn.relu, "neg": lambda x: tf.minimum(x, tf.zeros((), x.dtype)), "step": _step,
-    "erf": tf.math.erf, "sigmoid": tf.sigmoid, "slice_T": _slice_T, "pad": _pad,
-    "concat": _concat, "expand": tf.broadcast_to, "pick": _pick, "take_T": _take_T,
-    "conv": conv, "conv_T": conv_T, "maxpool": maxpool, "maxpool_T": maxpool_T,
+    "erf": tf.math.erf, "sigmoid": tf.sigmoid, "slice_T": _slice_T, "pick": _pick,
+    "pick_T": _pick_T, "conv": conv, "conv_T": conv_T, "maxpool": maxpool, "maxpool_T": maxpool_T,
     # the array's
     "getitem": _getitem, "astype": tf.cast, "reshape": tf.reshape, "transpose": tf.transpose,
     # NumPy's
@@ -208,27 +201,21 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     **{n: getattr(tf.math, n.replace("arc", "a")) for n in (
         "arcsin", "arccos", "arctan", "arcsinh", "arccosh", "arctanh",
     )},
-    "log10": lambda x: tf.math.log(x) / math.log(10), "absolute": tf.abs,
-    "trunc": lambda x: tf.sign(x) * tf.floor(tf.abs(x)), "rint": tf.round, "round": tf.round,
+    "absolute": tf.abs, "rint": tf.round, "round": tf.round,
     "isfinite": tf.math.is_finite, "isnan": tf.math.is_nan, "isinf": tf.math.is_inf,
     "isneginf": lambda x: tf.equal(x, -math.inf), "matmul": _matmul,
     **{n: _both(getattr(tf.math, n)) for n in (
         "add", "subtract", "multiply", "divide", "maximum", "minimum", "greater", "greater_equal",
-        "less", "less_equal", "equal", "not_equal",
+        "less", "less_equal", "equal",
     )},
-    "remainder": _both(tf.math.floormod), "fmod": _both(tf.truncatemod),
-    "floor_divide": _both(tf.math.floordiv), "power": _both(tf.pow),
-    **{n: _truths(getattr(tf.math, n)) for n in (
-        "logical_and", "logical_or", "logical_xor", "logical_not",
-    )},
-    "sum": _sum, "max": _extreme(tf.reduce_max), "amax": _extreme(tf.reduce_max),
-    "min": _extreme(tf.reduce_min), "amin": _extreme(tf.reduce_min),
+    "fmod": _both(tf.truncatemod), "power": _both(tf.pow),
+    "sum": _sum, "max": _extreme(tf.reduce_max), "min": _extreme(tf.reduce_min),
     "argmax": _arg(tf.reduce_max), "argmin": _arg(tf.reduce_min),
-    "where": _where, "einsum": _einsum, "take": _take, "clip": _clip, "concatenate": _concat,
-    "stack": lambda xs, axis=0: tf.stack(_common(*xs), axis),
+    "where": _where, "einsum": _einsum, "take": _take, "clip": _clip,
+    "concatenate": _concat, "pad": _pad,
     "cumsum": _along(tf.cumsum), "cumprod": _along(tf.math.cumprod),
     "argsort": lambda x, axis, kind: tf.argsort(x, axis, stable=True),
-    "flip": _flip, "moveaxis": _moveaxis, "expand_dims": tf.expand_dims,
+    "flip": _flip, "moveaxis": _moveaxis,
     "broadcast_to": tf.broadcast_to,
     "ones_like": lambda x, dtype=None: tf.ones_like(x),
     "zeros_like": lambda x, dtype=None: tf.zeros_like(x),

@@ -8,12 +8,10 @@ from typing import Any
 import numpy as np
 
 from dftlrp.core.backend import Key, Window, window_size
-from dftlrp.core.types import AnyArray
-
-Shape = tuple[int, ...]
+from dftlrp.core.types import AnyArray, Shape
 
 
-def _taps(g: Window, out: Shape) -> list[Key]:
+def _slice_taps(g: Window, out: Shape) -> list[Key]:
     """For each tap of the kernel, in row-major order, the slices of the padded input it reads."""
     return [
         tuple(
@@ -24,19 +22,19 @@ def _taps(g: Window, out: Shape) -> list[Key]:
     ]
 
 
-def _padded(x: AnyArray, g: Window, value: float) -> AnyArray:
+def _pad_window(x: AnyArray, g: Window, value: float) -> AnyArray:
     return np.pad(x, ((0, 0), (0, 0), *g.pads), constant_values=value) if np.any(g.pads) else x
 
 
-def _unpadded(x: AnyArray, g: Window) -> AnyArray:
+def _cut_pads(x: AnyArray, g: Window) -> AnyArray:
     inner: Key = tuple(slice(b, x.shape[i + 2] - e) for i, (b, e) in enumerate(g.pads))
     return x[(..., *inner)]
 
 
-def _columns(x: AnyArray, g: Window, out: Shape) -> AnyArray:
+def _gather_columns(x: AnyArray, g: Window, out: Shape) -> AnyArray:
     """im2col: (B, C, *S) to (B, groups, C / groups * taps, prod(out))."""
-    xp = _padded(x, g, 0.0)
-    cols = np.stack([xp[(..., *tap)] for tap in _taps(g, out)], axis=2)
+    xp = _pad_window(x, g, 0.0)
+    cols = np.stack([xp[(..., *tap)] for tap in _slice_taps(g, out)], axis=2)
     return cols.reshape(x.shape[0], g.groups, -1, int(np.prod(out)))
 
 
@@ -116,10 +114,10 @@ class NumpyBackend:
     def expand(self, x: AnyArray, shape: Shape) -> AnyArray:
         return np.broadcast_to(x, shape)
 
-    def take(self, x: AnyArray, index: Any, fill: float = 0.0) -> AnyArray:
+    def pick(self, x: AnyArray, index: Any, fill: float = 0.0) -> AnyArray:
         return np.asarray(np.append(x.ravel(), np.asarray(fill, x.dtype))[index])
 
-    def take_T(self, r: AnyArray, index: Any, like: AnyArray) -> AnyArray:
+    def pick_T(self, r: AnyArray, index: Any, like: AnyArray) -> AnyArray:
         size = int(np.prod(like.shape))
         kept = index >= 0
         sums = np.bincount(index[kept], weights=r[kept], minlength=size)
@@ -142,7 +140,7 @@ class NumpyBackend:
     def conv(self, x: AnyArray, w: AnyArray, g: Window) -> AnyArray:
         out = window_size(x.shape[2:], g)
         filters = w.reshape(g.groups, w.shape[0] // g.groups, -1)
-        return (filters @ _columns(x, g, out)).reshape(x.shape[0], w.shape[0], *out)
+        return (filters @ _gather_columns(x, g, out)).reshape(x.shape[0], w.shape[0], *out)
 
     def conv_T(self, r: AnyArray, w: AnyArray, g: Window, size: Shape) -> AnyArray:
         batch, out = r.shape[0], r.shape[2:]
@@ -152,50 +150,52 @@ class NumpyBackend:
         cols = cols.reshape(batch, channels, -1, *out)
         padded = (n + sum(p) for n, p in zip(size, g.pads, strict=True))
         back = np.zeros((batch, channels, *padded), cols.dtype)
-        for i, tap in enumerate(_taps(g, out)):
+        for i, tap in enumerate(_slice_taps(g, out)):
             back[(..., *tap)] += cols[:, :, i]
-        return _unpadded(back, g)
+        return _cut_pads(back, g)
 
     def maxpool(self, v: AnyArray, x: AnyArray, g: Window) -> AnyArray:
         out = window_size(x.shape[2:], g)
-        if whole(x.shape[2:], g):
-            return np.take_along_axis(_flat(v), _first(x), 2).reshape(*v.shape[:2], *out)
-        vp, winner = _padded(v, g, 0.0), _winner(x, g, out)
+        if is_whole(x.shape[2:], g):
+            return np.take_along_axis(_flatten_channels(v), _find_first(x), 2).reshape(
+                *v.shape[:2], *out
+            )
+        vp, winner = _pad_window(v, g, 0.0), _find_winners(x, g, out)
         y = np.zeros((*v.shape[:2], *out), v.dtype)
-        for i, tap in enumerate(_taps(g, out)):
+        for i, tap in enumerate(_slice_taps(g, out)):
             np.copyto(y, vp[(..., *tap)], where=winner == i)
         return y
 
     def maxpool_T(self, r: AnyArray, x: AnyArray, g: Window) -> AnyArray:
-        if whole(x.shape[2:], g):
-            flat = np.zeros_like(_flat(x), r.dtype)
-            np.put_along_axis(flat, _first(x), _flat(r), 2)
+        if is_whole(x.shape[2:], g):
+            flat = np.zeros_like(_flatten_channels(x), r.dtype)
+            np.put_along_axis(flat, _find_first(x), _flatten_channels(r), 2)
             return flat.reshape(x.shape)
-        out, winner = r.shape[2:], _winner(x, g, r.shape[2:])
-        back = np.zeros_like(_padded(x, g, 0.0), r.dtype)
-        for i, tap in enumerate(_taps(g, out)):
+        out, winner = r.shape[2:], _find_winners(x, g, r.shape[2:])
+        back = np.zeros_like(_pad_window(x, g, 0.0), r.dtype)
+        for i, tap in enumerate(_slice_taps(g, out)):
             back[(..., *tap)] += r * (winner == i)
-        return _unpadded(back, g)
+        return _cut_pads(back, g)
 
 
-def whole(size: Shape, g: Window) -> bool:
+def is_whole(size: Shape, g: Window) -> bool:
     """Whether there is one window, of all samples."""
     return g.kernel == tuple(size) and not np.any(g.pads) and set(g.dilations) <= {1}
 
 
-def _flat(x: AnyArray) -> AnyArray:
+def _flatten_channels(x: AnyArray) -> AnyArray:
     return x.reshape(*x.shape[:2], -1)
 
 
-def _first(x: AnyArray) -> AnyArray:
+def _find_first(x: AnyArray) -> AnyArray:
     """Place of the first of the largest in each channel."""
-    return np.asarray(np.argmax(_flat(x), axis=2, keepdims=True))
+    return np.asarray(np.argmax(_flatten_channels(x), axis=2, keepdims=True))
 
 
-def _winner(x: AnyArray, g: Window, out: Shape) -> AnyArray:
+def _find_winners(x: AnyArray, g: Window, out: Shape) -> AnyArray:
     """Number of the tap that wins each window: a later one only if strictly greater."""
-    xp = _padded(x, g, -np.inf)
-    first, *others = _taps(g, out)
+    xp = _pad_window(x, g, -np.inf)
+    first, *others = _slice_taps(g, out)
     best, winner = xp[(..., *first)].copy(), np.zeros((*x.shape[:2], *out), np.int32)
     for i, tap in enumerate(others, 1):
         later = xp[(..., *tap)] > best

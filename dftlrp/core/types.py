@@ -1,4 +1,4 @@
-"""What every floor shares: array aliases and the errors.
+"""What every room shares: names of array types, and the errors.
 
 Errors are part of the interface: one line that says what is wrong, where, and
 what to do.  The command line prints exactly that line and exits with 2.
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 Real = NDArray[np.floating[Any]]
 Complex = NDArray[np.complexfloating[Any, Any]]
 AnyArray = NDArray[Any]
+Shape = tuple[int, ...]
 Axes = AnyArray | tuple[AnyArray, ...]  # one array for each axis
 
 

@@ -64,7 +64,7 @@ def relevance_of(
     _refuse_unknown(model, weights)
     bk = backend(device)
     given = {k: bk.framework.wrap(t) for k, t in {**signals, **weights}.items()}
-    arrays = {k: bk.framework.numbers(t) for k, t in signals.items()}
+    arrays = {k: bk.framework.read_tensor(t) for k, t in signals.items()}
     settings = Settings(output, bind or {}, composite, overrides or {}, bk, dtype)
     ready = run_forward(model, arrays, settings, given)
     found = send_back(ready, Question(target=target, seed=seed, ledger=False), model.labels)

@@ -91,12 +91,12 @@ def einsum(at: At) -> Affine:
     back_like = np.empty([n for kept, n in zip(stay, index.shape, strict=True) if kept])
 
     def linear(w: Array, v: Array) -> Array:
-        return np.einsum(f"{own},{w_letters}->{out}", bk.take(v, index), w)
+        return np.einsum(f"{own},{w_letters}->{out}", bk.pick(v, index), w)
 
     def transpose(w: Array, r: Array) -> Array:
         g = np.einsum(f"{out},{w_letters}->{back_letters}", r, w)
         g = bk.reshape(bk.sum_to(g, back_like), narrow)
-        return bk.take_T(bk.expand(g, index.shape), index, x)
+        return bk.pick_T(bk.expand(g, index.shape), index, x)
 
     return Affine(
         lambda ws, xs: linear(ws[0], xs[0]),

@@ -198,8 +198,8 @@ def col2im(at: At) -> Affine:
     bk, (index, shape) = at.bk, _place_columns(at)
     like = np.empty(shape, at.x.dtype)
     return Affine(
-        lambda ws, xs: bk.take_T(ws[0] * xs[0], index, like),
-        lambda ws, r: (ws[0] * bk.take(r, index),),
+        lambda ws, xs: bk.pick_T(ws[0] * xs[0], index, like),
+        lambda ws, r: (ws[0] * bk.pick(r, index),),
         (np.asarray(1.0, at.x.dtype),),
     )
 

@@ -229,7 +229,7 @@ def route_by_index(at: At, f: Callable[[AnyArray], AnyArray]) -> Route:
     index = f(np.arange(x.size).reshape(x.shape))
     holes = isinstance(index, np.ndarray) and (index < 0).any()
     covered = (index >= 0).astype(x.dtype) if holes else None
-    return move(lambda v: bk.take(v, index), lambda r: (bk.take_T(r, index, x),), covered)
+    return move(lambda v: bk.pick(v, index), lambda r: (bk.pick_T(r, index, x),), covered)
 
 
 def apply_movement(at: At, f: Callable[[AnyArray], AnyArray]) -> Array:

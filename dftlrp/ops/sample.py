@@ -45,8 +45,8 @@ def make_sparse_map(
     read, written = find_places(kept.col, x.shape[2:]), find_places(kept.row, shape[2:])
     y = np.broadcast_to(np.zeros((), x.dtype), shape)
     return Affine(
-        lambda ws, xs: bk.take_T(ws[0] * bk.take(xs[0], read), written, y),
-        lambda ws, r: (bk.take_T(ws[0] * bk.take(r, written), read, x),),
+        lambda ws, xs: bk.pick_T(ws[0] * bk.pick(xs[0], read), written, y),
+        lambda ws, r: (bk.pick_T(ws[0] * bk.pick(r, written), read, x),),
         (kept.data,),
     )
 

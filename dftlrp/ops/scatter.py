@@ -52,10 +52,10 @@ def _route_replaced(at: At, key: Key, second: int = 2) -> Route:
         given = dict(zip(at.live, live, strict=True))
         parts = (given.get(i, np.zeros(n, data.dtype)) for i, n in sizes.items())
         joined = bk.concat(tuple(bk.reshape(p, (-1,)) for p in parts), 0)
-        return bk.take(joined, index)
+        return bk.pick(joined, index)
 
     def back(r: Array) -> Arrays:
-        both = bk.take_T(r, index, flat)
+        both = bk.pick_T(r, index, flat)
         cut = {0: slice(0, data.size), second: slice(data.size, None)}
         return tuple(bk.reshape(bk.slice(both, (cut[i],)), at.args[i].shape) for i in at.live)
 
@@ -66,8 +66,8 @@ def _add_updates(at: At, key: Key) -> Affine:
     """Return ``data + S updates``, S zeros and ones; what carries no relevance is the bias."""
     bk, data = at.bk, at.x
     target = np.arange(data.size).reshape(data.shape)[key]
-    spread = {0: lambda v: v, 2: lambda v: bk.take_T(v, target, data)}
-    collect = {0: lambda r: r, 2: lambda r: bk.take(r, target)}
+    spread = {0: lambda v: v, 2: lambda v: bk.pick_T(v, target, data)}
+    collect = {0: lambda r: r, 2: lambda r: bk.pick(r, target)}
     fixed = [i for i in (0, 2) if i not in at.live]
     return Affine(
         lambda ws, xs: sum(w * spread[i](x) for i, w, x in zip(at.live, ws, xs, strict=True)),

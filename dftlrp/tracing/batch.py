@@ -24,7 +24,7 @@ from onnx import (
 from dftlrp.core.ledger import AMOUNTS, LedgerRow
 from dftlrp.core.types import AnyArray, UnsupportedModelError
 from dftlrp.engine.plan import Plan
-from dftlrp.tracing.symbols import Symbol, floats
+from dftlrp.tracing.symbols import Symbol, narrow_dtype
 from dftlrp.tracing.tape import Tape
 from dftlrp.tracing.trace import Traced, assembled
 
@@ -132,10 +132,10 @@ class _Both:
         """Nothing compared yet; the batch is that of an input whose first axis it is."""
         tape = Tape(opset)
         first = next(i for i in _infos(a.input, b.input) if _is_batch(i))
-        x = tape.input(first.name, [d.dim_value or SMALL for d in _dims(first)])
+        x = tape.add_input(first.name, [d.dim_value or SMALL for d in _dims(first)])
         tape.taken.update(i.name for i in (*a.input, *a.initializer))
         tape.taken.update(name for n in a.node for name in n.output)
-        batch = tape.node("Shape", x, shape=(1,), dtype=WHOLE, start=0, end=1)
+        batch = tape.add_node("Shape", x, shape=(1,), dtype=WHOLE, start=0, end=1)
         return cls(tape, batch, constants, {i.name: i.name for i in a.input})
 
     def node(self, m: NodeProto, n: NodeProto) -> NodeProto:
@@ -163,7 +163,7 @@ class _Both:
         if m.op_type == "Reshape" and place == 1 and u.shape == v.shape:
             u, v = _rest(u, v)
         try:
-            return self.tape.name(self.constant(u, v))
+            return self.tape.find_name(self.constant(u, v))
         except FixedBatchError as error:
             raise FixedBatchError(f"{m.output[0]!r} ({m.op_type}): {error}") from None
 
@@ -180,13 +180,13 @@ class _Both:
         if not _same(one, other):
             raise FixedBatchError("a constant that depends on the batch")
         full = self.numbers(np.array(u.shape, WHOLE), np.array(v.shape, WHOLE))
-        return self.tape.node("Expand", one, full, shape=u.shape, dtype=floats(u.dtype))
+        return self.tape.add_node("Expand", one, full, shape=u.shape, dtype=narrow_dtype(u.dtype))
 
     def numbers(self, u: AnyArray, v: AnyArray) -> Any:
         """Whole numbers, some of which are multiples of the batch."""
         factors = _factors(u, v)
         rest = np.where(factors == 0, u, 0)
-        return self.tape.reshape(self.batch * factors + rest, u.shape)
+        return (self.batch * factors + rest).reshape(u.shape)
 
     def given(self, u: Any, v: Any) -> Any:
         """A number that no node makes; where it depends on the batch, a new output's name."""
@@ -199,7 +199,7 @@ class _Both:
             return u
         name = f"{made.name}/given"
         if name not in self.tape.taken:
-            self.ends.append(helper.make_node("Identity", [made.name], [self.tape.fresh(name)]))
+            self.ends.append(helper.make_node("Identity", [made.name], [self.tape.make_name(name)]))
             dims = [_dim(m, n) for m, n in zip(np.shape(u), np.shape(v), strict=True)]
             code = helper.np_dtype_to_tensor_dtype(made.dtype)
             self.infos.append(helper.make_tensor_value_info(name, code, dims))

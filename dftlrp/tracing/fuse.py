@@ -54,9 +54,9 @@ def _joined(tape: Tape, group: Sequence[NodeProto]) -> list[NodeProto]:
     weights = [tape.constants[n.input[1]] for n in group]
     own = NodeProto()
     own.CopyFrom(group[0])
-    own.input[1] = tape.constant(np.concatenate(weights, 1))
-    own.output[:] = [tape.fresh("side_by_side")]
-    sizes = tape.constant(np.array([w.shape[1] for w in weights], np.int64))
+    own.input[1] = tape.add_constant(np.concatenate(weights, 1))
+    own.output[:] = [tape.make_name("side_by_side")]
+    sizes = tape.add_constant(np.array([w.shape[1] for w in weights], np.int64))
     names = [n.output[0] for n in group]
     return [own, helper.make_node("Split", [own.output[0], sizes], names, axis=1)]
 
@@ -88,7 +88,7 @@ def _biased(tape: Tape, nodes: Sequence[NodeProto], ends: set[str]) -> list[Node
             bias = bias + tape.constants[conv.input[2]]
         own = NodeProto()
         own.CopyFrom(conv)
-        own.input[:] = [*conv.input[:2], tape.constant(bias)]
+        own.input[:] = [*conv.input[:2], tape.add_constant(bias)]
         own.output[:] = node.output
         found.append(own)
         convs[own.output[0]] = own

@@ -32,7 +32,7 @@ from dftlrp.engine.plan import Plan
 from dftlrp.engine.propagate import Flow, carried
 from dftlrp.engine.seeds import started
 from dftlrp.graph.structure import Node
-from dftlrp.tracing.emit import emitted
+from dftlrp.tracing.emit import emit
 from dftlrp.tracing.fuse import tidied
 from dftlrp.tracing.onnx_backend import OnnxBackend
 from dftlrp.tracing.symbols import FLOAT, Symbol
@@ -140,7 +140,7 @@ def trace(ready: Ready, question: GraphRequest, views: Views | None = None) -> T
     tape.taken.update(ready.values)
     bk = OnnxBackend(tape)
     _refuse_decisions(plan, run)
-    masks = {n: s if s is None else tape.input(f"mask/{n}", s) for n, s in question.masks}
+    masks = {n: s if s is None else tape.add_input(f"mask/{n}", s) for n, s in question.masks}
     forward = question.target == FORWARD
     known = {**ready.values, **run.values}
     values = _forward(plan, run.nodes, known, bk, masks if forward else {})
@@ -187,7 +187,7 @@ def _forward(
     values: Values = dict(known)
     for name in plan.signals:
         bk.tape.taken.discard(name)
-        values[name] = bk.tape.input(name, known[name].shape, known[name].dtype)
+        values[name] = bk.tape.add_input(name, known[name].shape, known[name].dtype)
     made = set(plan.signals)
     for node in (*nodes, *plan.derived, *plan.nodes):
         if node.output in made or node.op == "Pointwise":
@@ -202,7 +202,7 @@ def _forward(
             here = make_at(plan, node, values, bk)
             here = replace(here, y=None)
             with _traceable(), blame(node):
-                values[node.output] = emitted(bk.tape, here, np.asarray(known[node.output]))
+                values[node.output] = emit(bk.tape, here, np.asarray(known[node.output]))
             if node.output in scaled:
                 values[node.output] = values[node.output] * scaled[node.output]
     return values
@@ -233,11 +233,11 @@ def _replace_non_finite(tape: Tape, x: Any, finite: AnyArray) -> Any:
         return finite
 
     def choose(op: str, instead: Any) -> Any:
-        odd = tape.node(op, x, shape=x.shape, dtype=np.dtype(bool))
-        return tape.node("Where", odd, instead, x, shape=x.shape, dtype=x.dtype)
+        odd = tape.add_node(op, x, shape=x.shape, dtype=np.dtype(bool))
+        return tape.add_node("Where", odd, instead, x, shape=x.shape, dtype=x.dtype)
 
     largest = np.asarray(INFINITE, x.dtype)
-    x = choose("IsInf", tape.node("Clip", x, -largest, largest, shape=x.shape, dtype=x.dtype))
+    x = choose("IsInf", tape.add_node("Clip", x, -largest, largest, shape=x.shape, dtype=x.dtype))
     return choose("IsNaN", np.zeros((), x.dtype))
 
 
@@ -248,7 +248,7 @@ def _seed(bk: OnnxBackend, z: Symbol, question: GraphRequest, plan: Plan) -> tup
     """Relevance and multiplier at z, and the name of the input that chooses the target."""
     tape = bk.tape
     if question.target == ARRAY:
-        c = tape.input("seed", z.shape)
+        c = tape.add_input("seed", z.shape)
         name = c.name
     else:
         count = z.shape[0] if z.ndim else 1
@@ -262,30 +262,30 @@ def _coefficients(tape: Tape, z: Symbol, batch: int, contrast: bool) -> tuple[Sy
 
     An index outside the output is outside ScatterElements' data: onnxruntime refuses to run.
     """
-    flat = tape.reshape(z, (batch, z.size // batch))
+    flat = z.reshape((batch, z.size // batch))
     size, whole = flat.shape[1], np.dtype(np.int64)
-    asked = tape.input("target", (batch,), whole)
-    best = tape.node("ArgMax", flat, shape=(batch,), dtype=whole, axis=1, keepdims=0)
+    asked = tape.add_input("target", (batch,), whole)
+    best = tape.add_node("ArgMax", flat, shape=(batch,), dtype=whole, axis=1, keepdims=0)
     index = _where(tape, "Equal", asked, -1, best)
     index = _where(tape, "Less", index, 0, index - np.int64(size))  # else it counts from the end
-    zeros = tape.node("ConstantOfShape", _shape(tape, flat), shape=flat.shape, sign=1)
-    places, ones = tape.reshape(index, (batch, 1)), np.ones((batch, 1), np.float32)
-    c: Any = tape.node("ScatterElements", zeros, places, ones, shape=flat.shape, sign=1, axis=1)
+    zeros = tape.add_node("ConstantOfShape", _shape(tape, flat), shape=flat.shape)
+    places, ones = index.reshape((batch, 1)), np.ones((batch, 1), np.float32)
+    c: Any = tape.add_node("ScatterElements", zeros, places, ones, shape=flat.shape, axis=1)
     if contrast:  # within the last axis
         rows = (batch, -1, z.shape[-1]) if z.ndim > 1 else (batch, 1, size)
-        one, others = tape.reshape(c, rows), max(z.shape[-1] - 1, 1)
-        c = one * (1 + 1 / others) - tape.total(one, (2,), True) * (1 / others)
-    return tape.reshape(c, z.shape), asked.name
+        one, others = c.reshape(rows), max(z.shape[-1] - 1, 1)
+        c = one * (1 + 1 / others) - one.sum((2,), True) * (1 / others)
+    return c.reshape(z.shape), asked.name
 
 
 def _where(tape: Tape, op: str, index: Symbol, bound: int, other: Symbol) -> Symbol:
     """The index, and another one where it compares so with the bound."""
-    true = tape.node(op, index, np.int64(bound), shape=index.shape, dtype=np.dtype(bool))
-    return tape.node("Where", true, other, index, shape=index.shape, dtype=index.dtype)
+    true = tape.add_node(op, index, np.int64(bound), shape=index.shape, dtype=np.dtype(bool))
+    return tape.add_node("Where", true, other, index, shape=index.shape, dtype=index.dtype)
 
 
 def _shape(tape: Tape, x: Symbol) -> Symbol:
-    return tape.node("Shape", x, shape=(x.ndim,), dtype=np.dtype(np.int64))
+    return tape.add_node("Shape", x, shape=(x.ndim,), dtype=np.dtype(np.int64))
 
 
 # -- the outputs
@@ -332,8 +332,8 @@ def _called(plan: Plan, meaning: str) -> str:
 
 def _output(tape: Tape, x: Symbol, name: str, infos: list[Any]) -> str:
     """A graph output for a value."""
-    own = tape.fresh(name)
-    tape.append("Identity", (x,), (own,), {})
+    own = tape.make_name(name)
+    tape.append_node("Identity", (x,), (own,), {})
     code = helper.np_dtype_to_tensor_dtype(x.dtype)
     infos.append(helper.make_tensor_value_info(own, code, x.shape))
     return own

@@ -137,11 +137,11 @@ def _plain() -> Iterator[Any]:
     )
     yield "concat", "an empty one", lambda bk, a: bk.concat((a, np.zeros((2, 0, 4), a.dtype)), 1), A
     yield "expand", "an axis of one, a new one", lambda bk, b: bk.expand(b, (2, 3, 4)), B
-    yield "take", "filled", lambda bk, a: [bk.take(a, PLACES, 7.0), bk.take(a, PLACES)], A
+    yield "take", "filled", lambda bk, a: [bk.pick(a, PLACES, 7.0), bk.pick(a, PLACES)], A
     yield (
         "take_T",
         "twice, nowhere",
-        lambda bk, r: bk.take_T(r, PLACES, A),
+        lambda bk, r: bk.pick_T(r, PLACES, A),
         A[0, :2, :2],
     )
     yield (
@@ -209,8 +209,8 @@ def adjoints() -> Iterator[tuple[Any, ...]]:
             lambda bk, r, k=key: bk.slice_T(r, k, A), A, normal(*A[key].shape, seed=2),
         )  # fmt: skip
     yield (
-        "take and take_T", lambda bk, a: bk.take(a, PLACES),
-        lambda bk, r: bk.take_T(r, PLACES, A), A, normal(2, 2),
+        "take and take_T", lambda bk, a: bk.pick(a, PLACES),
+        lambda bk, r: bk.pick_T(r, PLACES, A), A, normal(2, 2),
     )  # fmt: skip
     yield (
         "expand and sum_to", lambda bk, b: bk.expand(b, (2, 3, 4)),

@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 import onnx
-from onnx import helper
+from onnx import helper, numpy_helper
 
 from dftlrp.core.types import AnyArray
 from dftlrp.tracing.fuse import tidied
 from dftlrp.tracing.onnx_backend import OnnxBackend
 from dftlrp.tracing.session import runtime_of
-from dftlrp.tracing.symbols import Symbol, floats
+from dftlrp.tracing.symbols import Symbol, narrow_dtype
 from dftlrp.tracing.tape import Tape
 
 
@@ -22,8 +22,8 @@ def numbers(tape: Tape, arrays: Sequence[Any], feed: Mapping[str, AnyArray]) -> 
     named = {}
     for x in arrays:
         if isinstance(x, Symbol):
-            name = tape.fresh("out")
-            tape.append("Identity", (x,), (name,), {})
+            name = tape.make_name("out")
+            tape.append_node("Identity", (x,), (name,), {})
             named[name] = x
     nodes = tidied(tape, list(named))
     used = {name for node in nodes for name in node.input}
@@ -33,7 +33,7 @@ def numbers(tape: Tape, arrays: Sequence[Any], feed: Mapping[str, AnyArray]) -> 
         "test",
         [_info(x.name, x) for x in inputs],
         [_info(name, x) for name, x in named.items()],
-        [t for t in tape.tensors() if t.name in used],
+        [numpy_helper.from_array(a, n) for n, a in tape.constants.items() if n in used],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", tape.opset)])
     model.ir_version = 10
@@ -48,7 +48,7 @@ def numbers(tape: Tape, arrays: Sequence[Any], feed: Mapping[str, AnyArray]) -> 
 def _constant(x: Any) -> AnyArray:
     """A constant as the graph holds it."""
     array = np.asarray(x)
-    return array.astype(floats(array.dtype))
+    return array.astype(narrow_dtype(array.dtype))
 
 
 def _info(name: str, x: Symbol) -> onnx.ValueInfoProto:
@@ -60,7 +60,8 @@ def traced(f: Callable[..., Any], *given: Any, opset: int = 17) -> list[AnyArray
     tape = Tape(opset)
     names = [f"in{i}" for i in range(len(given))]
     xs = [
-        tape.input(n, np.shape(a), np.asarray(a).dtype) for n, a in zip(names, given, strict=True)
+        tape.add_input(n, np.shape(a), np.asarray(a).dtype)
+        for n, a in zip(names, given, strict=True)
     ]
     made = f(OnnxBackend(tape), *xs)
     made = made if isinstance(made, tuple | list) else [made]
