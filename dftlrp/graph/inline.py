@@ -30,7 +30,9 @@ def inline_functions(model: ModelProto, path: Path) -> ModelProto:
         return model
     from onnx.inliner import inline_local_functions
 
-    nodes, size = (_measure_inlined(model, path, weigh) for weigh in (lambda _: 1, _count_bytes))
+    nodes, size = (
+        _measure_inlined(model, path, weigh) for weigh in (lambda _: 1, NodeProto.ByteSize)
+    )
     if nodes > MAX_NODES:
         raise ModelError(f"{path}: {nodes} nodes once its functions are inlined: more than can be")
     if size > MAX_BYTES + TIMES * model.ByteSize():
@@ -47,10 +49,6 @@ def refuse_many_nodes(model: ModelProto, path: Path) -> None:
     count = sum(1 for _ in _walk_nodes(model.graph.node))
     if count > MAX_NODES:
         raise ModelError(f"{path}: {count} nodes: more than can be (at most {MAX_NODES})")
-
-
-def _count_bytes(node: NodeProto) -> int:
-    return int(node.ByteSize())
 
 
 def _measure_inlined(model: ModelProto, path: Path, weigh: Callable[[NodeProto], int]) -> int:

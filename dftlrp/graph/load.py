@@ -34,16 +34,17 @@ def load_graph(path: str | os.PathLike[str]) -> Graph:
     Raises
     ------
     ModelError
-        Missing, not ONNX, truncated, or violating a rule below; the message says which.
+        The file is missing, not ONNX, truncated or refused by a check of this module; the message
+        says by which.
     UnsupportedModelError
-        An opset outside 1 to the newest this onnx knows.
+        The opset is newer than this onnx knows.
     """
     path = Path(path)
     return parse_graph(_read_bytes(path), path)
 
 
 def parse_graph(data: bytes, path: Path) -> Graph:
-    """Validate an ONNX model's bytes; errors as of `load_graph`, which say that path."""
+    """Return the graph of a model's bytes; errors are those of `load_graph` and name the path."""
     model, digest = _parse_model(data, path), hashlib.sha256(data)
     opset = _read_opset(model, path)
     refuse_many_nodes(model, path)
@@ -85,7 +86,7 @@ def _parse_model(data: bytes, path: Path) -> ModelProto:
 
 
 def _refuse_hidden(model: ModelProto, path: Path) -> None:
-    """Sparse tensors anywhere; external data anywhere but in the graph's own initialisers."""
+    """Raise ModelError for sparse tensors, and for external data that are no initialisers."""
     graphs: list[GraphProto] = [model.graph]
     attributes: list[AttributeProto] = []
     tensors: list[TensorProto] = []
@@ -107,7 +108,11 @@ def _refuse_hidden(model: ModelProto, path: Path) -> None:
 
 
 def _read_external(tensor: TensorProto, path: Path) -> bytes:
-    """Bytes of an external tensor: a plain file name beside the model, no link, right length."""
+    """Return the bytes of an external tensor.
+
+    Raise ModelError unless its location is a plain file name beside the model, no link, and the
+    file is long enough.
+    """
     entries = {e.key: e.value for e in tensor.external_data}
     name = entries.get("location", "")
     where = f"{path}: external data of {tensor.name!r} in {name!r}"
@@ -126,7 +131,7 @@ def _read_external(tensor: TensorProto, path: Path) -> bytes:
 
 
 def _read_initializer(tensor: TensorProto, path: Path, digest: Any) -> AnyArray:
-    """An initialiser as an array; external data are read, and counted in the digest."""
+    """Return an initialiser as an array; external data are read and counted in the digest."""
     if tensor.data_location != TensorProto.EXTERNAL:
         return _read_tensor(tensor, path)
     _check_dims(tensor, path)
@@ -140,7 +145,7 @@ def _read_initializer(tensor: TensorProto, path: Path, digest: Any) -> AnyArray:
 
 
 def _check_dims(tensor: TensorProto, path: Path) -> None:
-    size = math.prod(max(d, 1) for d in tensor.dims[:MAX_RANK])  # also of what is empty
+    size = math.prod(max(d, 1) for d in tensor.dims[:MAX_RANK])  # an empty tensor counts, too
     if len(tensor.dims) > MAX_RANK or min(tensor.dims, default=0) < 0 or size > MAX_BYTES:
         raise ModelError(f"{path}: tensor {tensor.name!r}: bad shape {list(tensor.dims)[:12]}")
 
@@ -178,10 +183,10 @@ def _read_opset(model: ModelProto, path: Path) -> int:
 
 
 def _check_model(model: ModelProto, opset: int, path: Path) -> None:
-    """ONNX's own checker, without shape inference (which can hang on hostile shapes).
+    """Run ONNX's own checker, without shape inference, which can hang on hostile shapes.
 
-    It lets pass an empty name where an input is needed, and refuses inputs and outputs whose shape
-    is left open, which onnxruntime runs.
+    The checker accepts an empty name where an input is needed, which is refused here, and refuses
+    inputs and outputs whose shape is left open, which onnxruntime runs and is accepted here.
     """
     types = (v.type for v in (*model.graph.input, *model.graph.output))
     tensors = (t.tensor_type for t in types if t.HasField("tensor_type"))
@@ -208,7 +213,7 @@ def _read_attribute(a: AttributeProto, opset: int, path: Path) -> Any:
     if a.type == AttributeProto.GRAPH:
         return _read_body(a.g, opset, path)
     if a.type == AttributeProto.GRAPHS:
-        return None  # no op has such
+        return None  # no known op has a list of graphs
     value = onnx.helper.get_attribute_value(a)
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")
@@ -227,9 +232,9 @@ def _read_body(graph: GraphProto, opset: int, path: Path) -> Body:
 
 
 def _read_nodes(graph: GraphProto, opset: int, path: Path) -> tuple[Node, ...]:
-    """One `Node` for each output of each ONNX node."""
+    """Return one `Node` for each output of each ONNX node."""
 
-    def each(proto: NodeProto) -> list[Node]:
+    def split(proto: NodeProto) -> list[Node]:
         op = proto.op_type if proto.domain in ONNX else f"{proto.domain}.{proto.op_type}"
         attrs = {a.name: _read_attribute(a, opset, path) for a in proto.attribute}
         given, made = tuple(proto.input), tuple(proto.output)
@@ -240,11 +245,11 @@ def _read_nodes(graph: GraphProto, opset: int, path: Path) -> tuple[Node, ...]:
             if name
         ]
 
-    return tuple(node for proto in graph.node for node in each(proto))
+    return tuple(node for proto in graph.node for node in split(proto))
 
 
 def _find_free_names(node: NodeProto) -> set[str]:
-    """Values from outside that a node needs: its inputs, and what its bodies read."""
+    """Return the values from outside that a node needs: its inputs, and what its bodies read."""
     names = {name for name in node.input if name}
     for body in (a.g for a in node.attribute if a.type == AttributeProto.GRAPH):
         own = {v.name for v in body.input} | {t.name for t in body.initializer}
@@ -255,12 +260,16 @@ def _find_free_names(node: NodeProto) -> set[str]:
 
 
 def _find_bodies(graph: GraphProto) -> list[GraphProto]:
-    """Graphs in the attributes of its nodes."""
+    """Return the graphs in the attributes of a graph's nodes."""
     return [a.g for n in graph.node for a in n.attribute if a.type == AttributeProto.GRAPH]
 
 
 def _sort_nodes(graph: GraphProto, path: Path, outer: frozenset[str] = frozenset()) -> None:
-    """Topological order, of bodies too; refuses doubled names, values from nowhere, and cycles."""
+    """Put the nodes in topological order, those of bodies too.
+
+    Raise ModelError if two values have the same name, a value is read but never made, or the graph
+    has a cycle.
+    """
     own = {v.name for v in graph.input} | {t.name for t in graph.initializer}
     known = own | outer
     made = [name for node in graph.node for name in node.output if name]
@@ -269,7 +278,7 @@ def _sort_nodes(graph: GraphProto, path: Path, outer: frozenset[str] = frozenset
     needs = [_find_free_names(node) - known for node in graph.node]
     if any(
         isinstance(name, bytes) for name in known.union(made, *needs)
-    ):  # so protobuf gives these
+    ):  # protobuf returns invalid UTF-8 so
         raise ModelError(f"{path}: the name of a value is not UTF-8 text")
     if ghosts := sorted(set().union(*needs) - set(made)):
         raise ModelError(f"{path}: value {ghosts[0]!r} is read but never made")
@@ -285,7 +294,7 @@ def _sort_nodes(graph: GraphProto, path: Path, outer: frozenset[str] = frozenset
 
 
 def _find_order(needs: Sequence[set[str]], made: Sequence[Iterable[str]]) -> list[int]:
-    """Positions so that each one's needs are made before it; those on a cycle are missing."""
+    """Return positions in an order of computation; those on a cycle are missing."""
     readers: dict[str, list[int]] = {}
     for position, names in enumerate(needs):
         for name in names:

@@ -67,7 +67,7 @@ def _add_scores(parts: _Parts, coefficients: Any, rows: int) -> str:
     )
 
 
-def _finish(parts: _Parts, scores: str) -> Iterator[Node]:
+def _finish_parts(parts: _Parts, scores: str) -> Iterator[Node]:
     """Yield all nodes, the last of which is what the post transform makes of the scores."""
     end = _find_end_op(parts.node)
     parts.add("", end, scores, **({"axis": -1} if end == "Softmax" else {}))
@@ -78,7 +78,7 @@ def _finish(parts: _Parts, scores: str) -> Iterator[Node]:
 def linear_regressor(node: Node, values: Known, room: int) -> Iterator[Node]:
     """``x W^T + b``, one row of W for each target."""
     parts = _Parts(node)
-    yield from _finish(
+    yield from _finish_parts(
         parts, _add_scores(parts, node.attrs["coefficients"], node.attrs.get("targets", 1))
     )
 
@@ -105,7 +105,7 @@ def linear_classifier(node: Node, values: Known, room: int) -> Iterator[Node]:
         if plain:
             other = parts.add("other", "Add", other, parts.add_constant("one", 1.0))
         scores = parts.add("both", "Concat", other, scores, axis=-1)
-    yield from _finish(parts, scores)
+    yield from _finish_parts(parts, scores)
 
 
 @register_expansion(f"{DOMAIN}.Scaler")

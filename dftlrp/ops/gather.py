@@ -133,7 +133,7 @@ _register_filling("MaxUnpool", _unpool)
 # -- the largest
 
 
-def _find_largest(at: At) -> tuple[AnyArray, int]:
+def _rank_elements(at: At) -> tuple[AnyArray, int]:
     """Return the places of the k largest (or smallest) along an axis, and the axis.
 
     The first of equals comes first.
@@ -149,7 +149,7 @@ def _find_largest(at: At) -> tuple[AnyArray, int]:
 
 
 def _evaluate_top_k(at: At) -> Array:
-    order, axis = _find_largest(at)
+    order, axis = _rank_elements(at)
     if at.node.index:
         return order.astype(np.int64)
     return apply_movement(at, lambda x: np.take_along_axis(x, order, axis))
@@ -158,7 +158,7 @@ def _evaluate_top_k(at: At) -> Array:
 @register_route("TopK", evaluate=_evaluate_top_k, outputs=2, silent=(1,))
 def top_k(at: At) -> Route:
     """The largest elements are moved; their indices carry no relevance."""
-    order, axis = _find_largest(at)
+    order, axis = _rank_elements(at)
     return route_by_index(at, lambda index: np.take_along_axis(index, order, axis))
 
 

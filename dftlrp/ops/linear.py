@@ -144,29 +144,27 @@ def matmul(at: At) -> Affine:
     assert a is not None
     assert b is not None
     lead = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
-    out = at.grant([*lead, *a.shape[-2:-1], *(b.shape[-1:] if b.ndim > 1 else ())])
+    rows, columns = a.shape[-2:-1], b.shape[-1:] if b.ndim > 1 else ()
+    out = at.grant([*lead, *rows, *columns])
+    whole = (*lead, *(rows or (1,)), *(columns or (1,)))  # a vector is a row or a column
     at.count_work(*out, *a.shape[-1:])
     first = at.live == (0,)
     x, w = (a, b) if first else (b, a)
-    row, column = a.ndim == 1, b.ndim == 1  # a vector counts as a row or a column
 
     def make_matrices(v: Array, w: Array) -> tuple[Array, Array]:
         p, q = (v, w) if first else (w, v)
-        return (p[None, :] if row else p), (q[:, None] if column else q)
+        return (p if rows else p[None, :]), (q if columns else q[:, None])
 
     def linear(ws: Arrays, xs: Arrays) -> Array:
-        y = bk.matmul(*make_matrices(xs[0], ws[0]))
-        y = y[..., 0, :] if row else y
-        return y[..., 0] if column else y
+        return bk.reshape(bk.matmul(*make_matrices(xs[0], ws[0])), out)
 
     def transpose(ws: Arrays, r: Array) -> Arrays:
-        r = r[..., None] if column else r
-        r = r[..., None, :] if row else r
-        p, q = make_matrices(x, ws[0])
-        back = (
-            bk.matmul(r, _swap_last_axes(bk, q)) if first else bk.matmul(_swap_last_axes(bk, p), r)
-        )
-        return (bk.reshape(bk.sum_to(back, p if first else q), x.shape),)
+        r, (p, q) = bk.reshape(r, whole), make_matrices(x, ws[0])
+        if first:
+            back = bk.sum_to(bk.matmul(r, _swap_last_axes(bk, q)), p)
+        else:
+            back = bk.sum_to(bk.matmul(_swap_last_axes(bk, p), r), q)
+        return (bk.reshape(back, x.shape),)
 
     return Affine(linear, transpose, (w,), at.get_arg(2))
 
@@ -235,7 +233,7 @@ def mul(at: At) -> Affine:
     return weigh_inputs(at, (at.args[1 - at.live[0]],))
 
 
-def _divide(a: Array, b: Array) -> Array:
+def _divide_truncated(a: Array, b: Array) -> Array:
     """Return ONNX's quotient, which truncates integers towards zero."""
     if a.dtype.kind in "iu":
         return (np.sign(a) * np.sign(b) * (np.abs(a) // np.abs(b))).astype(a.dtype)
@@ -244,7 +242,7 @@ def _divide(a: Array, b: Array) -> Array:
 
 @register_affine(
     "Div",
-    evaluate=make_elementwise(_divide),
+    evaluate=make_elementwise(_divide_truncated),
     inputs=Inputs((0, 1), together=True, frozen=(1,)),
 )
 def div(at: At) -> Map:

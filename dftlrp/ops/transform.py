@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dftlrp.core.backend import Window
+from dftlrp.core.backend import Backend, Window
 from dftlrp.core.maps import Affine, Array
 from dftlrp.core.types import AnyArray
 from dftlrp.ops.common import lay_along, make_axis_key
@@ -238,20 +238,15 @@ def _transform_by_matrices(at: At, f: Fourier) -> Affine:
     order = (*(i for i in range(x.ndim - 1) if i != f.axis), f.axis)
     back = tuple(int(i) for i in np.argsort(order))
 
-    def fit(v: Array, samples: int, length: int) -> Array:
-        """Return the first samples of the last axis, with zeros behind them up to a length."""
-        v = bk.slice(v, make_axis_key(v.ndim - 1, slice(0, samples)))
-        return bk.pad(v, (*((0, 0),) * (v.ndim - 1), (0, length - samples)))
-
     def take(v: Array, samples: int) -> Pair:
         """Return the parts with the axis last, cut or padded to n."""
         keys = (make_axis_key(v.ndim - 1, slice(p, p + 1)) for p in range(v.shape[-1]))
         parts = (bk.reshape(bk.slice(v, key), v.shape[:-1]) for key in keys)
-        return Pair(*(fit(bk.transpose(p, order), samples, n) for p in parts))
+        return Pair(*(_fit_last(bk, bk.transpose(p, order), samples, n) for p in parts))
 
     def give(y: Pair, samples: int, length: int, parts: int) -> Array:
         """Return the parts next to each other again, cut to samples, padded to a length."""
-        fitted = [bk.transpose(fit(p, samples, length), back) for p in y[:parts]]
+        fitted = [bk.transpose(_fit_last(bk, p, samples, length), back) for p in y[:parts]]
         return bk.concat(tuple(bk.reshape(p, (*p.shape, 1)) for p in fitted), x.ndim - 1)
 
     def linear(v: Array) -> Array:
@@ -263,3 +258,9 @@ def _transform_by_matrices(at: At, f: Fourier) -> Affine:
         return give(scaled, used, size, x.shape[-1])
 
     return Affine(lambda _, xs: linear(xs[0]), lambda _, r: (transpose(r),))
+
+
+def _fit_last(bk: Backend, v: Array, samples: int, length: int) -> Array:
+    """Return the first samples of the last axis, with zeros behind them up to a length."""
+    v = bk.slice(v, make_axis_key(v.ndim - 1, slice(0, samples)))
+    return bk.pad(v, (*((0, 0),) * (v.ndim - 1), (0, length - samples)))

@@ -5,11 +5,11 @@ how, and becomes nodes in front of the model, so that relevance goes through it 
 
     amplitude -> frames -> DFT -> power -> mel -> log -> DCT -> normalisation -> layout
 
-The linear steps are epsilon-rule maps with epsilon = 0 (relevance on exact zeros, as in a silent
-frame, goes to the ledger); power and log are passed through; scales that depend on the whole
-recording (peak, mean, deviation, the top of a dB range) are frozen.
+Relevance goes through the linear steps by the epsilon rule with epsilon = 0 (relevance on exact
+zeros, as in a silent frame, goes to the ledger) and passes power and logarithm; scales that depend
+on the whole recording (peak, mean, deviation, the top of a dB range) are frozen.
 
-As a TOML file next to the model, with the attributes' names::
+A front end may be declared in a TOML file next to the model, with the attributes' names as keys::
 
     [frontend]
     rate = 16000

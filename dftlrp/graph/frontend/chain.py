@@ -17,20 +17,20 @@ PREFIX = "frontend"
 
 
 class _Builder:
-    """Appends nodes one after the other; ``value`` is the last one's output."""
+    """Appends nodes one after the other; ``value`` is the output of the last one."""
 
     def __init__(self, signal: str) -> None:
         self.nodes: list[Node] = []
         self.constants: dict[str, AnyArray] = {}
         self.value = signal
 
-    def constant(self, array: Any, dtype: Any = np.float64) -> str:
+    def add_constant(self, array: Any, dtype: Any = np.float64) -> str:
         name = f"{PREFIX}/constant{len(self.constants)}"
         self.constants[name] = np.asarray(array, dtype)
         return name
 
     def add(self, name: str, op: str, *others: str, source: str | None = None, **attrs: Any) -> str:
-        """One node on the current value (or ``source``); its name is unique."""
+        """Append a node on the current value (or ``source``) and return its unique name."""
         taken = {node.output for node in self.nodes}
         output = f"{PREFIX}/{name}"
         while output in taken:
@@ -42,7 +42,10 @@ class _Builder:
 
 
 def _freeze_statistic(b: _Builder, name: str, op: str, **attrs: Any) -> str:
-    """A statistic of the current value that carries no relevance; the value stays current."""
+    """Append a statistic of the current value that carries no relevance; return its name.
+
+    The current value stays what it was.
+    """
     value = b.value
     b.add(f"{name}_of", op, **attrs)
     b.add(name, "Freeze")
@@ -53,70 +56,70 @@ def _freeze_statistic(b: _Builder, name: str, op: str, **attrs: Any) -> str:
 def _add_amplitude(fe: FrontEnd, b: _Builder) -> None:
     signal = b.value
     if fe.amplitude == "int16":
-        b.add("amplitude", "Mul", b.constant(32768.0))
+        b.add("amplitude", "Mul", b.add_constant(32768.0))
     elif fe.amplitude == "peak":
         b.add("absolute", "Abs")
         top = _freeze_statistic(b, "peak", "ReduceMax", axes=[-1])
-        b.add(
-            "amplitude",
-            "Div",
-            b.add("peak_guard", "Max", b.constant(1e-12), source=top),
-            source=signal,
-        )
+        guarded = b.add("peak_guard", "Max", b.add_constant(1e-12), source=top)
+        b.add("amplitude", "Div", guarded, source=signal)
     elif fe.amplitude == "rms":
-        b.add("square", "Pow", b.constant(2.0))
+        b.add("square", "Pow", b.add_constant(2.0))
         b.value = _freeze_statistic(b, "mean_square", "ReduceMean", axes=[-1])
-        b.add("guard", "Max", b.constant(1e-24))
+        b.add("guard", "Max", b.add_constant(1e-24))
         b.add("amplitude", "Div", b.add("rms", "Sqrt"), source=signal)
 
 
 def _add_transform(fe: FrontEnd, b: _Builder, samples: int | None) -> None:
-    """To (batch, time, frequency, 2), or (batch, frequency, 2) for one DFT."""
+    """Append the transform to (batch, time, frequency, 2), or (batch, frequency, 2) for one DFT."""
     if fe.orthonormal:
         if (size := fe.size or samples) is None:
             raise InputError("front end: orthonormal needs the length of the DFT: declare samples")
-        b.add("orthonormal", "Mul", b.constant(size**-0.5))
+        b.add("orthonormal", "Mul", b.add_constant(size**-0.5))
     if fe.transform == "dft":
-        b.add("column", "Unsqueeze", b.constant([-1], np.int64))
+        b.add("column", "Unsqueeze", b.add_constant([-1], np.int64))
         b.add("dft", "DFT", axis=1, onesided=1)
         return
     if fe.center:
         half = fe.n_fft // 2
-        b.add("pad", "Pad", b.constant([0, half, 0, half], np.int64), mode=fe.pad_mode)
+        b.add("pad", "Pad", b.add_constant([0, half, 0, half], np.int64), mode=fe.pad_mode)
     taps, _ = make_window(fe.window, fe.win_length or fe.n_fft, "front end: window")
     window, _ = make_window(taps, fe.n_fft, "front end: window")
-    b.add("column", "Unsqueeze", b.constant([-1], np.int64))
-    numbers = (b.constant(fe.hop, np.int64), b.constant(window), b.constant(fe.n_fft, np.int64))
+    b.add("column", "Unsqueeze", b.add_constant([-1], np.int64))
+    numbers = (
+        b.add_constant(fe.hop, np.int64),
+        b.add_constant(window),
+        b.add_constant(fe.n_fft, np.int64),
+    )
     b.add("stft", "STFT", *numbers)
 
 
 def _add_power(fe: FrontEnd, b: _Builder) -> None:
-    b.add("squares", "Pow", b.constant(2.0))
-    b.add("power", "ReduceSum", b.constant([-1], np.int64), keepdims=0)
+    b.add("squares", "Pow", b.add_constant(2.0))
+    b.add("power", "ReduceSum", b.add_constant([-1], np.int64), keepdims=0)
     if fe.power == 1:
         b.add("magnitude", "Sqrt")
     elif fe.power != 2:
-        b.add("magnitude", "Pow", b.constant(fe.power / 2))  # type: ignore[operator]
+        b.add("magnitude", "Pow", b.add_constant(fe.power / 2))  # type: ignore[operator]
 
 
 def _add_mel(fe: FrontEnd, b: _Builder) -> None:
     band = (fe.fmin, fe.fmax)
     bank = make_filterbank(fe.rate, fe.size, fe.n_mels, band, fe.mel_scale, fe.mel_norm)  # type: ignore[arg-type]
-    b.add("mel", "MatMul", b.constant(bank.T))
+    b.add("mel", "MatMul", b.add_constant(bank.T))
 
 
 def _add_log(fe: FrontEnd, b: _Builder) -> None:
-    b.add("floor", "Max", b.constant(fe.floor))
+    b.add("floor", "Max", b.add_constant(fe.floor))
     if fe.offset:
-        b.add("offset", "Add", b.constant(fe.offset))
+        b.add("offset", "Add", b.add_constant(fe.offset))
     b.add("log", "Log")
     scale = {"ln": 1.0, "log10": 1 / np.log(10), "db": 10 * (2 / fe.power) / np.log(10)}[fe.log]  # type: ignore[index, operator]
     if scale != 1:
-        b.add("decibel" if fe.log == "db" else "log10", "Mul", b.constant(scale))
+        b.add("decibel" if fe.log == "db" else "log10", "Mul", b.add_constant(scale))
     if fe.top_db is not None:
         levels = b.value
         top = _freeze_statistic(b, "top", "ReduceMax", axes=_list_feature_axes(fe))
-        low = b.add("bottom", "Sub", b.constant(fe.top_db), source=top)
+        low = b.add("bottom", "Sub", b.add_constant(fe.top_db), source=top)
         b.add("range", "Max", low, source=levels)
 
 
@@ -125,10 +128,11 @@ def _add_cepstrum(fe: FrontEnd, b: _Builder) -> None:
 
     bins = fe.n_mels or fe.size // 2 + 1  # type: ignore[operator]
     units = np.eye(fe.n_mfcc or bins, bins)
-    b.add("mfcc", "MatMul", b.constant(idct(units, norm="ortho").T))
+    b.add("mfcc", "MatMul", b.add_constant(idct(units, norm="ortho").T))
 
 
 def _list_feature_axes(fe: FrontEnd) -> list[int]:
+    """Return all axes but the batch, counted from the end."""
     return list(range(1 - len(fe.axes), 0))
 
 
@@ -136,39 +140,40 @@ def _add_normalisation(fe: FrontEnd, b: _Builder) -> None:
     # A list has one number for each frequency, which is the last axis or stands before the parts.
     shape = (-1, 1) if "part" in fe.axes else (-1,)
     if fe.mean is not None:
-        b.add("centred", "Sub", b.constant(np.reshape(fe.mean, shape)))
+        b.add("centred", "Sub", b.add_constant(np.reshape(fe.mean, shape)))
     if fe.std is not None:
-        b.add("scaled", "Div", b.constant(np.reshape(fe.std, shape)))
+        b.add("scaled", "Div", b.add_constant(np.reshape(fe.std, shape)))
     if fe.normalise:
         time = fe.axes.index("time") - len(fe.axes) if "time" in fe.axes else -1
         axes = _list_feature_axes(fe) if fe.normalise == "utterance" else [time]
         centre = _freeze_statistic(b, "mean", "ReduceMean", axes=axes)
         centred = b.add("centred", "Sub", centre)
-        b.add("deviations", "Pow", b.constant(2.0))
+        b.add("deviations", "Pow", b.add_constant(2.0))
         b.value = _freeze_statistic(b, "variance", "ReduceMean", axes=axes)
-        b.add("variance_guard", "Max", b.constant(1e-24))
+        b.add("variance_guard", "Max", b.add_constant(1e-24))
         b.add("scaled", "Div", b.add("deviation", "Sqrt"), source=centred)
 
 
 def _add_layout(fe: FrontEnd, b: _Builder, name: str) -> None:
-    """To the model's axes, and under the name of its input."""
+    """Append the change to the model's axes, under the name of its input."""
     wanted = tuple(axis for axis in fe.layout if axis != 1)
     if wanted != fe.axes:
         b.add("layout", "Transpose", perm=[fe.axes.index(str(axis)) for axis in wanted])
     ones = [i for i, axis in enumerate(fe.layout) if axis == 1]
-    b.add(
-        "axes", "Unsqueeze" if ones else "Identity", *([b.constant(ones, np.int64)] if ones else [])
-    )
+    if ones:
+        b.add("axes", "Unsqueeze", b.add_constant(ones, np.int64))
+    else:
+        b.add("axes", "Identity")
     b.nodes[-1] = replace(b.nodes[-1], output=name)
 
 
 def prepend(graph: Graph, fe: FrontEnd) -> Graph:
-    """The graph that reads a waveform (batch, samples) and computes its former input itself.
+    """Return the graph that reads a waveform (batch, samples) and computes its former input.
 
     Raises
     ------
     InputError
-        The model has several inputs that are signals, or one of another shape than the front end
+        The model has not one input that is a signal, or one of another shape than the front end
         makes.
     """
     signals = graph.signals
@@ -200,7 +205,7 @@ def prepend(graph: Graph, fe: FrontEnd) -> Graph:
 def _find_waveform_dims(
     fe: FrontEnd, name: str, dims: Dims | None
 ) -> tuple[int | None, int | None]:
-    """(batch, samples): as declared, or as follows from a fixed number of frames or bins."""
+    """Return (batch, samples) as declared, or as a fixed number of frames or bins implies."""
     if dims is None:
         return None, fe.samples
     if len(dims) != len(fe.layout):
@@ -216,7 +221,7 @@ def _find_waveform_dims(
 
 
 def _refuse_misfit(fe: FrontEnd, name: str, dims: Dims, samples: int | None) -> None:
-    """Compare what the front end makes with what the model declares."""
+    """Raise InputError if the front end makes another shape than the model declares."""
     makes = {"part": 2, "frequency": fe.features, 1: 1}
     makes["time"] = None if samples is None else fe.frames(samples)
     for axis, wanted in zip(fe.layout, dims, strict=True):
@@ -229,13 +234,13 @@ def _refuse_misfit(fe: FrontEnd, name: str, dims: Dims, samples: int | None) -> 
 
 
 def find_levels(graph: Graph) -> str:
-    """The value (batch, time, ...) of a front end in which silent frames are all zero, or none."""
+    """Return the value (batch, time, ...) of a front end that is zero in silent frames, or ""."""
     steps = [f"{PREFIX}/{step}" for step in ("mel", "power", "stft")]
     return next((s for s in steps if s in graph.front and steps[-1] in graph.front), "")
 
 
 def note_empty_filters(graph: Graph) -> tuple[str, ...]:
-    """A note on mel filters of a front end that hold no bin, as librosa warns of them."""
+    """Return a note on the mel filters that hold no bin, of which librosa warns, too, or none."""
     banks = [node.inputs[1] for node in graph.nodes if node.output == f"{PREFIX}/mel"]
     if not (banks and f"{PREFIX}/mel" in graph.front):
         return ()

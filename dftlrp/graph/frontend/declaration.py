@@ -29,7 +29,7 @@ class FrontEnd:
     n_fft, hop : int
         Samples.
     win_length : int, optional
-        Samples; ``n_fft`` if not given, else the window is zero-padded on both sides.
+        Samples of the window, which is zero-padded on both sides to ``n_fft``, the default.
     window : str, tuple or list of float
         As in `dftlrp.spectral.Stft`: a name for `scipy.signal.get_window`, periodic, a name and
         parameters, or samples.
@@ -40,7 +40,7 @@ class FrontEnd:
     orthonormal : bool
         Whether the DFT is divided by the square root of its length.
     power : float or None
-        2: power, 1: magnitude; None: real and imaginary part (axis ``part``).
+        2: power; 1: magnitude; None: real and imaginary part (axis ``part``).
     n_mels : int, optional
         Number of mel filters; no mel step if not given.
     fmin, fmax : float
@@ -50,11 +50,11 @@ class FrontEnd:
     log : {None, "ln", "log10", "db"}
         ``"db"``: 10 log10 of a power, 20 log10 of a magnitude.
     floor : float
-        What is less counts as this before the logarithm; not 0 unless there is an offset.
+        Values below it count as the floor before the logarithm; not 0 unless there is an offset.
     offset : float
         Added before the logarithm (after the floor).
     top_db : float, optional
-        Range of a dB scale (``log="db"``) below the recording's maximum.
+        Range of a dB scale (``log="db"``) below the recording's maximum, decibels.
     n_mfcc : int, optional
         Number of cepstral coefficients (orthonormal DCT-II).
     mean, std : float or list of float, optional
@@ -71,7 +71,7 @@ class FrontEnd:
     Raises
     ------
     InputError
-        A value of a wrong type or out of range, or values that do not go together.
+        A value has a wrong type or is out of range, or values do not go together.
     """
 
     rate: float
@@ -111,18 +111,18 @@ class FrontEnd:
 
     @property
     def axes(self) -> tuple[str, ...]:
-        """The axes that there are, before they are laid out."""
+        """The axes of the features, before they are laid out."""
         time = ("time",) if self.transform == "stft" else ()
         return ("batch", *time, "frequency", *(("part",) if self.power is None else ()))
 
     @property
     def size(self) -> int | None:
-        """Length of the DFT; None: of the whole recording, whose length is not declared."""
+        """Length of the DFT; None if it is that of a recording whose length is not declared."""
         return self.n_fft if self.transform == "stft" else self.samples
 
     @property
     def features(self) -> int | None:
-        """Length of the axis ``frequency``, where known."""
+        """Length of the axis ``frequency``; None if it is not known."""
         bins = None if self.size is None else self.size // 2 + 1
         return self.n_mfcc or self.n_mels or bins
 
@@ -133,14 +133,14 @@ class FrontEnd:
         return self.n_fft // 2 + 1 if mirrors else 1
 
     def frames(self, samples: int) -> int:
-        """Number of frames of a recording; 1 for one DFT."""
+        """Return the number of frames of a recording; 1 for one DFT."""
         if self.transform == "dft":
             return 1
         padded = samples + (2 * (self.n_fft // 2) if self.center else 0)
         return 1 + (padded - self.n_fft) // self.hop
 
     def length(self, frames: int) -> int:
-        """Number of samples: as declared, or the fewest that give this many frames."""
+        """Return the number of samples as declared, or the fewest that give this many frames."""
         if self.samples is not None:
             return self.samples
         inner = (frames - 1) * self.hop + (self.n_fft % 2 if self.center else self.n_fft)
@@ -148,12 +148,12 @@ class FrontEnd:
 
     @classmethod
     def from_toml(cls, path: str | os.PathLike[str]) -> FrontEnd:
-        """Read the table ``[frontend]`` of a TOML file.
+        """Return the front end that the table ``[frontend]`` of a TOML file declares.
 
         Raises
         ------
         InputError
-            No such file, not TOML, or an unknown key.
+            There is no such file, it is not TOML, or it holds an unknown key.
         """
         try:
             text = Path(path).read_text(encoding="utf-8")
@@ -167,7 +167,7 @@ class FrontEnd:
 
     @classmethod
     def from_text(cls, text: str, where: str = "front end") -> FrontEnd:
-        """Read TOML text; see `from_toml`."""
+        """Return the front end that TOML text declares; see `from_toml`."""
         try:
             table = tomllib.loads(text).get("frontend", {})
         except tomllib.TOMLDecodeError as error:
@@ -184,7 +184,7 @@ class FrontEnd:
         return cls(**table | dict.fromkeys(off))  # TOML has no null
 
     def to_text(self) -> str:
-        """TOML of what differs from the defaults; `from_text` reads it back."""
+        """Return TOML of what differs from the defaults, which `from_text` reads back."""
         changed = {f.name: getattr(self, f.name) for f in fields(self)}
         changed = {k: v for k, v in changed.items() if k == "rate" or v != _DEFAULTS[k]}
         return (
