@@ -29,10 +29,9 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 import dftlrp
 from dftlrp.assets import embedded
 from dftlrp.concepts import Study, survey
-from dftlrp.concepts.moments import moments, top
 from dftlrp.concepts.recordings import Recordings, find_recordings
-from dftlrp.concepts.statistics import MEASURES, RANKINGS, Statistics, _spectra
-from dftlrp.concepts.survey import BATCH, read
+from dftlrp.concepts.statistics import Batch, Explained, Statistics, summarise
+from dftlrp.concepts.study import BATCH, read_samples
 
 THREADS = 2
 
@@ -87,7 +86,7 @@ def hooked(study: Study, recordings: Recordings) -> Statistics:
     model, total, items = study.loaded(), None, recordings.items
     for start in range(0, len(items), BATCH):
         some = items[start : start + BATCH]
-        samples, shapes = zip(*(read(model, study, str(i.path)) for i in some), strict=True)
+        samples, shapes = zip(*(read_samples(model, study, str(i.path)) for i in some), strict=True)
         x = torch.from_numpy(np.concatenate(samples).astype("f4")).requires_grad_()
         classes = np.array([i.index for i in some])
 
@@ -102,35 +101,13 @@ def hooked(study: Study, recordings: Recordings) -> Statistics:
 
         z, R = quiet(run)
         value, relevance = seen["value"].detach().numpy(), seen["relevance"].numpy()
-        part = _part(study, value, relevance, z, R, x.detach().numpy(), classes, start, shapes[0])
+        x = x.detach().numpy()
+        m = np.divide(R, x, out=np.zeros_like(R), where=x != 0)
+        batch = Batch(x, classes, start + np.arange(len(classes)), shapes[0])
+        part = summarise(study, batch, Explained(value, relevance, R, m, z))
         total = part if total is None else total + part
     assert total is not None
     return total
-
-
-def _part(
-    study: Study, value: Any, relevance: Any, z: Any, R: Any, x: Any, classes: Any, start: int,
-    shape: Any,
-) -> Statistics:  # fmt: skip
-    """The statistics of a batch, as `measured` has them."""
-    columns = (
-        relevance.sum(2), np.abs(relevance).sum(2), relevance.max(2), value.sum(2), value.max(2)
-    )  # fmt: skip
-    table = np.stack(columns, 1)
-    places = {"peak": relevance.argmax(2), "loudest": value.argmax(2)}
-    places |= {"relevance": places["peak"], "activation": places["loudest"]}
-    ranked = np.stack([table[:, MEASURES.index(r)].T for r in RANKINGS])
-    where = np.stack([places[r].T for r in RANKINGS])
-    m = np.divide(R, x, out=np.zeros_like(R), where=x != 0)
-    spectra, maps = _spectra(x, R, m, shape, study.rate)
-    count = study.classes
-    return Statistics(
-        moments(table, classes, count),
-        top(ranked, start + np.arange(len(classes)), where, study.k),
-        moments(spectra, classes, count),
-        moments(maps, classes, count),
-        np.bincount(classes[z.argmax(1) == classes], minlength=count).astype(float),
-    )
 
 
 def main() -> None:

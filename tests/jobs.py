@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from dftlrp.concepts.shards import Failure, Store, open_store, run
+from dftlrp.concepts.shards import Failure, Store, Workers, open_store, run
 from dftlrp.core.types import DftlrpError, InputError
 
 COUNT = 60
@@ -86,7 +86,7 @@ def shards(**faults: dict[str, Any]) -> list[dict[str, Any]]:
 def done(folder: Path, of: Any = None, log: Path | None = None, **options: Any) -> list[Failure]:
     """Run; what failed."""
     with open_store(folder, SETTINGS) as store:
-        return run(partial(make, log), shards() if of is None else of, store, **options)
+        return run(partial(make, log), shards() if of is None else of, store, Workers(**options))
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -130,7 +130,7 @@ def main(folder: str, workers: str, log: str, pause: str, scheduler: str | None 
     try:
         with open_store(folder, SETTINGS) as store:
             slow = partial(make, Path(log), float(pause))
-            run(slow, shards(), store, workers=int(workers), scheduler=scheduler)
+            run(slow, shards(), store, Workers(int(workers), scheduler))
     except DftlrpError as error:
         sys.stderr.write(f"{error}\n")
         return 2

@@ -16,9 +16,9 @@ from dftlrp.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from dftlrp.concepts.neurons import Neurons
+    from dftlrp.concepts import Neurons
 
-DESCRIPTION = """Find which neurons of a layer speak for each class, over all recordings of a folder
+DESCRIPTION = """Find which neurons of a layer matter for each class, over all recordings of a folder
 or of a CSV table (columns file, label), and what each neuron responds to.  Write report.html,
 tables, pictures and sounds.  The label of a recording is the name of its folder, or what --pattern
 says.  If the command is interrupted, run it again to continue."""
@@ -26,7 +26,7 @@ says.  If the command is interrupted, run it again to continue."""
 
 def add_parser(commands: Any) -> None:
     """Add the command and its options."""
-    summary = "find the neurons that speak for each class, over a data set"
+    summary = "find the neurons that matter for each class, over a data set"
     p = add_command(commands, "neurons", _run_neurons, summary, DESCRIPTION)
     add_options(p, "model")
     p.add_argument("source", metavar="FOLDER_OR_CSV", help="the recordings")

@@ -1,13 +1,13 @@
-"""Ablation: whether a neuron is as relevant as its silence says.
+"""Ablation: whether the score falls by a neuron's relevance when the neuron is silenced.
 
 With s the explained score of a class (its logit, or its lead where the seed is a contrast) and
-s^(-i) the same when the output of neuron i is zero, the effect of the neuron is s - s^(-i); for a
-network that is linear behind the layer it is its relevance.
+s^(-i) the score when the output of neuron i is set to zero, the effect of the neuron is
+s - s^(-i).  Where the network above the layer is linear, effect and relevance are equal.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,25 +18,27 @@ from dftlrp.core.types import AnyArray, Real
 from dftlrp.engine.model import Model
 from dftlrp.engine.seeds import coefficients
 
-BATCH = 16
+BATCH = 16  # groups of neurons
+NOTHING: Mapping[str, AnyArray] = {}
 
 
 @dataclass(frozen=True, eq=False)
 class Ablation:
-    """The effect of silencing neurons of a class, beside their relevance; means over recordings.
+    """Effect and relevance of neurons for one class, as means over recordings.
 
     Attributes
     ----------
     concepts : array (n,) of int
         The neurons.
     effect, relevance : array (n,)
-        Fall of the score as each is silent alone, and its relevance.
+        Fall of the score when each neuron alone is silent, and its relevance.
     groups : array (1 + draws,)
-        Fall of the score as the most relevant ones are silent together, and as random ones are.
+        Fall of the score when the most relevant neurons are silent together, and when as many
+        random ones are.
     strongest : tuple of int
-        The most relevant ones.
+        The most relevant neurons.
     recordings : int
-        How many the means are over.
+        Number of recordings that were averaged.
     """
 
     concepts: AnyArray
@@ -48,7 +50,7 @@ class Ablation:
 
     @property
     def correlation(self) -> float:
-        """Spearman's rank correlation over the neurons; nan where one of the two is constant."""
+        """Spearman's rank correlation of effect and relevance; nan if one of them is constant."""
         from scipy.stats import spearmanr
 
         if np.ptp(self.effect) == 0 or np.ptp(self.relevance) == 0:
@@ -57,12 +59,12 @@ class Ablation:
 
     @property
     def most_relevant(self) -> float:
-        """Fall of the score without the most relevant ones."""
+        """Fall of the score when the most relevant neurons are silent."""
         return float(self.groups[0])
 
     @property
     def random(self) -> float:
-        """Fall of the score without as many random ones, the mean of the draws."""
+        """Fall of the score when as many random neurons are silent, averaged over the draws."""
         return float(self.groups[1:].mean())
 
 
@@ -77,41 +79,48 @@ def silenced(
     batch: int = BATCH,
     **settings: object,
 ) -> Real:
-    """Fall of a class's score as each group of neurons is silent, (n, groups).
+    """Return by how much a class's score falls when each group of neurons is silent.
 
     Parameters
     ----------
     samples : array (n, ...)
+    target : int
+        The class.
+    concepts : Concepts
+        The layer.
+    groups : list of list of int
+        Neurons that are silent together.
     seed : str
-        What the score is, as of `dftlrp.attribute`.
+        Kind of the score, as of `dftlrp.attribute`.
     batch : int
-        How many groups are computed together.
+        Number of groups that are computed together.
     settings
         ``output``, ``bind``, ``backend`` of `dftlrp.predict`.
+
+    Returns
+    -------
+    array (n, groups)
     """
+
+    def score(x: AnyArray, scaled: Mapping[str, AnyArray] = NOTHING) -> Real:
+        z = predict(model, x, scaled=scaled, **settings).explained  # type: ignore[arg-type]
+        z = np.asarray(z, np.float64).reshape(len(x), -1)
+        return np.asarray((coefficients(seed, [(target,)] * len(z), z) * z).sum(axis=1))
+
     falls = np.zeros((len(samples), len(groups)))
     for i in range(len(samples)):
         x = samples[i : i + 1]
-        whole = _scores(model, x, target, seed, **settings)
-        for start, masks in _batches(concepts, groups, batch):
+        whole = score(x)
+        for start, masks in _batch_masks(concepts, groups, batch):
             many = np.repeat(x, masks.shape[concepts.batch], axis=0)
-            scaled = {concepts.value: masks}
-            without = _scores(model, many, target, seed, scaled=scaled, **settings)
-            falls[i, start : start + len(many)] = whole - without
+            falls[i, start : start + len(many)] = whole - score(many, {concepts.value: masks})
     return falls
 
 
-def _scores(model: Model, samples: AnyArray, target: int, seed: str, **settings: object) -> Real:
-    z = predict(model, samples, **settings).explained  # type: ignore[arg-type]
-    z = np.asarray(z, np.float64).reshape(len(samples), -1)
-    c = coefficients(seed, [(target,)] * len(z), z)
-    return np.asarray((c * z).sum(axis=1))
-
-
-def _batches(
+def _batch_masks(
     concepts: Concepts, groups: Sequence[Sequence[int]], batch: int
 ) -> Iterator[tuple[int, AnyArray]]:
-    """Masks that let all pass but a group, stacked along the samples' axis."""
+    """Yield number of the first group and masks that are 0 at the groups, batch by batch."""
     for start in range(0, len(groups), batch):
         masks = [1.0 - concepts.places(group) for group in groups[start : start + batch]]
         yield start, np.concatenate(masks, axis=concepts.batch)

@@ -1,4 +1,4 @@
-"""Conditional relevance: what goes through the neurons that a condition names."""
+"""Conditional relevance: the relevance that passes through the neurons of a condition."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from dftlrp.attribution.attribute import Attribution, answer_questions
 from dftlrp.concepts.conditions import TARGET, Concepts, Condition
-from dftlrp.concepts.layers import Layers, layers_of
+from dftlrp.concepts.layers import Layers, find_layers
 from dftlrp.core.rules import Rule
 from dftlrp.core.types import AnyArray, InputError, Real
 from dftlrp.engine.composites import Composite
@@ -30,15 +30,15 @@ class Conditional:
     condition : dict
         As given.
     relevance, multiplier : array or dict of str to array
-        At the input, (1, ...) as the sample; the multiplier may be None, as `dftlrp.Attribution`
-        says.
+        At the input, in the shape (1, ...) of the sample; the multiplier may be None, see
+        `dftlrp.Attribution`.
     output : array
-        The model's own.
+        Output of the model.
     before, after : dict of str to array
-        At each layer of the condition, and each recorded one: the relevance that arrives there,
-        and what the condition lets through.
+        For each layer of the condition and each recorded one, the relevance that arrives there, and
+        the part of it that the condition lets pass.
     gap : float
-        Of the ledger.
+        Gap of the ledger.
     """
 
     condition: Condition
@@ -50,20 +50,21 @@ class Conditional:
     gap: float = field(default=0.0)
 
     def __add__(self, other: Conditional) -> Conditional:
-        """Of either target: relevance adds up."""
+        """Return the sum of both, as of two targets."""
         return replace(
             self,
-            relevance=_sum(self.relevance, other.relevance),
-            multiplier=_sum(self.multiplier, other.multiplier),
-            before=_sum(self.before, other.before),
-            after=_sum(self.after, other.after),
+            relevance=_add_nested(self.relevance, other.relevance),
+            multiplier=_add_nested(self.multiplier, other.multiplier),
+            before=_add_nested(self.before, other.before),
+            after=_add_nested(self.after, other.after),
             gap=max(self.gap, other.gap),
         )
 
 
-def _sum(a: Any, b: Any) -> Any:
+def _add_nested(a: Any, b: Any) -> Any:
+    """Return a + b, for dicts by key, or None if one of them is None."""
     if isinstance(a, dict):
-        return {k: _sum(a[k], b[k]) for k in a}
+        return {k: _add_nested(a[k], b[k]) for k in a}
     return None if a is None or b is None else a + b
 
 
@@ -82,35 +83,33 @@ def conditional(
     dtype: Any = None,
     layers: Layers | None = None,
 ) -> list[Conditional]:
-    """Relevance under each condition, in the order given.
+    """Return the relevance under each condition, in the order given.
 
     Parameters
     ----------
     inputs : array, or dict of str to array
-        One sample (1, ...) for all conditions, which then share one forward pass; or as many
-        samples as there are conditions, each with its own.
+        One sample (1, ...) for all conditions, which then share one forward pass; or one sample for
+        each condition.
     conditions : list of dict
-        ``{"y": [9], "conv6": [125]}``: ``y`` is the target (a class, a label, an index; several:
-        their sum; the largest output if there is none), each other key a layer as in the layer
-        table, with channels, places or a mask (`Concepts.mask`); ``[]`` blocks the layer.
+        ``{"y": [9], "conv6": [125]}``.  ``y`` is the target: a class, a label or an index; several
+        are summed; without it the largest output is explained.  Every other key is a layer of the
+        layer table, with channels, places or a mask (see `Concepts.mask`); ``[]`` blocks the layer.
     record : collection of str
-        Layers whose relevance is wanted, too.
+        Other layers whose relevance is returned.
     output, bind, seed, composite, overrides, backend, dtype
         As of `dftlrp.attribute`.
     layers : Layers, optional
-        Of the model at inputs of this shape, if known already.
+        Of the model at inputs of this shape, if they are known already.
 
     Raises
     ------
     InputError
-        Unknown layers, channels out of range, layers that no path joins.
+        If a layer is unknown, a channel is out of range, or no path joins two layers.
     """
     settings = Settings(output, bind or {}, composite, overrides or {}, backend, dtype)
-    samples = _samples(inputs, len(conditions))
-    known = layers or layers_of(
-        model, samples[0], output=output, bind=bind, composite=composite, overrides=overrides
-    )
-    asked = [_parts(c, known, record, seed) for c in conditions]
+    samples = _split_samples(inputs, len(conditions))
+    known = layers or find_layers(model, samples[0], settings)
+    asked = [_split_condition(c, known, record, seed) for c in conditions]
     if len(samples) > 1:
         answers = [
             answer_questions(model, x, settings, [a.question for a in parts])
@@ -121,14 +120,14 @@ def conditional(
         all_answers = iter(answer_questions(model, samples[0], settings, every))
         answers = [list(islice(all_answers, len(parts))) for parts in asked]
     found = [
-        [_one(c, a, own) for a, own in zip(parts, each, strict=True)]
+        [_collect_relevance(c, a, own) for a, own in zip(parts, each, strict=True)]
         for c, parts, each in zip(conditions, asked, answers, strict=True)
     ]
     return [sum(rest, start=first) for first, *rest in found]
 
 
-def _samples(inputs: Inputs, count: int) -> list[Inputs]:
-    """One sample, or one for each condition."""
+def _split_samples(inputs: Inputs, count: int) -> list[Inputs]:
+    """Return the one sample for all conditions, or one sample for each."""
     arrays = inputs if isinstance(inputs, Mapping) else {"": inputs}
     (batch,) = {len(a) for a in arrays.values()} or {0}
     if batch not in {1, count}:
@@ -142,14 +141,16 @@ def _samples(inputs: Inputs, count: int) -> list[Inputs]:
 
 @dataclass(frozen=True)
 class _Part:
-    """A condition with one target, as a question."""
+    """A condition for one target, as a question."""
 
     question: Question
     layers: dict[str, Concepts]
 
 
-def _parts(condition: Condition, known: Layers, record: Collection[str], seed: str) -> list[_Part]:
-    """A condition by its targets."""
+def _split_condition(
+    condition: Condition, known: Layers, record: Collection[str], seed: str
+) -> list[_Part]:
+    """Return the parts of a condition, one for each target."""
     layers = {name: known.concepts(name) for name in (*condition, *record) if name != TARGET}
     masks = {name: layers[name].mask(c) for name, c in condition.items() if name != TARGET}
     if len({layers[name].value for name in masks}) < len(masks):
@@ -161,7 +162,8 @@ def _parts(condition: Condition, known: Layers, record: Collection[str], seed: s
     return [_Part(Question(t, seed, tuple(layers), masks), layers) for t in each]
 
 
-def _one(condition: Condition, part: _Part, a: Attribution) -> Conditional:
+def _collect_relevance(condition: Condition, part: _Part, a: Attribution) -> Conditional:
+    """Return the relevance under a condition; it is 0 at layers that no relevance reaches."""
     masks = part.question.masks
     before = {k: a.kept[k][1] if k in a.kept else np.zeros(c.shape) for k, c in part.layers.items()}
     after = {

@@ -1,4 +1,4 @@
-"""The layers of a model as concepts are asked of them, seen once at inputs of a shape."""
+"""The layers of a model with the shapes of their outputs, for inputs of one shape."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from dftlrp.attribution.waveform import recording_for, shaped, waveform
-from dftlrp.concepts.conditions import Concepts, concepts_of
+from dftlrp.concepts.conditions import Concepts, find_concepts
 from dftlrp.core.rules import Rule
 from dftlrp.core.types import AnyArray
 from dftlrp.engine.composites import Composite, LayerTable
@@ -22,16 +22,30 @@ from dftlrp.engine.settings import Settings
 
 @dataclass(frozen=True, eq=False)
 class Layers:
-    """A model's layers, with the shapes of their outputs."""
+    """The layers of a model for inputs of one shape.
+
+    Attributes
+    ----------
+    plan : Plan
+    table : LayerTable
+    shapes : dict of str to tuple of int
+        Shape of each value between the signals and the output.
+    """
 
     plan: Plan
     table: LayerTable
     shapes: dict[str, tuple[int, ...]]
 
     def concepts(self, name: str) -> Concepts:
-        """The concepts of a layer."""
+        """Return the concepts of a layer.
+
+        Raises
+        ------
+        InputError
+            If no layer of this name carries relevance, or it has no axis of concepts.
+        """
         values = {k: np.broadcast_to(np.zeros(()), s) for k, s in self.shapes.items()}
-        return concepts_of(self.plan, self.table, name, values)
+        return find_concepts(self.plan, self.table, name, values)
 
 
 def layers_of(
@@ -44,9 +58,26 @@ def layers_of(
     composite: str | Composite = "auto",
     overrides: Mapping[str, str | Rule] | None = None,
 ) -> Layers:
-    """One forward pass tells the layers and their shapes; arguments as of `dftlrp.attribute`."""
-    settings = Settings(output, bind or {}, composite, overrides or {})
-    ready = run_forward(model, inputs, settings)
+    """Run one forward pass and return the layers and the shapes of their outputs.
+
+    Parameters
+    ----------
+    output, bind, composite, overrides
+        As of `dftlrp.attribute`.
+    seed : str
+        Not used; accepted so that all functions here take the same settings.
+
+    Raises
+    ------
+    InputError
+        If inputs or settings do not fit the model.
+    """
+    return find_layers(model, inputs, Settings(output, bind or {}, composite, overrides or {}))
+
+
+def find_layers(model: Model, inputs: Inputs, settings: Settings) -> Layers:
+    """Do the work of `layers_of`, by the NumPy backend."""
+    ready = run_forward(model, inputs, settings.by_reference())
     path = {n.output for n in ready.plan.path} | set(ready.plan.signals)
     return Layers(ready.plan, ready.table, {k: ready.values[k].shape for k in path})
 
@@ -59,16 +90,16 @@ def masks_through(
     rate: float | None = None,
     **settings: Any,
 ) -> dict[str, AnyArray | None]:
-    """Masks for `dftlrp.explain`, so that relevance goes through these places of these layers.
+    """Return masks for `dftlrp.explain` that let relevance pass only at some places of layers.
 
     Parameters
     ----------
     signal, rate
         As of `dftlrp.explain`.
-    places : dict of str to list of int, or what else `Concepts.mask` takes
-        By layer; none block it.
+    places : dict of str to object
+        By layer, channels or places as of `Concepts.mask`; an empty list blocks the layer.
     settings
-        Of `layers_of`.
+        As of `layers_of`.
     """
     plan = model.plan(settings.get("output"), settings.get("bind"))
     (_, value), shape = waveform(plan, signal)

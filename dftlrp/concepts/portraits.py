@@ -1,4 +1,4 @@
-"""Portraits: a neuron's prototypes as pictures, sounds, arrays and numbers, made in the workers."""
+"""Portraits: the prototypes of a neuron as pictures, sounds, arrays and numbers."""
 
 from __future__ import annotations
 
@@ -12,18 +12,19 @@ from typing import Any
 
 import numpy as np
 
-from dftlrp.concepts.figures import spectrum_figure
+from dftlrp.concepts.neuron_figures import draw_neuron
 from dftlrp.concepts.prototypes import (
     Layer,
     Prototype,
     Ranked,
-    layer_of,
+    find_layer,
+    make_prototype,
     mean_spectrum,
-    prototype,
-    ranked,
+    rank_recordings,
 )
-from dftlrp.concepts.shards import Failure, Store, open_store, run
-from dftlrp.concepts.survey import Study, Survey
+from dftlrp.concepts.shards import Failure, Store, Workers, open_store, run
+from dftlrp.concepts.study import Study
+from dftlrp.concepts.survey import Survey
 from dftlrp.core.types import AnyArray, Real
 from dftlrp.results.explanation import Explanation
 from dftlrp.results.figure import figure, image
@@ -31,13 +32,13 @@ from dftlrp.results.folder import write_arrays
 from dftlrp.results.sound import sounds, unheard
 from dftlrp.results.words import channel_order
 
-DPI, COLOURS = 110, 128  # of small pictures
+DPI, COLOURS = 110, 128  # of all pictures of the report
 NUMBERS, SPECTRUM = "numbers", "spectrum"
 
 
 @dataclass(frozen=True)
 class Portrait:
-    """What there is of a neuron.
+    """The prototypes of a neuron, drawn and made audible.
 
     Attributes
     ----------
@@ -47,9 +48,9 @@ class Portrait:
     spectrum : array (BANDS,)
         Mean share of relevance by frequency over the prototypes.
     files : dict of str to bytes
-        ``spectrum.png``; of the first prototype ``1-figure.png``, which shows all domains; and of
-        each ``1-picture.png``, over time and frequency, ``1-explanation.npz``, and the sounds
-        ``1-original.wav`` and ``1-neuron.wav``, if it can be heard.
+        ``spectrum.png``; ``1-figure.png``, all domains of the first prototype; and of each
+        prototype ``1-picture.png``, its time-frequency domain, ``1-explanation.npz``, and, if it
+        is audible, ``1-original.wav`` and ``1-neuron.wav``.
     """
 
     neuron: int
@@ -60,10 +61,17 @@ class Portrait:
 
 @dataclass(frozen=True)
 class Portraits:
-    """Portraits in a store, read one at a time."""
+    """Portraits in a store, each read when it is asked for.
+
+    Attributes
+    ----------
+    store : Store
+    numbers : dict of int to int
+        Number of the shard of each neuron.
+    """
 
     store: Store
-    numbers: dict[int, int]  # of shards, by neuron
+    numbers: dict[int, int]
 
     def __contains__(self, neuron: int) -> bool:
         return self.numbers.get(neuron) in self.store.done
@@ -75,58 +83,61 @@ class Portraits:
         return Portrait(neuron, own, spectrum, {k: a.tobytes() for k, a in arrays.items()})
 
 
-def portraits(
+def make_portraits(
     found: Survey,
     neurons: Sequence[int],
+    count: int,
+    labels: Sequence[str] | None,
     folder: str | os.PathLike[str],
-    *,
-    count: int = 5,
-    labels: Sequence[str] | None = None,
-    workers: int = 1,
-    scheduler: str | None = None,
+    workers: Workers,
 ) -> tuple[Portraits, list[Failure]]:
-    """Portraits of neurons, by their prototypes of largest relevance; interrupted, it goes on.
+    """Make portraits of neurons with their prototypes of largest relevance.
 
     Parameters
     ----------
-    folder : path
-        Where they are stored.
     count : int
-        Prototypes of each.
+        Number of prototypes of each neuron.
     labels : list of str, optional
         Names of the classes; the model's if not given.
-    workers, scheduler
-        As of `dftlrp.concepts.shards.run`.
+    folder : path
+        Where the portraits are stored.  After an interruption the same call continues from them.
+
+    Returns
+    -------
+    Portraits
+    list of Failure
+        Neurons without a portrait.
     """
-    shards = [(n, tuple(ranked(found, n)[:count])) for n in neurons]
+    shards = [(n, tuple(rank_recordings(found, n)[:count])) for n in neurons]
     settings = found.study.identity(found.recordings) | {"neurons": list(neurons), "count": count}
     settings |= {"labels": None if labels is None else list(labels)}
-    make = partial(_worker, found.study, layer_of(found.layers, found.study.layer), labels)
+    make = partial(
+        _make_portrait_work, found.study, find_layer(found.layers, found.study.layer), labels
+    )
     with open_store(folder, settings) as store:
-        failures = run(
-            make, shards, store, workers=workers, scheduler=scheduler, progress="portraits"
-        )
+        failures = run(make, shards, store, workers, progress="portraits")
     return Portraits(store, {n: i for i, n in enumerate(neurons)}), failures
 
 
 Shard = tuple[int, tuple[Ranked, ...]]
 
 
-def _worker(
+def _make_portrait_work(
     study: Study, layer: Layer, labels: Sequence[str] | None
 ) -> Callable[[Shard], dict[str, AnyArray]]:
-    """What a worker does with a neuron."""
+    """Return the function with which a worker computes the portrait of a neuron."""
     model = study.loaded()
 
     def work(shard: Shard) -> dict[str, AnyArray]:
         neuron, rows = shard
-        made = [prototype(model, study, layer, neuron, row, labels) for row in rows]
-        return _arrays(made, study.rate)
+        made = [make_prototype(model, study, layer, neuron, row, labels) for row in rows]
+        return _pack_portrait(made, study.rate)
 
     return work
 
 
-def _arrays(made: Sequence[Prototype], rate: float) -> dict[str, AnyArray]:
+def _pack_portrait(made: Sequence[Prototype], rate: float) -> dict[str, AnyArray]:
+    """Return prototypes as arrays that a store can hold; files are arrays of bytes."""
     numbers = [
         {
             "name": p.name, "label": p.explanation.label, "value": p.value, "through": p.through,
@@ -135,26 +146,26 @@ def _arrays(made: Sequence[Prototype], rate: float) -> dict[str, AnyArray]:
         for p in made
     ]  # fmt: skip
     mean = mean_spectrum(made)[1]
-    files = {"spectrum.png": small(image(spectrum_figure(mean, rate), dpi=DPI))}
+    files = {"spectrum.png": reduce_colours(image(draw_neuron(mean, rate), dpi=DPI))}
     if made:
         whole = figure([made[0].explanation], title=False)
-        files["1-figure.png"] = small(image(whole, dpi=DPI))
+        files["1-figure.png"] = reduce_colours(image(whole, dpi=DPI))
     for i, p in enumerate(made, 1):
-        files |= {f"{i}-{name}": data for name, data in _files(p.explanation).items()}
-    packed = {name: np.frombuffer(data, np.uint8) for name, data in files.items()}
+        files |= {f"{i}-{name}": data for name, data in _make_files(p.explanation).items()}
     return {
         NUMBERS: np.frombuffer(json.dumps(numbers).encode(), np.uint8),
         SPECTRUM: mean,
-        **packed,
+        **{name: np.frombuffer(data, np.uint8) for name, data in files.items()},
     }
 
 
-def _files(e: Explanation) -> dict[str, bytes]:
+def _make_files(e: Explanation) -> dict[str, bytes]:
+    """Return picture, arrays and sounds of a prototype by the ends of their names."""
     first = channel_order([e])[:1]
     tiles = figure([e], ["time-frequency"], title=False, channels=first)
     files = {
-        "picture.png": small(image(tiles, dpi=DPI)),
-        "explanation.npz": _npz(e),
+        "picture.png": reduce_colours(image(tiles, dpi=DPI)),
+        "explanation.npz": _encode_arrays(e),
     }
     if not unheard(e):
         (heard,) = sounds([e], ("original", "resynthesis"))
@@ -163,14 +174,14 @@ def _files(e: Explanation) -> dict[str, bytes]:
     return files
 
 
-def _npz(e: Explanation) -> bytes:
+def _encode_arrays(e: Explanation) -> bytes:
     file = io.BytesIO()
     write_arrays(e, file)
     return file.getvalue()
 
 
-def small(png: bytes) -> bytes:
-    """A picture with few colours."""
+def reduce_colours(png: bytes) -> bytes:
+    """Return a PNG picture with `COLOURS` colours."""
     from PIL import Image
 
     out = io.BytesIO()

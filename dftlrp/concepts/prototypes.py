@@ -1,4 +1,4 @@
-"""Prototypes: the recordings in which a neuron matters most, explained through this neuron."""
+"""Prototypes: the recordings that matter most for a neuron, explained through this neuron."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ import numpy as np
 from dftlrp.attribution.explain import explain
 from dftlrp.concepts.conditions import Concepts
 from dftlrp.concepts.layers import Layers
-from dftlrp.concepts.statistics import bands, hertz
-from dftlrp.concepts.survey import Study, Survey
+from dftlrp.concepts.statistics import band_centres, sum_bands
+from dftlrp.concepts.study import Study
+from dftlrp.concepts.survey import Survey
 from dftlrp.core.ledger import LedgerRow
 from dftlrp.core.types import Real
 from dftlrp.engine.model import Model
@@ -22,18 +23,18 @@ from dftlrp.results.explanation import Explanation
 
 @dataclass(frozen=True, eq=False)
 class Prototype:
-    """A recording, under the condition that relevance goes through one neuron.
+    """A recording explained under the condition that relevance passes through one neuron.
 
     Attributes
     ----------
     name : str
-        Of the recording.
+        Name of the recording.
     value : float
-        By which it was ranked.
+        The value that it was ranked by.
     explanation : Explanation
         Conditional relevance in every domain; its sounds are those of the neuron.
     through : float
-        The relevance R_c that the neuron hands on.
+        The relevance R_c that passes through the neuron.
     """
 
     name: str
@@ -43,13 +44,13 @@ class Prototype:
 
     @property
     def dissipation(self) -> float:
-        """|sum of R at the input| / |R_c|: 1 where nothing is lost on the way down."""
+        """|sum of R at the input| / |R_c|: 1 where no relevance is lost below the neuron."""
         total = abs(float(np.sum(self.explanation.relevance["time"])))
         return total / abs(self.through) if self.through else 0.0
 
 
 class Ranked(NamedTuple):
-    """A recording in a ranking: its name, where it is, its class, and its value."""
+    """A recording in a ranking: its name, its path, its class, and its value."""
 
     name: str
     path: str
@@ -58,7 +59,7 @@ class Ranked(NamedTuple):
 
 
 class Layer(NamedTuple):
-    """The layer of a study: its concepts, and its key in the ledger."""
+    """The layer of a study: its concepts, and its name in the ledger."""
 
     concepts: Concepts
     key: str
@@ -73,9 +74,10 @@ def prototypes(
     labels: Sequence[str] | None = None,
     model: Model | None = None,
 ) -> list[Prototype]:
-    """A neuron's prototypes, the first of a ranking first, each explained for its own class.
+    """Return the prototypes of a neuron, each explained for its own class.
 
-    Recordings whose value is not positive are none: the neuron does not speak for their class.
+    They are the first recordings of a ranking.  Those whose value is not positive are left out,
+    because the neuron does not support their class.
 
     Parameters
     ----------
@@ -84,15 +86,15 @@ def prototypes(
     labels : list of str, optional
         Names of the classes; the model's if not given.
     model : Model, optional
-        Loaded already.
+        The model of the study, if it was loaded before.
     """
-    model, layer = model or found.study.loaded(), layer_of(found.layers, found.study.layer)
-    rows = ranked(found, concept, by)[:count]
-    return [prototype(model, found.study, layer, concept, row, labels) for row in rows]
+    model, layer = model or found.study.loaded(), find_layer(found.layers, found.study.layer)
+    rows = rank_recordings(found, concept, by)[:count]
+    return [make_prototype(model, found.study, layer, concept, row, labels) for row in rows]
 
 
-def ranked(found: Survey, concept: int, by: str = "relevance") -> list[Ranked]:
-    """The recordings with the largest values of a ranking, the first first; values > 0."""
+def rank_recordings(found: Survey, concept: int, by: str = "relevance") -> list[Ranked]:
+    """Return the recordings of a neuron's ranking in descending order of their positive values."""
     rows = found.statistics.ranking(by, concept)
     items = found.recordings.items
     return [
@@ -101,14 +103,14 @@ def ranked(found: Survey, concept: int, by: str = "relevance") -> list[Ranked]:
     ]
 
 
-def layer_of(layers: Layers, name: str) -> Layer:
-    """A layer as prototypes are asked of it."""
+def find_layer(layers: Layers, name: str) -> Layer:
+    """Return the layer of this name."""
     concepts = layers.concepts(name)
     key = next(n.layer for n in layers.plan.path if n.output == concepts.value)
     return Layer(concepts, key)
 
 
-def prototype(
+def make_prototype(
     model: Model,
     study: Study,
     layer: Layer,
@@ -116,27 +118,28 @@ def prototype(
     row: Ranked,
     labels: Sequence[str] | None,
 ) -> Prototype:
-    """One recording under the condition of one neuron."""
+    """Explain one recording under the condition of one neuron."""
     e = explain(
         model, row.path, target=row.of_class, rate=study.rate, labels=labels,
-        masks={study.layer: layer.concepts.mask([concept])}, **study.settings,
+        masks={study.layer: layer.concepts.mask([concept])}, **study.keywords,
     )  # fmt: skip
     account = next(r for r in e.ledger.rows if r.node == layer.key)
-    return Prototype(row.name, row.value, e, _handed_on(account))
+    return Prototype(row.name, row.value, e, _sum_outgoing(account))
 
 
-def _handed_on(row: LedgerRow) -> float:
+def _sum_outgoing(row: LedgerRow) -> float:
+    """Return the relevance that a layer passes to its inputs, its bias and its stabiliser."""
     return float(np.sum(row.to_inputs + row.bias + row.stabiliser))
 
 
 def mean_spectrum(some: Sequence[Prototype]) -> tuple[Real, Real]:
-    """Hertz, and the mean share of relevance by frequency over prototypes of one neuron.
+    """Return band centres in hertz, and the mean share of relevance by frequency over prototypes.
 
-    In the bands, and as shares of the same sum of |R|, as `Statistics.spectrum`.
+    Bands and shares are those of `Statistics.spectrum`.
     """
     shares = []
     for e in (prototype.explanation for prototype in some):
         lines = e.relevance["frequency"].reshape(-1, e.relevance["frequency"].shape[-1]).sum(axis=0)
         size = max(np.abs(e.relevance["time"]).sum(), np.finfo(float).tiny)
-        shares.append(bands(lines[None], e.signal["time"].shape[-1])[0] / size)
-    return hertz(some[0].explanation.rate), np.mean(shares, axis=0)
+        shares.append(sum_bands(lines[None], e.signal["time"].shape[-1])[0] / size)
+    return band_centres(some[0].explanation.rate), np.mean(shares, axis=0)

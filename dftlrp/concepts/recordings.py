@@ -1,7 +1,7 @@
-"""Which recordings a data set is made of, of which class each is, and which cannot be used.
+"""The recordings of a data set: the class of each, and which of them cannot be used.
 
-Looked at before hours of work begin: of each file all bytes (for the sum), but only its header is
-decoded.
+Files are checked before hours of work begin: all bytes of each are read for its hash, but only its
+header is decoded.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ SOUNDS = frozenset({
     ".snd", ".caf", ".w64", ".rf64", ".sph", ".nist", ".voc", ".ircam", ".sf", ".paf", ".pvf",
     ".avr", ".wve", ".xi", ".sds", ".svx", ".iff", ".mpc", ".htk",
 })  # fmt: skip
-SHOWN = 5  # of many names
+SHOWN = 5  # names in an error message
 
 
 @dataclass(frozen=True)
@@ -38,15 +38,14 @@ class Item:
     Attributes
     ----------
     name : str
-        Its path as the folder or the table has it, with ``/``.
+        Its path as in the folder or the table, with ``/``.
     path : Path
-        Where it is.
     label : str
-        As the folder, the pattern or the table says.
+        As in the folder, the pattern or the table.
     index : int
-        Of the class that the label names.
+        Index of the class that the label names.
     header : Header
-        Rate, channels, frames and sum.
+        Rate, channels, frames and hash.
     """
 
     name: str
@@ -65,11 +64,11 @@ class Recordings:
     items : tuple of Item
         At least one.
     rate : float
-        Hertz that the model reads, or is taken to read.
+        Rate in hertz that the model reads, or is assumed to read.
     skipped : tuple of (str, str)
-        Name of each file that cannot be used, and why.
+        Name of each file that cannot be used, and the reason.
     notes : tuple of str
-        What is not as it seems: rates that differ.
+        What was assumed about rates, and what is resampled.
     """
 
     items: tuple[Item, ...]
@@ -79,13 +78,13 @@ class Recordings:
 
     @property
     def digest(self) -> str:
-        """SHA-256 over names, labels and contents; the same wherever the data set lies."""
+        """SHA-256 of names, labels and contents; it does not depend on where the data set is."""
         rows = [(item.name, item.label, item.header.sha256) for item in self.items]
         return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
 
 
 class _Entry(NamedTuple):
-    """A file that is named, before it is looked at; without a label, why."""
+    """A file before it is read; if it has no label, ``problem`` says why."""
 
     name: str
     path: Path
@@ -102,73 +101,75 @@ def find_recordings(
     rate: float | None = None,
     channels: int = 1,
 ) -> Recordings:
-    """The recordings in a folder or a table, each with its class.
+    """Find the recordings in a folder or a table, and the class of each.
 
     Parameters
     ----------
     source : path
-        A folder, searched to any depth for sound files; or a CSV file with the columns ``file``
-        (relative to the CSV file) and ``label``.
+        A folder, which is searched for sound files at any depth; or a CSV file with the columns
+        ``file`` (relative to the CSV file) and ``label``.
     classes : int
-        How many the model has.
+        Number of classes of the model.
     labels : list of str
-        Their names; a recording's label is one of them, or an index.
+        Their names.  The label of a recording is one of them, or an index.
     pattern : str, optional
-        Where a label stands in a file's name: ``"{label}_{speaker}_{take}.wav"``, each field as
-        short as can be, ``*`` for anything; or a regular expression with a group
-        ``(?P<label>...)``.  With a ``/`` it stands for the path in the folder.  If not given, the
-        label is the name of the first folder in that path.
+        Where the label is in the name of a file: ``"{label}_{speaker}_{take}.wav"``, where each
+        field is as short as possible and ``*`` stands for anything; or a regular expression with a
+        group ``(?P<label>...)``.  A pattern with a ``/`` matches the path in the folder.  If not
+        given, the label is the name of the first folder in that path.
     rate : float, optional
-        Hertz that the model reads.  If not given, that of the recordings, which must be one.
+        Rate in hertz that the model reads.  If not given, that of the recordings, which must be
+        the same for all.
     channels : int
-        What the model reads, as for `dftlrp.attribution.recording.read_recording`.
+        Number of channels that the model reads, as of
+        `dftlrp.attribution.recording.read_recording`.
 
     Raises
     ------
     InputError
-        No such folder or table; no recordings, or none that can be used; labels that name no
-        class; rates that differ where the model says none; a wrong pattern or table.
+        If the folder or table is missing or empty, no recording can be used, a label names no
+        class, the rates differ and none is given, or pattern or table are malformed.
     """
     source = Path(source)
-    named = _in_table(source) if source.is_file() else _in_folder(source, pattern)
+    named = _read_table(source) if source.is_file() else _search_folder(source, pattern)
     entries = sorted(named, key=lambda entry: entry.name)
     if not entries:
         raise InputError(f"{source}: holds no recordings")
-    _refuse_twins(source, entries)
+    _refuse_repeats(source, entries)
     _refuse_unlabelled(source, entries, pattern)
-    _refuse_strangers(source, entries, classes, labels)
+    _refuse_unknown_labels(source, entries, classes, labels)
     items, skipped = [], []
-    for entry in steps(entries, "looking at recordings"):
+    for entry in steps(entries, "checking recordings"):
         try:
-            items.append(_item(entry, classes, labels, channels))
+            items.append(_make_item(entry, classes, labels, channels))
         except InputError as error:
             skipped.append((entry.name, str(error).removeprefix(f"{entry.path}: ")))
     if not items:
         name, why = skipped[0]
         raise InputError(f"{source}: none of {len(skipped)} recordings can be used; {name}: {why}")
-    reads, notes = _rate(source, items, rate)
-    return Recordings(tuple(items), reads, tuple(skipped), notes + _warnings(items))
+    reads, notes = _choose_rate(source, items, rate)
+    return Recordings(tuple(items), reads, tuple(skipped), notes + _collect_warnings(items))
 
 
-def _warnings(items: Sequence[Item]) -> tuple[str, ...]:
-    """Return what the headers warn of, once each, with the first recording."""
+def _collect_warnings(items: Sequence[Item]) -> tuple[str, ...]:
+    """Return each note of a header once, with the first recording that it applies to."""
     said = {note: item.name for item in reversed(items) for note in item.header.notes}
     return tuple(f"{note} ({name} first)" for note, name in said.items())
 
 
-def _in_folder(folder: Path, pattern: str | None) -> Iterator[_Entry]:
+def _search_folder(folder: Path, pattern: str | None) -> Iterator[_Entry]:
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder or table")
-    matches = None if pattern is None else _matcher(pattern)
+    matches = None if pattern is None else _compile_pattern(pattern)
     for place, _, names in os.walk(folder, onerror=_refuse_unreadable):
         for path in (Path(place, name) for name in names):
             if path.suffix.lower() in SOUNDS:
-                name = _printable(path.relative_to(folder).as_posix())
-                yield _labelled(name, path, matches, whole="/" in (pattern or ""))
+                name = _escape_name(path.relative_to(folder).as_posix())
+                yield _make_entry(name, path, matches, whole="/" in (pattern or ""))
 
 
-def _printable(name: str) -> str:
-    """Bytes of a file name that are no UTF-8, escaped: tables and pages cannot hold them."""
+def _escape_name(name: str) -> str:
+    """Return a name with bytes that are not UTF-8 escaped, as tables and pages need it."""
     return name.encode(errors="backslashreplace").decode()
 
 
@@ -176,7 +177,8 @@ def _refuse_unreadable(error: OSError) -> None:
     raise InputError(f"{error.filename}: {error.strerror}")
 
 
-def _labelled(name: str, path: Path, matches: re.Pattern[str] | None, whole: bool) -> _Entry:
+def _make_entry(name: str, path: Path, matches: re.Pattern[str] | None, whole: bool) -> _Entry:
+    """Return the entry of a file; ``whole`` matches its path in the folder, else its name."""
     if matches is None:
         first, _, rest = name.partition("/")
         return _Entry(name, path, first if rest else None, "lies in no folder that names its class")
@@ -184,8 +186,8 @@ def _labelled(name: str, path: Path, matches: re.Pattern[str] | None, whole: boo
     return _Entry(name, path, found["label"] if found else None, "does not match the pattern")
 
 
-def _matcher(pattern: str) -> re.Pattern[str]:
-    """A pattern with braces, or a regular expression."""
+def _compile_pattern(pattern: str) -> re.Pattern[str]:
+    """Return the regular expression of a pattern, with braces or without."""
     if "(?P<label>" not in pattern:
         if pattern.count("{label}") != 1:
             raise InputError(
@@ -199,7 +201,7 @@ def _matcher(pattern: str) -> re.Pattern[str]:
         raise InputError(f"pattern {pattern!r}: {error}") from None
 
 
-def _in_table(table: Path) -> Iterator[_Entry]:
+def _read_table(table: Path) -> Iterator[_Entry]:
     with regular(table, InputError) as (file, _):
         data = file.read()
     try:
@@ -215,14 +217,14 @@ def _in_table(table: Path) -> Iterator[_Entry]:
         raise InputError(f"{table}: not a CSV file in UTF-8 ({error})") from None
 
 
-def _refuse_twins(source: Path, entries: Sequence[_Entry]) -> None:
+def _refuse_repeats(source: Path, entries: Sequence[_Entry]) -> None:
     for one, other in pairwise(entries):
         if one.name == other.name:
             raise InputError(f"{source}: lists {one.name} twice")
 
 
 def _refuse_unlabelled(source: Path, entries: Sequence[_Entry], pattern: str | None) -> None:
-    """Some may have no label and are skipped; all is a mistake."""
+    """Raise `InputError` if no file has a label; single files without one are skipped later."""
     if any(entry.label for entry in entries):
         return
     hint = (
@@ -234,29 +236,31 @@ def _refuse_unlabelled(source: Path, entries: Sequence[_Entry], pattern: str | N
                      f"{entries[0].name} {entries[0].problem}; {hint}")  # fmt: skip
 
 
-def _refuse_strangers(
+def _refuse_unknown_labels(
     source: Path, entries: Sequence[_Entry], classes: int, labels: Sequence[str]
 ) -> None:
     found = {entry.label for entry in entries if entry.label is not None}
-    unknown = sorted(label for label in found if _index(label, classes, labels) is None)
+    unknown = sorted(label for label in found if _find_class(label, classes, labels) is None)
     if unknown:
-        known = f"0 to {classes - 1}" + (f", or {_some(labels)}" if labels else "")
-        raise InputError(f"{source}: labels {_some(unknown)} name no class; classes are {known}")
+        known = f"0 to {classes - 1}" + (f", or {_list_some(labels)}" if labels else "")
+        raise InputError(
+            f"{source}: labels {_list_some(unknown)} name no class; classes are {known}"
+        )
 
 
-def _index(label: str, classes: int, labels: Sequence[str]) -> int | None:
+def _find_class(label: str, classes: int, labels: Sequence[str]) -> int | None:
     try:
         return label_index(label, labels, classes)
     except InputError:
         return None
 
 
-def _some(names: Sequence[str]) -> str:
+def _list_some(names: Sequence[str]) -> str:
     more = [f"and {len(names) - SHOWN} more"] if len(names) > SHOWN else []
     return ", ".join([*map(repr, names[:SHOWN]), *more])
 
 
-def _item(entry: _Entry, classes: int, labels: Sequence[str], channels: int) -> Item:
+def _make_item(entry: _Entry, classes: int, labels: Sequence[str], channels: int) -> Item:
     if entry.label is None:
         raise InputError(entry.problem)
     header = read_header(entry.path)
@@ -266,8 +270,10 @@ def _item(entry: _Entry, classes: int, labels: Sequence[str], channels: int) -> 
     return Item(entry.name, entry.path, entry.label, index, header)
 
 
-def _rate(source: Path, items: Sequence[Item], rate: float | None) -> tuple[float, tuple[str, ...]]:
-    """The rate that the model reads, and what is said about recordings at others."""
+def _choose_rate(
+    source: Path, items: Sequence[Item], rate: float | None
+) -> tuple[float, tuple[str, ...]]:
+    """Return the rate that the model reads, and notes about it."""
     first = items[0]
     reads = rate or first.header.rate
     others = [item for item in items if item.header.rate != reads]
@@ -277,10 +283,12 @@ def _rate(source: Path, items: Sequence[Item], rate: float | None) -> tuple[floa
             f"{others[0].name} {others[0].header.rate:g} Hz; say which one the model reads (rate)"
         )
     if rate is None:
-        return reads, (f"the model is taken to read {reads:g} Hz",)
+        return reads, (
+            f"assuming {reads:g} Hz, the rate of the recordings; set --rate if that is wrong",
+        )
     if not others:
         return reads, ()
     return reads, (
         f"{len(others)} of {len(items)} recordings are resampled to {reads:g} Hz, "
-        f"{others[0].name} from {others[0].header.rate:g} Hz first",
+        f"first {others[0].name} from {others[0].header.rate:g} Hz",
     )

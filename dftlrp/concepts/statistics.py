@@ -1,55 +1,57 @@
-"""What the neurons of a layer do over a data set: a map over shards of it, and a reduction.
+"""Statistics of the neurons of one layer over a data set; those of its parts add up.
 
-Of each recording the relevance R of its own class and the activation a at a layer are summed over
-positions p, per concept c (Achtibat et al., 2023):
+Each recording is explained for its own class.  Its relevance R and its activation a at the layer
+are summed over the positions p of each concept c (Achtibat et al., 2023):
 
     relevance_c = sum_p R_cp,  absolute_c = sum_p |R_cp|,  peak_c = max_p R_cp,
     activation_c = sum_p a_cp,  loudest_c = max_p a_cp
 
-RelMax ranks recordings by relevance or its peak, ActMax by activation or its peak.  Maps are not
-kept but moments by class, and the first k of each ranking.
+RelMax ranks the recordings by the relevance or its peak, ActMax by the activation or its peak.
+What is kept of the recordings are moments for each class and the first k of each ranking.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from dftlrp.attribution import domains
-from dftlrp.attribution.attribute import attribute
+from dftlrp.attribution.attribute import answer_questions
 from dftlrp.attribution.waveform import Shape
 from dftlrp.concepts.layers import Layers
-from dftlrp.concepts.moments import Moments, Top, moments, top
+from dftlrp.concepts.moments import Moments, Top, compute_moments, find_top
+from dftlrp.concepts.study import Study
 from dftlrp.core.types import AnyArray, Real
 from dftlrp.engine.model import Model
+from dftlrp.engine.settings import Question
 from dftlrp.spectral import dft_lrp, stft_for, stft_lrp
 
 MEASURES = ("relevance", "absolute", "peak", "activation", "loudest")
-RANKINGS = ("relevance", "peak", "activation", "loudest")  # RelMax by sum, by maximum, ActMax alike
-COLUMNS = 64  # of a time-frequency map, over the duration of a recording
-BANDS = 800  # of a spectrum, up to half of the rate: 5 Hz each at 8 kHz, so that a hum stands out
+RANKINGS = ("relevance", "peak", "activation", "loudest")  # RelMax twice, then ActMax twice
+COLUMNS = 64  # time steps of a map, over the duration of a recording
+BANDS = 800  # of a spectrum, up to half the rate; 5 Hz each at 8 kHz, narrow enough for a hum
 
 
 @dataclass(frozen=True, eq=False)
 class Statistics:
-    """Of one layer, over a data set.
+    """Statistics of one layer over a data set.
 
     Attributes
     ----------
     neurons : Moments
-        (classes, measure, concept), measures as in `MEASURES`.
+        (classes, measure, concept); the measures are `MEASURES`.
     top : Top
-        (ranking, concept, k), rankings as in `RANKINGS`; recordings of any class.
+        (ranking, concept, k); the rankings are `RANKINGS`, over the recordings of all classes.
     spectrum : Moments
         (classes, 2, `BANDS`): shares of the relevance by frequency, signed and absolute, of each
         recording's sum of |R|.
     map : Moments
-        (classes, frequency, `COLUMNS`): the same by frequency and time, signed.
+        (classes, frequency, `COLUMNS`): signed shares by frequency and time.
     right : array (classes,)
-        How many recordings of each class the model gets right.
+        Number of recordings of each class for which the class has the largest output.
     """
 
     neurons: Moments
@@ -68,144 +70,199 @@ class Statistics:
         )
 
     def measure(self, name: str) -> tuple[Real, Real]:
-        """Mean and spread of a measure, each (classes, concept)."""
+        """Return mean and spread of a measure, each (classes, concept)."""
         i = MEASURES.index(name)
         return self.neurons.mean[:, i], self.neurons.spread[:, i]
 
     def strongest(self, of_class: int, count: int, by: str = "relevance") -> list[int]:
-        """The concepts with the largest mean of a measure for a class, the largest first."""
+        """Return the concepts with the largest mean of a measure for a class, largest first."""
         mean = self.measure(by)[0][of_class]
         return [int(c) for c in np.argsort(-mean, kind="stable")[:count]]
 
+    def find_supporting(self, of_class: int, count: int, by: str = "relevance") -> list[int]:
+        """Return those of the strongest concepts of a class whose mean is positive."""
+        mean = self.measure(by)[0][of_class]
+        return [c for c in self.strongest(of_class, count, by) if mean[c] > 0]
+
     def ranking(self, by: str, concept: int) -> list[tuple[int, float, int]]:
-        """Recording, value and place of a concept's prototypes, the first first; values > 0."""
+        """Return recording, value and place of the positive values in a ranking of a concept."""
         i = RANKINGS.index(by)
         rows = (a[i, concept] for a in (self.top.recording, self.top.value, self.top.place))
         return [(int(r), float(v), int(p)) for r, v, p in zip(*rows, strict=True) if v > 0]
 
-    def arrays(self) -> dict[str, AnyArray]:
-        """To be stored."""
+    def to_arrays(self) -> dict[str, AnyArray]:
+        """Return arrays to be stored; `from_arrays` reads them."""
         return {
-            **self.neurons.arrays("neurons"),
-            **self.top.arrays("top"),
-            **self.spectrum.arrays("spectrum"),
-            **self.map.arrays("map"),
+            **self.neurons.to_arrays("neurons"),
+            **self.top.to_arrays("top"),
+            **self.spectrum.to_arrays("spectrum"),
+            **self.map.to_arrays("map"),
             "right": self.right,
         }
 
     @staticmethod
-    def stored(arrays: Mapping[str, AnyArray]) -> Statistics:
-        """From what `arrays` gave."""
+    def from_arrays(arrays: Mapping[str, AnyArray]) -> Statistics:
+        """Return the statistics that `to_arrays` stored."""
         return Statistics(
-            Moments.stored(arrays, "neurons"),
-            Top.stored(arrays, "top"),
-            Moments.stored(arrays, "spectrum"),
-            Moments.stored(arrays, "map"),
+            Moments.from_arrays(arrays, "neurons"),
+            Top.from_arrays(arrays, "top"),
+            Moments.from_arrays(arrays, "spectrum"),
+            Moments.from_arrays(arrays, "map"),
             arrays["right"],
         )
 
 
-def measured(
-    model: Model,
-    samples: Real,
-    classes: AnyArray,
-    numbers: AnyArray,
-    *,
-    layer: str,
-    layers: Layers,
-    shape: Shape,
-    count: int,
-    rate: float,
-    k: int,
-    settings: Mapping[str, Any],
-) -> Statistics:
-    """Statistics of a batch of recordings.
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Recordings of one length that are explained together.
+
+    Attributes
+    ----------
+    samples : array (m, ...)
+        As the model reads them.  The first n are the recordings; the others fill the batch.
+    classes, numbers : array (n,) of int
+        The class of each recording, and its number in the data set.
+    shape : Shape
+        Where the waveform lies in ``samples``.
+    """
+
+    samples: Real
+    classes: AnyArray
+    numbers: AnyArray
+    shape: Shape
+
+
+def compute_statistics(model: Model, study: Study, layers: Layers, batch: Batch) -> Statistics:
+    """Return the statistics of a batch of recordings.
 
     Parameters
     ----------
-    samples : array (m, ...)
-        As the model reads them; the first n count.
-    classes, numbers : array (n,) of int
-        Of each recording: its class, and its number in the data set.
-    layer : str
     layers : Layers
-        Of the model.
-    shape : Shape
-        Where the waveform lies in ``samples``.
-    count : int
-        How many classes there are.
-    rate : float
-        Hertz.
-    k : int
-        How many prototypes are kept.
-    settings : dict
-        Of `dftlrp.attribute`.
+        Of the model at inputs of this shape.
+
+    Raises
+    ------
+    DftlrpError
+        If the model cannot be explained for one of the recordings.
     """
-    concepts, n = layers.concepts(layer), len(classes)
-    targets = [*map(int, classes), *[int(classes[-1])] * (len(samples) - n)]
-    found = attribute(model, samples, target=targets, keep=[layer], ledger=False, **settings)
-    value, relevance = (concepts.per_concept(np.asarray(a))[:n] for a in found.kept[layer])
-    measures = (
-        relevance.sum(2), np.abs(relevance).sum(2), relevance.max(2), value.sum(2), value.max(2)
-    )  # fmt: skip
-    table = np.stack(measures, 1)
-    places = {"peak": relevance.argmax(2), "loudest": value.argmax(2)}
-    places |= {"relevance": places["peak"], "activation": places["loudest"]}
-    ranked = np.stack([table[:, MEASURES.index(r)].T for r in RANKINGS])
-    where = np.stack([places[r].T for r in RANKINGS])
+    n, concepts = len(batch.classes), layers.concepts(study.layer)
+    question = Question(_fill_targets(batch), study.seed, keep=[study.layer], ledger=False)
+    (found,) = answer_questions(model, batch.samples, study.settings, [question])
+    value, at_layer = (concepts.per_concept(np.asarray(a))[:n] for a in found.kept[study.layer])
     R, m = (None if a is None else np.asarray(a)[:n] for a in (found.relevance, found.multiplier))
-    spectra, maps = _spectra(samples[:n], R, m, shape, rate)
-    z = found.explained.reshape(len(samples), -1)[:n]
+    scores = found.explained.reshape(len(batch.samples), -1)[:n]
+    return summarise(study, batch, Explained(value, at_layer, R, m, scores))
+
+
+class Explained(NamedTuple):
+    """What was computed for the n recordings of a batch.
+
+    Attributes
+    ----------
+    value, at_layer : array (n, concept, position)
+        Activation and relevance of the layer.
+    relevance, multiplier : array (n, ...)
+        At the input; the multiplier may be None.
+    scores : array (n, classes)
+        The explained output.
+    """
+
+    value: Real
+    at_layer: Real
+    relevance: Any
+    multiplier: Any
+    scores: Real
+
+
+def summarise(study: Study, batch: Batch, found: Explained) -> Statistics:
+    """Return the statistics of recordings that were explained."""
+    classes, count = batch.classes, study.classes
+    measures, places = _measure_neurons(found.value, found.at_layer)
+    ranked = np.stack([measures[:, MEASURES.index(r)].T for r in RANKINGS])
+    spectra, maps = _compute_spectra(batch, found, study.rate)
+    right = classes[found.scores.argmax(1) == classes]
     return Statistics(
-        moments(table, classes, count),
-        top(ranked, numbers, where, k),
-        moments(spectra, classes, count),
-        moments(maps, classes, count),
-        np.bincount(classes[z.argmax(1) == classes], minlength=count).astype(float),
+        compute_moments(measures, classes, count),
+        find_top(ranked, batch.numbers, places, study.k),
+        compute_moments(spectra, classes, count),
+        compute_moments(maps, classes, count),
+        np.bincount(right, minlength=count).astype(float),
     )
 
 
-def _spectra(
-    samples: Real, relevance: Any, multiplier: Any, shape: Shape, rate: float
-) -> tuple[Real, Real]:
-    """Shares of relevance by frequency (n, 2, BANDS), and by frequency and time (n, F, COLUMNS)."""
-    x, R = (_time_last(a, shape) for a in (samples, relevance))
-    m = None if multiplier is None else _time_last(multiplier, shape)
+def _fill_targets(batch: Batch) -> list[int]:
+    """Return a target for each of the samples; those that fill the batch repeat the last one."""
+    targets = [*map(int, batch.classes)]
+    return targets + targets[-1:] * (len(batch.samples) - len(targets))
+
+
+def _measure_neurons(value: Real, relevance: Real) -> tuple[Real, AnyArray]:
+    """Return the measures (n, measure, concept), and the peaks' places (ranking, concept, n).
+
+    Parameters
+    ----------
+    value, relevance : array (n, concept, position)
+    """
+    measures = (
+        relevance.sum(2), np.abs(relevance).sum(2), relevance.max(2), value.sum(2), value.max(2)
+    )  # fmt: skip
+    peak, loudest = relevance.argmax(2).T, value.argmax(2).T
+    return np.stack(measures, 1), np.stack([peak, peak, loudest, loudest])
+
+
+def _compute_spectra(batch: Batch, found: Explained, rate: float) -> tuple[Real, Real]:
+    """Return shares of relevance by frequency, and by frequency and time.
+
+    Returns
+    -------
+    array (n, 2, BANDS)
+        Signed and absolute.
+    array (n, F, COLUMNS)
+    """
+    samples, multiplier = batch.samples[: len(batch.classes)], found.multiplier
+    x, R = (_move_time_last(a, batch.shape) for a in (samples, found.relevance))
+    m = None if multiplier is None else _move_time_last(multiplier, batch.shape)
     wave = domains.waveform(x, R, m, rate, stft_for(rate))
-    lines = dft_lrp(wave.x, multiplier=wave.m).relevance.sum(axis=1)  # of channels
+    lines = dft_lrp(wave.x, multiplier=wave.m).relevance.sum(axis=1)  # over channels
     tiles = stft_lrp(wave.x, multiplier=wave.m, **wave.stft).relevance.sum(axis=1)
     size = np.abs(R).sum(axis=(1, 2)).clip(np.finfo(float).tiny)[:, None, None]
-    spectra = np.stack([bands(lines, x.shape[-1]), bands(np.abs(lines), x.shape[-1])], 1)
-    return spectra / size, columns(tiles) / size
+    both = [sum_bands(lines, x.shape[-1]), sum_bands(np.abs(lines), x.shape[-1])]
+    return np.stack(both, 1) / size, sum_columns(tiles) / size
 
 
-def _time_last(a: AnyArray, shape: Shape) -> Real:
-    """(n, channels, samples)."""
+def _move_time_last(a: AnyArray, shape: Shape) -> Real:
+    """Return an array as (n, channels, samples)."""
     moved = np.moveaxis(np.asarray(a, np.float64), shape.time, -1)
     return moved.reshape(len(moved), -1, moved.shape[-1])
 
 
-def bands(lines: Real, count: int) -> Real:
-    """Relevance of the lines of a DFT of so many samples, (n, lines), in `BANDS`; the sum stays.
+def sum_bands(lines: Real, count: int) -> Real:
+    """Return the relevance of DFT lines summed in `BANDS` bands, (n, BANDS).
 
-    A line is as wide as its distance to the next: bands share it by overlap, so that spectra of
-    recordings of any length compare.
+    A line is as wide as its distance to the next one, and bands share it by overlap.  The sum
+    over all bands is that over all lines, and spectra of recordings of any length compare.
+
+    Parameters
+    ----------
+    lines : array (n, count // 2 + 1)
+    count : int
+        Number of samples of the DFT.
     """
     below = np.pad(np.cumsum(lines, axis=-1), [(0, 0), (1, 0)])
-    place = np.linspace(0, count / 2, BANDS + 1) + 0.5  # of the bands' edges, in lines
-    place[0], place[-1] = 0, lines.shape[-1]
-    line = np.minimum(place.astype(int), lines.shape[-1] - 1)
-    part = place - line
+    edge = np.linspace(0, count / 2, BANDS + 1) + 0.5  # in lines
+    edge[0], edge[-1] = 0, lines.shape[-1]
+    line = np.minimum(edge.astype(int), lines.shape[-1] - 1)
+    part = edge - line
     return np.diff(below[:, line] * (1 - part) + below[:, line + 1] * part)
 
 
-def hertz(rate: float) -> Real:
-    """Centres of the bands."""
+def band_centres(rate: float) -> Real:
+    """Return the centre frequencies of the bands in hertz, (BANDS,)."""
     return (np.arange(BANDS) + 0.5) * (rate / 2 / BANDS)
 
 
-def columns(tiles: Real) -> Real:
-    """(n, F, T) added up in `COLUMNS` equal parts of the duration; the sum stays."""
+def sum_columns(tiles: Real) -> Real:
+    """Return (n, F, frames) summed in `COLUMNS` equal parts of the duration, (n, F, COLUMNS)."""
     frames = tiles.shape[-1]
     parts, starts = np.unique(np.arange(frames) * COLUMNS // frames, return_index=True)
     out = np.zeros((*tiles.shape[:-1], COLUMNS))

@@ -1,4 +1,4 @@
-"""Trials: ablation of a class's neurons over some of its recordings, in the workers."""
+"""Ablation trials: the neurons of a class are silenced for some of its recordings."""
 
 from __future__ import annotations
 
@@ -9,23 +9,25 @@ from functools import partial
 
 import numpy as np
 
-from dftlrp.attribution.attribute import attribute
+from dftlrp.attribution.attribute import answer_questions
 from dftlrp.concepts.ablation import Ablation, silenced
-from dftlrp.concepts.layers import layers_of
+from dftlrp.concepts.layers import find_layers
 from dftlrp.concepts.recordings import Item
-from dftlrp.concepts.shards import Failure, open_store, run
-from dftlrp.concepts.survey import Study, Survey, read, together
+from dftlrp.concepts.shards import Failure, Workers, open_store, run
+from dftlrp.concepts.study import Study, count_together, read_samples
+from dftlrp.concepts.survey import Survey
 from dftlrp.core.types import AnyArray, Real
 from dftlrp.engine.model import Model
+from dftlrp.engine.settings import Question
 
-RECORDINGS = 8  # of a class, spread evenly over its names
-NEURONS = 100  # of a layer, spread evenly over their ranks by relevance
-TOGETHER, DRAWS = 5, 20  # neurons that are silent at once, and how often random ones are drawn
+RECORDINGS = 8  # of each class, evenly spaced among its names
+NEURONS = 100  # of the layer, evenly spaced among their ranks by relevance
+TOGETHER, DRAWS = 5, 20  # neurons that are silent at once, and draws of random ones
 
 
 @dataclass(frozen=True)
 class Trial:
-    """What is silenced for one recording.
+    """The neurons to silence for one recording.
 
     Attributes
     ----------
@@ -33,9 +35,9 @@ class Trial:
         Of the recording.
     of_class : int
     neurons : tuple of int
-        Each alone.
+        Silenced one by one.
     groups : tuple of tuple of int
-        Together: the most relevant ones, then the random draws.
+        Silenced together: the most relevant neurons, then the random draws.
     """
 
     name: str
@@ -53,75 +55,80 @@ def ablations(
     workers: int = 1,
     scheduler: str | None = None,
 ) -> tuple[dict[int, Ablation], list[Failure]]:
-    """By class, the effect of silence beside relevance; interrupted, the same call goes on.
+    """Return the effect of silencing neurons beside their relevance, for each class.
 
     Parameters
     ----------
     folder : path
-        Where results are stored.
+        Where results are stored.  After an interruption the same call continues from them.
     workers, scheduler
-        As of `dftlrp.concepts.shards.run`.
+        As of `dftlrp.concepts.shards.Workers`.
 
     Returns
     -------
     dict of int to Ablation
-        Of the classes that have recordings.
+        By class, for those that have recordings.
     list of Failure
         Recordings without a result.
     """
-    trials = [trial for c in classes for trial in _trials(found, c)]
+    return run_ablations(found, classes, folder, Workers(workers, scheduler))
+
+
+def run_ablations(
+    found: Survey, classes: Sequence[int], folder: str | os.PathLike[str], workers: Workers
+) -> tuple[dict[int, Ablation], list[Failure]]:
+    """Do the work of `ablations`."""
+    trials = [trial for c in classes for trial in _plan_trials(found, c)]
     plain = [{k: v for k, v in asdict(t).items() if k != "path"} for t in trials]
     settings = found.study.identity(found.recordings) | {"trials": plain}
     with open_store(folder, settings) as store:
-        failures = run(
-            partial(_worker, found.study), trials, store, workers=workers, scheduler=scheduler,
-            progress="recordings under ablation",
-        )  # fmt: skip
+        make = partial(_make_trial_work, found.study)
+        failures = run(make, trials, store, workers, progress="recordings under ablation")
         results = {trials[i]: store.load(i) for i in sorted(store.done)}
     by_class = {c: {t: a for t, a in results.items() if t.of_class == c} for c in classes}
-    return {c: _mean(own) for c, own in by_class.items() if own}, failures
+    return {c: _average_trials(own) for c, own in by_class.items() if own}, failures
 
 
-def some_of(found: Survey, of_class: int, count: int = RECORDINGS) -> list[Item]:
-    """Recordings of a class that can be used, spread evenly over their names."""
+def choose_recordings(found: Survey, of_class: int, count: int = RECORDINGS) -> list[Item]:
+    """Return usable recordings of a class, evenly spaced among their names."""
     bad = {name for name, _ in found.skipped}
     own = [i for i in found.recordings.items if i.index == of_class and i.name not in bad]
-    return [own[i] for i in _spread(len(own), count)]
+    return [own[i] for i in _space_evenly(len(own), count)]
 
 
-def _spread(many: int, count: int) -> list[int]:
-    """Some of many, at equal distances, the first and the last among them."""
+def _space_evenly(many: int, count: int) -> list[int]:
+    """Return ``count`` of ``many`` indices at equal distances, the first and the last included."""
     return sorted({round(i) for i in np.linspace(0, many - 1, min(many, count))})
 
 
-def _trials(found: Survey, of_class: int) -> list[Trial]:
+def _plan_trials(found: Survey, of_class: int) -> list[Trial]:
+    """Return the trials of a class; its random draws are the same for all its recordings."""
     count = found.layers.concepts(found.study.layer).count
     order = found.statistics.strongest(of_class, count)
-    neurons = tuple(order[i] for i in _spread(count, NEURONS))
+    neurons = tuple(order[i] for i in _space_evenly(count, NEURONS))
     size, rng = min(TOGETHER, count), np.random.default_rng(of_class)
     draws = (rng.choice(count, size, replace=False) for _ in range(DRAWS))
     groups = (tuple(order[:size]), *(tuple(map(int, draw)) for draw in draws))
-    items = some_of(found, of_class)
+    items = choose_recordings(found, of_class)
     return [Trial(i.name, str(i.path), of_class, neurons, groups) for i in items]
 
 
-def _worker(study: Study) -> Callable[[Trial], dict[str, AnyArray]]:
-    """What a worker does with a trial."""
-    return partial(_tried, study, study.loaded())
+def _make_trial_work(study: Study) -> Callable[[Trial], dict[str, AnyArray]]:
+    """Return the function with which a worker does a trial."""
+    return partial(_run_trial, study, study.loaded())
 
 
-def _tried(study: Study, model: Model, trial: Trial) -> dict[str, AnyArray]:
-    """Relevance and effect of each neuron, and the effect of each group."""
-    samples, shape = read(model, study, trial.path)
-    concepts = layers_of(model, samples, **study.rules).concepts(study.layer)
-    found = attribute(
-        model, samples, target=trial.of_class, keep=[study.layer], ledger=False, **study.settings
-    )
+def _run_trial(study: Study, model: Model, trial: Trial) -> dict[str, AnyArray]:
+    """Return relevance and effect of each neuron, and the effect of each group."""
+    samples, shape = read_samples(model, study, trial.path)
+    concepts = find_layers(model, samples, study.settings).concepts(study.layer)
+    question = Question(trial.of_class, study.seed, keep=[study.layer], ledger=False)
+    (found,) = answer_questions(model, samples, study.settings, [question])
     relevance: Real = concepts.per_concept(np.asarray(found.kept[study.layer][1], np.float64))[0]
-    own = {k: study.settings[k] for k in ("seed", "output", "bind", "backend")}
+    own = {k: study.keywords[k] for k in ("seed", "output", "bind", "backend")}
     falls = silenced(
         model, samples, trial.of_class, concepts, [*((n,) for n in trial.neurons), *trial.groups],
-        batch=together(model.plan(study.output, study.bind), shape), **own,
+        batch=count_together(model.plan(study.output, study.bind), shape), **own,
     )[0]  # fmt: skip
     alone = len(trial.neurons)
     return {
@@ -131,8 +138,8 @@ def _tried(study: Study, model: Model, trial: Trial) -> dict[str, AnyArray]:
     }
 
 
-def _mean(results: dict[Trial, dict[str, AnyArray]]) -> Ablation:
-    """Of one class."""
+def _average_trials(results: dict[Trial, dict[str, AnyArray]]) -> Ablation:
+    """Average the trials of one class into an `Ablation`."""
     trial = next(iter(results))
     effect, relevance, groups = (
         np.mean([arrays[k] for arrays in results.values()], axis=0)

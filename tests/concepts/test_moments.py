@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dftlrp.concepts.moments import Moments, Top, moments, top
+from dftlrp.concepts.moments import Moments, Top, compute_moments, find_top
 
 
 @st.composite
@@ -26,8 +26,8 @@ def split(draw):
 def test_moments_of_parts_are_those_of_the_whole(case):
     values, classes, parts = case
     total = sum(
-        (moments(values[p], classes[p], 4) for p in parts[1:]),
-        moments(values[parts[0]], classes[parts[0]], 4),
+        (compute_moments(values[p], classes[p], 4) for p in parts[1:]),
+        compute_moments(values[parts[0]], classes[parts[0]], 4),
     )
     for c in range(4):
         own = values[classes == c]
@@ -44,7 +44,7 @@ def test_the_top_of_parts_is_that_of_all_sorted(case, k):
     values, _, parts = case
     rows, n = values[:, 0].T, len(values)
     places = np.arange(rows.size).reshape(rows.shape)
-    made = [top(rows[:, p], p, places[:, p], k) for p in parts]
+    made = [find_top(rows[:, p], p, places[:, p], k) for p in parts]
     found = sum(made[1:], made[0])
     for i, row in enumerate(rows):
         order = sorted(range(n), key=lambda j: (-row[j], j))[:k]
@@ -56,16 +56,16 @@ def test_the_top_of_parts_is_that_of_all_sorted(case, k):
 
 def test_what_is_stored_is_read_back():
     values, classes = np.random.default_rng(0).standard_normal((9, 2)), np.arange(9) % 3 + 1
-    made = moments(values, classes, 5)
-    arrays = made.arrays("a")
+    made = compute_moments(values, classes, 5)
+    arrays = made.to_arrays("a")
     assert arrays["a/mean"].shape == (3, 2)  # of the classes that there are
-    back = Moments.stored(arrays, "a")
+    back = Moments.from_arrays(arrays, "a")
     for name in ("count", "mean", "m2"):
         np.testing.assert_array_equal(getattr(back, name), getattr(made, name))
-    first = top(values.T, np.arange(9), np.zeros((2, 9), int), 4)
-    again = Top.stored(first.arrays("t"), "t")
+    first = find_top(values.T, np.arange(9), np.zeros((2, 9), int), 4)
+    again = Top.from_arrays(first.to_arrays("t"), "t")
     np.testing.assert_array_equal(again.value, first.value)
 
 
 def test_a_class_without_recordings_has_no_spread():
-    assert moments(np.ones((2, 3)), np.zeros(2, int), 2).spread == pytest.approx(0)
+    assert compute_moments(np.ones((2, 3)), np.zeros(2, int), 2).spread == pytest.approx(0)

@@ -27,7 +27,7 @@ from dftlrp.concepts.shards import Failure
 from dftlrp.concepts.shards.disk import lock_folder
 from dftlrp.core.types import InputError
 
-module = import_module("dftlrp.concepts.neurons")
+module = import_module("dftlrp.concepts.neuron_analysis")
 
 ASKED = ("m.onnx", "data", "--layer", "conv2", "--top", "2", "--prototypes", "2", "--out", "out")
 FILES = {
@@ -232,15 +232,15 @@ def test_other_weights_beside_the_model_are_refused(tmp_path):
 
 
 def test_after_a_shard_that_failed_the_whole_is_as_if_it_had_not(done, monkeypatch):
-    real = module.survey
+    real = module.run_survey
 
-    def torn(study, recordings, *args, **options):
+    def torn(study, recordings, folder, workers):
         some = replace(recordings, items=recordings.items[:4])
-        found = real(study, some, done / "half", **options)
+        found = real(study, some, done / "half", workers)
         return replace(found, recordings=recordings, failures=(Failure(1, "its worker died"),))
 
     asked = {"layer": "conv2", "top": 2, "count": 2, "folder": done / "torn"}
-    monkeypatch.setattr(module, "survey", torn)
+    monkeypatch.setattr(module, "run_survey", torn)
     assert neurons(done / "m.onnx", done / "data", **asked).failures
     monkeypatch.undo()
     neurons(done / "m.onnx", done / "data", **asked).save(done / "torn")
@@ -279,7 +279,7 @@ def test_one_class_of_several_channels(tmp_path):
         tmp_path / "m.onnx", tmp_path / "data", layer="c2", folder=tmp_path / "out", top=2, count=2
     )
     assert found.classes == (1,)
-    assert "the model is taken to read 8000 Hz" in found.notes
+    assert "assuming 8000 Hz" in found.notes[0]
     found.save(tmp_path / "out")
     shown = found.strongest(1)
     assert shown

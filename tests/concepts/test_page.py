@@ -11,8 +11,8 @@ from browser import browser
 from dataset import folder, tone
 
 from dftlrp.concepts import Neurons, neurons
-from dftlrp.concepts import page as pages
-from dftlrp.concepts.page import _heard, _seconds
+from dftlrp.concepts import neuron_page as pages
+from dftlrp.concepts.neuron_page import _cut_sounds, _limit_seconds
 
 HOSTILE = "<img src=x onerror=alert(1)>.wav"
 LABELS = ["low", "<b>middle", "high & <i>"]
@@ -73,10 +73,10 @@ def test_a_browser_shows_and_plays_it_without_a_word(found):
 
 
 def test_of_long_recordings_the_loudest_part_is_played(found, monkeypatch):
-    assert _seconds(found[0]) is None
+    assert _limit_seconds(found[0]) is None
     monkeypatch.setattr(pages, "SOUND_BYTES", 1000)
     monkeypatch.setattr(pages, "LEAST_SECONDS", 0.01)
-    assert _seconds(found[0]) == 0.01
+    assert _limit_seconds(found[0]) == 0.01
     quiet = 0.001 * tone(300, 0, 4000)
     loud = quiet.copy()
     loud[2000:2800] = tone(1000, 0, 800)
@@ -85,6 +85,6 @@ def test_of_long_recordings_the_loudest_part_is_played(found, monkeypatch):
         out = io.BytesIO()
         soundfile.write(out, sound, 8000, format="WAV")
         files[f"1-{kind}.wav"] = out.getvalue()
-    original, neuron = (soundfile.read(io.BytesIO(d))[0] for d in _heard(files, 1, 0.1))
+    original, neuron = (soundfile.read(io.BytesIO(d))[0] for d in _cut_sounds(files, 1, 0.1))
     assert len(original) == len(neuron) == 800
     assert neuron == pytest.approx(loud[2000:2800], abs=1e-4)

@@ -182,13 +182,15 @@ def test_rates_that_differ_are_refused_by_two_names_where_no_rate_is_known(folde
 def test_rates_that_differ_from_the_models_are_noted(folder):
     sound(folder / "go" / "fast.wav", 44100)
     (note,) = find(folder).notes
-    assert note == "1 of 4 recordings are resampled to 8000 Hz, go/fast.wav from 44100 Hz first"
+    assert note == "1 of 4 recordings are resampled to 8000 Hz, first go/fast.wav from 44100 Hz"
 
 
 def test_where_no_rate_is_known_the_recordings_rate_is_taken_and_noted(folder):
     found = find(folder, rate=None)
     assert found.rate == 8000
-    assert found.notes == ("the model is taken to read 8000 Hz",)
+    assert found.notes == (
+        "assuming 8000 Hz, the rate of the recordings; set --rate if that is wrong",
+    )
 
 
 def test_labels_that_name_no_class_are_named_with_the_classes(folder):

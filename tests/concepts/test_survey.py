@@ -13,10 +13,11 @@ from models import LABELS, listener, saved
 
 import dftlrp
 from dftlrp.concepts import attribution_graph, layers_of, mean_spectrum, prototypes, survey
-from dftlrp.concepts.prototypes import ranked
+from dftlrp.concepts.prototypes import rank_recordings
 from dftlrp.concepts.recordings import find_recordings
 from dftlrp.concepts.statistics import BANDS, MEASURES, Statistics
-from dftlrp.concepts.survey import Study, _worker
+from dftlrp.concepts.study import Study
+from dftlrp.concepts.survey import _make_survey_work
 from dftlrp.concepts.trials import ablations
 from dftlrp.core.types import InputError
 
@@ -84,9 +85,9 @@ def test_spectra_and_maps_sum_to_the_recordings_relevance(small, found):
 def test_the_size_of_shards_and_batches_matters_no_more_than_round_off(small, found, monkeypatch):
     study, recordings = small
     rows = [(n, str(i.path), i.index) for n, i in enumerate(recordings.items)]
-    monkeypatch.setattr(sys.modules["dftlrp.concepts.survey"], "BATCH", 2)
-    work = _worker(study)
-    parts = [Statistics.stored(work(rows[a:b])) for a, b in ((0, 4), (4, 5), (5, 9))]
+    monkeypatch.setattr(sys.modules["dftlrp.concepts.study"], "BATCH", 2)
+    work = _make_survey_work(study)
+    parts = [Statistics.from_arrays(work(rows[a:b])) for a, b in ((0, 4), (4, 5), (5, 9))]
     total = sum(parts[1:], parts[0])
     for mine, theirs in (
         (total.neurons, found.statistics.neurons),
@@ -100,7 +101,7 @@ def test_the_size_of_shards_and_batches_matters_no_more_than_round_off(small, fo
 def test_a_prototypes_value_is_the_relevance_that_its_neuron_hands_on(small, found):
     study, recordings = small
     for by in ("relevance", "peak"):
-        rows = ranked(found, 2, by)
+        rows = rank_recordings(found, 2, by)
         assert [r.value for r in rows] == sorted((r.value for r in rows), reverse=True)
         assert all(r.value > 0 for r in rows)
     for p in prototypes(found, 2, count=3):
@@ -116,7 +117,7 @@ def test_prototypes_are_the_first_of_all_recordings_sorted(small, found):
     study, recordings = small
     values = {i.name: by_hand(study, i)[0][2].sum() for i in recordings.items}
     order = sorted((n for n, v in values.items() if v > 0), key=lambda n: -values[n])[:5]
-    assert [r.name for r in ranked(found, 2)] == order
+    assert [r.name for r in rank_recordings(found, 2)] == order
 
 
 def test_a_mean_spectrum_is_the_mean_of_its_prototypes_shares(found):

@@ -1,11 +1,11 @@
-"""Work over a whole data set, shard by shard: on any machines, killed at any moment, resumed.
+"""Work over a data set, shard by shard, on any machines; it may be killed and continued.
 
-`run` computes the shards that a `Store` does not hold yet.  What a shard is and what comes of one
-is the caller's; so is merging the results, in the order of the shards.
+`run` computes the shards that a `Store` does not hold yet.  The caller defines what a shard is and
+what its result is, and merges the results in the order of the shards.
 """
 
 from dftlrp.concepts.shards.run import run
 from dftlrp.concepts.shards.store import Store, open_store
-from dftlrp.concepts.shards.task import THREADS, Failure
+from dftlrp.concepts.shards.task import THREADS, Failure, Workers
 
-__all__ = ["THREADS", "Failure", "Store", "open_store", "run"]
+__all__ = ["THREADS", "Failure", "Store", "Workers", "open_store", "run"]

@@ -1,7 +1,7 @@
-"""The engine for many machines: a dask.distributed scheduler and its workers.
+"""Compute shards on many machines: a dask.distributed scheduler and its workers.
 
-Results do not travel: a worker writes its result into the folder, which all machines share, and
-returns the sum, so that nothing is lost with a worker but the shard it held.
+Results are not sent over the network: a worker writes its result into the folder that all machines
+share and returns the hash.  If a worker dies, only the shard that it was computing is lost.
 """
 
 from __future__ import annotations
@@ -12,47 +12,47 @@ from collections.abc import Generator, Sequence
 from itertools import islice
 from typing import Any
 
-from dftlrp.concepts.shards.task import Failure, Task, perform, said
+from dftlrp.concepts.shards.task import Failure, Task, describe_error, perform
 from dftlrp.core.types import DftlrpError, InputError
 
-WINDOW = 2  # shards in flight for each worker
-WORKER_TTL = 60  # seconds without a sign of life until a worker counts as dead
-ALLOWED_FAILURES = 3  # workers that may die with a shard before it is given up
+WINDOW = 2  # shards that are submitted at a time for each worker
+WORKER_TTL = 60  # seconds without a message after which a worker counts as dead
+ALLOWED_FAILURES = 3  # workers that may die computing a shard before it is given up
 PATIENCE = 60  # seconds to wait for the scheduler and the first worker
 
 
-def outcomes(
+def compute(
     task: Task, shards: Sequence[Any], todo: Sequence[int], scheduler: str
 ) -> Generator[tuple[int, str | Failure], None, None]:
-    """Numbers of shards and what came of them, as they come.
+    """Yield the number and the outcome of each shard, in the order in which they finish.
 
     Raises
     ------
     DftlrpError
-        As of `perform`; no distributed, no scheduler, no worker.
+        As of `perform`, or if distributed, the scheduler or a worker is missing.
     """
-    distributed = _distributed()
-    with _client(distributed, scheduler) as client:
+    distributed = _import_distributed()
+    with _connect(distributed, scheduler) as client:
         names = {f"dftlrp-{task.run}-{index}": index for index in todo}
         left = iter(names.items())
 
-        def next_ones(count: int) -> list[Any]:
+        def submit_next(count: int) -> list[Any]:
             return [
                 client.submit(_perform_in_time, task, i, shards[i], key=key, pure=False)
                 for key, i in islice(left, count)
             ]
 
-        first = next_ones(WINDOW * len(client.nthreads()))
-        flying = distributed.as_completed(
+        first = submit_next(WINDOW * len(client.nthreads()))
+        running = distributed.as_completed(
             first, loop=client.loop, with_results=True, raise_errors=False
         )
-        for future, result in flying:
-            flying.update(next_ones(1))
-            yield names[future.key], _outcome(distributed, names[future.key], future, result)
+        for future, result in running:
+            running.update(submit_next(1))
+            yield names[future.key], _read_outcome(distributed, names[future.key], future, result)
             future.release()
 
 
-def _distributed() -> Any:
+def _import_distributed() -> Any:
     try:
         import distributed
     except ImportError:
@@ -62,15 +62,17 @@ def _distributed() -> Any:
     return distributed
 
 
-def _client(distributed: Any, scheduler: str) -> Any:
-    """Connected, with a worker."""
+def _connect(distributed: Any, scheduler: str) -> Any:
+    """Return a client of the scheduler, which has a worker."""
     try:
-        distributed.comm.get_address_host_port(scheduler)  # a client refused by its address lingers
+        distributed.comm.get_address_host_port(
+            scheduler
+        )  # a client with a wrong address would linger
         client = distributed.Client(scheduler, timeout=PATIENCE, set_as_default=False)
     except (OSError, ValueError) as error:
-        raise InputError(f"no scheduler at {scheduler!r}: {said(error)}") from None
+        raise InputError(f"no scheduler at {scheduler!r}: {describe_error(error)}") from None
     try:
-        client.run_on_scheduler(_patient)
+        client.run_on_scheduler(_set_limits)
         client.wait_for_workers(1, timeout=PATIENCE)
     except TimeoutError:
         client.close()
@@ -78,8 +80,8 @@ def _client(distributed: Any, scheduler: str) -> Any:
     return client
 
 
-def _patient(dask_scheduler: Any) -> None:
-    """The scheduler's own settings, which a client's configuration does not reach."""
+def _set_limits(dask_scheduler: Any) -> None:
+    """Change settings of the scheduler that the configuration of a client does not reach."""
     dask_scheduler.allowed_failures = ALLOWED_FAILURES
     dask_scheduler.worker_ttl = WORKER_TTL
     beat = dask_scheduler.periodic_callbacks["worker-ttl"]
@@ -89,7 +91,7 @@ def _patient(dask_scheduler: Any) -> None:
 
 
 def _perform_in_time(task: Task, index: int, shard: Any) -> str | Failure:
-    """As `perform`; a worker whose time runs out ends itself, and its nanny starts another."""
+    """Do as `perform`, but end the worker if time runs out; its nanny then starts another."""
     timer = threading.Timer(task.seconds, os._exit, [1])
     timer.daemon = True
     timer.start()
@@ -99,10 +101,10 @@ def _perform_in_time(task: Task, index: int, shard: Any) -> str | Failure:
         timer.cancel()
 
 
-def _outcome(distributed: Any, index: int, future: Any, result: Any) -> str | Failure:
+def _read_outcome(distributed: Any, index: int, future: Any, result: Any) -> str | Failure:
     if future.status == "finished":
         return result  # type: ignore[no-any-return]
-    if not isinstance(result, tuple):  # neither a result nor what a worker raised
+    if not isinstance(result, tuple):  # neither a result nor an exception of a worker
         raise InputError("the scheduler has gone; start again with the same command")
     error = result[1]
     if isinstance(error, DftlrpError):
@@ -110,4 +112,4 @@ def _outcome(distributed: Any, index: int, future: Any, result: Any) -> str | Fa
     if isinstance(error, distributed.scheduler.KilledWorker):
         tries = ALLOWED_FAILURES + 1
         return Failure(index, f"its worker died or took too long, {tries} times")
-    raise InputError(f"a worker cannot compute: {said(error)}") from error
+    raise InputError(f"a worker cannot compute: {describe_error(error)}") from error

@@ -1,4 +1,4 @@
-"""The engine for one machine: a pool of processes, each of which may die."""
+"""Compute shards on this machine: a pool of processes, each of which may die."""
 
 from __future__ import annotations
 
@@ -18,89 +18,90 @@ if TYPE_CHECKING:
     from pebble import ProcessPool
 
 TRIES = 3  # of a shard whose worker dies
-WINDOW = 2  # shards in flight for each worker
-STALL = 120  # seconds beyond a shard's limit: then the pool itself is stuck
-POOLS = 3  # that may break one after the other before any shard comes back
+WINDOW = 2  # shards that are submitted at a time for each worker
+STALL = 120  # seconds after a shard's time limit when the pool itself counts as stuck
+POOLS = 3  # pools in a row that may break without a result
 LIMITS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 
 Outcome = tuple[int, str | Failure]
 
 
-def outcomes(
+def compute(
     task: Task, shards: Sequence[Any], todo: Sequence[int], workers: int
 ) -> Generator[Outcome, None, None]:
-    """Numbers of shards and what came of them, as they come.
+    """Yield the number and the outcome of each shard, in the order in which they finish.
 
-    A shard is tried again where its worker died or its time ran out, twice at most; nobody else's
-    work is lost.  Closing the iterator ends the workers.
+    A shard whose worker dies or whose time runs out is tried again, `TRIES` times in all; other
+    shards are not affected.  Closing the iterator ends the workers.
 
     Raises
     ------
     DftlrpError
-        As of `perform`; or no worker stays alive.
+        As of `perform`, or if no worker stays alive.
     """
     queue = _Queue(task, shards, deque(todo))
     broken = 0
     while queue.left and broken < POOLS:
         broken += 1
-        with _pool(workers) as pool:
+        with _open_pool(workers) as pool:
             try:
                 for outcome in queue.outcomes(pool, WINDOW * workers):
                     broken = 0
                     yield outcome
-            except RuntimeError:  # pebble: all workers are gone; `perform` raises none
+            except RuntimeError:  # of pebble: no worker is left; `perform` raises no RuntimeError
                 continue
     if queue.left:
         raise InputError(
-            "the worker processes die before they begin: is there memory for them?  In a script, "
-            'what starts a run must stand under if __name__ == "__main__"'
+            "the worker processes die before they start: is there enough memory?  In a script, "
+            'the call that starts a run must be under if __name__ == "__main__"'
         )
 
 
 class _Queue:
-    """Shards to do, in flight, and how often each was tried."""
+    """Shards that wait, shards that are submitted, and how often each was tried."""
 
     def __init__(self, task: Task, shards: Sequence[Any], waiting: deque[int]) -> None:
         self.task, self.shards, self.waiting = task, shards, waiting
-        self.flying: dict[Future[Any], int] = {}
+        self.submitted: dict[Future[Any], int] = {}
         self.tries: Counter[int] = Counter()
 
     @property
     def left(self) -> bool:
-        return bool(self.waiting or self.flying)
+        return bool(self.waiting or self.submitted)
 
     def outcomes(self, pool: ProcessPool, window: int) -> Iterator[Outcome]:
-        """Until nothing is left, or the pool breaks (RuntimeError)."""
-        self.waiting.extendleft(sorted(self.flying.values(), reverse=True))  # of a broken pool
-        self.flying.clear()
+        """Yield outcomes until no shard is left; raise RuntimeError if the pool breaks."""
+        lost = sorted(self.submitted.values(), reverse=True)  # with the pool before
+        self.waiting.extendleft(lost)
+        self.submitted.clear()
         while self.left:
-            while self.waiting and len(self.flying) < window:
+            while self.waiting and len(self.submitted) < window:
                 self._submit(pool, self.waiting.popleft())
             limit = self.task.seconds + STALL
-            done = wait(self.flying, timeout=limit, return_when=FIRST_COMPLETED).done
+            done = wait(self.submitted, timeout=limit, return_when=FIRST_COMPLETED).done
             if not done:
                 raise RuntimeError("the pool is stuck")
             for future in done:
-                yield from self._outcome(future)
+                yield from self._collect(future)
 
     def _submit(self, pool: ProcessPool, index: int) -> None:
         arguments = (self.task, index, self.shards[index])
-        self.flying[pool.schedule(perform, arguments, timeout=self.task.seconds)] = index
+        self.submitted[pool.schedule(perform, arguments, timeout=self.task.seconds)] = index
 
-    def _outcome(self, future: Future[Any]) -> Iterator[Outcome]:
+    def _collect(self, future: Future[Any]) -> Iterator[Outcome]:
         from pebble import ProcessExpired
 
-        index = self.flying[future]
+        index = self.submitted[future]
         try:
             outcome = future.result()
         except (ProcessExpired, TimeoutError) as error:
-            outcome = self._again(index, error)
-        del self.flying[future]
+            outcome = self._retry(index, error)
+        del self.submitted[future]
         if outcome is not None:
             yield index, outcome
 
-    def _again(self, index: int, error: Exception) -> Failure | None:
-        """To the end of the queue; a failure where it was tried often enough."""
+    def _retry(self, index: int, error: Exception) -> Failure | None:
+        """Put a shard at the end of the queue, or return a failure after the last try."""
         self.tries[index] += 1
         if self.tries[index] < TRIES:
             self.waiting.append(index)
@@ -111,11 +112,11 @@ class _Queue:
 
 
 @contextmanager
-def _pool(workers: int) -> Iterator[ProcessPool]:
-    """Fresh processes (spawned: threads and forks do not mix) that end with the block."""
+def _open_pool(workers: int) -> Iterator[ProcessPool]:
+    """Start worker processes that end with the block; spawned, since forks break threads."""
     from pebble import ProcessPool
 
-    with _one_thread_each():
+    with _limit_threads():
         pool = ProcessPool(workers, initializer=_end_with_parent, context=get_context("spawn"))
         try:
             yield pool
@@ -125,8 +126,8 @@ def _pool(workers: int) -> Iterator[ProcessPool]:
 
 
 @contextmanager
-def _one_thread_each() -> Iterator[None]:
-    """Children read these before NumPy is imported, so they must inherit them."""
+def _limit_threads() -> Iterator[None]:
+    """Set variables that child processes read as they import NumPy."""
     before = {name: os.environ.get(name) for name in LIMITS}
     os.environ.update(dict.fromkeys(LIMITS, str(THREADS)))
     try:
@@ -137,7 +138,7 @@ def _one_thread_each() -> Iterator[None]:
 
 
 def _end_with_parent() -> None:
-    """A killed parent cannot end its workers: they watch the pipe that falls with it."""
+    """End this worker when its parent ends, even if the parent is killed."""
     parent = parent_process()
     assert parent is not None
 

@@ -1,15 +1,15 @@
-"""Results of shards in a folder, complete or not there, whenever whoever writes them is killed.
+"""A folder of results of shards that survives a crash of whoever writes to it.
 
 ::
 
     FOLDER/settings.json      what the results depend on
-    FOLDER/manifest.jsonl     a line for each result: its number and SHA-256; only appended to
-    FOLDER/shards/000042.npz  a result
+    FOLDER/manifest.jsonl     one line for each result: its number and SHA-256; only appended to
+    FOLDER/shards/000042.npz  one result
 
-A file is written under another name, synced to the disk and renamed, and then the folder is synced.
-What the manifest does not list, and what differs from its sum, does not count and is computed
-again.  No file holds a time or depends on the order in which results came: the folder of a resumed
-run is, byte for byte, that of an undisturbed one.
+Each file is written under another name, synced to disk and renamed; then the folder is synced.  A
+result that the manifest does not list, or whose hash differs, is ignored and computed again.  No
+file holds a time or depends on the order of the results: a run that was interrupted and continued
+leaves the same bytes as one that was not.
 """
 
 from __future__ import annotations
@@ -38,51 +38,51 @@ from dftlrp.core.types import AnyArray, InputError
 
 SETTINGS, MANIFEST, SHARDS = "settings.json", "manifest.jsonl", "shards"
 OURS = re.compile(r"\d{6,}\.npz(\.[0-9a-f]{32}\.part)?")
-SHOWN = 60  # characters of a setting in an error
+SHOWN = 60  # characters of a setting in an error message
 
 
 @dataclass(frozen=True)
 class Store:
-    """An output folder that this process alone writes to; `open_store` makes one.
+    """A folder of results that only this process writes to; `open_store` makes one.
 
     Attributes
     ----------
     folder : Path
         Absolute.
-    done : dict
-        SHA-256 of each result that is there, by the number of its shard.
+    done : dict of int to str
+        SHA-256 of each valid result, by the number of its shard.
     """
 
     folder: Path
     done: dict[int, str] = field(default_factory=dict)
 
     def record(self, index: int, digest: str) -> None:
-        """Count the result that `write_shard` wrote, perhaps on another machine, as done.
+        """List a result in the manifest; `write_shard` wrote it, perhaps on another machine.
 
         Raises
         ------
         InputError
-            The result is not in this folder, or the manifest cannot be written.
+            If the result is not in this folder, or the manifest cannot be written.
         """
-        if not shard_path(self.folder, index).is_file():
+        if not locate_shard(self.folder, index).is_file():
             raise InputError(
-                f"{shard_path(self.folder, index)}: written by a worker, but not there: "
+                f"{locate_shard(self.folder, index)}: written by a worker, but not there: "
                 "the folder must be shared by all machines"
             )
         with report_system_errors(self.folder), (self.folder / MANIFEST).open("ab") as file:
-            file.write(_line(index, digest))
+            file.write(_format_entry(index, digest))
             sync_file(file)
         self.done[index] = digest
 
     def load(self, index: int) -> dict[str, AnyArray]:
-        """The result of a shard, by name of array.
+        """Return the result of a shard: arrays by their names.
 
         Raises
         ------
         InputError
-            It is not there, or was damaged since it was recorded.
+            If it is missing, or was damaged after it was recorded.
         """
-        path = shard_path(self.folder, index)
+        path = locate_shard(self.folder, index)
         with report_system_errors(path, "read"):
             data = path.read_bytes()
         if hashlib.sha256(data).hexdigest() != self.done.get(index):
@@ -91,89 +91,95 @@ class Store:
             return {name: arrays[name] for name in arrays.files}
 
     def tidy(self) -> None:
-        """Leave the results that count, their manifest in order, and nothing half-written."""
-        kept = {shard_path(self.folder, index).name for index in self.done}
+        """Sort the manifest, and delete results that it does not list and partial files."""
+        kept = {locate_shard(self.folder, index).name for index in self.done}
         with report_system_errors(self.folder):
             for path in (self.folder / SHARDS).iterdir():
                 if OURS.fullmatch(path.name) and path.name not in kept:
                     path.unlink(missing_ok=True)
-            lines = (_line(index, digest) for index, digest in sorted(self.done.items()))
+            lines = (_format_entry(index, digest) for index, digest in sorted(self.done.items()))
             write_file(self.folder / MANIFEST, b"".join(lines))
 
 
 @contextmanager
 def open_store(folder: str | os.PathLike[str], settings: Mapping[str, Any]) -> Iterator[Store]:
-    """The results in a folder, to be added to; nobody else can write there meanwhile.
+    """Open the results in a folder, and keep other processes from writing there meanwhile.
 
     Parameters
     ----------
     folder : path
-        Made if it is not there.
+        Made if it is missing.
     settings : mapping
-        All that the results depend on, as JSON knows it: digests of the model's file and of the
+        All that the results depend on, as values that JSON can hold: hashes of the model and of the
         data, options, versions.
 
     Raises
     ------
     InputError
-        Another process is writing there, the folder holds results of other settings, or it cannot
-        be written.
+        If another process is writing there, the folder holds results of other settings, or it
+        cannot be written.
     """
     folder = Path(folder).absolute()
     with report_system_errors(folder):
         (folder / SHARDS).mkdir(parents=True, exist_ok=True)
     with lock_folder(folder):
-        store = Store(folder, _intact(folder) if _resumed(folder, settings) else {})
+        store = Store(folder, _find_intact(folder) if _match_settings(folder, settings) else {})
         store.tidy()
         yield store
 
 
-def shard_path(folder: Path, index: int) -> Path:
-    """Where the result of a shard lies."""
+def locate_shard(folder: Path, index: int) -> Path:
+    """Return the path of the result of a shard."""
     return folder / SHARDS / f"{index:06d}.npz"
 
 
 def write_shard(folder: Path, index: int, data: bytes) -> str:
-    """Write a packed result; any process on any machine may do so.
+    """Write a packed result.  Any process on any machine may do so.
 
     Returns
     -------
     str
-        Its SHA-256, for `Store.record`.
+        SHA-256 of the result, for `Store.record`.
 
     Raises
     ------
     InputError
-        It cannot be written.
+        If it cannot be written.
     """
     with report_system_errors(folder):
-        write_file(shard_path(folder, index), data)
+        write_file(locate_shard(folder, index), data)
     return hashlib.sha256(data).hexdigest()
 
 
-def packed(arrays: Mapping[str, AnyArray]) -> bytes:
-    """Arrays as an npz file whose bytes depend on nothing else.
+def pack_arrays(arrays: Mapping[str, AnyArray]) -> bytes:
+    """Return an npz file whose bytes depend on the arrays alone, not on time or order.
 
     Raises
     ------
     ValueError
-        An array holds Python objects.
+        If an array holds Python objects.
     """
     file = BytesIO()
     with zipfile.ZipFile(file, "w") as archive:
         for name in sorted(arrays):
-            entry = zipfile.ZipInfo(f"{name}.npy")  # dated 1980
+            entry = zipfile.ZipInfo(f"{name}.npy")  # its time is 1980-01-01
             with archive.open(entry, "w", force_zip64=True) as part:
                 np.lib.format.write_array(part, np.asarray(arrays[name]), allow_pickle=False)
     return file.getvalue()
 
 
-def _line(index: int, digest: str) -> bytes:
+def _format_entry(index: int, digest: str) -> bytes:
     return json.dumps({"shard": index, "sha256": digest}).encode() + b"\n"
 
 
-def _resumed(folder: Path, settings: Mapping[str, Any]) -> bool:
-    """Whether the folder holds results of these settings; if it holds none, it will."""
+def _match_settings(folder: Path, settings: Mapping[str, Any]) -> bool:
+    """Return whether a folder holds results of these settings; if it is new, write them.
+
+    Raises
+    ------
+    InputError
+        If the folder holds results of other settings.
+    """
     now = json.loads(json.dumps(dict(settings), allow_nan=False))
     path = folder / SETTINGS
     if not path.exists():
@@ -184,11 +190,11 @@ def _resumed(folder: Path, settings: Mapping[str, Any]) -> bool:
         then = dict(json.loads(path.read_bytes()))
     except (OSError, ValueError, TypeError):
         raise InputError(f"{path}: damaged; delete {folder}, or choose another folder") from None
-    _refuse_others(folder, then, now)
+    _refuse_other_settings(folder, then, now)
     return True
 
 
-def _refuse_others(folder: Path, then: dict[str, Any], now: dict[str, Any]) -> None:
+def _refuse_other_settings(folder: Path, then: dict[str, Any], now: dict[str, Any]) -> None:
     changed = [key for key in sorted(then.keys() | now.keys()) if then.get(key) != now.get(key)]
     if not changed:
         return
@@ -200,17 +206,17 @@ def _refuse_others(folder: Path, then: dict[str, Any], now: dict[str, Any]) -> N
     )
 
 
-def _intact(folder: Path) -> dict[int, str]:
-    """What the manifest lists and is as it says."""
+def _find_intact(folder: Path) -> dict[int, str]:
+    """Return number and SHA-256 of the results that are as the manifest says."""
     try:
         lines = (folder / MANIFEST).read_bytes().splitlines()
-    except OSError:  # killed before there was one
+    except OSError:  # the run was killed before it wrote one
         return {}
-    return {i: digest for i, digest in _listed(lines) if _digest(folder, i) == digest}
+    return {i: digest for i, digest in _parse_manifest(lines) if _hash_shard(folder, i) == digest}
 
 
-def _listed(lines: list[bytes]) -> Iterator[tuple[int, str]]:
-    """Numbers and sums in the lines that can be read: the last one may be torn."""
+def _parse_manifest(lines: list[bytes]) -> Iterator[tuple[int, str]]:
+    """Yield number and SHA-256 of each line that can be read; the last one may be incomplete."""
     for line in lines:
         try:
             entry = json.loads(line)
@@ -219,9 +225,10 @@ def _listed(lines: list[bytes]) -> Iterator[tuple[int, str]]:
             continue
 
 
-def _digest(folder: Path, index: int) -> str | None:
+def _hash_shard(folder: Path, index: int) -> str | None:
+    """Return the SHA-256 of a result, or None if it cannot be read."""
     try:
-        with shard_path(folder, index).open("rb") as file:
+        with locate_shard(folder, index).open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError:
         return None

@@ -1,4 +1,4 @@
-"""What a worker does with a shard, whichever engine brought it."""
+"""One shard as a worker computes it, on this machine or on a cluster."""
 
 from __future__ import annotations
 
@@ -12,38 +12,71 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from dftlrp.concepts.shards.store import packed, write_shard
+from dftlrp.concepts.shards.store import pack_arrays, write_shard
 from dftlrp.core.types import AnyArray, DftlrpError, InputError
 
 Work = Callable[[Any], Mapping[str, AnyArray]]
 Make = Callable[[], Work]
 
-THREADS = 1  # that a worker computes with: sums of floats depend on how many there are
-ONE_AT_A_TIME = threading.Lock()  # a process of a cluster may have several threads
+SECONDS = 3600.0  # a shard may take
+THREADS = 1  # of a worker; sums of floats depend on their number
+ONE_AT_A_TIME = threading.Lock()  # since a worker process of a cluster may have several threads
 
 
 @dataclass(frozen=True, order=True)
 class Failure:
-    """A shard without a result: its number, and why, in one line."""
+    """A shard without a result: its number, and the reason in one line."""
 
     index: int
     reason: str
 
 
 @dataclass(frozen=True)
+class Workers:
+    """The processes that compute shards.
+
+    Attributes
+    ----------
+    count : int
+        Number of processes on this machine.  A single one is a process of its own, too, since it
+        may die.
+    scheduler : str, optional
+        Address of a dask.distributed scheduler (``"tcp://host:8786"``), whose workers are used
+        instead.  They must be started with OMP_NUM_THREADS=1 and share the folder of the store.
+    timeout : float
+        Seconds that one shard may take.  After that its worker is ended and the shard tried again.
+
+    Raises
+    ------
+    InputError
+        If the count or the timeout is not positive.
+    """
+
+    count: int = 1
+    scheduler: str | None = None
+    timeout: float = SECONDS
+
+    def __post_init__(self) -> None:
+        if not (isinstance(self.count, int) and self.count > 0):
+            raise InputError(f"{self.count!r} workers: a positive number is needed")
+        if not self.timeout > 0:
+            raise InputError(f"timeout {self.timeout!r}: a positive number of seconds is needed")
+
+
+@dataclass(frozen=True)
 class Task:
-    """What all shards of a run share.
+    """What all shards of a run have in common.
 
     Attributes
     ----------
     recipe : bytes
-        The pickled ``make``.
+        The pickled ``make`` of `run`.
     folder : Path
-        Of the store.
+        Folder of the store.
     seconds : float
-        That a shard may take.
+        Time that a shard may take.
     run : str
-        Tells this run from others: a cluster's process outlives them, and files change.
+        Identifies this run, because worker processes of a cluster outlive it and files change.
     """
 
     recipe: bytes
@@ -58,24 +91,24 @@ def perform(task: Task, index: int, shard: Any) -> str | Failure:
     Returns
     -------
     str or Failure
-        SHA-256 of what was written; or what the work on this shard raised.
+        SHA-256 of the result, or the exception that the work on this shard raised.
 
     Raises
     ------
     DftlrpError
-        What stops the whole run: the worker cannot be made, or the result not be written.
+        If the worker cannot be made or the result cannot be written; this ends the run.
     """
     with ONE_AT_A_TIME:
-        work = _made(task)
+        work = _make_work(task)
         try:
-            data = packed(work(shard))
+            data = pack_arrays(work(shard))
         except Exception as error:
-            return Failure(index, said(error))
+            return Failure(index, describe_error(error))
     return write_shard(task.folder, index, data)
 
 
-def said(error: BaseException) -> str:
-    """An error in one line."""
+def describe_error(error: BaseException) -> str:
+    """Return the message of an exception in one line."""
     text = " ".join(str(error).split())
     if isinstance(error, DftlrpError):
         return text
@@ -83,8 +116,8 @@ def said(error: BaseException) -> str:
 
 
 @lru_cache(maxsize=1)
-def _made(task: Task) -> Work:
-    """What ``make`` gives, once in a process and run."""
+def _make_work(task: Task) -> Work:
+    """Return what ``make`` returns, called once in each process and run."""
     if os.environ.get("OMP_NUM_THREADS") != str(THREADS):
         raise InputError("a worker computes with one thread: start it with OMP_NUM_THREADS=1")
     try:
@@ -92,5 +125,5 @@ def _made(task: Task) -> Work:
     except DftlrpError:
         raise
     except Exception as error:
-        raise InputError(f"a worker cannot be made: {said(error)}") from error
+        raise InputError(f"a worker cannot be made: {describe_error(error)}") from error
     return work

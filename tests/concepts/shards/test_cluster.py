@@ -31,7 +31,7 @@ from jobs import (
 from jobs import shards as all_shards
 from needed import needed
 
-from dftlrp.concepts.shards import Failure, open_store, run
+from dftlrp.concepts.shards import Failure, Workers, open_store, run
 from dftlrp.core.types import InputError
 
 needed("distributed")
@@ -43,7 +43,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::ResourceWarn
 def cluster():
     """Two workers, each a process with a nanny."""
     with distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, processes=True, dashboard_address="127.0.0.1:0"
+        n_count=2, threads_per_worker=1, processes=True, dashboard_address="127.0.0.1:0"
     ) as two:
         yield two
 
@@ -81,7 +81,7 @@ def test_a_killed_worker_costs_the_shards_in_its_window(cluster, undisturbed, tm
     killer.start()
     with open_store(tmp_path / "out", SETTINGS) as store:
         slow = partial(make, log, 0.02)
-        assert run(slow, all_shards(), store, scheduler=cluster.scheduler_address) == []
+        assert run(slow, all_shards(), store, Workers(scheduler=cluster.scheduler_address)) == []
     killer.join()
     assert sum(computed(log).values()) <= COUNT + 2
     assert files(tmp_path / "out") == undisturbed
@@ -146,14 +146,14 @@ def test_what_the_work_raises_is_a_failure_in_one_line(cluster, tmp_path):
 )
 def test_a_worker_that_cannot_be_made_stops_the_run(cluster, tmp_path, make, said):
     with open_store(tmp_path, SETTINGS) as store, pytest.raises(InputError, match=said):
-        run(make, all_shards(), store, scheduler=cluster.scheduler_address)
+        run(make, all_shards(), store, Workers(scheduler=cluster.scheduler_address))
 
 
 def test_a_folder_that_workers_cannot_write_stops_the_run(cluster, tmp_path):
     with open_store(tmp_path / "out", SETTINGS) as store:
         (tmp_path / "out" / "shards").rmdir()
         with pytest.raises(InputError, match="cannot write: No such file"):
-            run(make, all_shards(), store, scheduler=cluster.scheduler_address)
+            run(make, all_shards(), store, Workers(scheduler=cluster.scheduler_address))
 
 
 def test_workers_that_compute_with_more_threads_are_refused(cluster, tmp_path):
@@ -168,14 +168,19 @@ def test_each_run_makes_its_own_workers(cluster, tmp_path):
     for text in ("old", "new"):
         path.write_text(text)
         with open_store(tmp_path / text, SETTINGS) as store:
-            run(partial(make_from, path), [0, 1], store, scheduler=cluster.scheduler_address)
+            run(
+                partial(make_from, path),
+                [0, 1],
+                store,
+                Workers(scheduler=cluster.scheduler_address),
+            )
             found.append(str(store.load(1)["text"]))
     assert found == ["old", "new"]
 
 
 def test_where_the_cluster_goes_away_the_run_stops_and_another_goes_on(undisturbed, tmp_path):
     log, out = tmp_path / "log", tmp_path / "out"
-    with distributed.LocalCluster(n_workers=1, dashboard_address="127.0.0.1:0") as short:
+    with distributed.LocalCluster(n_count=1, dashboard_address="127.0.0.1:0") as short:
 
         def close():
             until(lambda: len(recorded(out)) > 9)
@@ -184,7 +189,12 @@ def test_where_the_cluster_goes_away_the_run_stops_and_another_goes_on(undisturb
         closer = threading.Thread(target=close)
         closer.start()
         with open_store(out, SETTINGS) as store, pytest.raises(InputError, match="has gone"):
-            run(partial(make, None, 0.05), all_shards(), store, scheduler=short.scheduler_address)
+            run(
+                partial(make, None, 0.05),
+                all_shards(),
+                store,
+                Workers(scheduler=short.scheduler_address),
+            )
         closer.join()
     kept = recorded(out)
     assert done(out, log=log) == []
@@ -209,7 +219,7 @@ def test_where_no_scheduler_answers_the_run_is_refused_in_one_line(tmp_path, mon
 def test_a_scheduler_without_workers_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr("dftlrp.concepts.shards.cluster.PATIENCE", 1)
     with (
-        distributed.LocalCluster(n_workers=0, dashboard_address="127.0.0.1:0") as empty,
+        distributed.LocalCluster(n_count=0, dashboard_address="127.0.0.1:0") as empty,
         pytest.raises(InputError, match="has no worker"),
     ):
         done(tmp_path, scheduler=empty.scheduler_address)

@@ -76,7 +76,7 @@ def test_killed_while_it_starts_a_run_can_be_started_again(start, undisturbed, t
     time.sleep(delay)
     child.kill()
     child.wait()
-    assert done(tmp_path / "out", workers=2) == []
+    assert done(tmp_path / "out", count=2) == []
     assert files(tmp_path / "out") == undisturbed
 
 

@@ -24,19 +24,19 @@ from jobs import (
     until,
 )
 
-from dftlrp.concepts.shards import Failure, open_store, run
+from dftlrp.concepts.shards import Failure, Workers, open_store, run
 from dftlrp.core.types import InputError
 
 
 def test_every_shard_has_its_result(undisturbed, tmp_path):
     assert len([name for name in undisturbed if name.startswith("shards/")]) == COUNT
-    done(tmp_path, shards()[:3], workers=1)
+    done(tmp_path, shards()[:3], count=1)
     with open_store(tmp_path, SETTINGS) as store:
         assert [int(r["count"]) for r in loaded(store)] == [0, 1, 2]
 
 
 def test_one_and_two_workers_leave_the_same_bytes(undisturbed, tmp_path):
-    assert done(tmp_path, workers=2) == []
+    assert done(tmp_path, count=2) == []
     assert files(tmp_path) == undisturbed
 
 
@@ -51,7 +51,7 @@ def test_what_is_done_is_not_computed_again(undisturbed, tmp_path):
 
 def test_a_killed_worker_costs_the_shard_it_held(undisturbed, tmp_path):
     faults = {f"s{i}": {"fault": "die", "until": tmp_path / f"died{i}"} for i in (0, 7, 30)}
-    assert done(tmp_path / "out", shards(**faults), tmp_path / "log", workers=2) == []
+    assert done(tmp_path / "out", shards(**faults), tmp_path / "log", count=2) == []
     counts = computed(tmp_path / "log")
     assert {i: n for i, n in counts.items() if n != 1} == {0: 2, 7: 2, 30: 2}
     assert files(tmp_path / "out") == undisturbed
@@ -68,7 +68,7 @@ def test_a_worker_killed_from_outside_costs_one_shard(undisturbed, tmp_path):
     killer = threading.Thread(target=kill)
     killer.start()
     with open_store(tmp_path / "out", SETTINGS) as store:
-        assert run(partial(pausing, log), shards(), store, workers=2) == []
+        assert run(partial(pausing, log), shards(), store, Workers(2)) == []
     killer.join()
     assert sum(computed(log).values()) <= COUNT + 1
     assert files(tmp_path / "out") == undisturbed
@@ -82,7 +82,7 @@ def pausing(log):
 
 def test_a_shard_that_kills_every_worker_is_named_and_the_others_are_done(undisturbed, tmp_path):
     log = tmp_path / "log"
-    failures = done(tmp_path / "out", shards(s5={"fault": "die"}), log, workers=2)
+    failures = done(tmp_path / "out", shards(s5={"fault": "die"}), log, count=2)
     assert failures == [Failure(5, "its worker died, 3 times")]
     assert computed(log) == {i: 3 if i == 5 else 1 for i in range(COUNT)}
     assert done(tmp_path / "out") == []
@@ -92,12 +92,12 @@ def test_a_shard_that_kills_every_worker_is_named_and_the_others_are_done(undist
 @pytest.mark.parametrize("fault", ["hang", pytest.param("freeze", marks=pytest.mark.slow)])
 def test_a_shard_that_hangs_is_tried_again(undisturbed, tmp_path, fault):
     faults = {"s5": {"fault": fault, "until": tmp_path / "hung"}}
-    assert done(tmp_path / "out", shards(**faults), workers=2, timeout=2) == []
+    assert done(tmp_path / "out", shards(**faults), count=2, timeout=2) == []
     assert files(tmp_path / "out") == undisturbed
 
 
 def test_a_shard_that_always_hangs_is_named(tmp_path):
-    failures = done(tmp_path, shards(s1={"fault": "hang"})[:4], workers=2, timeout=0.5)
+    failures = done(tmp_path, shards(s1={"fault": "hang"})[:4], count=2, timeout=0.5)
     assert failures == [Failure(1, "took more than 0.5 s, 3 times")]
 
 
@@ -107,7 +107,7 @@ def test_what_the_work_raises_is_a_failure_in_one_line_and_is_tried_by_the_next_
     of = shards(s9={"fault": "raise"}, s2={"fault": "raise"})
     reason = "ZeroDivisionError: of all things"
     log = tmp_path / "log"
-    assert done(tmp_path / "out", of, log, workers=2) == [Failure(2, reason), Failure(9, reason)]
+    assert done(tmp_path / "out", of, log, count=2) == [Failure(2, reason), Failure(9, reason)]
     assert computed(log)[9] == 1
     assert done(tmp_path / "out") == []
     assert files(tmp_path / "out") == undisturbed
@@ -123,10 +123,10 @@ def test_what_the_work_raises_is_a_failure_in_one_line_and_is_tried_by_the_next_
 )
 def test_a_worker_that_cannot_be_made_stops_the_run(tmp_path, make, said):
     with open_store(tmp_path, SETTINGS) as store, pytest.raises(InputError, match=said):
-        run(make, shards(), store, workers=2)
+        run(make, shards(), store, Workers(2))
 
 
-@pytest.mark.parametrize("options", [{"workers": 0}, {"workers": 1.5}, {"timeout": 0}])
+@pytest.mark.parametrize("options", [{"count": 0}, {"count": 1.5}, {"timeout": 0}])
 def test_senseless_options_are_refused(tmp_path, options):
     with pytest.raises(InputError, match="a positive number"):
         done(tmp_path, **options)
@@ -136,7 +136,7 @@ def test_workers_compute_with_one_thread_and_the_caller_does_as_before(tmp_path,
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     monkeypatch.delenv("MKL_NUM_THREADS", raising=False)
     with open_store(tmp_path, SETTINGS) as store:
-        assert run(threads, [0], store) == []
+        assert run(threads, [0], store, Workers()) == []
         assert store.load(0)["limits"].tolist() == ["1", "1", "1"]
     assert os.environ["OMP_NUM_THREADS"] == "7"
     assert "MKL_NUM_THREADS" not in os.environ
@@ -150,9 +150,9 @@ def threads():
 def test_a_script_without_a_guard_is_told_so(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(
-        "from dftlrp.concepts.shards import open_store, run\n"
+        "from dftlrp.concepts.shards import Workers, open_store, run\n"
         "with open_store('out', {}) as store:\n"
-        "    run(dict, [1], store)\n"
+        "    run(dict, [1], store, Workers())\n"
     )
     child = subprocess.run(
         [sys.executable, script], cwd=tmp_path, capture_output=True, text=True, timeout=120,

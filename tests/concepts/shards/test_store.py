@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from jobs import SETTINGS, files
 
 from dftlrp.concepts.shards import Store, open_store
-from dftlrp.concepts.shards.store import packed, write_shard
+from dftlrp.concepts.shards.store import pack_arrays, write_shard
 from dftlrp.core.types import InputError
 
 ARRAYS = {
@@ -30,7 +30,7 @@ def result(index: int) -> dict[str, np.ndarray]:
 
 def put(store: Store, *numbers: int) -> None:
     for i in numbers:
-        store.record(i, write_shard(store.folder, i, packed(result(i))))
+        store.record(i, write_shard(store.folder, i, pack_arrays(result(i))))
 
 
 def same(found: dict[str, np.ndarray], wanted: dict[str, np.ndarray]) -> bool:
@@ -56,12 +56,12 @@ def test_the_folder_does_not_depend_on_time_or_order(tmp_path):
 
 
 def test_packed_arrays_are_the_same_bytes_in_any_order_of_names():
-    assert packed(ARRAYS) == packed(dict(reversed(ARRAYS.items())))
+    assert pack_arrays(ARRAYS) == pack_arrays(dict(reversed(ARRAYS.items())))
 
 
 def test_objects_are_not_saved():
     with pytest.raises(ValueError, match="Object arrays cannot be saved"):
-        packed({"a": np.array([object()])})
+        pack_arrays({"a": np.array([object()])})
 
 
 @pytest.mark.parametrize(
@@ -170,7 +170,7 @@ def test_what_was_half_written_or_not_recorded_is_cleared_away(tmp_path):
         put(store, 0)
         before = files(tmp_path)
         (tmp_path / "shards" / f"000001.npz.{'a' * 32}.part").write_bytes(b"PK")
-        write_shard(store.folder, 2, packed(ARRAYS))
+        write_shard(store.folder, 2, pack_arrays(ARRAYS))
     with open_store(tmp_path, SETTINGS):
         assert files(tmp_path) == before
 

@@ -1,14 +1,14 @@
-"""Figures of neurons and classes: mean spectra and maps with their spread, attribution graphs."""
+"""Figures of neurons and classes: mean spectra, maps with their spread, attribution graphs."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dftlrp.concepts.flow import Edge
-from dftlrp.concepts.statistics import Statistics, hertz
+from dftlrp.concepts.flow import Edge, Neuron
+from dftlrp.concepts.statistics import Statistics, band_centres
 from dftlrp.core.types import Real
 from dftlrp.results.panels import INK, NEGATIVE, PALE_POSITIVE, POSITIVE, add_up, diverging, style
 from dftlrp.results.words import drawable, number
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SIZE = (3.7, 2.2)  # inches
-DRAWN = 5  # bands that are added up to one point of a neuron's spectrum, of few recordings
-NEIGHBOURS = 12  # bands on either side that a narrow peak stands out of
-TIMES, LEAST = 5.0, 0.01  # as high as the median of those, and as a share of all |R|
-LIMIT_PERCENTILE = 99.5
+DRAWN = 5  # bands in one point of a neuron's spectrum, which is a mean over few recordings
+NEIGHBOURS = 12  # bands on either side of a band that it is compared with
+TIMES, LEAST = 5.0, 0.01  # a peak is higher than TIMES their median and LEAST of all |R|
+LIMIT_PERCENTILE = 99.5  # of |values|: the end of a map's colours
 
 
-def narrow_peaks(absolute: Real, rate: float) -> list[tuple[float, float]]:
-    """Hertz and share of all |R| of what stands out of its neighbours, the largest first.
+def find_narrow_peaks(absolute: Real, rate: float) -> list[tuple[float, float]]:
+    """Return frequency in hertz and share of all |R| of each narrow peak, the largest first.
 
-    A hum, a pilot tone or another spurious cue is one; speech is wider.
+    A hum, a pilot tone or another spurious cue is a narrow peak; speech is wider.
 
     Parameters
     ----------
@@ -40,44 +40,43 @@ def narrow_peaks(absolute: Real, rate: float) -> list[tuple[float, float]]:
     high = (absolute > TIMES * np.median(around, axis=1)) & (absolute > LEAST * whole)
     steps = np.flatnonzero(np.diff(np.pad(high.astype(int), 1)))
     runs = [slice(a, b) for a, b in steps.reshape(-1, 2)]
-    centres = hertz(rate)
+    centres = band_centres(rate)
     peaks = [(float(centres[r][absolute[r].argmax()]), float(absolute[r].sum())) for r in runs]
     return sorted(((f, share / whole) for f, share in peaks), key=lambda p: -p[1])
 
 
-def class_figures(
-    found: Statistics, c: int, rate: float, seconds: float | None
-) -> dict[str, Figure]:
-    """What a class listens to: its spectrum, signed and absolute, its map, and the map's spread.
+def draw_class(found: Statistics, c: int, rate: float, seconds: float | None) -> dict[str, Figure]:
+    """Return the figures of a class: spectrum, magnitude, map, and spread of the map.
 
     Parameters
     ----------
-    found : Statistics
     c : int
         The class.
     seconds : float or None
-        Duration of the maps; None where recordings differ.
+        Duration of the maps; None if the recordings differ in length.
     """
     mean, absolute = found.spectrum.mean[c]
     error = found.spectrum.spread[c, 0] / np.sqrt(max(found.spectrum.count[c], 1))
     tiles, spread = found.map.mean[c], found.map.spread[c]
-    limit = _limit(tiles)
+    limit = _find_colour_limit(tiles)
     return {
-        "spectrum": _spectrum(mean, error, rate),
-        "magnitude": _magnitude(absolute, rate),
-        "map": _map(tiles, rate, seconds, cmap=diverging(), vmin=-limit, vmax=limit),
-        "spread": _map(spread, rate, seconds, cmap="Greys", vmin=0, vmax=_limit(spread)),
+        "spectrum": _draw_spectrum(mean, error, rate),
+        "magnitude": _draw_magnitude(absolute, rate),
+        "map": _draw_map(tiles, rate, seconds, cmap=diverging(), vmin=-limit, vmax=limit),
+        "spread": _draw_map(
+            spread, rate, seconds, cmap="Greys", vmin=0, vmax=_find_colour_limit(spread)
+        ),
     }
 
 
-def spectrum_figure(mean: Real, rate: float) -> Figure:
-    """The mean relevance spectrum of a neuron over its prototypes."""
-    return _spectrum(add_up(mean, DRAWN), np.zeros(len(mean) // DRAWN), rate)
+def draw_neuron(mean: Real, rate: float) -> Figure:
+    """Return a figure of the mean relevance spectrum of a neuron over its prototypes."""
+    return _draw_spectrum(add_up(mean, DRAWN), np.zeros(len(mean) // DRAWN), rate)
 
 
-def _spectrum(mean: Real, error: Real, rate: float) -> Figure:
-    """A mean spectrum; as a pale band, what lies two standard errors of it around."""
-    fig, axes = _line(rate, len(mean))
+def _draw_spectrum(mean: Real, error: Real, rate: float) -> Figure:
+    """Return a figure of a mean spectrum, with a pale band of two standard errors around it."""
+    fig, axes = _make_spectrum_axes(rate, len(mean))
     x = (np.arange(len(mean)) + 0.5) * (rate / 2 / len(mean))
     axes.fill_between(x, mean - 2 * error, mean + 2 * error, color=PALE_POSITIVE, linewidth=0)
     axes.plot(x, mean, color=POSITIVE, linewidth=0.8)
@@ -85,12 +84,12 @@ def _spectrum(mean: Real, error: Real, rate: float) -> Figure:
     return fig
 
 
-def _magnitude(absolute: Real, rate: float) -> Figure:
-    """Shares of |R|, with narrow peaks."""
-    fig, axes = _line(rate, len(absolute))
-    axes.fill_between(hertz(rate), absolute, color=INK, linewidth=0, alpha=0.7)
+def _draw_magnitude(absolute: Real, rate: float) -> Figure:
+    """Return a figure of the shares of |R| that marks narrow peaks."""
+    fig, axes = _make_spectrum_axes(rate, len(absolute))
+    axes.fill_between(band_centres(rate), absolute, color=INK, linewidth=0, alpha=0.7)
     axes.set_ylim(0, 1.1 * float(absolute.max()) or 1.0)
-    for f, share in narrow_peaks(absolute, rate):
+    for f, share in find_narrow_peaks(absolute, rate):
         axes.annotate(
             f" {number(f)} Hz: {100 * share:.0f} %", (f, float(absolute.max())), va="top",
             fontsize=8.5, color=NEGATIVE, fontweight="bold",
@@ -99,8 +98,8 @@ def _magnitude(absolute: Real, rate: float) -> Figure:
     return fig
 
 
-def _line(rate: float, count: int) -> tuple[Figure, Axes]:
-    fig, axes = _blank(*SIZE)
+def _make_spectrum_axes(rate: float, count: int) -> tuple[Figure, Axes]:
+    fig, axes = _make_figure(*SIZE)
     axes.set_xlim(0, rate / 2)
     axes.set_xlabel("frequency (Hz)")
     axes.set_ylabel(f"share per {number(rate / 2 / count)} Hz")
@@ -109,27 +108,17 @@ def _line(rate: float, count: int) -> tuple[Figure, Axes]:
     return fig, axes
 
 
-def graph_figure(edges: Sequence[Edge]) -> Figure:
-    """The attribution graph: neurons in rows, layer by layer; edges as wide as their weight."""
-    layer, first = edges[0].target
-    rows: dict[str, list[int]] = {layer: [first]}
-    for edge in edges:
-        row = rows.setdefault(edge.source[0], [])
-        if edge.source[1] not in row:
-            row.append(edge.source[1])
+def draw_graph(edges: Sequence[Edge]) -> Figure:
+    """Return a figure of an attribution graph: a row for each layer, an edge for each weight."""
+    rows = _sort_neurons(edges)
     widest = max(map(len, rows.values()))
-    fig, axes = _blank(max(4.2, 0.55 * widest + 1.2), 0.75 * len(rows) + 0.2)
+    fig, axes = _make_figure(max(4.2, 0.55 * widest + 1.2), 0.75 * len(rows) + 0.2)
     places = {
         (layer, c): ((i + 0.5) / len(row), -float(level))
         for level, (layer, row) in enumerate(rows.items())
         for i, c in enumerate(row)
     }
-    most = max((abs(e.weight) for e in edges), default=1.0)
-    for e in sorted(edges, key=lambda e: abs(e.weight)):
-        (x0, y0), (x1, y1) = places[e.source], places[e.target]
-        colour = POSITIVE if e.weight > 0 else NEGATIVE
-        width = 0.4 + 4 * abs(e.weight) / most
-        axes.plot([x0, x1], [y0, y1], color=colour, linewidth=width, alpha=0.65, zorder=1)
+    _draw_edges(axes, edges, places)
     for (_, c), (x, y) in places.items():
         box = {"boxstyle": "round,pad=0.35", "facecolor": "white", "edgecolor": INK, "lw": 0.7}
         axes.text(x, y, str(c), ha="center", va="center", fontsize=8.5, color=INK, bbox=box)
@@ -141,21 +130,44 @@ def graph_figure(edges: Sequence[Edge]) -> Figure:
     return fig
 
 
-def _blank(width: float, height: float) -> tuple[Figure, Axes]:
+def _sort_neurons(edges: Sequence[Edge]) -> dict[str, list[int]]:
+    """Return the neurons of each layer in the order in which edges name them."""
+    layer, first = edges[0].target
+    rows: dict[str, list[int]] = {layer: [first]}
+    for edge in edges:
+        row = rows.setdefault(edge.source[0], [])
+        if edge.source[1] not in row:
+            row.append(edge.source[1])
+    return rows
+
+
+def _draw_edges(
+    axes: Axes, edges: Sequence[Edge], places: Mapping[Neuron, tuple[float, float]]
+) -> None:
+    """Draw the edges, the strongest on top."""
+    most = max((abs(e.weight) for e in edges), default=1.0)
+    for e in sorted(edges, key=lambda e: abs(e.weight)):
+        (x0, y0), (x1, y1) = places[e.source], places[e.target]
+        colour = POSITIVE if e.weight > 0 else NEGATIVE
+        width = 0.4 + 4 * abs(e.weight) / most
+        axes.plot([x0, x1], [y0, y1], color=colour, linewidth=width, alpha=0.65, zorder=1)
+
+
+def _make_figure(width: float, height: float) -> tuple[Figure, Axes]:
     from matplotlib.figure import Figure
 
     fig = Figure(figsize=(width, height), dpi=100, layout="constrained", facecolor="white")
     return fig, fig.subplots()
 
 
-def _limit(values: Real) -> float:
+def _find_colour_limit(values: Real) -> float:
     amounts = np.abs(values[values != 0])
     return float(np.percentile(amounts, LIMIT_PERCENTILE)) if amounts.size else 1.0
 
 
-def _map(values: Real, rate: float, seconds: float | None, **look: Any) -> Figure:
-    """A time-frequency map of shares."""
-    fig, axes = _blank(*SIZE)
+def _draw_map(values: Real, rate: float, seconds: float | None, **look: Any) -> Figure:
+    """Return a figure of a time-frequency map of shares."""
+    fig, axes = _make_figure(*SIZE)
     half = rate / 4 / (len(values) - 1)  # of a bin: the first and the last lie on 0 and rate / 2
     extent = (0, seconds or 1.0, -half, rate / 2 + half)
     image = axes.imshow(values, origin="lower", aspect="auto", extent=extent, **look)

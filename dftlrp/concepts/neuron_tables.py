@@ -1,29 +1,27 @@
-"""Tables of neurons and classes, as CSV; what each column means is in docs/neurons.md."""
+"""Tables of neurons and classes as CSV text; docs/neurons.md explains their columns."""
 
 from __future__ import annotations
 
 import csv
 import io
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from dftlrp.concepts.figures import narrow_peaks
-from dftlrp.concepts.prototypes import ranked
-from dftlrp.concepts.statistics import MEASURES, RANKINGS, hertz
-
-if TYPE_CHECKING:
-    from dftlrp.concepts.neurons import Neurons
+from dftlrp.concepts.neuron_figures import find_narrow_peaks
+from dftlrp.concepts.neuron_results import NeuronResults
+from dftlrp.concepts.prototypes import rank_recordings
+from dftlrp.concepts.statistics import MEASURES, RANKINGS, band_centres
 
 Rows = Iterable[Sequence[Any]]
 
 
-def tables(found: Neurons) -> dict[str, str]:
-    """All tables, by the name of their file."""
-    return {f"{name}.csv": _csv(*make(found)) for name, make in TABLES.items()}
+def make_tables(found: NeuronResults) -> dict[str, str]:
+    """Return the text of every table by the name of its file."""
+    return {f"{name}.csv": _format_csv(*make(found)) for name, make in TABLES.items()}
 
 
-def _classes(found: Neurons) -> tuple[str, Rows]:
-    """The strongest neurons of each class, by relevance (RelMax) and by activation (ActMax)."""
+def _list_strongest(found: NeuronResults) -> tuple[str, Rows]:
+    """Return the strongest neurons of each class by relevance (RelMax) and activation (ActMax)."""
     measure = found.survey.statistics.measure
     count = found.survey.statistics.neurons.count
     return "class,label,by,rank,neuron,mean,spread,count", (
@@ -35,8 +33,8 @@ def _classes(found: Neurons) -> tuple[str, Rows]:
     )
 
 
-def _neurons(found: Neurons) -> tuple[str, Rows]:
-    """Every measure of every neuron, for each class that has recordings."""
+def _list_measures(found: NeuronResults) -> tuple[str, Rows]:
+    """Return every measure of every neuron for each class that has recordings."""
     neurons = found.survey.statistics.neurons
     columns = ",".join(f"{m},{m}_spread" for m in MEASURES)
     return f"neuron,class,label,count,{columns}", (
@@ -45,7 +43,7 @@ def _neurons(found: Neurons) -> tuple[str, Rows]:
             c,
             found.label(c),
             int(neurons.count[c]),
-            *_pairs(neurons.mean[c, :, n], spread[c, :, n]),
+            *_interleave(neurons.mean[c, :, n], spread[c, :, n]),
         )
         for spread in [neurons.spread]
         for n in range(neurons.mean.shape[2])
@@ -54,22 +52,22 @@ def _neurons(found: Neurons) -> tuple[str, Rows]:
     )
 
 
-def _pairs(mean: Any, spread: Any) -> Iterable[float]:
+def _interleave(mean: Any, spread: Any) -> Iterable[float]:
     return (value for pair in zip(mean, spread, strict=True) for value in pair)
 
 
-def _prototypes(found: Neurons) -> tuple[str, Rows]:
-    """The recordings of the shown neurons' rankings."""
+def _list_prototypes(found: NeuronResults) -> tuple[str, Rows]:
+    """Return the rankings of the neurons shown."""
     return "neuron,by,rank,recording,label,value", (
         (n, by, rank, row.name, found.label(row.of_class), row.value)
         for n in found.shown
         for by in RANKINGS
-        for rank, row in enumerate(ranked(found.survey, n, by), 1)
+        for rank, row in enumerate(rank_recordings(found.survey, n, by), 1)
     )
 
 
-def _dissipation(found: Neurons) -> tuple[str, Rows]:
-    """What of a neuron's relevance reaches each prototype's recording."""
+def _list_dissipation(found: NeuronResults) -> tuple[str, Rows]:
+    """Return the share of a neuron's relevance that reaches the recording of each prototype."""
     return "neuron,rank,recording,label,through,dissipation", (
         (n, rank, p["name"], p["label"], p["through"], p["dissipation"])
         for n in found.shown
@@ -78,14 +76,14 @@ def _dissipation(found: Neurons) -> tuple[str, Rows]:
     )
 
 
-def _ablation(found: Neurons) -> tuple[str, Rows]:
+def _list_ablations(found: NeuronResults) -> tuple[str, Rows]:
     return "class,label,recordings,neurons,rank_correlation,most_relevant,random", (
         (c, found.label(c), a.recordings, len(a.concepts), a.correlation, a.most_relevant, a.random)
         for c, a in found.ablation.items()
     )
 
 
-def _effects(found: Neurons) -> tuple[str, Rows]:
+def _list_effects(found: NeuronResults) -> tuple[str, Rows]:
     return "class,neuron,relevance,effect", (
         (c, n, relevance, effect)
         for c, a in found.ablation.items()
@@ -93,26 +91,26 @@ def _effects(found: Neurons) -> tuple[str, Rows]:
     )
 
 
-def _spectra(found: Neurons) -> tuple[str, Rows]:
+def _list_spectra(found: NeuronResults) -> tuple[str, Rows]:
     spectrum, rate = found.survey.statistics.spectrum, found.survey.study.rate
     return "class,hertz,mean,spread,absolute,absolute_spread", (
-        (c, f, *_pairs(spectrum.mean[c, :, i], spread[c, :, i]))
+        (c, f, *_interleave(spectrum.mean[c, :, i], spread[c, :, i]))
         for spread in [spectrum.spread]
         for c in found.classes
-        for i, f in enumerate(hertz(rate))
+        for i, f in enumerate(band_centres(rate))
     )
 
 
-def _peaks(found: Neurons) -> tuple[str, Rows]:
+def _list_peaks(found: NeuronResults) -> tuple[str, Rows]:
     absolute, rate = found.survey.statistics.spectrum.mean[:, 1], found.survey.study.rate
     return "class,label,hertz,share", (
         (c, found.label(c), *peak)
         for c in found.classes
-        for peak in narrow_peaks(absolute[c], rate)
+        for peak in find_narrow_peaks(absolute[c], rate)
     )
 
 
-def _graphs(found: Neurons) -> tuple[str, Rows]:
+def _list_edges(found: NeuronResults) -> tuple[str, Rows]:
     return "class,layer,neuron,feeds_layer,feeds_neuron,weight", (
         (c, *edge.source, *edge.target, edge.weight)
         for c, edges in found.graphs.items()
@@ -120,31 +118,31 @@ def _graphs(found: Neurons) -> tuple[str, Rows]:
     )
 
 
-def _skipped(found: Neurons) -> tuple[str, Rows]:
+def _list_skipped(found: NeuronResults) -> tuple[str, Rows]:
     return "recording,why", found.survey.skipped
 
 
-TABLES: dict[str, Callable[[Neurons], tuple[str, Rows]]] = {
-    "classes": _classes,
-    "neurons": _neurons,
-    "prototypes": _prototypes,
-    "dissipation": _dissipation,
-    "ablation": _ablation,
-    "effects": _effects,
-    "spectra": _spectra,
-    "peaks": _peaks,
-    "graphs": _graphs,
-    "skipped": _skipped,
+TABLES: dict[str, Callable[[NeuronResults], tuple[str, Rows]]] = {
+    "classes": _list_strongest,
+    "neurons": _list_measures,
+    "prototypes": _list_prototypes,
+    "dissipation": _list_dissipation,
+    "ablation": _list_ablations,
+    "effects": _list_effects,
+    "spectra": _list_spectra,
+    "peaks": _list_peaks,
+    "graphs": _list_edges,
+    "skipped": _list_skipped,
 }
 
 
-def _csv(head: str, rows: Rows) -> str:
+def _format_csv(head: str, rows: Rows) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(head.split(","))
-    writer.writerows([_text(value) for value in row] for row in rows)
+    writer.writerows([_format_value(value) for value in row] for row in rows)
     return out.getvalue()
 
 
-def _text(value: Any) -> Any:
+def _format_value(value: Any) -> Any:
     return f"{value:.9g}" if isinstance(value, float) else value

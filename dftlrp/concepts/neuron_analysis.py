@@ -1,0 +1,233 @@
+"""`neurons`: which neurons of a layer matter for which classes, over a whole data set."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dftlrp.attribution.waveform import waveform
+from dftlrp.concepts.flow import Edge, attribution_graph, layers_below
+from dftlrp.concepts.neuron_files import refuse_foreign_folder, save_results
+from dftlrp.concepts.neuron_results import NeuronResults
+from dftlrp.concepts.portraits import make_portraits
+from dftlrp.concepts.recordings import Recordings, find_recordings
+from dftlrp.concepts.shards import Workers
+from dftlrp.concepts.shards.disk import lock_folder
+from dftlrp.concepts.study import Study, read_samples
+from dftlrp.concepts.survey import Survey, run_survey
+from dftlrp.concepts.trials import choose_recordings, run_ablations
+from dftlrp.core.progress import steps
+from dftlrp.core.types import InputError
+from dftlrp.engine.model import behind_front_end, load
+from dftlrp.engine.plan import Plan
+from dftlrp.engine.seeds import label_index
+
+KEPT = 10  # prototypes of each neuron at least, so that asking for a few more needs no new survey
+DEPTH, WIDTH = 2, 3  # of an attribution graph: layers below, and neurons for each neuron above
+
+
+@dataclass(frozen=True, eq=False)
+class Neurons(NeuronResults):
+    """Which neurons of a layer matter for which classes; see `NeuronResults` for its attributes."""
+
+    def save(self, folder: str | os.PathLike[str]) -> list[Path]:
+        """Write report, tables, pictures and sounds; return the report and the tables.
+
+        Raises
+        ------
+        InputError
+            If the folder cannot be written, or another run is writing there.
+        """
+        return save_results(self, folder)
+
+
+@dataclass(frozen=True)
+class _Request:
+    """The checked arguments of `neurons`.
+
+    Attributes
+    ----------
+    study : Study
+    recordings : Recordings
+    classes : tuple of int
+    top, count : int
+        Number of neurons of each class, and of prototypes of each neuron.
+    labels : sequence of str or None
+        As given.
+    names : tuple of str
+        Names of the classes, or empty.
+    notes : tuple of str
+    """
+
+    study: Study
+    recordings: Recordings
+    classes: tuple[int, ...]
+    top: int
+    count: int
+    labels: Sequence[str] | None
+    names: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def neurons(
+    model: str | os.PathLike[str],
+    source: str | os.PathLike[str],
+    *,
+    layer: str,
+    folder: str | os.PathLike[str],
+    classes: Sequence[str | int] = (),
+    top: int = 5,
+    count: int = 5,
+    pattern: str | None = None,
+    labels: Sequence[str] | None = None,
+    rate: float | None = None,
+    frontend: str | os.PathLike[str] | None = None,
+    composite: str = "auto",
+    overrides: Mapping[str, str] | None = None,
+    seed: str = "logit",
+    output: str | None = None,
+    bind: Mapping[str, Any] | None = None,
+    backend: str | None = None,
+    workers: int = 1,
+    scheduler: str | None = None,
+) -> Neurons:
+    """Find the neurons of a layer that matter most for each class, over all recordings.
+
+    Parameters
+    ----------
+    model : path
+        An ONNX file.
+    source : path
+        A folder or a CSV file; with ``pattern``, ``labels`` and ``rate`` as of
+        `dftlrp.concepts.recordings.find_recordings`.
+    layer : str
+        A name in the layer table.
+    folder : path
+        Where intermediate results are stored.  After an interruption the same call continues from
+        them.
+    classes : list of str or int
+        Labels or indices; if not given, all classes that have recordings.
+    top, count : int
+        Number of neurons of each class, and of prototypes of each neuron.
+    frontend, composite, overrides, seed, output, bind, backend
+        As of `dftlrp.explain`; each recording is explained for its own class.
+    workers, scheduler
+        As of `dftlrp.concepts.shards.Workers`.
+
+    Raises
+    ------
+    InputError
+        Before anything is computed, if model, layer, recordings, labels or settings are wrong.
+    """
+    if min(top, count) < 1:
+        raise InputError(f"top {top}, prototypes {count}: at least one of each is needed")
+    machines = Workers(workers, scheduler)
+    known = behind_front_end(load(model), frontend)
+    plan = known.plan(output, bind)
+    names = tuple(map(str, labels)) if labels is not None else known.labels
+    many = _count_classes(plan, names)
+    recordings = find_recordings(
+        source, many, names, pattern=pattern, rate=known.rate or rate,
+        channels=waveform(plan, None)[1].channels,
+    )  # fmt: skip
+    study = Study(
+        os.fspath(model), layer, recordings.rate, many, seed=seed, composite=composite,
+        overrides=overrides or {}, bind=bind or {}, output=output, backend=backend,
+        frontend=None if frontend is None else os.fspath(frontend), k=max(count, KEPT),
+    )  # fmt: skip
+    chosen = _choose_classes(classes, recordings, names, many)
+    notes = (*_note_ignored_rate(known.rate, rate), *recordings.notes)
+    request = _Request(study, recordings, chosen, top, count, labels, names, notes)
+    refuse_foreign_folder(folder)
+    with lock_folder(Path(folder)):
+        return _answer_request(request, Path(folder), machines)
+
+
+def _answer_request(request: _Request, folder: Path, workers: Workers) -> Neurons:
+    """Return the results of a checked request; the folder is locked."""
+    classes, top, count = request.classes, request.top, request.count
+    found = run_survey(request.study, request.recordings, folder / "survey", workers)
+    gaps = [failure.index for failure in found.failures]  # on which the other stores depend
+    place = folder / _name_store("ablation", classes, gaps)
+    checks, failed = run_ablations(found, classes, place, workers)
+    support = found.statistics.find_supporting
+    shown = list(dict.fromkeys(n for c in classes for n in support(c, top)))
+    place = folder / _name_store("portraits", shown, count, request.labels, gaps)
+    drawn, lost = make_portraits(found, shown, count, request.labels, place, workers)
+    graphs, missing = _make_graphs(found, classes)
+    return Neurons(
+        found, request.names, classes, top, count, checks, graphs, drawn,
+        notes=(*request.notes, *missing), failures=(*found.failures, *failed, *lost),
+    )  # fmt: skip
+
+
+def _name_store(kind: str, *question: Any) -> str:
+    """Return the name of a store that holds the answer to one question about a survey."""
+    return f"{kind}-{hashlib.sha256(json.dumps(question).encode()).hexdigest()[:12]}"
+
+
+def _note_ignored_rate(declared: float | None, given: float | None) -> tuple[str, ...]:
+    if given in {None, declared} or declared is None:
+        return ()
+    return (f"the model declares a rate of {declared:g} Hz; the rate given is ignored",)
+
+
+def _count_classes(plan: Plan, labels: Sequence[str]) -> int:
+    """Return the number of classes of the output.
+
+    Raises
+    ------
+    InputError
+        If neither the output nor labels tell it, or the two differ.
+    """
+    dims = plan.graph.outputs[plan.output].dims or ()
+    sizes = [n for n in dims[1:] if n != 1]
+    if None in sizes or not dims:
+        if not labels:
+            raise InputError(
+                f"output {plan.output!r} does not say how many classes it has: give their labels"
+            )
+        return len(labels)
+    count = int(np.prod([n for n in sizes if n is not None], dtype=int))
+    if labels and len(labels) != count:
+        raise InputError(f"{len(labels)} labels for {count} classes")
+    return count
+
+
+def _choose_classes(
+    classes: Sequence[str | int], recordings: Recordings, labels: Sequence[str], count: int
+) -> tuple[int, ...]:
+    """Return the indices of the classes asked for, or of all that have recordings."""
+    present = {item.index for item in recordings.items}
+    asked = [label_index(str(c), labels, count) for c in classes]
+    if empty := [str(c) for c, i in zip(classes, asked, strict=True) if i not in present]:
+        raise InputError(f"class {empty[0]!r} has no recordings")
+    return tuple(dict.fromkeys(asked)) or tuple(sorted(present))
+
+
+def _make_graphs(found: Survey, classes: Sequence[int]) -> tuple[dict[int, list[Edge]], list[str]]:
+    """Return attribution graphs of the strongest neurons, and notes on classes without one."""
+    study, model = found.study, found.study.loaded()
+    below = layers_below(found.layers, study.layer, DEPTH)
+    graphs, missing = dict[int, list[Edge]](), []
+    if not below:
+        return {}, [f"no layer with weights lies below {study.layer!r}: no attribution graph"]
+    strongest = {c: found.statistics.find_supporting(c, 1) for c in classes}
+    for c in steps([c for c in classes if strongest[c]], "attribution graphs"):
+        start = (study.layer, strongest[c][0])
+        try:
+            items = choose_recordings(found, c)
+            samples = [read_samples(model, study, str(item.path))[0] for item in items]
+            graphs[c] = attribution_graph(
+                model, samples, c, start, below, layers=found.layers, width=WIDTH, **study.keywords
+            )
+        except InputError as error:
+            missing.append(f"no attribution graph of class {c}: {error}")
+    return graphs, missing

@@ -1,0 +1,77 @@
+"""The results of `dftlrp.concepts.neurons` as data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from dftlrp.attribution.waveform import waveform
+from dftlrp.concepts.ablation import Ablation
+from dftlrp.concepts.flow import Edge
+from dftlrp.concepts.portraits import Portraits
+from dftlrp.concepts.shards import Failure
+from dftlrp.concepts.survey import Survey
+
+
+@dataclass(frozen=True, eq=False)
+class NeuronResults:
+    """Which neurons of a layer matter for which classes; `Neurons` also saves it.
+
+    Attributes
+    ----------
+    survey : Survey
+        Statistics of the layer over all recordings.
+    labels : tuple of str
+        Names of the classes, or empty.
+    classes : tuple of int
+        The classes asked for.
+    top, count : int
+        Number of neurons of each class, and of prototypes of each neuron.
+    ablation : dict of int to Ablation
+        By class.
+    graphs : dict of int to list of Edge
+        By class, the attribution graph of its strongest neuron.
+    portraits : Portraits
+        Of the strongest neurons, by their number.
+    notes : tuple of str
+        What was assumed, and what is missing.
+    failures : tuple of Failure
+        Parts of the work without a result.
+    """
+
+    survey: Survey
+    labels: tuple[str, ...]
+    classes: tuple[int, ...]
+    top: int
+    count: int
+    ablation: dict[int, Ablation]
+    graphs: dict[int, list[Edge]]
+    portraits: Portraits
+    notes: tuple[str, ...]
+    failures: tuple[Failure, ...]
+
+    def label(self, of_class: int) -> str:
+        """Return the name of a class, or its index as text where the classes have no names."""
+        return self.labels[of_class] if self.labels else str(of_class)
+
+    def strongest(self, of_class: int, by: str = "relevance") -> list[int]:
+        """Return the neurons of a class with the largest positive means of a measure."""
+        return self.survey.statistics.find_supporting(of_class, self.top, by)
+
+    @property
+    def shown(self) -> list[int]:
+        """The strongest neurons of all classes asked for, each once."""
+        return list(dict.fromkeys(n for c in self.classes for n in self.strongest(c)))
+
+    @property
+    def seconds(self) -> float | None:
+        """Seconds that the model reads of each recording; None where it reads any length."""
+        length = waveform(self.survey.layers.plan, None)[1].length
+        return None if length is None else length / self.survey.study.rate
+
+    def serves(self, neuron: int) -> list[tuple[int, float]]:
+        """Return classes with the neuron's positive mean relevance, the largest first."""
+        mean = self.survey.statistics.measure("relevance")[0][:, neuron]
+        order = np.argsort(-mean, kind="stable")
+        return [(int(c), float(mean[c])) for c in order if mean[c] > 0]
