@@ -10,7 +10,8 @@ import numpy as np
 from graphs import Real
 
 from dftlrp.core.maps import Affine, Route
-from dftlrp.frameworks.testing.traced import numbers, traced
+from dftlrp.frameworks.testing.traced import evaluate_symbols as numbers
+from dftlrp.frameworks.testing.traced import run_traced as traced
 from dftlrp.ops import OPS, At
 from dftlrp.tracing.onnx_backend import OnnxBackend
 

@@ -18,10 +18,10 @@ from dftlrp.cli.options import (
 if TYPE_CHECKING:
     from dftlrp.concepts import Neurons
 
-DESCRIPTION = """Find which neurons of a layer matter for each class, over all recordings of a folder
-or of a CSV table (columns file, label), and what each neuron responds to.  Write report.html,
-tables, pictures and sounds.  The label of a recording is the name of its folder, or what --pattern
-says.  If the command is interrupted, run it again to continue."""
+DESCRIPTION = """Find which neurons of a layer matter for each class, over all recordings of a
+folder or of a CSV table (columns file, label), and what each neuron responds to.  Write
+report.html, tables, pictures and sounds.  The label of a recording is the name of its folder, or
+what --pattern says.  If the command is interrupted, run it again to continue."""
 
 
 def add_parser(commands: Any) -> None:

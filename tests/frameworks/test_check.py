@@ -286,17 +286,17 @@ def test_an_open_shape_has_to_be_given(tmp_path: Path) -> None:
 
 
 def test_deviation_is_relative_and_infinite_for_another_shape() -> None:
-    from dftlrp.frameworks.checking.match import deviation
+    from dftlrp.frameworks.checking.match import measure_deviation
 
-    assert deviation(np.array([1.0, 4.2]), np.array([1.0, 4.0])) == pytest.approx(0.05)
-    assert deviation(np.zeros(3), np.zeros(4)) == float("inf")
-    assert deviation(np.array([np.nan]), np.ones(1)) == float("inf")
+    assert measure_deviation(np.array([1.0, 4.2]), np.array([1.0, 4.0])) == pytest.approx(0.05)
+    assert measure_deviation(np.zeros(3), np.zeros(4)) == float("inf")
+    assert measure_deviation(np.array([np.nan]), np.ones(1)) == float("inf")
 
 
 def test_scopes_are_paths() -> None:
-    from dftlrp.frameworks.checking.match import scoped
+    from dftlrp.frameworks.checking.match import split_scope
 
-    assert scoped("/features/features.2/a/Conv_output_0") == [
+    assert split_scope("/features/features.2/a/Conv_output_0") == [
         "features", "features.2", "features.2.a"
     ]  # fmt: skip
-    assert scoped("conv1") == []
+    assert split_scope("conv1") == []

@@ -1,4 +1,4 @@
-"""What a check found, as a table, as JSON and as a page."""
+"""The findings of a check, as a table, as JSON and as an HTML page."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from html import escape
 from typing import Any
 
 KINDS = {
-    "activations": "a layer of the native network, against the graph in float64",
-    "gradient": "gradient x input, against the framework's autodiff",
-    "rules": "a preset or a rule in all layers: a backend, against the float64 reference",
+    "activations": "a layer of the native network, compared with the graph in float64",
+    "gradient": "gradient x input, compared with the framework's autodiff",
+    "rules": "a preset, or a rule in all layers: a backend compared with the float64 reference",
     "ledger": "relevance that is not accounted for",
 }
 HEAD = ("check", "layer", "compared with", "by", "deviation", "allowed", "")
@@ -32,14 +32,14 @@ class Finding:
     check : str
         One of `KINDS`.
     layer : str
-        The native network's name of the layer; or the preset or rule.
+        Name of the layer in the native network, or of the preset or rule.
     against : str
-        The value of the graph, or the backend.
+        Name of the value in the graph, or of the backend.
     by : str
-        How the value was found: its name, its scope, its numbers, its place in the order.
+        How the value was found: by its name, scope, numbers, or order.
     deviation, allowed : float
         Largest difference relative to the largest number (activations), relative L1 difference
-        (relevance), or gap (ledger).  Infinite where shapes differ.
+        (relevance), or gap (ledger).  Infinite if shapes differ.
     """
 
     check: str
@@ -51,18 +51,18 @@ class Finding:
 
     @property
     def ok(self) -> bool:
-        """Whether it is within what is allowed; NaN is not."""
+        """Whether the deviation is at most the allowed one; False for NaN."""
         return self.deviation <= self.allowed
 
 
 @dataclass(frozen=True)
 class Check:
-    """What `dftlrp.check` gives; ``print`` it.
+    """The result of `dftlrp.check`; print it to see a table.
 
     Attributes
     ----------
     model, native : str
-        What was checked, and against what.
+        Names of what was checked, and of what it was compared with.
     findings : tuple of Finding
         Activations from input to output, then the other checks.
     notes : tuple of str
@@ -76,17 +76,17 @@ class Check:
 
     @property
     def ok(self) -> bool:
-        """Whether nothing deviates by more than is allowed."""
+        """Whether all findings are within their limits."""
         return all(f.ok for f in self.findings)
 
     @property
     def first(self) -> Finding | None:
-        """The first that deviates: of activations, where the export went wrong."""
+        """The first finding beyond its limit; among activations, the layer exported wrongly."""
         return next((f for f in self.findings if not f.ok), None)
 
     @property
     def verdict(self) -> str:
-        """One line."""
+        """The result in one line."""
         if (first := self.first) is None:
             return f"{self.model} agrees with {self.native} in {len(self.findings)} comparisons"
         what = "layer" if first.check == "activations" else first.check
@@ -96,13 +96,13 @@ class Check:
         return f"{self.model} differs from {self.native}: first {what} {first.layer!r} {off}"
 
     def __str__(self) -> str:
-        rows = [HEAD, *map(_cells, self.findings)]
+        rows = [HEAD, *map(_format_cells, self.findings)]
         wide = [max(len(row[c]) for row in rows) for c in range(len(HEAD))]
         table = ("  ".join(t.ljust(w) for t, w in zip(r, wide, strict=True)).rstrip() for r in rows)
         return "\n".join([*table, *(f"note: {n}" for n in self.notes), self.verdict])
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON holds it, which has no infinity: there it is null."""
+        """Return a dict that JSON can hold; infinite deviations are None."""
         rows = [asdict(f) | {"ok": f.ok} for f in self.findings]
         for row in rows:
             row["deviation"] = row["deviation"] if math.isfinite(row["deviation"]) else None
@@ -112,19 +112,19 @@ class Check:
         }  # fmt: skip
 
     def html(self) -> str:
-        """One page without anything from outside."""
+        """Return a self-contained HTML page."""
         lines = "".join(f"<p>{escape(line)}</p>" for line in (self.verdict, *self.notes))
         return PAGE.format(
             title=escape(f"{self.model} against {self.native}"), lines=lines,
-            head="".join(f"<th>{name}</th>" for name in HEAD), rows="".join(self._html()),
+            head="".join(f"<th>{name}</th>" for name in HEAD), rows="".join(self._write_rows()),
         )  # fmt: skip
 
-    def _html(self) -> Iterator[str]:
+    def _write_rows(self) -> Iterator[str]:
         for f in self.findings:
-            cells = "".join(f"<td>{escape(text)}</td>" for text in _cells(f))
+            cells = "".join(f"<td>{escape(text)}</td>" for text in _format_cells(f))
             yield f'<tr class="{"ok" if f.ok else "over"}" title="{KINDS[f.check]}">{cells}</tr>\n'
 
 
-def _cells(f: Finding) -> tuple[str, ...]:
+def _format_cells(f: Finding) -> tuple[str, ...]:
     off = f"{f.deviation:.1e}" if math.isfinite(f.deviation) else "-"
     return (f.check, f.layer, f.against, f.by, off, f"{f.allowed:.0e}", "" if f.ok else "OVER")

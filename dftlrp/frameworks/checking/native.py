@@ -1,4 +1,4 @@
-"""The network that a graph was exported from, as what checks the graph sees it."""
+"""The native network that a graph was exported from, as `check` uses it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Arrays = dict[str, AnyArray]
 
 
 class Ran(NamedTuple):
-    """Outputs by name, and what each part gave, by its path, in the order of execution."""
+    """Outputs by name, and the output of each part by its path, in the order of execution."""
 
     outputs: Arrays
     parts: Arrays
@@ -34,15 +34,15 @@ class Native(Protocol):
     Attributes
     ----------
     name : str
-        As shown in results.
+        Name in results.
     dtype : str
-        What it computes in.
+        The dtype that it computes in.
     example : dict of str to array
-        What it reads, by its own names in its own order; empty where it does not say.
+        Example inputs, by its own names in its own order; empty if it has none.
     backend : str
-        The backend that computes as it does; empty if none.
+        Name of the backend of its framework; empty if there is none.
     notes : tuple of str
-        What is odd about it.
+        Notes for the result of the check.
     """
 
     name: str
@@ -52,44 +52,44 @@ class Native(Protocol):
     notes: tuple[str, ...]
 
     def run(self, inputs: Arrays) -> Ran:
-        """The forward pass."""
+        """Run the forward pass."""
 
     def gradient(self, inputs: Arrays, output: str, c: AnyArray) -> Arrays | None:
-        """Of sum(c * output) with respect to each input, by the framework's autodiff, if any."""
+        """Return the gradient of sum(c * output) by autodiff, or None if there is no autodiff."""
 
 
 @cache
-def _adapters() -> dict[str, EntryPoint]:
-    """By framework: ``native(source, example=None) -> Native`` of its own models, or a `Model`."""
+def _find_adapters() -> dict[str, EntryPoint]:
+    """Return by framework the function ``native(model, example=None)`` that makes a `Native`."""
     return {point.name: point for point in entry_points(group="dftlrp.natives")}
 
 
-def native_of(against: Any, model: Model, example: Any) -> Native:
-    """What a graph is compared with.
+def find_native(against: Any, model: Model, example: Any) -> Native:
+    """Return the network that a graph is compared with.
 
     Parameters
     ----------
     against : object or str
-        A framework's model; ``"FILE.py:FUNCTION"``, which returns (model, example inputs);
-        a framework's name: the graph itself, run by it; ``"onnx"``: by onnxruntime.
+        A framework's model; ``"FILE.py:FUNCTION"``, which returns (model, example inputs); the
+        name of a framework that runs the graph itself; or ``"onnx"`` for onnxruntime.
 
     Raises
     ------
     InputError
-        None of these, or it is not installed.
+        If it is none of these, or the framework is not installed.
     """
     if against == "onnx":
         return Runtime(model)
     if isinstance(against, str) and ".py:" in against:
-        against, example = _built(against)
-    known = _adapters()
+        against, example = _build_from_file(against)
+    known = _find_adapters()
     if isinstance(against, str):
         if against not in known:
             raise InputError(
                 f"against {against!r}: give one of onnx, {', '.join(sorted(known))}, or "
                 "FILE.py:FUNCTION, which returns (model, example inputs)"
             )
-        get_backend(against).asarray(np.zeros(1))  # says what is not installed
+        get_backend(against).asarray(np.zeros(1))  # raises if it is not installed
         return cast(Native, known[against].load()(model))
     if found := next((known[p] for p in packages(against) if p in known), None):
         return cast(Native, found.load()(against, example))
@@ -99,8 +99,8 @@ def native_of(against: Any, model: Model, example: Any) -> Native:
     )
 
 
-def _built(place: str) -> tuple[Any, Any]:
-    """What a function in a file of the user's returns."""
+def _build_from_file(place: str) -> tuple[Any, Any]:
+    """Call a function in a Python file; return (model, example inputs)."""
     file, _, name = place.rpartition(":")
     path = Path(file)
     if not path.is_file():
@@ -125,7 +125,7 @@ def _built(place: str) -> tuple[Any, Any]:
 
 
 class Runtime:
-    """The file as onnxruntime runs it, without its optimisations: every value is an output."""
+    """The file run by onnxruntime without optimisations, with every value as an output."""
 
     name, dtype, backend = "onnxruntime", "float32", ""
     example: Arrays = {}  # noqa: RUF012
@@ -142,7 +142,7 @@ class Runtime:
         self.session = runtime_of(proto.SerializeToString(), optimised=False)
 
     def run(self, inputs: Arrays) -> Ran:
-        """The forward pass."""
+        """Run the forward pass."""
         types = {x.name: x.type for x in self.session.get_inputs()}
         wide = "tensor(double)"
         given = {
@@ -156,4 +156,4 @@ class Runtime:
         return Ran(*({k: found[k] for k in names} for names in (self.outputs, self.parts)))
 
     def gradient(self, inputs: Arrays, output: str, c: AnyArray) -> None:
-        """It has no autodiff."""
+        """Return None: onnxruntime has no autodiff."""

@@ -1,4 +1,4 @@
-"""What the conformance suite asks of each primitive and rule."""
+"""The laws of the conformance suite, for each primitive and each rule."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ RULES = (
 
 @dataclass(frozen=True)
 class Law:
-    """A primitive in one case: a function of a backend and of signals, and the signals."""
+    """One case of a primitive: a function of a backend and of signals, and the signals."""
 
     primitive: str
     case: str
@@ -37,12 +37,12 @@ class Law:
 # -- the primitives
 
 
-def normal(*shape: int, seed: int = 0) -> Real:
-    """Random numbers."""
+def draw(*shape: int, seed: int = 0) -> Real:
+    """Return numbers of a normal distribution, the same for the same seed."""
     return np.random.default_rng(seed).standard_normal(shape)
 
 
-A, B, POSITIVE = normal(2, 3, 4), normal(3, 1, seed=1), np.abs(normal(2, 3, 4)) + 0.1
+A, B, POSITIVE = draw(2, 3, 4), draw(3, 1, seed=1), np.abs(draw(2, 3, 4)) + 0.1
 EDGES = np.array([-1e30, -1e-7, -0.0, 0.0, 1e-7, 1e30])
 PLACES = np.array([[3, -1], [0, 0]])
 KEYS: dict[str, tuple[slice, ...]] = {
@@ -64,123 +64,90 @@ WINDOWS: dict[str, tuple[tuple[int, ...], Window]] = {
 }
 
 
-def laws() -> Iterator[Law]:
-    """Every primitive, in its cases."""
-    for primitive, case, f, *arrays in _plain():
-        yield Law(primitive, case, f, tuple(arrays))
+def _law(primitive: str, case: str, f: Function, *arrays: Real) -> Law:
+    return Law(primitive, case, f, arrays)
+
+
+ARITHMETIC = (
+    _law("+", "signal, number, constant",
+         lambda _, a, b: [a + b, a + 2.0, 2.0 + a, a + B.astype(a.dtype)], A, B),
+    _law("-", "signal, number, constant",
+         lambda _, a, b: [a - b, b - a, 1 - a, a - 1, B.astype(a.dtype) - a], A, B),
+    _law("*", "signal, number, constant",
+         lambda _, a, b: [a * b, 2 * a, a * a, a * B.astype(a.dtype)], A, B),
+    _law("/", "signal, number, constant",
+         lambda _, a, b: [a / b, 1 / b, a / 4, B.astype(b.dtype) / b], A, B),
+    _law("-", "unary", lambda _, a: [-a, -(-1 * a), abs(a)], A),
+    _law("+", "scalars", lambda _, a, b: [a + b, a * b], draw(), draw(2, 2)),
+)  # fmt: skip
+SIGNS = (
+    _law("pos", "signs", lambda bk, a: [bk.pos(a), bk.pos(-bk.pos(a)), bk.pos(bk.pos(a))], A),
+    _law("neg", "signs", lambda bk, a: [bk.neg(a), bk.neg(bk.pos(a)), bk.neg(bk.neg(a))], A),
+    _law("step", "ties, strict", lambda bk, a: [bk.step(a, True), bk.step(-a, True)], EDGES),
+    _law("step", "ties", lambda bk, a: [bk.step(a, False), bk.step(-a, False)], EDGES),
+    _law("step", "masks", lambda bk, a: [bk.step(a, True) * a, a * bk.step(-a, True)], A),
+)
+FUNCTIONS = (
+    *(
+        _law(name, "any sign", lambda bk, a, n=name: getattr(bk, n)(a), A)
+        for name in ("exp", "erf", "tanh", "sigmoid")
+    ),
+    _law("sigmoid", "large numbers", lambda bk, a: bk.sigmoid(a), np.array([-80.0, 0.0, 80.0])),
+    *(
+        _law(name, "positive", lambda bk, a, n=name: getattr(bk, n)(a), POSITIVE)
+        for name in ("log", "sqrt")
+    ),
+    _law("power", "a number", lambda bk, a: bk.power(a, np.asarray(1.5, a.dtype)), POSITIVE),
+)
+SHAPES = (
+    _law("reshape", "-1", lambda bk, a: bk.reshape(bk.reshape(a, (6, -1)), (4, 6)), A),
+    _law("reshape", "axes of one", lambda bk, a: bk.reshape(a, (1, 2, 1, 12)), A),
+    _law("transpose", "three axes", lambda bk, a: bk.transpose(a, (2, 0, 1)), A),
+    _law("pad", "a value",
+         lambda bk, a: [bk.pad(a, ((0, 0), (1, 0), (2, 1)), v) for v in (0.0, -1.0)], A),
+    _law("concat", "with constants",
+         lambda bk, a, b: bk.concat((a, bk.expand(b, (2, 3, 4)), POSITIVE.astype(a.dtype)), 1),
+         A, B),
+    _law("concat", "an empty one", lambda bk, a: bk.concat((a, np.zeros((2, 0, 4), a.dtype)), 1),
+         A),
+    _law("expand", "an axis of one, a new one", lambda bk, b: bk.expand(b, (2, 3, 4)), B),
+    _law("pick", "filled", lambda bk, a: [bk.pick(a, PLACES, 7.0), bk.pick(a, PLACES)], A),
+    _law("pick_T", "twice, nowhere", lambda bk, r: bk.pick_T(r, PLACES, A), A[0, :2, :2]),
+)  # fmt: skip
+SUMS = (
+    _law("sum", "axes",
+         lambda bk, a: [bk.sum(a, (0, 2), True), bk.sum(a, (1,), False), bk.sum(a, (), True),
+                        bk.sum(a, (0, 1, 2), False)], A),
+    _law("sum_to", "axes of one", lambda bk, a, b: [bk.sum_to(a, b), bk.sum_to(a, a)], A, B),
+    _law("ones_like", "a signal", lambda bk, a: a * bk.ones_like(a), A),
+    _law("matmul", "a constant",
+         lambda bk, a: bk.matmul(a, draw(4, 2).astype(a.dtype)), A),
+    _law("matmul", "a transposed constant",
+         lambda bk, a: bk.matmul(a, draw(5, 4).astype(a.dtype).T), A[0]),
+    _law("matmul", "batches",
+         lambda bk, a, w: [bk.matmul(a, w),
+                           bk.matmul(A[:, :2].astype(a.dtype), bk.transpose(a, (0, 2, 1)))],
+         A, draw(4, 2)),
+)  # fmt: skip
+
+
+def make_laws() -> Iterator[Law]:
+    """Yield every primitive in its cases."""
+    yield from (*ARITHMETIC, *SIGNS, *FUNCTIONS, *SHAPES, *SUMS)
     for case, key in KEYS.items():
         yield Law("slice", case, lambda bk, a, k=key: bk.slice(a, k), (A,))
-        r = normal(*A[key].shape)
+        r = draw(*A[key].shape)
         yield Law("slice_T", case, lambda bk, r, k=key: bk.slice_T(r, k, A), (r,))
     for case, (size, g) in WINDOWS.items():
-        yield from _convolutions(case, size, g)
-        yield from _pools(case, size, g)
+        yield from _make_convolution_laws(case, size, g)
+        yield from _make_pool_laws(case, size, g)
 
 
-def _plain() -> Iterator[Any]:
-    yield (
-        "+",
-        "signal, number, constant",
-        lambda _, a, b: [a + b, a + 2.0, 2.0 + a, a + B.astype(a.dtype)],
-        A,
-        B,
-    )
-    yield (
-        "-",
-        "signal, number, constant",
-        lambda _, a, b: [a - b, b - a, 1 - a, a - 1, B.astype(a.dtype) - a],
-        A,
-        B,
-    )
-    yield (
-        "*",
-        "signal, number, constant",
-        lambda _, a, b: [a * b, 2 * a, a * a, a * B.astype(a.dtype)],
-        A,
-        B,
-    )
-    yield (
-        "/",
-        "signal, number, constant",
-        lambda _, a, b: [a / b, 1 / b, a / 4, B.astype(b.dtype) / b],
-        A,
-        B,
-    )
-    yield "-", "unary", lambda _, a: [-a, -(-1 * a), abs(a)], A
-    yield "+", "scalars", lambda _, a, b: [a + b, a * b], normal(), normal(2, 2)
-    yield "pos", "signs", lambda bk, a: [bk.pos(a), bk.pos(-bk.pos(a)), bk.pos(bk.pos(a))], A
-    yield "neg", "signs", lambda bk, a: [bk.neg(a), bk.neg(bk.pos(a)), bk.neg(bk.neg(a))], A
-    yield "step", "ties, strict", lambda bk, a: [bk.step(a, True), bk.step(-a, True)], EDGES
-    yield "step", "ties", lambda bk, a: [bk.step(a, False), bk.step(-a, False)], EDGES
-    yield "step", "masks", lambda bk, a: [bk.step(a, True) * a, a * bk.step(-a, True)], A
-    for name in ("exp", "erf", "tanh", "sigmoid"):
-        yield name, "any sign", lambda bk, a, n=name: getattr(bk, n)(a), A
-    yield "sigmoid", "far out", lambda bk, a: bk.sigmoid(a), np.array([-80.0, 0.0, 80.0])
-    for name in ("log", "sqrt"):
-        yield name, "positive", lambda bk, a, n=name: getattr(bk, n)(a), POSITIVE
-    yield "power", "a number", lambda bk, a: bk.power(a, np.asarray(1.5, a.dtype)), POSITIVE
-    yield "reshape", "-1", lambda bk, a: bk.reshape(bk.reshape(a, (6, -1)), (4, 6)), A
-    yield "reshape", "axes of one", lambda bk, a: bk.reshape(a, (1, 2, 1, 12)), A
-    yield "transpose", "three axes", lambda bk, a: bk.transpose(a, (2, 0, 1)), A
-    yield (
-        "pad",
-        "a value",
-        lambda bk, a: [bk.pad(a, ((0, 0), (1, 0), (2, 1)), v) for v in (0.0, -1.0)],
-        A,
-    )
-    yield (
-        "concat",
-        "constants, too",
-        lambda bk, a, b: bk.concat((a, bk.expand(b, (2, 3, 4)), POSITIVE.astype(a.dtype)), 1),
-        A,
-        B,
-    )
-    yield "concat", "an empty one", lambda bk, a: bk.concat((a, np.zeros((2, 0, 4), a.dtype)), 1), A
-    yield "expand", "an axis of one, a new one", lambda bk, b: bk.expand(b, (2, 3, 4)), B
-    yield "take", "filled", lambda bk, a: [bk.pick(a, PLACES, 7.0), bk.pick(a, PLACES)], A
-    yield (
-        "take_T",
-        "twice, nowhere",
-        lambda bk, r: bk.pick_T(r, PLACES, A),
-        A[0, :2, :2],
-    )
-    yield (
-        "sum",
-        "axes",
-        lambda bk, a: [
-            bk.sum(a, (0, 2), True),
-            bk.sum(a, (1,), False),
-            bk.sum(a, (), True),
-            bk.sum(a, (0, 1, 2), False),
-        ],
-        A,
-    )
-    yield "sum_to", "axes of one", lambda bk, a, b: [bk.sum_to(a, b), bk.sum_to(a, a)], A, B
-    yield "ones_like", "a signal", lambda bk, a: a * bk.ones_like(a), A
-    yield "matmul", "a constant", lambda bk, a: bk.matmul(a, normal(4, 2).astype(a.dtype)), A
-    yield (
-        "matmul",
-        "a transposed constant",
-        lambda bk, a: bk.matmul(a, normal(5, 4).astype(a.dtype).T),
-        A[0],
-    )
-    yield (
-        "matmul",
-        "batches",
-        lambda bk, a, w: [
-            bk.matmul(a, w),
-            bk.matmul(A[:, :2].astype(a.dtype), bk.transpose(a, (0, 2, 1))),
-        ],
-        A,
-        normal(4, 2),
-    )
-
-
-def _convolutions(case: str, size: tuple[int, ...], g: Window) -> Iterator[Law]:
+def _make_convolution_laws(case: str, size: tuple[int, ...], g: Window) -> Iterator[Law]:
     for groups in (1, 2):
         h, name = g._replace(groups=groups), f"{case}, {groups} groups"
-        x, w = normal(2, 2 * groups, *size), normal(3 * groups, 2, *g.kernel, seed=1)
-        r = normal(2, 3 * groups, *window_size(size, g), seed=2)
+        x, w = draw(2, 2 * groups, *size), draw(3 * groups, 2, *g.kernel, seed=1)
+        r = draw(2, 3 * groups, *window_size(size, g), seed=2)
         yield Law("conv", name, lambda bk, x, w=w, g=h: bk.conv(x, w.astype(x.dtype), g), (x,))
         yield Law("conv", f"{name}, of two signals", lambda bk, x, w, g=h: bk.conv(x, w, g), (x, w))
         yield Law(
@@ -192,32 +159,36 @@ def _convolutions(case: str, size: tuple[int, ...], g: Window) -> Iterator[Law]:
         )  # fmt: skip
 
 
-def _pools(case: str, size: tuple[int, ...], g: Window) -> Iterator[Law]:
-    x, v = normal(2, 3, *size), normal(2, 3, *size, seed=1)
-    r = normal(2, 3, *window_size(size, g), seed=2)
+def _make_pool_laws(case: str, size: tuple[int, ...], g: Window) -> Iterator[Law]:
+    x, v = draw(2, 3, *size), draw(2, 3, *size, seed=1)
+    r = draw(2, 3, *window_size(size, g), seed=2)
     for name, at in (("", x), (", ties", np.round(x)), (", all below zero", -np.abs(x) - 1)):
         yield Law("maxpool", case + name, lambda bk, v, x: bk.maxpool(v, x, g), (v, at))
         yield Law("maxpool", f"{case}{name}, of itself", lambda bk, x: bk.maxpool(x, x, g), (at,))
         yield Law("maxpool_T", case + name, lambda bk, r, x: bk.maxpool_T(r, x, g), (r, at))
 
 
-def adjoints() -> Iterator[tuple[Any, ...]]:
-    """A map and its transpose by their names, x, y, and what else both are told."""
+def make_adjoints() -> Iterator[tuple[Any, ...]]:
+    """Yield the names of a map and its transpose, both, x, y, and further arguments of both."""
     for key in KEYS.values():
         yield (
             "slice and slice_T", lambda bk, a, k=key: bk.slice(a, k),
-            lambda bk, r, k=key: bk.slice_T(r, k, A), A, normal(*A[key].shape, seed=2),
+            lambda bk, r, k=key: bk.slice_T(r, k, A), A, draw(*A[key].shape, seed=2),
         )  # fmt: skip
     yield (
-        "take and take_T", lambda bk, a: bk.pick(a, PLACES),
-        lambda bk, r: bk.pick_T(r, PLACES, A), A, normal(2, 2),
+        "pick and pick_T", lambda bk, a: bk.pick(a, PLACES),
+        lambda bk, r: bk.pick_T(r, PLACES, A), A, draw(2, 2),
     )  # fmt: skip
     yield (
         "expand and sum_to", lambda bk, b: bk.expand(b, (2, 3, 4)),
         lambda bk, a: bk.sum_to(a, B), B, A,
     )  # fmt: skip
     for size, g in WINDOWS.values():
-        x, w, y = normal(2, 2, *size), normal(3, 2, *g.kernel), normal(2, 3, *window_size(size, g))
+        x, w, y = (
+            draw(2, 2, *size),
+            draw(3, 2, *g.kernel),
+            draw(2, 3, *window_size(size, g)),
+        )
         yield (
             "conv and conv_T", lambda bk, x, g=g, w=w: bk.conv(x, w.astype(x.dtype), g),
             lambda bk, r, g=g, w=w, n=size: bk.conv_T(r, w.astype(r.dtype), g, n), x, y,
@@ -231,13 +202,13 @@ def adjoints() -> Iterator[tuple[Any, ...]]:
 # -- the rules
 
 
-def _node(op: str) -> At:
-    """A node at activations some of which are exactly zero."""
-    x = normal(2, 3, 9, seed=8)
+def _make_node_at(op: str) -> At:
+    """Return a node at activations some of which are exactly zero."""
+    x = draw(2, 3, 9, seed=8)
     x[..., ::4] = 0
     args: dict[str, tuple[list[Real], dict[str, Any]]] = {
-        "Conv": ([x, normal(4, 3, 3), normal(4)], {"strides": [2]}),
-        "Gemm": ([x[0], normal(9, 4), normal(4)], {}),
+        "Conv": ([x, draw(4, 3, 3), draw(4)], {"strides": [2]}),
+        "Gemm": ([x[0], draw(9, 4), draw(4)], {}),
         "AveragePool": ([x], {"kernel_shape": [2], "strides": [2]}),
         "Add": ([x, x[::-1].copy()], {}),
     }
@@ -246,17 +217,19 @@ def _node(op: str) -> At:
     return At(node, NUMPY, tuple(given), (0, 1) if op == "Add" else (0,))
 
 
-def rules() -> Iterator[Law]:
-    """Every rule on some layers: relevance, multipliers, bias and stabiliser."""
+def make_rule_laws() -> Iterator[Law]:
+    """Yield every rule at some layers: relevance, multipliers, bias and stabiliser."""
     for op in MAPS:
-        at = _node(op)
+        at = _make_node_at(op)
         y = OPS[op].evaluate(at)
         for text in RULES:
-            arrays = (y, normal(*y.shape), normal(*y.shape, seed=3), *at.inputs)
-            yield Law(f"rule {text}", op, _shares(at, text), arrays)
+            arrays = (y, draw(*y.shape), draw(*y.shape, seed=3), *at.inputs)
+            yield Law(f"rule {text}", op, _share_by(at, text), arrays)
 
 
-def _shares(at: At, text: str) -> Function:
+def _share_by(at: At, text: str) -> Function:
+    """Return a function that applies a rule to a node and returns all its results."""
+
     def f(bk: Backend, y: Any, R: Any, m: Any, *xs: Any) -> list[Any]:
         fixed = (bk.asarray(a, y.dtype) for a in at.args[len(xs) :])
         here = At(at.node, bk, (*xs, *fixed), at.live, y)

@@ -1,4 +1,4 @@
-"""The whole networks of the conformance suite, and inputs for them."""
+"""The networks of the conformance suite, with inputs for them."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from onnx import TensorProto, helper, numpy_helper
 
 from dftlrp.core.types import Real
 from dftlrp.engine.model import Model, load
-from dftlrp.frameworks.testing.laws import normal
+from dftlrp.frameworks.testing.laws import draw
 
 
-def convolutional() -> tuple[Model, Real]:
-    """Convolutions, pools of both kinds, BatchNorm, a residual sum, two dense layers."""
+def make_convolutions() -> tuple[Model, Real]:
+    """Return convolutions, both kinds of pool, BatchNorm, a residual sum and a dense layer."""
     nodes = [
         ("Conv", "x w1 b1", "c1", {"pads": [1, 1]}),
         ("BatchNormalization", "c1 g s m v", "n1", {}),
@@ -29,15 +29,15 @@ def convolutional() -> tuple[Model, Real]:
         ("Gemm", "f w3 b3", "z", {}),
     ]
     weights = {
-        "w1": normal(4, 2, 3), "b1": normal(4), "g": normal(4), "s": normal(4, seed=2),
-        "m": normal(4, seed=3), "v": np.abs(normal(4)) + 0.5, "w2": normal(4, 4, 3) / 3,
-        "w3": normal(20, 3) / 4, "b3": normal(3),
+        "w1": draw(4, 2, 3), "b1": draw(4), "g": draw(4), "s": draw(4, seed=2),
+        "m": draw(4, seed=3), "v": np.abs(draw(4)) + 0.5, "w2": draw(4, 4, 3) / 3,
+        "w3": draw(20, 3) / 4, "b3": draw(3),
     }  # fmt: skip
-    return _network(nodes, weights, (2, 20))
+    return _build_network(nodes, weights, (2, 20))
 
 
-def attending() -> tuple[Model, Real]:
-    """Attention between dense layers, LayerNorm, a gate."""
+def make_attention() -> tuple[Model, Real]:
+    """Return attention between dense layers, with LayerNorm and a gate."""
     nodes = [
         ("MatMul", "x w1", "h", {}),
         ("LayerNormalization", "h g s", "n", {}),
@@ -50,11 +50,16 @@ def attending() -> tuple[Model, Real]:
         ("ReduceMean", "u", "mean", {"axes": [1], "keepdims": 0}),
         ("MatMul", "mean w2", "z", {}),
     ]
-    weights = {"w1": normal(3, 4), "g": normal(4), "s": normal(4, seed=2), "w2": normal(4, 3)}
-    return _network(nodes, weights, (5, 3))
+    weights = {
+        "w1": draw(3, 4),
+        "g": draw(4),
+        "s": draw(4, seed=2),
+        "w2": draw(4, 3),
+    }
+    return _build_network(nodes, weights, (5, 3))
 
 
-def _network(
+def _build_network(
     nodes: list[Any], weights: dict[str, Real], shape: tuple[int, ...]
 ) -> tuple[Model, Real]:
     made = [helper.make_node(op, x.split(), [y], **attrs) for op, x, y, attrs in nodes]
@@ -70,4 +75,4 @@ def _network(
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "net.onnx"
         path.write_bytes(model.SerializeToString())
-        return load(path), normal(2, *shape, seed=4)
+        return load(path), draw(2, *shape, seed=4)

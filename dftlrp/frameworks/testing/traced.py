@@ -1,4 +1,4 @@
-"""How the onnx backend is tried out: what was traced, run by plain onnxruntime."""
+"""Run traced functions by onnxruntime, so that the onnx backend can be tested."""
 
 from __future__ import annotations
 
@@ -17,8 +17,10 @@ from dftlrp.tracing.symbols import Symbol, narrow_dtype
 from dftlrp.tracing.tape import Tape
 
 
-def numbers(tape: Tape, arrays: Sequence[Any], feed: Mapping[str, AnyArray]) -> list[AnyArray]:
-    """What symbolic arrays are at these inputs; constants as they are."""
+def evaluate_symbols(
+    tape: Tape, arrays: Sequence[Any], feed: Mapping[str, AnyArray]
+) -> list[AnyArray]:
+    """Return the values of symbolic arrays at some inputs, and constants as they are."""
     named = {}
     for x in arrays:
         if isinstance(x, Symbol):
@@ -31,8 +33,8 @@ def numbers(tape: Tape, arrays: Sequence[Any], feed: Mapping[str, AnyArray]) -> 
     graph = helper.make_graph(
         nodes,
         "test",
-        [_info(x.name, x) for x in inputs],
-        [_info(name, x) for name, x in named.items()],
+        [_describe_value(x.name, x) for x in inputs],
+        [_describe_value(name, x) for name, x in named.items()],
         [numpy_helper.from_array(a, n) for n, a in tape.constants.items() if n in used],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", tape.opset)])
@@ -42,21 +44,21 @@ def numbers(tape: Tape, arrays: Sequence[Any], feed: Mapping[str, AnyArray]) -> 
         onnx.checker.check_model(model, full_check=True)
         given = {x.name: np.asarray(feed[x.name], x.dtype) for x in inputs}
         results = iter(runtime_of(model.SerializeToString()).run(None, given))
-    return [next(results) if isinstance(x, Symbol) else _constant(x) for x in arrays]
+    return [next(results) if isinstance(x, Symbol) else _convert_constant(x) for x in arrays]
 
 
-def _constant(x: Any) -> AnyArray:
-    """A constant as the graph holds it."""
+def _convert_constant(x: Any) -> AnyArray:
+    """Return a constant in the dtype that the graph holds it in."""
     array = np.asarray(x)
     return array.astype(narrow_dtype(array.dtype))
 
 
-def _info(name: str, x: Symbol) -> onnx.ValueInfoProto:
+def _describe_value(name: str, x: Symbol) -> onnx.ValueInfoProto:
     return helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(x.dtype), x.shape)
 
 
-def traced(f: Callable[..., Any], *given: Any, opset: int = 17) -> list[AnyArray]:
-    """``f(backend, *arrays)`` with symbolic arrays, run; gives all that it returns."""
+def run_traced(f: Callable[..., Any], *given: Any, opset: int = 17) -> list[AnyArray]:
+    """Trace ``f(backend, *arrays)``, run the graph, and return the values of its results."""
     tape = Tape(opset)
     names = [f"in{i}" for i in range(len(given))]
     xs = [
@@ -65,4 +67,4 @@ def traced(f: Callable[..., Any], *given: Any, opset: int = 17) -> list[AnyArray
     ]
     made = f(OnnxBackend(tape), *xs)
     made = made if isinstance(made, tuple | list) else [made]
-    return numbers(tape, made, dict(zip(names, given, strict=True)))
+    return evaluate_symbols(tape, made, dict(zip(names, given, strict=True)))

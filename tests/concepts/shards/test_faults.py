@@ -96,7 +96,7 @@ def test_ctrl_c_leaves_no_process_and_a_folder_to_go_on_with(start, undisturbed,
 
 
 def test_a_second_run_in_the_same_folder_is_refused_in_one_line(start, undisturbed, tmp_path):
-    first = start()
+    first = start(pause=0.2)  # longer than a second one takes to start
     until(lambda: recorded(tmp_path / "out"))
     second = start("other")
     said = second.communicate(timeout=PATIENCE)[1]
