@@ -198,6 +198,8 @@ def _notes(question: Question, found: Answer) -> Iterator[str]:
     yield f"composite {composite.taken.name}" + (composite.reason and f", {composite.reason}")
     seed = "by the function given" if callable(question.target) else str(found.seed_kind)
     yield f"seed {seed}, at {plan.explained!r}"
+    if labels := [name for name in plan.graph.outputs if name not in plan.graph.scores]:
+        yield f"output {plan.output!r} is explained: {labels[0]!r} holds labels"
     if plan.stripped:
         yield f"the final {plan.stripped} is left out: what it reads is explained"
     if found.backend.reason and found.backend is not FIRST:

@@ -19,7 +19,7 @@ from dftlrp.core.types import InputError
 from dftlrp.engine.chunks import make_chunked
 from dftlrp.engine.composites import Composite, LayerTable, layer_table
 from dftlrp.engine.evaluate import Values, cast_constants
-from dftlrp.engine.plan import Plan, make_plan
+from dftlrp.engine.plan import Plan, make_plan, refuse_unexplainable
 from dftlrp.graph.frontend import FrontEnd, prepend
 from dftlrp.graph.load import load_graph, parse_graph
 from dftlrp.graph.structure import Graph
@@ -170,7 +170,7 @@ def as_model(source: Any, example: Any = None) -> Model:
 
 
 def _checked(graph: Graph, path: Path) -> Model:
-    make_plan(graph)
+    refuse_unexplainable(graph)
     return Model(path, graph, _declared_rate(graph.metadata))
 
 

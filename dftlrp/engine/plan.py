@@ -107,7 +107,7 @@ def make_plan(
     ModelError
         The output does not depend on a signal.
     """
-    output = output or next(iter(graph.outputs))
+    output = output or graph.scores[0]
     if output not in graph.outputs:
         raise InputError(f"unknown output {output!r}: the model has {list(graph.outputs)}")
     bound = {name: _read_setting(graph, name, value) for name, value in (bind or {}).items()}
@@ -124,6 +124,22 @@ def make_plan(
     if explained not in live and explained not in signals:
         raise ModelError(_explain_independence(nodes, set(signals), output, list(graph.inputs)))
     return plan
+
+
+def refuse_unexplainable(graph: Graph) -> None:
+    """Raise the error of the first output unless some output can be explained.
+
+    Which output is asked for is known only later, and another one may hold ops without a rule.
+    """
+    errors = list[ModelError]()
+    for output in graph.scores:
+        try:
+            make_plan(graph, output)
+        except ModelError as error:
+            errors.append(error)
+        else:
+            return
+    raise errors[0]
 
 
 def _explain_independence(

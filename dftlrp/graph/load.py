@@ -170,10 +170,12 @@ def _find_dtype(code: int, where: str) -> np.dtype[Any]:
 
 
 def _read_opset(model: ModelProto, path: Path) -> int:
-    versions = [o.version for o in model.opset_import if o.domain in ONNX]
+    versions = list({o.version for o in model.opset_import if o.domain in ONNX})
     newest = onnx.defs.onnx_opset_version()
+    if not versions and model.opset_import:  # all nodes are of other domains
+        return 17
     if len(versions) != 1:
-        raise ModelError(f"{path}: needs exactly one import of the ONNX operator set")
+        raise ModelError(f"{path}: needs exactly one version of the ONNX operator set")
     if not 1 <= versions[0] <= newest:
         raise UnsupportedModelError(
             f"{path}: opset {versions[0]}; supported are 1 to {newest}: "

@@ -197,6 +197,15 @@ class Graph:
         many = {n: v for n, v in self.inputs.items() if not v.is_scalar}
         return {n: v for n, v in many.items() if v.is_float} or many
 
+    @property
+    def scores(self) -> tuple[str, ...]:
+        """The outputs that can be explained: all but those that hold labels.
+
+        Labels are declared as whole numbers or text; a map from labels to scores has no dtype.
+        """
+        labels = {n for n, v in self.outputs.items() if v.dtype and not v.is_float}
+        return tuple(n for n in self.outputs if n not in labels) or tuple(self.outputs)
+
 
 def find_ancestors(nodes: Iterable[Node], targets: Iterable[str]) -> tuple[Node, ...]:
     """Return the nodes that the targets depend on, in the order given (topological)."""

@@ -12,6 +12,7 @@ from onnx import ModelProto, TensorProto, helper
 
 import dftlrp
 from dftlrp.core.types import InputError, ModelError
+from dftlrp.engine.model import from_bytes
 from dftlrp.engine.plan import make_plan
 from dftlrp.graph.load import load_graph
 
@@ -192,3 +193,34 @@ def test_an_output_behind_a_stop_is_refused_by_the_stops_name(tmp_path):
     path = saved(model(nodes, {"x": [1, 4]}, {"y": [1, 4]}), tmp_path)
     with pytest.raises(ModelError, match=r"only through 'r' \(Round\)"):
         dftlrp.load(path)
+
+
+# -- which output is explained
+
+
+def labelled(label: str = "ArgMax") -> bytes:
+    """A classifier whose first output is a label, made by ops without a rule."""
+    nodes = [
+        helper.make_node("MatMul", ["x", "W"], ["s"]),
+        helper.make_node(label, ["s"], ["i"], **({"axis": 1} if label == "ArgMax" else {})),
+        helper.make_node("Softmax", ["s"], ["p"], axis=-1),
+    ]
+    whole = TensorProto.INT64 if label == "ArgMax" else TensorProto.FLOAT
+    outputs = [value("i", None, whole), value("p", [None, 3])]
+    proto = model(nodes, [value("x", [None, 4])], outputs, {"W": normal(4, 3)})
+    return proto.SerializeToString()
+
+
+def test_an_output_that_holds_labels_is_passed_over_and_that_is_said():
+    x = normal(2, 4)
+    a = dftlrp.attribute(from_bytes(labelled(), "m.onnx"), x, target=1, composite="Epsilon")
+    np.testing.assert_allclose(a.relevance, x * normal(4, 3)[:, 1], atol=1e-4)
+    assert "output 'p' is explained: 'i' holds labels" in a.notes
+
+
+def test_an_output_that_is_not_asked_for_refuses_nothing():
+    net = from_bytes(labelled("NonZero"), "m.onnx")
+    a = dftlrp.attribute(net, normal(2, 4), output="p", target=1)
+    assert a.output.shape == (2, 3)
+    with pytest.raises(ModelError, match="'i'"):
+        dftlrp.attribute(net, normal(2, 4))
