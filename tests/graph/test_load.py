@@ -383,12 +383,12 @@ BROKEN: dict[str, tuple[Callable[[], ModelProto], str]] = {
     ),
     "NaN weight": (lambda: edited(_nan), "NaN"),
     "two imports": (
-        lambda: edited(lambda m: m.opset_import.add(domain="", version=13)), "one import",
+        lambda: edited(lambda m: m.opset_import.add(domain="", version=13)), "one version",
     ),
     "two names of one import": (
-        lambda: edited(lambda m: m.opset_import.add(domain="ai.onnx", version=13)), "one import",
+        lambda: edited(lambda m: m.opset_import.add(domain="ai.onnx", version=13)), "one version",
     ),
-    "no import": (lambda: edited(lambda m: m.ClearField("opset_import")), "one import"),
+    "no import": (lambda: edited(lambda m: m.ClearField("opset_import")), "one version"),
     "sparse initialiser": (lambda: edited(_sparse), "sparse"),
     "attribute of the wrong type": (
         lambda: graph(("Softmax", ["x"], ["y"], {"axis": "left"})), "axis",
