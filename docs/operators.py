@@ -17,21 +17,22 @@ NAMES = [n for n in {*OPS, *EXPANSIONS} if defs.has(n.rpartition(".")[2], n.rpar
 PAGE = Path(__file__).with_suffix(".md")
 HEAD = """# Operators
 
-Every ONNX operator that dftlrp knows, opset 9 to the newest (older files are converted): what it is where relevance is
-concerned, and which rule stands there by default. `python docs/operators.py` writes this page from the table in the code.
+This page lists every ONNX operator that dftlrp knows, from opset 9 to the newest (older files are converted): which map it is,
+and which rule stands there by default. `python docs/operators.py` writes it from the table in the code.
 
-* **Affine**: linear in its inputs at the current activations; a rule shares its relevance. *Without weights* means that a rule
-  which modifies weights falls back to epsilon(0), and the layer table shows it.
-* **Route**: relevance is carried, never rescaled (movement, winners, activations).
-* **Stop**: carries none (shapes, indices, comparisons).
-* **evaluated only**: refused, by name, where it lies between the signal and the explained output.
-* *Frozen* inputs are taken as they are; gradient x input (the preset Gradient) still counts them.
+* **Affine**: the operator is linear in its inputs at the current activations, and a rule shares its relevance. Where it has *no
+  weights*, a rule that modifies weights is replaced by epsilon(0), and the table of layers shows that.
+* **Route**: relevance is carried and never rescaled (movement, winners, activations).
+* **Stop**: the operator carries no relevance (shapes, indices, comparisons).
+* **written out**: the operator stands for other nodes, which run in its place.
+* **evaluated only**: the operator is refused, by name, where it lies between the signal and the explained output.
+* *Frozen* inputs are taken as constants; gradient x input (the preset Gradient) still counts them.
 
-The default rule: `Conv` and `ConvTranspose` get the preset's rule, every other Affine epsilon. Products of two signals
-(`Mul`, `MatMul`) freeze the gate or the attention weights (the factor behind a Softmax, Sigmoid, HardSigmoid, Tanh, or the one
-that is broadcast) and share by half where neither is a gate; under AttnLRP they share by half unless one is a normaliser's
-scale. Nodes that are together one layer are recognised after the forward pass: Conv + (reshape) + Add, MatMul + Add, Mul + Add,
-LayerNorm and Softmax written out, elementwise functions of one value (GELU, SiLU, x * sigmoid(b x), x * x ...).
+`Conv` and `ConvTranspose` get the preset's rule, and every other Affine gets epsilon. Of a product of two signals (`Mul`,
+`MatMul`) the gate or the attention weights are frozen (the factor behind a Softmax, Sigmoid, HardSigmoid or Tanh, or the one that
+is broadcast); where neither is a gate, both share by half. Under AttnLRP both share by half unless one is a normaliser's scale.
+Nodes that are together one layer are recognised after the forward pass: Conv + (reshape) + Add, MatMul + Add, Mul + Add,
+LayerNorm and Softmax written out, and elementwise functions of one value (GELU, SiLU, x * sigmoid(b x), x * x ...).
 
 | operator | map | default rule | inputs | how | source |
 |---|---|---|---|---|---|

@@ -29,8 +29,8 @@ from backends import chosen  # isort: skip
 CONTRACT = NUMPY_FUNCTIONS | OWN_FUNCTIONS | {"getitem": ("x", "key"), "astype": ("x", "dtype")}
 NOT_LISTED = {"prod", "put_along_axis", "atleast_1d"}  # of ops in `NOT_RUN`
 NOT_RUN = {  # ops that no framework runs on a signal, since they carry no relevance
-    "Ceil", "Floor", "Hardmax", "Mod", "NonMaxSuppression", "NonZero", "Range", "ReduceProd",
-    "Round", "ScatterElements", "ScatterND", "Sign",
+    "Hardmax", "NonMaxSuppression", "NonZero", "Range", "ReduceProd", "ScatterElements",
+    "ScatterND",
 }  # fmt: skip
 REFUSED: set[str] = set()
 

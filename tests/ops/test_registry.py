@@ -16,7 +16,6 @@ from ops.cases import AFFINE, CASES, MAPS, ROUTES
 from ops.oracle import outputs
 
 OUR_OWN = set(inner.OWN)  # not ONNX's: no oracle knows them; see test_inner
-TOO_NEW = {"Swish"}  # onnxruntime has none: ONNX's own suite covers them
 
 
 def random_like(a: Any, seed: int) -> Real:
@@ -44,7 +43,7 @@ def test_every_op_that_carries_relevance_has_a_case_that_does() -> None:
     assert carrying - OUR_OWN == {c.op for c in MAPS.values()}
 
 
-@pytest.mark.parametrize("name", [n for n, c in CASES.items() if c.op not in TOO_NEW])
+@pytest.mark.parametrize("name", [n for n, c in CASES.items() if c.oracle])
 def test_forward_is_onnxruntimes(name: str) -> None:
     c = CASES[name]
     want, rtol = outputs(c)

@@ -307,3 +307,14 @@ def transforms() -> list[Case]:
         case("DFT", wave(2, 6, 3, 2), inverse=1, onesided=1, opset=NEW, **exact),
         case("DFT", z, ints(17)[0], inverse=1, onesided=1, opset=NEW, **exact),
     ]
+
+
+CASES = [
+    *resizes(),
+    *samples(),
+    *attended(),
+    *einsums(),
+    *quantised(),
+    *front_ends(),
+    *transforms(),
+]

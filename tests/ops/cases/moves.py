@@ -231,3 +231,13 @@ def stops() -> list[Case]:
         case("ReduceProd", ints(2, 3, 4), keepdims=0, live=()),
         case("ReduceProd", POSITIVE, ints(0), opset=18, live=()),
     ]
+
+
+CASES = [
+    *reshapes(),
+    *movements(),
+    *gathers(),
+    *scatters(),
+    *paddings(),
+    *stops(),
+]

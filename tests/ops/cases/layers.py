@@ -1,17 +1,13 @@
-"""Every op that dftlrp knows, in every form its versions have had: the cases of the ops' laws."""
+"""Cases of layers with weights, sums, pools, reductions, normalisations and activations."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
-from graphs import linearised, normal
+from graphs import normal
 
-from dftlrp.core.maps import Affine, Route
-from dftlrp.ops import OPS
 from ops.case import NEW, POSITIVE, TIES, X1, X2, X3, Case, M, case, ints, wave
-from ops.moves import gathers, movements, paddings, reshapes, scatters, stops
-from ops.resampled import attended, einsums, front_ends, quantised, resizes, samples, transforms
 
 
 def convolutions() -> list[Case]:
@@ -137,8 +133,8 @@ def activations() -> list[Case]:
         case("Acosh", 1 + POSITIVE, opset=NEW),
         case("Shrink", M, opset=9, rtol=1e-7),
         case("Shrink", M, lambd=0.75, bias=0.25, rtol=1e-7),
-        case("Swish", M, opset=24),
-        case("Swish", M, alpha=0.5, opset=NEW),
+        case("Swish", M, opset=24, oracle=False),
+        case("Swish", M, alpha=0.5, opset=NEW, oracle=False),
         case("Gelu", M, opset=20),
         case("Gelu", M, approximate="tanh", opset=NEW, rtol=1e-7),
         case("Pow", POSITIVE, np.array(0.5)),
@@ -272,35 +268,14 @@ def reductions() -> list[Case]:
     return [*out, *(case("CumProd", x, np.array(1), live=(), **f, opset=NEW) for f in flags)]
 
 
-FAMILIES = (
-    convolutions,
-    transposed,
-    dense,
-    sums,
-    reshapes,
-    movements,
-    gathers,
-    scatters,
-    paddings,
-    stops,
-    activations,
-    ends,
-    pools,
-    reductions,
-    transforms,
-    norms,
-    attended,
-    einsums,
-    front_ends,
-    quantised,
-    resizes,
-    samples,
-)
-CASES = {
-    f"{c.op}-{c.opset or 'newest'}-{number}": c
-    for number, c in enumerate(c for family in FAMILIES for c in family())
-}
-MAPS = {name: c for name, c in CASES.items() if c.live and OPS[c.op].linearise is not None}
-KINDS = {name: type(linearised(c.at())) for name, c in MAPS.items()}
-AFFINE = {name: c for name, c in MAPS.items() if KINDS[name] is Affine}
-ROUTES = {name: c for name, c in MAPS.items() if KINDS[name] is Route}
+CASES = [
+    *convolutions(),
+    *transposed(),
+    *dense(),
+    *sums(),
+    *activations(),
+    *ends(),
+    *pools(),
+    *reductions(),
+    *norms(),
+]
