@@ -19,7 +19,7 @@ import numpy as np
 
 import dftlrp
 from dftlrp.attribution.recording import read_recording
-from dftlrp.results.folder import save
+from dftlrp.results.saving import save
 
 
 class Guess(NamedTuple):

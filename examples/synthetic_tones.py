@@ -455,7 +455,7 @@ def draw_cells(column: NDArray[Any], x: Floats, multiplier: Floats, truth: Bools
     power, most = np.abs(cells.spectrum) ** 2, float(np.max(np.abs(cells.relevance)))
     style = {"shading": "nearest", "rasterized": True}
     column[0].pcolormesh(cells.domain.times, k, power[: len(k)], cmap="Greys", **style)
-    style |= {"cmap": panels.diverging(), "vmin": -most, "vmax": most}
+    style |= {"cmap": panels.make_colours(), "vmin": -most, "vmax": most}
     column[1].pcolormesh(cells.domain.times, k, cells.relevance[: len(k)], **style)
     total = f"in time-frequency: sum {cells.relevance.sum() + cells.rest:.3f}"
     for axes, title in zip(column, ("spectrogram", total), strict=True):

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from dftlrp.results.glossary import TERMS
+
 DOCS = Path(__file__).parents[1] / "docs"
 
 
-def test_the_page_of_operators_is_what_its_command_writes():
-    run = subprocess.run([sys.executable, DOCS / "operators.py", "--check"], check=False)
-    assert run.returncode == 0, "run: python docs/operators.py"
+@pytest.mark.parametrize("name", ["operators", "glossary"])
+def test_a_page_is_what_its_command_writes(name):
+    run = subprocess.run([sys.executable, DOCS / f"{name}.py", "--check"], check=False)
+    assert run.returncode == 0, f"run: python docs/{name}.py"
+
+
+@pytest.mark.parametrize("term", TERMS)
+def test_a_term_of_the_glossary_has_two_sentences(term):
+    assert len(re.findall(r"\.(?= [A-Z]|$)", TERMS[term])) == 2

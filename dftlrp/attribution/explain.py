@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from dftlrp.attribution import domains as views
 from dftlrp.attribution.attribute import Attribution, answer_questions
 from dftlrp.attribution.recording import Recording
 from dftlrp.attribution.waveform import example_for, like, recording_for, shaped, waveform
@@ -23,6 +22,8 @@ from dftlrp.engine.plan import Plan
 from dftlrp.engine.seeds import label_index, places
 from dftlrp.engine.settings import Question, Settings
 from dftlrp.graph.frontend import FrontEnd, find_levels, note_empty_filters
+from dftlrp.results import views
+from dftlrp.results.data import View
 from dftlrp.results.explanation import Explanation
 from dftlrp.spectral import stft_for
 
@@ -91,7 +92,7 @@ def explain(
     The relevance moves to the other domains by DFT-LRP (arXiv 2303.06365): exactly, from the
     multiplier, so silence needs no stabiliser.
     """
-    chosen = views.checked(domains)
+    chosen = views.choose_domains(domains)
     model = behind_front_end(_model(model, signal, rate), frontend)
     settings = Settings(output, bind or {}, composite, overrides or {}, backend, waveform=True)
     plan = model.plan(settings.output, settings.bind)
@@ -111,8 +112,8 @@ def explain(
     rate = recording.rate or 1.0
     R, m = (like(a, name, recording.samples, shape) for a in (result.relevance, result.multiplier))
     assert R is not None
-    start = views.waveform(recording.samples, R, m, rate, stft_for(rate))
-    shown = views.in_domains(start, chosen, _read(result, plan))
+    start = views.make_waveform(recording.samples, R, m, rate, stft_for(rate))
+    shown = views.compute_views(start, chosen, _read(result, plan))
     where, label = _target(result, names)
     return Explanation(
         signal={k: v.signal for k, v in shown.items()},
@@ -156,7 +157,7 @@ def _conditions(masks: Mapping[str, AnyArray | None]) -> Iterator[str]:
             yield f"only what goes through {parts} channels or places of {layer!r} is shown"
 
 
-def _read(result: Attribution, plan: Plan) -> views.View:
+def _read(result: Attribution, plan: Plan) -> View:
     """What the model itself reads, as a domain: the front end lies between it and the others.
 
     The rest is minus what the front end absorbs, so that it counts here alone.
@@ -165,7 +166,7 @@ def _read(result: Attribution, plan: Plan) -> views.View:
     taken = [
         row.bias.sum() + row.stabiliser.sum() + row.stopped.sum() for row in _front(result, plan)
     ]
-    return views.View(value, relevance, tuple(map(np.arange, value.shape)), -float(sum(taken)))
+    return View(value, relevance, tuple(map(np.arange, value.shape)), -float(sum(taken)))
 
 
 def _reads(plan: Plan) -> str:

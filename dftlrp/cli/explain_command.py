@@ -18,6 +18,7 @@ from dftlrp.cli.options import (
     split_words,
 )
 from dftlrp.core.types import InputError
+from dftlrp.results.views import DEFAULT, DOMAINS, INPUT
 
 if TYPE_CHECKING:
     from dftlrp.engine.model import Model
@@ -26,7 +27,6 @@ DESCRIPTION = """Explain one output of a model for one recording, and write repo
 explanation.npz, tables (CSV) and sounds.  Without MODEL and CLIP the embedded digit classifier
 explains the embedded recording; with CLIP alone it explains that one.  --model names another
 model."""
-LOST = 1e-4  # share of a layer's relevance; a larger error is no round-off
 
 
 def add_parser(commands: Any) -> None:
@@ -47,8 +47,8 @@ def add_parser(commands: Any) -> None:
     add_options(p, "--composite", "--rule")
     p.add_argument("--table", action="store_true", help="also print the rule of every layer")
     p.add_argument(
-        "--domains", nargs="+", default=["time", "frequency", "time-frequency"], metavar="DOMAIN",
-        help="any of time, frequency, time-frequency, mel, input (what the model itself reads)",
+        "--domains", nargs="+", default=DEFAULT, metavar="DOMAIN",
+        help=f"any of {', '.join(DOMAINS)} ({INPUT}: what the model itself reads)",
     )  # fmt: skip
     p.add_argument("--out", default="dftlrp-out", metavar="DIR", help="default: %(default)s")
     add_options(p, "--labels", "--rate", "--frontend", "--output", "--bind", "--backend")
@@ -85,18 +85,18 @@ def _find_files(files: Sequence[str], named: str | None) -> tuple[str | Path, st
 
 def _refuse_overwriting(clip: Path, out: str) -> None:
     """Refuse a folder in which a result would replace the recording."""
-    from dftlrp.results.folder import ours
+    from dftlrp.results.saving import is_result
 
     if not out:
         raise InputError("--out is empty: name a folder for the results")
-    if clip.resolve().parent == Path(out).resolve() and ours(clip.name):
+    if clip.resolve().parent == Path(out).resolve() and is_result(clip.name):
         raise InputError(f"--out {out}: a result would replace the recording {clip}")
 
 
 def _run_explain(args: argparse.Namespace) -> int:
     from dftlrp.attribution.explain import explain
     from dftlrp.engine.model import behind_front_end, load
-    from dftlrp.results.folder import save
+    from dftlrp.results.saving import save
 
     path, clip = _find_files(args.files, args.model)
     _refuse_overwriting(Path(clip), args.out)
@@ -148,7 +148,8 @@ def _make_masks(model: Model, clip: str | Path, args: argparse.Namespace) -> dic
 
 
 def _print_explanations(explanations: Sequence[Any], table: bool) -> None:
-    from dftlrp.results.sound import playback
+    from dftlrp.results.sound import choose_playback
+    from dftlrp.results.words import describe_check, describe_seed
 
     first = explanations[0]
     scores = first.explained.reshape(-1)
@@ -157,17 +158,11 @@ def _print_explanations(explanations: Sequence[Any], table: bool) -> None:
         name = first.labels[best] if best < len(first.labels) else str(best)
         print(f"prediction: {name} (score {scores[best]:.3f})")
     for one in explanations:
-        print(f"explained: {one.label}; {_describe_conservation(one.ledger.gap)}")
+        print(describe_seed(one))
+        print(f"  {describe_check(one.ledger.gap)}")
     for note in first.notes:
         print(f"  {note}")
-    if (speed := playback(first.rate)[1]) > 1:
+    if (speed := choose_playback(first.rate)[1]) > 1:
         print(f"  sounds are played {speed:g} times faster")
     if table:
         print(first.ledger)
-
-
-def _describe_conservation(gap: float) -> str:
-    """Return a sentence about the largest share of its relevance that a layer loses."""
-    if gap <= LOST:
-        return f"check passed: no relevance lost (largest error {gap:.0e})"
-    return f"check failed: a layer loses relevance, {gap:.0e} of it"

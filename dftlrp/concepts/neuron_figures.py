@@ -10,8 +10,16 @@ import numpy as np
 from dftlrp.concepts.flow import Edge, Neuron
 from dftlrp.concepts.statistics import Statistics, band_centres
 from dftlrp.core.types import Real
-from dftlrp.results.panels import INK, NEGATIVE, PALE_POSITIVE, POSITIVE, add_up, diverging, style
-from dftlrp.results.words import drawable, number
+from dftlrp.results.panels import (
+    INK,
+    NEGATIVE,
+    PALE_POSITIVE,
+    POSITIVE,
+    add_up,
+    make_colours,
+    style_axes,
+)
+from dftlrp.results.words import clean_text, format_number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -62,7 +70,7 @@ def draw_class(found: Statistics, c: int, rate: float, seconds: float | None) ->
     return {
         "spectrum": _draw_spectrum(mean, error, rate),
         "magnitude": _draw_magnitude(absolute, rate),
-        "map": _draw_map(tiles, rate, seconds, cmap=diverging(), vmin=-limit, vmax=limit),
+        "map": _draw_map(tiles, rate, seconds, cmap=make_colours(), vmin=-limit, vmax=limit),
         "spread": _draw_map(
             spread, rate, seconds, cmap="Greys", vmin=0, vmax=_find_colour_limit(spread)
         ),
@@ -91,7 +99,7 @@ def _draw_magnitude(absolute: Real, rate: float) -> Figure:
     axes.set_ylim(0, 1.1 * float(absolute.max()) or 1.0)
     for f, share in find_narrow_peaks(absolute, rate):
         axes.annotate(
-            f" {number(f)} Hz: {100 * share:.0f} %", (f, float(absolute.max())), va="top",
+            f" {format_number(f)} Hz: {100 * share:.0f} %", (f, float(absolute.max())), va="top",
             fontsize=8.5, color=NEGATIVE, fontweight="bold",
         )  # fmt: skip
         axes.axvline(f, color=NEGATIVE, linewidth=1, linestyle=":")
@@ -102,9 +110,9 @@ def _make_spectrum_axes(rate: float, count: int) -> tuple[Figure, Axes]:
     fig, axes = _make_figure(*SIZE)
     axes.set_xlim(0, rate / 2)
     axes.set_xlabel("frequency (Hz)")
-    axes.set_ylabel(f"share per {number(rate / 2 / count)} Hz")
-    axes.yaxis.set_major_formatter(lambda value, _: f"{number(100 * value)} %")
-    style(axes)
+    axes.set_ylabel(f"share per {format_number(rate / 2 / count)} Hz")
+    axes.yaxis.set_major_formatter(lambda value, _: f"{format_number(100 * value)} %")
+    style_axes(axes)
     return fig, axes
 
 
@@ -123,7 +131,7 @@ def draw_graph(edges: Sequence[Edge]) -> Figure:
         box = {"boxstyle": "round,pad=0.35", "facecolor": "white", "edgecolor": INK, "lw": 0.7}
         axes.text(x, y, str(c), ha="center", va="center", fontsize=8.5, color=INK, bbox=box)
     for level, layer in enumerate(rows):
-        axes.text(-0.02, -level, drawable(layer, 18), ha="right", va="center", fontsize=8.5,
+        axes.text(-0.02, -level, clean_text(layer, 18), ha="right", va="center", fontsize=8.5,
                   color=INK, parse_math=False)  # fmt: skip
     axes.set(xlim=(0, 1), ylim=(0.45 - len(rows), 0.45))
     axes.axis("off")
@@ -173,9 +181,9 @@ def _draw_map(values: Real, rate: float, seconds: float | None, **look: Any) -> 
     image = axes.imshow(values, origin="lower", aspect="auto", extent=extent, **look)
     bar = fig.colorbar(image, ax=axes, aspect=18, pad=0.02, fraction=0.06)
     bar.ax.tick_params(labelsize=7.5, colors=INK, length=2)
-    bar.ax.yaxis.set_major_formatter(lambda value, _: f"{number(100 * value)} %")
+    bar.ax.yaxis.set_major_formatter(lambda value, _: f"{format_number(100 * value)} %")
     axes.set_ylim(0, rate / 2)
     axes.set_xlabel("time (s)" if seconds else "time (of the duration)")
     axes.set_ylabel("frequency (Hz)")
-    style(axes)
+    style_axes(axes)
     return fig

@@ -30,7 +30,7 @@ from dftlrp.concepts.shards.disk import lock_folder
 from dftlrp.concepts.shards.store import pack_arrays
 from dftlrp.core.progress import steps
 from dftlrp.core.types import InputError
-from dftlrp.results.figure import image
+from dftlrp.results.figure import render_figure
 from dftlrp.results.sound import replace_file
 
 CLASSES, NEURONS = "classes", "neurons"
@@ -91,7 +91,9 @@ def _draw_pictures(found: NeuronResults, c: int) -> dict[str, bytes]:
     figures = draw_class(found.survey.statistics, c, found.survey.study.rate, found.seconds)
     if c in found.graphs:
         figures["graph"] = draw_graph(found.graphs[c])
-    return {f"{name}.png": reduce_colours(image(fig, dpi=DPI)) for name, fig in figures.items()}
+    return {
+        f"{name}.png": reduce_colours(render_figure(fig, dpi=DPI)) for name, fig in figures.items()
+    }
 
 
 def _write_files(folder: Path, files: Mapping[str, bytes]) -> None:

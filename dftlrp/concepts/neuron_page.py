@@ -15,7 +15,7 @@ from dftlrp.concepts.portraits import Portrait
 from dftlrp.concepts.prototypes import rank_recordings
 from dftlrp.concepts.trials import DRAWS
 from dftlrp.core.progress import steps
-from dftlrp.results.report import page
+from dftlrp.results.report import fill_page
 
 FEW = 5  # with fewer recordings a class is shown with a warning
 SOUND_BYTES = 12_000_000  # of all sounds on the page, which plays part of long recordings
@@ -43,7 +43,7 @@ def render_page(found: NeuronResults, pictures: Mapping[int, Mapping[str, bytes]
         for n in steps([n for n in found.shown if n in found.portraits], "writing the report")
     }
     study, statistics = found.survey.study, found.survey.statistics
-    return page(
+    return fill_page(
         "neurons.html.j2",
         model=found.survey.study.model.replace("\\", "/").rpartition("/")[2],
         layer=study.layer,

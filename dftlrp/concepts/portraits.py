@@ -27,10 +27,10 @@ from dftlrp.concepts.study import Study
 from dftlrp.concepts.survey import Survey
 from dftlrp.core.types import AnyArray, Real
 from dftlrp.results.explanation import Explanation
-from dftlrp.results.figure import figure, image
-from dftlrp.results.folder import write_arrays
-from dftlrp.results.sound import sounds, unheard
-from dftlrp.results.words import channel_order
+from dftlrp.results.figure import draw_figure, render_figure
+from dftlrp.results.saving import write_arrays
+from dftlrp.results.sound import find_obstacle, make_sounds
+from dftlrp.results.words import order_channels
 
 DPI, COLOURS = 110, 128  # of all pictures of the report
 NUMBERS, SPECTRUM = "numbers", "spectrum"
@@ -146,10 +146,10 @@ def _pack_portrait(made: Sequence[Prototype], rate: float) -> dict[str, AnyArray
         for p in made
     ]  # fmt: skip
     mean = mean_spectrum(made)[1]
-    files = {"spectrum.png": reduce_colours(image(draw_neuron(mean, rate), dpi=DPI))}
+    files = {"spectrum.png": reduce_colours(render_figure(draw_neuron(mean, rate), dpi=DPI))}
     if made:
-        whole = figure([made[0].explanation], title=False)
-        files["1-figure.png"] = reduce_colours(image(whole, dpi=DPI))
+        whole = draw_figure([made[0].explanation], title=False)
+        files["1-figure.png"] = reduce_colours(render_figure(whole, dpi=DPI))
     for i, p in enumerate(made, 1):
         files |= {f"{i}-{name}": data for name, data in _make_files(p.explanation).items()}
     return {
@@ -161,14 +161,14 @@ def _pack_portrait(made: Sequence[Prototype], rate: float) -> dict[str, AnyArray
 
 def _make_files(e: Explanation) -> dict[str, bytes]:
     """Return picture, arrays and sounds of a prototype by the ends of their names."""
-    first = channel_order([e])[:1]
-    tiles = figure([e], ["time-frequency"], title=False, channels=first)
+    first = order_channels([e])[:1]
+    tiles = draw_figure([e], ["time-frequency"], title=False, channels=first)
     files = {
-        "picture.png": reduce_colours(image(tiles, dpi=DPI)),
+        "picture.png": reduce_colours(render_figure(tiles, dpi=DPI)),
         "explanation.npz": _encode_arrays(e),
     }
-    if not unheard(e):
-        (heard,) = sounds([e], ("original", "resynthesis"))
+    if not find_obstacle(e):
+        (heard,) = make_sounds([e], ("original", "resynthesis"))
         files["original.wav"] = heard["original"].wav()
         files["neuron.wav"] = heard["resynthesis"].wav()
     return files

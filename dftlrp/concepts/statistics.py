@@ -18,7 +18,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from dftlrp.attribution import domains
 from dftlrp.attribution.attribute import answer_questions
 from dftlrp.attribution.waveform import Shape
 from dftlrp.concepts.layers import Layers
@@ -27,6 +26,7 @@ from dftlrp.concepts.study import Study
 from dftlrp.core.types import AnyArray, Real
 from dftlrp.engine.model import Model
 from dftlrp.engine.settings import Question
+from dftlrp.results import views
 from dftlrp.spectral import dft_lrp, stft_for, stft_lrp
 
 MEASURES = ("relevance", "absolute", "peak", "activation", "loudest")
@@ -222,7 +222,7 @@ def _compute_spectra(batch: Batch, found: Explained, rate: float) -> tuple[Real,
     samples, multiplier = batch.samples[: len(batch.classes)], found.multiplier
     x, R = (_move_time_last(a, batch.shape) for a in (samples, found.relevance))
     m = None if multiplier is None else _move_time_last(multiplier, batch.shape)
-    wave = domains.waveform(x, R, m, rate, stft_for(rate))
+    wave = views.make_waveform(x, R, m, rate, stft_for(rate))
     lines = dft_lrp(wave.x, multiplier=wave.m).relevance.sum(axis=1)  # over channels
     tiles = stft_lrp(wave.x, multiplier=wave.m, **wave.stft).relevance.sum(axis=1)
     size = np.abs(R).sum(axis=(1, 2)).clip(np.finfo(float).tiny)[:, None, None]

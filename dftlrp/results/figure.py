@@ -1,14 +1,14 @@
-"""Figures: the signal above, the relevance below, one column per domain.
+"""Figures: the signal above, the relevance below, one column for each domain.
 
-Grey is the signal; red is relevance for the explained output, blue relevance against it.
-Axes are in seconds and hertz.  Explanations drawn together share every scale; so do the
-channels of a recording, where there are several: one block of rows each.  (Only the signals have
-scales of their own, as leads and components may differ in unit and gain.)
+Grey is the signal; red is relevance for the explained output, blue relevance against it.  Axes are
+in seconds and hertz.  Explanations drawn together share every scale; so do the channels of a
+recording, if there are several: one block of rows each.  (Only the signals have scales of their
+own, as leads and components may differ in unit and gain.)
 
-A column is some 300 pixels wide and a recording has thousands of samples, so neighbours are
-added up before they are drawn: a bin's solid bar is its net relevance, the pale bars behind
-it are its positive and its negative part.  Sums, not means or extremes: what the bars show
-still adds up to the relevance.  `dftlrp.results.panels` draws the columns.
+A column is some 300 pixels wide and a recording has thousands of samples, so neighbours are added
+up before they are drawn: the solid bar of a bin is its net relevance, the pale bars behind it are
+its positive and its negative part.  Sums, not means or extremes: what the bars show still adds up
+to the relevance.  `dftlrp.results.panels` draws the columns.
 """
 
 from __future__ import annotations
@@ -22,44 +22,44 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dftlrp.core.types import InputError
-from dftlrp.results.panels import INK, bars, cells, is_plane, style
+from dftlrp.results.data import Channels, Domain, ExplanationData
+from dftlrp.results.panels import INK, style_axes
 from dftlrp.results.sound import replace_file
-from dftlrp.results.words import SHOWN_CHANNELS, channel_order, headline
+from dftlrp.results.views import DOMAINS, find_domain
+from dftlrp.results.words import SHOWN_CHANNELS, order_channels, write_headline
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from dftlrp.results.explanation import Explanation
-
-DOMAINS = ("time", "frequency", "time-frequency", "mel", "input")
 LEGEND = (
     "red: speaks for the output   ·   blue: against it   ·   "
     "solid bars: net relevance, pale: its positive and negative parts"
 )
 WIDTH = 3.7  # of a column, in inches
-HEIGHT, HEIGHTS = 1.9, (1.2, 1.5)  # of a row, of a channel's signal and relevance, in inches
+HEIGHT, HEIGHTS = 1.9, (1.2, 1.5)  # of a row; of the signal and the relevance of a channel; inches
 
 
-def figure(
-    explanations: Sequence[Explanation],
+def draw_figure(
+    explanations: Sequence[ExplanationData],
     domains: Sequence[str] | None = None,
     *,
     title: bool = True,
     channels: Sequence[int] | None = None,
 ) -> Figure:
-    """Signal and relevance in each domain.
+    """Draw signal and relevance in each domain.
 
     Parameters
     ----------
     explanations : sequence of Explanation
         One or more of the same recording; one row of relevance each, with common scales.
     domains : sequence of str, optional
-        Columns, of `DOMAINS`; default: all that the explanations have.
+        Columns; default: all that the explanations have, in the order of the table of domains.
     title : bool
         Whether to write above what was explained, with its score.
     channels : sequence of int, optional
-        Which, from 0, where there are several.  Default: all, or of more than eight those eight
-        with the largest sum of absolute relevance, largest first.
+        Which channels, from 0, if there are several.  Default: all, or of more than eight those
+        eight with the largest sum of absolute relevance, largest first.  A domain that belongs to
+        no channel (``"input"``) is drawn in the first block.
 
     Returns
     -------
@@ -69,32 +69,32 @@ def figure(
     Raises
     ------
     InputError
-        No explanation, explanations of different recordings or domains, or a domain or a
-        channel that they do not have.
+        If there is no explanation, the explanations are of different recordings or domains, they
+        lack a domain or a channel, or a domain cannot be drawn.
     """
     from matplotlib.figure import Figure
 
-    _check(explanations)
-    views = [e.channels for e in explanations]
-    columns = _columns([channel[0] for channel in views], domains)
-    drawn = _drawn(explanations, len(views[0]), channels)
-    heights = _heights(len(views[0]), len(drawn), len(explanations))
-    size = (WIDTH * len(columns), 0.7 * title + sum(heights) + 0.25)
+    rows = choose_rows(explanations, domains)
+    views = [_find_views(explanations, row) for row in rows]
+    count = max(len(one[0]) for one in views)
+    drawn = _choose_channels(explanations, count, channels)
+    heights = _choose_heights(count, len(drawn), len(explanations))
+    size = (WIDTH * len(rows), 0.7 * title + sum(heights) + 0.25)
     fig = Figure(figsize=size, dpi=100, layout="constrained", facecolor="white")
     fig.get_layout_engine().set(h_pad=0.07)  # type: ignore[union-attr, call-arg]
-    planes = [is_plane(views[0][0], domain) for domain in columns]
-    widths = [1.15 if plane else 1.0 for plane in planes]
-    shape = len(heights), len(columns)
+    widths = [1.15 if one[0][0].relevance[r.name].ndim > 1 else 1.0
+              for r, one in zip(rows, views, strict=True)]  # fmt: skip
+    shape = len(heights), len(rows)
     grid = fig.subplots(*shape, squeeze=False, width_ratios=widths, height_ratios=heights)
-    for axes, domain, plane in zip(grid.T, columns, planes, strict=True):
-        blocks = axes.reshape(len(drawn), -1)
-        (cells if plane else bars)(fig, blocks, views, drawn, domain)
+    for column, row, one in zip(grid.T, rows, views, strict=True):
+        _draw_column(fig, column.reshape(len(drawn), -1), one, drawn, row)
     for axes in grid.flat:
-        style(axes)
-    if len(views[0]) > 1:
-        _sparse(fig, grid, 1 + len(explanations))
+        style_axes(axes)
+    if count > 1:
+        for axes in fig.axes:
+            axes.yaxis.label.set_text(axes.get_ylabel().replace("relevance per", "relevance\nper"))
     if title:
-        _frame(fig, explanations, len(drawn), len(views[0]))
+        _write_frame(fig, explanations, len(drawn), count)
     return fig
 
 
@@ -106,16 +106,16 @@ def save_figure(fig: Figure, path: str | os.PathLike[str]) -> None:
     Raises
     ------
     InputError
-        The suffix is neither ``.png`` nor ``.svg``, or the folder cannot be written to.
+        If the suffix is neither ``.png`` nor ``.svg``, or the folder cannot be written to.
     """
     kind = Path(path).suffix.lower()[1:]
     if kind not in ("png", "svg"):
-        raise InputError(f"cannot tell PNG from SVG by the name {Path(path).name!r}; end it so")
-    replace_file(path, image(fig, kind))
+        raise InputError(f"{Path(path).name!r}: a figure is saved as .png or .svg")
+    replace_file(path, render_figure(fig, kind))
 
 
-def image(fig: Figure, kind: str = "png", dpi: int = 200) -> bytes:
-    """Render as the bytes of a PNG or an SVG file; the same figure gives the same bytes."""
+def render_figure(fig: Figure, kind: str = "png", dpi: int = 200) -> bytes:
+    """Return a figure as the bytes of a PNG or an SVG file; the same figure gives the same."""
     import matplotlib
 
     buffer = io.BytesIO()
@@ -125,57 +125,81 @@ def image(fig: Figure, kind: str = "png", dpi: int = 200) -> bytes:
     return buffer.getvalue()
 
 
-def _check(explanations: Sequence[Explanation]) -> None:
-    """Refuses what cannot share axes."""
+def choose_rows(
+    explanations: Sequence[ExplanationData], domains: Sequence[str] | None = None
+) -> list[Domain]:
+    """Return the rows of the table of domains to draw; errors as for `draw_figure`."""
     if not explanations:
         raise InputError("no explanation to draw")
     first = explanations[0].signal
     shared = [(d, e) for e in explanations for d in e.relevance if d in first and d in e.signal]
     if not all(np.array_equal(e.signal[d], first[d]) for d, e in shared):
         raise InputError("one figure shows explanations of one recording; draw these one by one")
-
-
-def _columns(explanations: Sequence[Explanation], domains: Sequence[str] | None) -> tuple[str, ...]:
-    """Domains to draw."""
     present = explanations[0].relevance
-    columns = tuple(domains) if domains else tuple(d for d in DOMAINS if d in present)
-    missing = [d for e in explanations for d in columns if d not in e.relevance or d not in DOMAINS]
-    if missing or not columns:
-        raise InputError(f"domain {missing[0] if missing else ''!r} is not in every explanation")
-    return columns
+    names = domains or sorted(present, key=[*DOMAINS, *present].index)
+    for name in names:
+        if any(name not in e.relevance for e in explanations):
+            raise InputError(f"domain {name!r} is not in every explanation")
+    rows = [find_domain(name) for name in names]
+    for row in rows:
+        if row.draw is None:
+            raise InputError(f"domain {row.name!r} cannot be drawn: its row says not how")
+    if not rows:
+        raise InputError("the explanation has no domain to draw")
+    return rows
 
 
-def _drawn(
-    explanations: Sequence[Explanation], count: int, channels: Sequence[int] | None
+def _find_views(explanations: Sequence[ExplanationData], row: Domain) -> Channels:
+    """Return the channels that have a domain; each explanation itself if it has no channels."""
+    return [e.channels if e.has_channels(row.name) else (e,) for e in explanations]
+
+
+def _draw_column(
+    fig: Figure, blocks: Any, views: Channels, drawn: Sequence[int], row: Domain
+) -> None:
+    """Fill a column; a domain that belongs to no channel leaves all blocks but the first empty."""
+    assert row.draw is not None
+    if len(views[0]) == 1:
+        for axes in blocks[1:].flat:
+            axes.set_axis_off()
+        blocks, drawn = blocks[:1], [0]
+    row.draw(fig, blocks, views, drawn, row)
+    if len(blocks) > 1:
+        _save_height(blocks)
+
+
+def _choose_channels(
+    explanations: Sequence[ExplanationData], count: int, channels: Sequence[int] | None
 ) -> list[int]:
-    """Channels to draw, from 0."""
-    chosen = channel_order(explanations)[:SHOWN_CHANNELS] if channels is None else list(channels)
-    if not chosen or not set(chosen) <= set(range(count)):
-        raise InputError(f"channels {chosen}: give some of 0 to {count - 1}")
-    return chosen
+    """Return the channels to draw, from 0."""
+    if channels is None:
+        return order_channels(explanations)[:SHOWN_CHANNELS] if count > 1 else [0]
+    if not channels or not set(channels) <= set(range(count)):
+        raise InputError(f"channels {list(channels)}: give some of 0 to {count - 1}")
+    return list(channels)
 
 
-def _heights(channels: int, drawn: int, explanations: int) -> list[float]:
-    """Height of each row, in inches; lower ones where there are several channels."""
+def _choose_heights(channels: int, drawn: int, explanations: int) -> list[float]:
+    """Return the height of each row, in inches; less if there are several channels."""
     if channels == 1:
         return [HEIGHT] * (1 + explanations)
     return [HEIGHTS[0], *[HEIGHTS[1]] * explanations] * drawn
 
 
-def _sparse(fig: Figure, grid: Any, rows: int) -> None:
-    """Save height: numbers only below each block of `rows` rows, a name only below the last one."""
-    for i, row in enumerate(grid):
-        for axes in row:
-            axes.tick_params(labelbottom=(i + 1) % rows == 0)
-            if i + 1 < len(grid):
+def _save_height(blocks: Any) -> None:
+    """Keep the numbers only below each block, and the names only below the last one."""
+    for block in blocks:
+        for axes in block:
+            axes.tick_params(labelbottom=axes is block[-1])
+            if axes is not blocks[-1][-1]:
                 axes.set_xlabel("")
-    for axes in fig.axes:
-        axes.yaxis.label.set_text(axes.get_ylabel().replace("relevance per", "relevance\nper"))
 
 
-def _frame(fig: Figure, explanations: Sequence[Explanation], drawn: int, channels: int) -> None:
-    """Title and legend."""
-    text = "   ·   ".join(map(headline, explanations))
+def _write_frame(
+    fig: Figure, explanations: Sequence[ExplanationData], drawn: int, channels: int
+) -> None:
+    """Write title and legend."""
+    text = "   ·   ".join(map(write_headline, explanations))
     fig.suptitle(text, fontsize=12, fontweight="bold", color=INK, parse_math=False)
     some = f"\n{drawn} of {channels} channels" if drawn < channels else ""
     fig.supxlabel(LEGEND + some, fontsize=8, color=INK)

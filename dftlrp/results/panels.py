@@ -1,29 +1,29 @@
-"""Columns of a figure: a signal above, relevance below, along one line or over a plane.
+"""Columns of a figure: the signal of a domain above, its relevance below.
 
-A column gets its axes in blocks, one per channel that is drawn, each with the signal's axes and
-one per explanation; and *all* channels of all explanations, so that the scales are common.
+`draw_wave`, `draw_line`, `draw_cells` and `draw_read` each fill one column; a row of the table of
+domains names one of them.  A column gets its axes in blocks, one for each channel that is drawn,
+each with the axes of the signal and one for each explanation; and *all* channels of all
+explanations, so that the scales are common.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from dftlrp.core.types import AnyArray, Real
-from dftlrp.results.words import drawable, number, share_of_seed
+from dftlrp.results.data import Axis, Channels, Domain, ExplanationData
+from dftlrp.results.words import clean_text, describe_share, format_number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.axis import Axis
+    from matplotlib.axis import Axis as DrawnAxis
     from matplotlib.colors import Colormap
     from matplotlib.figure import Figure
-
-    from dftlrp.results.explanation import Explanation
-
-    Views = Sequence[tuple[Explanation, ...]]  # of each explanation, its channels
 
 POSITIVE, NEGATIVE = "#b5352b", "#2f62a8"
 PALE_POSITIVE, PALE_NEGATIVE = "#f0cbc4", "#c6d6ec"
@@ -35,226 +35,278 @@ DIVERGING = (
     "#edb9ad", "#da7d6c", "#b5352b", "#7f1415",
 )  # fmt: skip
 BARS = 160  # per column
-SAMPLES = 20_000  # of a waveform drawn as they are
-CELLS = 256  # per axis of a panel over a plane
+SAMPLES = 20_000  # at most, of a waveform that is drawn sample by sample
+CELLS = 256  # per axis of a plane
 FLOOR_DB = -80.0
 RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 LIMIT_PERCENTILE = 99.5
-MEANT = {"time": "signal", "frequency": "spectrum", "time-frequency": "spectrogram",
-         "mel": "mel bands", "input": "what the model reads"}  # fmt: skip
+INDEX = Axis("index")
+ROWS, COLUMNS = Axis("row (index)"), Axis("column (index)")
 
 
-def is_plane(explanation: Explanation, domain: str) -> bool:
-    """Whether a domain has two axes (or more) to draw."""
-    return explanation.relevance[domain].ndim > 1
+def draw_wave(
+    fig: Figure, blocks: AnyArray, views: Channels, drawn: Sequence[int], row: Domain
+) -> None:
+    """Fill a column: the signal as a curve, then bars of relevance."""
+    _draw_bars(blocks, views, drawn, row, _draw_curve)
 
 
-def diverging() -> Colormap:
-    """Make the colour map: blue, white, red; symmetric in lightness."""
-    from matplotlib.colors import LinearSegmentedColormap
+def draw_line(
+    fig: Figure, blocks: AnyArray, views: Channels, drawn: Sequence[int], row: Domain
+) -> None:
+    """Fill a column: the signal (if complex, its magnitude) as bars, then bars of relevance."""
+    _draw_bars(blocks, views, drawn, row, _draw_values)
 
-    return LinearSegmentedColormap.from_list("relevance", DIVERGING)
+
+def draw_cells(
+    fig: Figure, blocks: AnyArray, views: Channels, drawn: Sequence[int], row: Domain
+) -> None:
+    """Fill a column: the power of the signal in the cells of a plane, then their relevance."""
+    _draw_plane(fig, blocks, views, drawn, row, _find_level)
 
 
-class Line(NamedTuple):
-    """Points of a line: the first's place, their spacing, and the left edge of the first."""
+def draw_read(
+    fig: Figure, blocks: AnyArray, views: Channels, drawn: Sequence[int], row: Domain
+) -> None:
+    """Fill a column with arrays of any rank, by index; axes before the last two are added up."""
+    values = np.asarray(views[0][0].signal[row.name])
+    if values.ndim < 2:
+        draw_line(fig, blocks, views, drawn, row)
+    elif values.ndim > 2 or np.iscomplexobj(values):
+        draw_cells(fig, blocks, views, drawn, row)
+    else:
+        _draw_plane(fig, blocks, views, drawn, row, _find_mean)
 
-    start: float
+
+class Points(NamedTuple):
+    """The points of an axis: their values, where they are drawn, and their spacing there."""
+
+    axis: Axis
+    values: Real
+    at: Real
     step: float
-    left: float
-    name: str
-    unit: str
-    scale: float  # from the axis to the unit in which the width of a bar is told
+
+    def find_edges(self, size: int) -> Real:
+        """Return the edges of bins of `size` points each."""
+        edges = np.append(self.at[::size], self.at[-1] + self.step)
+        return np.asarray(edges if self.axis.starts else edges - self.step / 2)
 
 
-def _line(e: Explanation, domain: str) -> Line:
-    if domain == "input":
-        return Line(0.0, 1.0, -0.5, "index", "values", 1.0)
-    centres = np.asarray(e.axes[domain], np.float64)
-    if domain == "time":
-        return Line(centres[0], _step(centres, 1 / e.rate), centres[0], "time (s)", "ms", 1000.0)
-    step = _step(centres, e.rate / 2)
-    return Line(centres[0], step, centres[0] - step / 2, "frequency (Hz)", "Hz", 1.0)
+def _place_points(e: ExplanationData, row: Domain) -> list[Points]:
+    """Return the points of the one axis, or of the last two axes, of one channel."""
+    shape = (e.relevance[row.name].shape or (1,))[-2:]
+    if not row.axes:
+        axes = (INDEX,) if len(shape) == 1 else (ROWS, COLUMNS)
+        return [_space_points(e, a, np.arange(n)) for a, n in zip(axes, shape, strict=True)]
+    given = e.axes[row.name]
+    values = given if isinstance(given, tuple) else (given,)
+    return [_space_points(e, axis, v) for axis, v in zip(row.axes, values, strict=True)]
 
 
-def bars(fig: Figure, blocks: AnyArray, views: Views, drawn: Sequence[int], domain: str) -> None:
-    """Fill one column: the signal, then bars of relevance per time or frequency bin."""
-    line = _line(views[0][0], domain)
-    count = np.size(views[0][0].signal[domain])
-    size = bin_size(count, BARS)
-    edges = np.append(np.arange(0, count, size), count) * line.step + line.left
-    parts = [[_parts(e.relevance[domain], size) for e in channels] for channels in views]
-    limits = _span(list(chain.from_iterable(parts)))
+def _space_points(e: ExplanationData, axis: Axis, values: AnyArray) -> Points:
+    """Return points where their values are, or side by side."""
+    values = np.asarray(values, np.float64)
+    if axis.spacing is None:
+        return Points(axis, values, np.arange(len(values), dtype=float), 1.0)
+    step = float(values[1] - values[0]) if len(values) > 1 else axis.spacing(e)
+    return Points(axis, values, values, step)
+
+
+def _limit_points(e: ExplanationData, points: Points, size: int) -> tuple[float, float]:
+    """Return the ends of an axis; time starts at 0 and ends with the recording."""
+    edges = points.find_edges(size)
+    if points.axis.spacing is None:
+        return float(edges[0]), float(edges[-1])
+    whole = points.axis.unit == "s" and "time" in e.signal
+    end = min(edges[-1], len(e.signal["time"]) / e.rate) if whole else edges[-1]
+    return max(float(edges[0]), 0.0), float(end)
+
+
+def _label_points(drawn: DrawnAxis, points: Points) -> None:
+    """Label an axis; name a few ticks by the values of points that are drawn side by side."""
+    drawn.set_label_text(points.axis.label)
+    if points.axis.spacing is None and points.axis.unit:
+        count = len(points.values)
+        some = sorted({round(i) for i in np.linspace(0, count - 1, min(count, 5))})
+        drawn.set_ticks(some, labels=[format_hertz(points.values[i]) for i in some])
+
+
+# -- along a line
+
+
+def _draw_bars(
+    blocks: AnyArray,
+    views: Channels,
+    drawn: Sequence[int],
+    row: Domain,
+    draw_signal: Callable[[Axes, Points, AnyArray], None],
+) -> None:
+    """Draw the signal, then bars of relevance."""
+    (points,) = _place_points(views[0][0], row)
+    size = choose_bin_size(len(points.at), BARS)
+    edges, ends = points.find_edges(size), _limit_points(views[0][0], points, size)
+    parts = [[_split_signs(e.relevance[row.name], size) for e in one] for one in views]
+    low, high = _limit_bars(list(chain.from_iterable(parts)))
+    unit, factor = points.axis.told
+    label = f"relevance per {format_number(size * points.step * factor)} {unit}"
     for (top, *rows), c in zip(blocks, drawn, strict=True):
-        _above(top, views[0][c], domain, line)
-        for axes, channels, heights in zip(rows, views, parts, strict=True):
-            _relevance_bars(axes, edges, heights[c])
-            _title(axes, share_of_seed(channels[c], domain))
-            axes.set_ylim(*limits)
-            width = f"{number(size * line.step * line.scale)} {line.unit}"
-            _ticks(axes.yaxis, f"relevance per {width}", max(map(abs, limits)))
-        for axes in (top, *rows):
-            axes.set_xlim(edges[0] if domain == "input" else max(edges[0], 0.0), edges[-1])
-            axes.set_xlabel(line.name)
+        draw_signal(top, points, np.asarray(views[0][c].signal[row.name]).reshape(-1))
+        _write_signal_title(top, views[0][c], row)
+        for panel, one, heights in zip(rows, views, parts, strict=True):
+            _draw_relevance_bars(panel, edges, heights[c])
+            _write_title(panel, describe_share(one[c], row.name))
+            panel.set_ylim(low, high)
+            _write_ticks(panel.yaxis, label, max(-low, high))
+        for panel in (top, *rows):
+            panel.set_xlim(*ends)
+            _label_points(panel.xaxis, points)
 
 
-def _parts(relevance: Real, size: int) -> Real:
-    """Positive part, negative part and net of each bin, (3, bins)."""
+def _split_signs(relevance: Real, size: int) -> Real:
+    """Return the positive part, the negative part and the net of each bin, (3, bins)."""
     R = np.asarray(relevance, np.float64).reshape(-1)
     return np.stack([add_up(part, size) for part in (np.maximum(R, 0), np.minimum(R, 0), R)])
 
 
-def _relevance_bars(axes: Axes, edges: Real, parts: Real) -> None:
-    """Draw pale parts and solid net."""
+def _draw_relevance_bars(panel: Axes, edges: Real, parts: Real) -> None:
+    """Draw pale parts and the solid net."""
     above, below, net = parts
     layers = [(above, PALE_POSITIVE), (below, PALE_NEGATIVE),
               (np.maximum(net, 0), POSITIVE), (np.minimum(net, 0), NEGATIVE)]  # fmt: skip
     for heights, colour in layers:
-        axes.stairs(heights, edges, baseline=0, fill=True, color=colour)
-    axes.axhline(0, color=INK, linewidth=0.6)
+        panel.stairs(heights, edges, baseline=0, fill=True, color=colour)
+    panel.axhline(0, color=INK, linewidth=0.6)
 
 
-def _span(parts: Sequence[Real]) -> tuple[float, float]:
-    """Put common limits around all bars; zero is never at an edge, so that signs can be told."""
+def _limit_bars(parts: Sequence[Real]) -> tuple[float, float]:
+    """Return common limits of all bars; zero is never at an edge, so that signs can be told."""
     low, high = min(float(p[1].min()) for p in parts), max(float(p[0].max()) for p in parts)
     room = max(high, -low) or 1.0
     return min(1.08 * low, -0.2 * room), max(1.08 * high, 0.2 * room)
 
 
-def _above(axes: Axes, e: Explanation, domain: str, line: Line) -> None:
-    """Draw the signal of one channel."""
-    values = np.asarray(e.signal[domain]).reshape(-1)
-    if domain == "time":
-        _waveform(axes, line.start + line.step * np.arange(len(values)), values, line.step)
-    elif domain == "frequency":
-        _spectrum(axes, line, np.abs(values), "magnitude")
-    else:
-        _spectrum(axes, line, np.abs(values) if np.iscomplexobj(values) else values, "value")
-    _signal_title(axes, e, domain)
-
-
-def _waveform(axes: Axes, seconds: Real, x: Real, step: float) -> None:
-    """Draw the samples, or for long recordings the range of each bin (all a screen shows)."""
+def _draw_curve(panel: Axes, points: Points, x: Real) -> None:
+    """Draw the samples, or the range of each bin if there are more than a screen shows."""
     if len(x) <= SAMPLES:
-        axes.plot(seconds, x, color=INK, linewidth=0.6, marker="o" if len(x) == 1 else None)
+        marker = "o" if len(x) == 1 else None
+        panel.plot(points.at, x, color=INK, linewidth=0.6, marker=marker)
     else:
-        size = bin_size(len(x), 4 * BARS)
+        size = choose_bin_size(len(x), 4 * BARS)
         starts = np.arange(0, len(x), size)
         low, high = np.minimum.reduceat(x, starts), np.maximum.reduceat(x, starts)
-        axes.vlines(seconds[starts] + size * step / 2, low, high, color=INK, linewidth=0.6)
+        middles = points.at[starts] + size * points.step / 2
+        panel.vlines(middles, low, high, color=INK, linewidth=0.6)
     top = 1.08 * (float(np.max(np.abs(x), initial=0.0)) or 1.0)
-    axes.set_ylim(-top, top)
-    _ticks(axes.yaxis, "amplitude", top)
+    panel.set_ylim(-top, top)
+    _write_ticks(panel.yaxis, "amplitude", top)
 
 
-def _spectrum(axes: Axes, line: Line, values: Real, name: str) -> None:
+def _draw_values(panel: Axes, points: Points, values: AnyArray) -> None:
     """Draw bars up to the largest and down to the lowest value of each bin."""
-    size = bin_size(len(values), 2 * BARS)
+    name = "magnitude" if np.iscomplexobj(values) else "value"
+    values = np.abs(values) if np.iscomplexobj(values) else values
+    size = choose_bin_size(len(values), 2 * BARS)
     starts = np.arange(0, len(values), size)
-    edges = np.append(starts, len(values)) * line.step + line.left
     high = np.maximum.reduceat(np.maximum(values, 0), starts)
     low = np.minimum.reduceat(np.minimum(values, 0), starts)
     for heights in (high, low) if low.any() else (high,):
-        axes.stairs(heights, edges, fill=True, color=INK)
+        panel.stairs(heights, points.find_edges(size), fill=True, color=INK)
     top = 1.08 * (float(max(high.max(), -low.min())) or 1.0)
-    axes.set_ylim(-top if low.any() else 0, top)
-    _ticks(axes.yaxis, name, top)
+    panel.set_ylim(-top if low.any() else 0, top)
+    _write_ticks(panel.yaxis, name, top)
 
 
-class Plane(NamedTuple):
-    """Edges of the bins of a plane, how many cells go into one, and the names of the axes."""
-
-    y: Real
-    x: Real
-    sizes: tuple[int, int]
-    names: tuple[str, str]
-    end: float
+# -- over a plane
 
 
-def _plane(e: Explanation, domain: str) -> Plane:
-    shape = e.relevance[domain].shape[-2:]
-    sizes = (bin_size(shape[0], CELLS), bin_size(shape[1], CELLS))
-    if domain == "input":
-        y, x = (
-            _edges(np.arange(n, dtype=float), k, 1.0) for n, k in zip(shape, sizes, strict=True)
-        )
-        return Plane(y, x, sizes, ("row (index)", "column (index)"), x[-1])
-    hertz, seconds = (np.asarray(a, np.float64) for a in e.axes[domain])
-    x = _edges(seconds, sizes[1], _step(seconds, e.stft.get("hop", 1) / e.rate))
-    if domain == "mel":  # by number, as bands are not equally wide
-        y = _edges(np.arange(len(hertz), dtype=float), sizes[0], 1.0)
-    else:
-        y = _edges(hertz, sizes[0], _step(hertz, e.rate / 2))
-    return Plane(y, x, sizes, ("frequency (Hz)", "time (s)"), min(x[-1], _duration(e, x[-1])))
+class Level(NamedTuple):
+    """Values of the cells of a signal, their name, and the limits of their greys."""
+
+    values: Real
+    name: str
+    low: float
+    high: float
 
 
-def cells(fig: Figure, blocks: AnyArray, views: Views, drawn: Sequence[int], domain: str) -> None:
-    """Fill one column: the signal's cells, then relevance of its cells."""
-    plane = _plane(views[0][0], domain)
-    relevance = [[_added(e.relevance[domain], plane) for e in channels] for channels in views]
-    limit = _limit(list(chain.from_iterable(relevance)))
-    look = {"cmap": diverging(), "vmin": -limit, "vmax": limit}
+def _draw_plane(
+    fig: Figure,
+    blocks: AnyArray,
+    views: Channels,
+    drawn: Sequence[int],
+    row: Domain,
+    find_level: Callable[[AnyArray, tuple[int, ...]], Level],
+) -> None:
+    """Draw the cells of the signal, then the relevance of its cells."""
+    places = _place_points(views[0][0], row)
+    sizes = tuple(choose_bin_size(len(points.at), CELLS) for points in places)
+    y, x = (points.find_edges(size) for points, size in zip(places, sizes, strict=True))
+    amounts = [[_add_up_plane(e.relevance[row.name], sizes) for e in one] for one in views]
+    limit = _limit_colours(list(chain.from_iterable(amounts)))
+    mesh = partial(_draw_mesh, fig, x, y)
     for (top, *rows), c in zip(blocks, drawn, strict=True):
-        _greys(fig, top, views[0][c], domain, plane)
-        _signal_title(top, views[0][c], domain)
-        for axes, channels, amounts in zip(rows, views, relevance, strict=True):
-            _mesh(fig, axes, plane, amounts[c], "relevance per cell", **look)
-            _title(axes, share_of_seed(channels[c], domain))
-        for axes in (top, *rows):
-            _plane_axes(axes, views[0][c], domain, plane)
+        level = find_level(np.asarray(views[0][c].signal[row.name]), sizes)
+        mesh(top, level.values, level.name, cmap="Greys", vmin=level.low, vmax=level.high)
+        _write_signal_title(top, views[0][c], row)
+        for panel, one, relevance in zip(rows, views, amounts, strict=True):
+            colours = {"cmap": make_colours(), "vmin": -limit, "vmax": limit}
+            mesh(panel, relevance[c], "relevance per cell", **colours)
+            _write_title(panel, describe_share(one[c], row.name))
+        for panel in (top, *rows):
+            for k, axis in enumerate((panel.yaxis, panel.xaxis)):
+                low, high = _limit_points(views[0][c], places[k], sizes[k])
+                (panel.set_xlim if k else panel.set_ylim)(low, high)
+                _label_points(axis, places[k])
 
 
-def _added(relevance: Real, plane: Plane) -> Real:
-    """Relevance of each bin of a plane; axes before the last two are added up."""
-    R = np.asarray(relevance, np.float64)
-    return add_up_cells(R.reshape(-1, *R.shape[-2:]).sum(axis=0), plane.sizes)
+def _add_up_plane(values: Real, sizes: tuple[int, ...]) -> Real:
+    """Return the sum of each bin of a plane; axes before the last two are added up."""
+    array = np.asarray(values, np.float64)
+    return add_up_cells(array.reshape(-1, *array.shape[-2:]).sum(axis=0), sizes)
 
 
-def _greys(fig: Figure, axes: Axes, e: Explanation, domain: str, plane: Plane) -> None:
-    """Draw the signal's power in dB; of what a model reads, the values as they are."""
-    values = np.asarray(e.signal[domain])
-    if domain != "input" or np.iscomplexobj(values) or values.ndim > 2:
-        power = np.square(np.abs(values)).reshape(-1, *values.shape[-2:]).sum(axis=0)
-        level, name = _decibel(add_up_cells(power, plane.sizes)), "dB of the peak"
-        limits = (FLOOR_DB, 0.0)
-    else:
-        counts = add_up_cells(np.ones(values.shape), plane.sizes)
-        level, name = add_up_cells(values, plane.sizes) / counts, "value"
-        limits = (float(level.min()), float(level.max()))
-    _mesh(fig, axes, plane, level, name, cmap="Greys", vmin=limits[0], vmax=limits[1])
+def _find_level(values: AnyArray, sizes: tuple[int, ...]) -> Level:
+    """Return the power of each bin, in dB below the largest; silence lies at `FLOOR_DB`."""
+    power = _add_up_plane(np.square(np.abs(values)), sizes)
+    top = float(power.max(initial=0.0)) or 1.0
+    decibel = 10 * np.log10(np.maximum(power / top, 10 ** (FLOOR_DB / 10)))
+    return Level(np.asarray(decibel), "dB of the peak", FLOOR_DB, 0.0)
 
 
-def _mesh(fig: Figure, axes: Axes, plane: Plane, values: Real, name: str, **look: Any) -> None:
-    """Draw cells and their colour bar."""
-    mesh = axes.pcolormesh(plane.x, plane.y, values, rasterized=True, shading="flat", **look)
-    _colour_bar(fig, mesh, axes, name)
+def _find_mean(values: AnyArray, sizes: tuple[int, ...]) -> Level:
+    """Return the mean value of each bin."""
+    mean = add_up_cells(values, sizes) / add_up_cells(np.ones(values.shape), sizes)
+    return Level(mean, "value", float(mean.min()), float(mean.max()))
 
 
-def _plane_axes(axes: Axes, e: Explanation, domain: str, plane: Plane) -> None:
-    """Limits, names and numbers of the axes."""
-    if domain == "time-frequency":
-        axes.set_ylim(max(plane.y[0], 0.0), plane.y[-1])
-    if domain != "input":
-        axes.set_xlim(max(plane.x[0], 0.0), plane.end)
-    axes.set_ylabel(plane.names[0])
-    axes.set_xlabel(plane.names[1])
-    if domain == "mel":
-        hertz = np.asarray(e.axes["mel"][0], np.float64)
-        axes.set_yticks(_some(len(hertz)), [number_of_hertz(hertz[i]) for i in _some(len(hertz))])
+def _draw_mesh(
+    fig: Figure, x: Real, y: Real, panel: Axes, values: Real, name: str, **look: Any
+) -> None:
+    """Draw cells, and a slim colour bar at their right."""
+    mesh = panel.pcolormesh(x, y, values, rasterized=True, shading="flat", **look)
+    bar = fig.colorbar(mesh, ax=panel, aspect=18, pad=0.02, fraction=0.06)
+    bar.outline.set_visible(False)
+    bar.ax.tick_params(labelsize=7.5, colors=INK, length=2)
+    _write_ticks(bar.ax.yaxis, name, max(map(abs, mesh.get_clim())))
+    bar.ax.yaxis.label.set(fontsize=8, color=INK)
 
 
-def _some(count: int, most: int = 5) -> list[int]:
-    """A few indices, spread evenly from the first to the last."""
-    return sorted({round(i) for i in np.linspace(0, count - 1, min(count, most))})
+def _limit_colours(relevance: Sequence[Real]) -> float:
+    """Return the common limit of the colours: a high percentile of the cells with relevance."""
+    amounts = np.abs(np.concatenate([r.ravel() for r in relevance]))
+    amounts = amounts[amounts > 0]
+    return float(np.percentile(amounts, LIMIT_PERCENTILE)) if amounts.size else 1.0
 
 
-def number_of_hertz(value: float) -> str:
-    """Hertz with two digits, or whole."""
+# -- sums, text and style
+
+
+def format_hertz(value: float) -> str:
+    """Format hertz with two digits, or as a whole number from 10 on."""
     return f"{value:.0f}" if value >= 10 else f"{value:.2g}"
 
 
-def bin_size(count: int, most: int) -> int:
-    """Neighbours to add up so that at most `most` bins remain."""
+def choose_bin_size(count: int, most: int) -> int:
+    """Return how many neighbours to add up so that at most `most` bins remain."""
     return max(1, -(-count // most))
 
 
@@ -269,73 +321,42 @@ def add_up_cells(values: Real, sizes: tuple[int, ...]) -> Real:
     return add_up(add_up(values, sizes[0], 0), sizes[1], 1)
 
 
-def _limit(relevance: Sequence[Real]) -> float:
-    """Find the common colour limit: a high percentile of the cells with any relevance."""
-    amounts = np.abs(np.concatenate([r.ravel() for r in relevance]))
-    amounts = amounts[amounts > 0]
-    return float(np.percentile(amounts, LIMIT_PERCENTILE)) if amounts.size else 1.0
+def make_colours() -> Colormap:
+    """Make the colour map: blue, white, red; symmetric in lightness."""
+    from matplotlib.colors import LinearSegmentedColormap
+
+    return LinearSegmentedColormap.from_list("relevance", DIVERGING)
 
 
-def _decibel(power: Real) -> Real:
-    """Power in dB below its maximum, cut at `FLOOR_DB`; silence lies at the floor."""
-    top = float(power.max(initial=0.0))
-    return np.asarray(10 * np.log10(np.maximum(power / (top or 1.0), 10 ** (FLOOR_DB / 10))))
+def style_axes(panel: Axes) -> None:
+    """Set few lines and small type, without a style sheet, which would be global."""
+    panel.xaxis.label.set(fontsize=8.5, color=INK)
+    panel.yaxis.label.set(fontsize=8.5, color=INK)
+    panel.tick_params(labelsize=8, colors=INK, length=2.5)
+    panel.locator_params(axis="x", nbins=6)
+    for side, spine in panel.spines.items():
+        spine.set_visible(side in ("left", "bottom"))
+        spine.set_color(GRID)
 
 
-def _step(centres: Real, otherwise: float) -> float:
-    """Spacing of an axis; a single point has none."""
-    return float(centres[1] - centres[0]) if len(centres) > 1 else float(otherwise)
-
-
-def _edges(centres: Real, size: int, step: float) -> Real:
-    """Edges of the bins of an axis given by its centres."""
-    return np.append(centres[::size], centres[-1] + step) - step / 2
-
-
-def _duration(explanation: Explanation, otherwise: float) -> float:
-    """Length of the recording in seconds, so that the columns line up."""
-    time = explanation.signal.get("time")
-    return otherwise if time is None else len(time) / explanation.rate
-
-
-def _colour_bar(fig: Figure, mesh: Any, axes: Axes, label: str) -> None:
-    """Add a slim bar at the right."""
-    bar = fig.colorbar(mesh, ax=axes, aspect=18, pad=0.02, fraction=0.06)
-    bar.outline.set_visible(False)
-    bar.ax.tick_params(labelsize=7.5, colors=INK, length=2)
-    _ticks(bar.ax.yaxis, label, max(map(abs, mesh.get_clim())))
-    bar.ax.yaxis.label.set(fontsize=8, color=INK)
-
-
-def _ticks(axis: Axis, label: str, top: float) -> None:
+def _write_ticks(axis: DrawnAxis, label: str, top: float) -> None:
     """Label an axis; a power of ten goes to the label (above the axis it would hit the title)."""
     from matplotlib.ticker import MaxNLocator
 
     exponent = int(np.floor(np.log10(top)))
     power = exponent if not -2 <= exponent <= 3 else 0
     axis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
-    axis.set_major_formatter(lambda value, _: number(value / 10.0**power))
+    axis.set_major_formatter(lambda value, _: format_number(value / 10.0**power))
     axis.set_label_text(label + (f" (×10{str(power).translate(RAISED)})" if power else ""))
 
 
-def _title(axes: Axes, text: str, weight: str = "normal") -> None:
-    """Write a panel's title; a dollar sign in a label is no formula."""
-    axes.set_title(text, loc="left", fontsize=9.5, color=INK, fontweight=weight, parse_math=False)
+def _write_title(panel: Axes, text: str, weight: str = "normal") -> None:
+    """Write the title of a panel; a dollar sign in a label starts no formula."""
+    panel.set_title(text, loc="left", fontsize=9.5, color=INK, fontweight=weight, parse_math=False)
 
 
-def _signal_title(axes: Axes, e: Explanation, domain: str) -> None:
-    """Say what a signal's panel shows, and of which channel."""
-    if not e.channel_names:
-        return _title(axes, MEANT[domain])
-    return _title(axes, f"{drawable(e.channel_names[0], 24)}: {MEANT[domain]}", "bold")
-
-
-def style(axes: Axes) -> None:
-    """Few lines, small type; no style sheet, which would be global."""
-    axes.xaxis.label.set(fontsize=8.5, color=INK)
-    axes.yaxis.label.set(fontsize=8.5, color=INK)
-    axes.tick_params(labelsize=8, colors=INK, length=2.5)
-    axes.locator_params(axis="x", nbins=6)
-    for side, spine in axes.spines.items():
-        spine.set_visible(side in ("left", "bottom"))
-        spine.set_color(GRID)
+def _write_signal_title(panel: Axes, e: ExplanationData, row: Domain) -> None:
+    """Say what the panel of a signal shows, and of which channel."""
+    if len(e.channel_names) != 1:
+        return _write_title(panel, row.shown)
+    return _write_title(panel, f"{clean_text(e.channel_names[0], 24)}: {row.shown}", "bold")

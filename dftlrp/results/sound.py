@@ -1,7 +1,7 @@
-"""Relevance as sound: what of a recording spoke for an output, to listen to.
+"""Relevance as sound: the parts of a recording that supported an output, or spoke against it.
 
-With x the signal, R its relevance per sample, Y = STFT(x) and R_tf the relevance of Y's
-cells, the kinds are
+With x the signal, R its relevance per sample, Y = STFT(x) and R_tf the relevance of the cells of
+Y, the kinds are
 
 ==============  ===========================================================================
 original        x
@@ -14,28 +14,28 @@ resynthesis     STFT^-1(M Y), M = min(1, max(R_tf, 0) / q): a soft mask that kee
                 time-frequency domain R_tf comes from R (`dftlrp.stft_lrp`)
 ==============  ===========================================================================
 
-A product with R modulates the signal sample by sample, which sounds like clicks; the mask
-lets pass what spoke for the output and sounds like the recording.
+A product with R modulates the signal sample by sample, which sounds like clicks; the mask keeps
+only the parts that supported the output and sounds like the recording.
 
-Several channels make sounds of as many channels, each from its own signal and relevance; gains
-and q (the largest of any channel) are common to all, so that they compare.
+A recording of several channels gives sounds of as many channels, each from its own signal and
+relevance; gains and q (the largest of any channel) are common to all, so that they compare.
 
-What is done to every sound, and nothing else:
+This is done to every sound, and nothing else:
 
-- **Fast enough to be heard.**  What has fewer than 3000 samples per second (an ECG has 360, a
-  seismometer 100) lies below hearing and no browser plays it: it is played faster, by the least
-  power of two that gives 8000; `Sound.speed` says it.  A rate that is not a whole number is
-  rounded to one, as WAV files need it (off by less than a 300th of a semitone).  All that follows
-  is as heard: its hertz and seconds are those of the played sound.
+- **Fast enough to be heard.**  A signal of fewer than 3000 samples per second (an ECG has 360, a
+  seismometer 100) lies below hearing, and no browser plays it: it is played faster, by the smallest
+  power of two that gives at least 8000; `Sound.speed` is that factor.  A rate that is not a whole
+  number is rounded to one, as WAV files need it (off by less than a 300th of a semitone).  Hertz
+  and seconds below are those of the played sound.
 - **No DC, no rumble.**  A zero-phase high-pass, |H(f)|^2 = f^4 / (f^4 + f_c^4) with
   f_c = min(20 Hz, rate / 400); the mean of what remains is zero to round-off.
 - **No click at the edges.**  Raised-cosine fades of 5 ms (at least two samples, at most half
   the sound); the first and the last sample are exactly 0.
-- **One gain for what shares a unit**, over all explanations given: `original` and
-  `resynthesis` (unit of x) share one, `heatmap`, `rectified` and `negative` (unit of x R)
-  another.  So loudness compares between kinds and between explanations.  The loudest sound
-  of a group peaks at -1 dBFS, every other below; a silent group has 0 dB.  The gain does not
-  depend on which kinds of a group are asked for.
+- **One gain for the kinds that share a unit**, over all explanations given: `original` and
+  `resynthesis` (unit of x) share one, `heatmap`, `rectified` and `negative` (unit of x R) share
+  another.  So loudness compares between kinds and between explanations.  The loudest sound of a
+  group peaks at -1 dBFS; a silent group has 0 dB.  The gain does not depend on which kinds of a
+  group are asked for.
 """
 
 from __future__ import annotations
@@ -47,14 +47,13 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from dftlrp.core.types import AnyArray, InputError, NonFiniteError, Real
-
-if TYPE_CHECKING:
-    from dftlrp.results.explanation import Explanation
+from dftlrp.results.data import ExplanationData
+from dftlrp.spectral import Stft, stft_for, stft_lrp
 
 Subtype = Literal["PCM_16", "FLOAT"]
 
@@ -72,20 +71,20 @@ SILENCE = 1e-12  # of the peak before the high-pass; below lies round-off
 
 @dataclass(frozen=True, eq=False)
 class Sound:
-    """Samples ready to be played.
+    """Samples that are ready to be played.
 
     Attributes
     ----------
     samples : (N,) or (N, channels) float64
         Full scale = 1; the gain is already applied.
     rate : float
-        Samples per second to play it at: those of the signal times `speed`, a whole number.
+        Samples per second at which it is played: those of the signal times `speed`, rounded.
     gain_db : float
         Gain that was applied, the same for all sounds that share a unit.
     kind : str
         One of `KINDS`.
     speed : int
-        How many times faster than it was recorded it is played; 1 for audio.
+        How many times faster it is played than it was recorded; 1 for audio.
     """
 
     samples: Real
@@ -95,7 +94,7 @@ class Sound:
     speed: int = 1
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> AnyArray:
-        """Give the samples, so that ``np.asarray(sound)`` works."""
+        """Return the samples, so that ``np.asarray(sound)`` works."""
         array = np.asarray(self.samples, dtype=dtype)
         return array.copy() if copy and array is self.samples else array
 
@@ -103,15 +102,15 @@ class Sound:
         return len(self.samples)
 
     def wav(self, subtype: Subtype = "PCM_16") -> bytes:
-        """Encode as a WAV file with the channels of the samples.
+        """Return the bytes of a WAV file with the channels of the samples.
 
         Raises
         ------
         InputError
-            The rate is not a whole number of hertz, there are more channels than a WAV file
+            If the rate is not a whole number of hertz, there are more channels than a WAV file
             holds, the subtype is unknown, or PCM_16 would clip (a sample beyond full scale).
         NonFiniteError
-            A sample is NaN or infinite (as PCM that would be a full-scale click).
+            If a sample is NaN or infinite (as PCM that would be a full-scale click).
         """
         import soundfile  # type: ignore[import-untyped]
 
@@ -125,29 +124,29 @@ class Sound:
         replace_file(path, self.wav(subtype))
 
 
-def sounds(
-    explanations: Sequence[Explanation], kinds: Sequence[str] = KINDS
+def make_sounds(
+    explanations: Sequence[ExplanationData], kinds: Sequence[str] = KINDS
 ) -> list[dict[str, Sound]]:
-    """Sounds of each explanation, at gains that make them comparable.
+    """Return the sounds of each explanation, at gains that make them comparable.
 
     Parameters
     ----------
     explanations : sequence of Explanation
-        All that are to be compared: they share one gain per unit (see the module).
+        Those to compare: they share one gain per unit (see the module).
     kinds : sequence of str
         Which of `KINDS`.
 
     Returns
     -------
     list of dict
-        One per explanation: kind to `Sound`.
+        For each explanation, from kind to `Sound`.
 
     Raises
     ------
     InputError
-        A kind is unknown, or an explanation cannot be heard (see `unheard`).
+        If a kind is unknown, or an explanation cannot be heard (see `find_obstacle`).
     NonFiniteError
-        A signal or its relevance holds a NaN or an infinity.
+        If a signal or its relevance holds a NaN or an infinity.
     """
     unknown = sorted(set(kinds) - set(KINDS))
     if unknown:
@@ -157,45 +156,48 @@ def sounds(
         if not set(group) & set(kinds):
             continue
         # The whole group, so that the gain is the same whichever kinds are asked for.
-        raw = [{k: _finish(_raw(e, k), playback(e.rate)[0]) for k in group} for e in explanations]
-        gain, gain_db = _common_gain([s for one in raw for s in one.values()])
+        raw = [
+            {k: _finish_sound(_apply_formula(e, k), choose_playback(e.rate)[0]) for k in group}
+            for e in explanations
+        ]
+        gain, gain_db = _find_gain([s for one in raw for s in one.values()])
         for sound, one, e in zip(made, raw, explanations, strict=True):
-            rate, speed = playback(e.rate)
+            rate, speed = choose_playback(e.rate)
             sound.update({k: Sound(gain * s.T, rate, gain_db, k, speed) for k, s in one.items()})
     return [{k: one[k] for k in kinds} for one in made]
 
 
-def playback(rate: float) -> tuple[float, int]:
-    """Rate to play a signal of this rate at, a whole number of hertz, and how much faster that is.
+def choose_playback(rate: float) -> tuple[float, int]:
+    """Return the rate at which to play a signal, in whole hertz, and how much faster that is.
 
-    360 Hz are played 32 times faster, at 11 520 Hz; from 3000 Hz on nothing is.
+    360 Hz are played 32 times faster, at 11 520 Hz; from 3000 Hz on the speed is 1.
     """
     speed = 2 ** math.ceil(math.log2(HEARD_HZ / rate)) if rate < SLOW_HZ else 1
     return float(round(rate * speed)), speed
 
 
-def unheard(explanation: Explanation) -> str:
-    """Why there can be no sound, in a sentence; empty if there can."""
+def find_obstacle(explanation: ExplanationData) -> str:
+    """Return why there can be no sound, in a sentence; empty if there can be one."""
     if "time" not in explanation.signal or "time" not in explanation.relevance:
         return "This explanation has no 'time' domain, so there is nothing to listen to."
     if not LEAST_HZ <= explanation.rate <= MOST_HZ:
-        return f"No player takes {explanation.rate:g} samples per second."
+        return f"No player can play {explanation.rate:g} samples per second."
     if explanation.signal["time"][..., 0].size > MOST_CHANNELS:
         return f"No sound file holds more than {MOST_CHANNELS} channels."
     return ""
 
 
-def soft_mask(relevance: Real, spectrum: AnyArray) -> Real:
-    """min(1, R+ / q), q the 99th percentile of R+ over the positive cells that hold signal.
+def make_soft_mask(relevance: Real, spectrum: AnyArray) -> Real:
+    """Return min(1, R+ / q), q the 99th percentile of R+ over the positive cells that hold signal.
 
-    Of several channels the one with the largest q sets it for all, so that they compare.
+    Of several channels, the one with the largest q sets it for all, so that they compare.
 
     Parameters
     ----------
     relevance : (..., F, T) real
         Relevance of each cell.
     spectrum : (..., F, T) complex
-        The cells; where there is no signal, relevance counts for nothing.
+        The cells; the relevance of cells without signal is ignored.
 
     Returns
     -------
@@ -211,12 +213,12 @@ def soft_mask(relevance: Real, spectrum: AnyArray) -> Real:
 
 
 def replace_file(path: str | os.PathLike[str], data: bytes) -> None:
-    """Write a file whole or not at all: a new file in the same folder, then a rename.
+    """Write a file whole or not at all: first a new file in the same folder, then a rename.
 
     Raises
     ------
     InputError
-        The folder is missing, or cannot be written to.
+        If the folder is missing, or cannot be written to.
     """
     target = Path(path)
     part = target.with_name(f".{uuid.uuid4().hex}.part")
@@ -229,9 +231,9 @@ def replace_file(path: str | os.PathLike[str], data: bytes) -> None:
         part.unlink(missing_ok=True)
 
 
-def _raw(explanation: Explanation, kind: str) -> Real:
-    """Evaluate the formula of one kind, (..., N), before filter, fades and gain."""
-    x, relevance = _signal(explanation)
+def _apply_formula(explanation: ExplanationData, kind: str) -> Real:
+    """Return the formula of one kind, (..., N), before filter, fades and gain."""
+    x, relevance = _read_signal(explanation)
     if kind == "original":
         return x
     if kind == "heatmap":
@@ -240,12 +242,12 @@ def _raw(explanation: Explanation, kind: str) -> Real:
         return np.maximum(x, 0.0) * relevance
     if kind == "negative":
         return x * np.maximum(-relevance, 0.0)
-    return _resynthesis(explanation, x, relevance)
+    return _resynthesise(explanation, x, relevance)
 
 
-def _signal(explanation: Explanation) -> tuple[Real, Real]:
-    """Signal and time relevance, (..., N) float64 each."""
-    if reason := unheard(explanation):
+def _read_signal(explanation: ExplanationData) -> tuple[Real, Real]:
+    """Return the signal and its relevance over time, (..., N) float64 each."""
+    if reason := find_obstacle(explanation):
         raise InputError(reason)
     x = np.asarray(explanation.signal["time"], np.float64)
     relevance = np.asarray(explanation.relevance["time"], np.float64)
@@ -256,10 +258,8 @@ def _signal(explanation: Explanation) -> tuple[Real, Real]:
     return x, relevance
 
 
-def _resynthesis(explanation: Explanation, x: Real, relevance: Real) -> Real:
-    """STFT^-1(soft mask STFT(x)), (..., N); the phase stays."""
-    from dftlrp.spectral import Stft, stft_for, stft_lrp
-
+def _resynthesise(explanation: ExplanationData, x: Real, relevance: Real) -> Real:
+    """Return STFT^-1(soft mask STFT(x)), (..., N); the phase stays."""
     settings = explanation.stft or stft_for(explanation.rate)
     stft = Stft(x.shape[-1], **settings)
     spectrum = stft.analysis(x)
@@ -271,13 +271,13 @@ def _resynthesis(explanation: Explanation, x: Real, relevance: Real) -> Real:
             f"time-frequency relevance has shape {cells.shape}, but the STFT of the signal "
             f"with {settings} has {spectrum.shape}"
         )
-    return np.asarray(stft.synthesis(soft_mask(cells, spectrum) * spectrum), np.float64)
+    return np.asarray(stft.synthesis(make_soft_mask(cells, spectrum) * spectrum), np.float64)
 
 
-def _finish(raw: Real, rate: float) -> Real:
-    """High-pass and fades; zero mean and zero first and last samples, (..., N)."""
-    fade = _fade(raw.shape[-1], rate)
-    faded = _highpass(raw, rate) * fade
+def _finish_sound(raw: Real, rate: float) -> Real:
+    """Apply high-pass and fades, (..., N): zero mean, zero first and last samples."""
+    fade = _make_fade(raw.shape[-1], rate)
+    faded = _remove_rumble(raw, rate) * fade
     # The fades may bring back a little DC; take it out in their own shape: the edges stay 0.
     # (The window sums to 0 for one or two samples, to 1 or more for any other length.)
     centred = faded - fade * (faded.sum(axis=-1, keepdims=True) / max(float(fade.sum()), 1.0))
@@ -286,11 +286,11 @@ def _finish(raw: Real, rate: float) -> Real:
     return np.asarray(np.where(next(peaks) > SILENCE * next(peaks), centred, 0.0))
 
 
-def _highpass(x: Real, rate: float) -> Real:
-    """Zero-phase high-pass, (..., N): f^4 / (f^4 + f_c^4) on the cosine transform.
+def _remove_rumble(x: Real, rate: float) -> Real:
+    """Apply the zero-phase high-pass f^4 / (f^4 + f_c^4) on the cosine transform, (..., N).
 
-    The transform extends the signal evenly at both ends, so there is no jump to ring and
-    any length will do; the zeroth coefficient, the mean, goes to exactly 0.
+    The transform extends the signal evenly at both ends, so there is no jump that rings, at any
+    length; the zeroth coefficient, the mean, becomes exactly 0.
     """
     from scipy import fft
 
@@ -301,8 +301,8 @@ def _highpass(x: Real, rate: float) -> Real:
     return np.asarray(fft.idct(fft.dct(x) * gain), np.float64)
 
 
-def _fade(count: int, rate: float) -> Real:
-    """Window (N,) that rises from 0 to 1 and falls back to 0 within 5 ms at either end."""
+def _make_fade(count: int, rate: float) -> Real:
+    """Return a window (N,) that rises from 0 to 1 and falls back to 0 within 5 ms at either end."""
     length = max(1, min(max(2, round(FADE_SECONDS * rate)), count // 2))
     window = np.ones(count)
     ramp = 0.5 - 0.5 * np.cos(np.pi * np.arange(length) / length)
@@ -311,8 +311,8 @@ def _fade(count: int, rate: float) -> Real:
     return window
 
 
-def _common_gain(group: Sequence[Real]) -> tuple[float, float]:
-    """Gain, as a factor and in dB, that puts the loudest sound of a group at -1 dBFS."""
+def _find_gain(group: Sequence[Real]) -> tuple[float, float]:
+    """Return the gain, as a factor and in dB, that puts the loudest sound of a group at -1 dBFS."""
     peak = max((float(np.max(np.abs(s), initial=0.0)) for s in group), default=0.0)
     if peak < np.finfo(np.float64).tiny:
         return 1.0, 0.0
@@ -321,7 +321,7 @@ def _common_gain(group: Sequence[Real]) -> tuple[float, float]:
 
 
 def _check_writable(sound: Sound, subtype: str) -> None:
-    """Refuse what would end up in the file as something else; see `Sound.wav`."""
+    """Raise an error if the file would hold something else; see `Sound.wav`."""
     if subtype not in ("PCM_16", "FLOAT"):
         raise InputError(f"unknown WAV subtype {subtype!r}; choose PCM_16 or FLOAT")
     if not np.isfinite(sound.samples).all():

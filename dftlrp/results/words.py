@@ -1,56 +1,81 @@
-"""What figure and report say about an explanation in a few words and numbers."""
+"""What the figure, the report and the command line say of an explanation in a few words."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from dftlrp.results.explanation import Explanation
+from dftlrp.results.data import ExplanationData
 
-SHOWN_CHANNELS = 8  # before the rest is left out or folded away
+SHOWN_CHANNELS = 8  # more than these are left out or folded away
+CLOSED = 1e-4  # as a share: a ledger with a larger gap has lost relevance
 
 
-def score(explanation: Explanation) -> float:
-    """Return the explained value of the target (what was seeded, where that was a callable)."""
+def find_score(explanation: ExplanationData) -> float:
+    """Return the explained value of the target (the seed if a callable chose the target)."""
     values = np.asarray(explanation.explained)
     if explanation.target == -1:
-        return seeded(explanation)
+        return sum_seed(explanation)
     return float(values[explanation.target] if values.ndim else values)
 
 
-def seeded(explanation: Explanation) -> float:
-    """Return the relevance put in at the output: what everything else is a share of."""
+def sum_seed(explanation: ExplanationData) -> float:
+    """Return the relevance put in at the output: everything else is a share of it."""
     rows = explanation.ledger.rows
     if rows:
         return float(np.sum(rows[0].relevance))
-    return float("nan") if explanation.target == -1 else score(explanation)
+    return float("nan") if explanation.target == -1 else find_score(explanation)
 
 
-def headline(explanation: Explanation) -> str:
-    """Say what was explained, with its score, in a few words."""
-    return f"Why “{drawable(explanation.label)}”?  score {number(score(explanation))}"
+def name_seed(explanation: ExplanationData) -> tuple[str, str]:
+    """Return the kind of seed, and for a contrast the name of the other class."""
+    kind, _, versus = str(explanation.provenance.get("seed", "logit")).partition(":")
+    if versus.isdecimal() and int(versus) < len(explanation.labels):
+        versus = explanation.labels[int(versus)]
+    return kind, versus
 
 
-def share_of_seed(explanation: Explanation, domain: str) -> str:
-    """Label and share of what was seeded that a panel shows."""
-    total, seed = float(np.sum(explanation.relevance[domain])), seeded(explanation)
-    kind = str(explanation.provenance.get("seed", "logit")).partition(":")[0]
-    whole = {"logit": "score", "contrast": "lead"}.get(kind, "seed")
+def describe_seed(explanation: ExplanationData) -> str:
+    """Say what is explained, as in ``explaining "seven" against the average of the ...``."""
+    kind, versus = name_seed(explanation)
+    other = f'"{versus}"' if versus else "the average of the other classes"
+    against = f" against {other}" if kind == "contrast" else ""
+    unit = ", one unit of its score" if kind == "one" else ""
+    return f'explaining "{explanation.label}"{against}{unit}'
+
+
+def describe_check(gap: float) -> str:
+    """Say whether relevance was lost, from the largest gap of the ledger."""
+    found = f"largest error {format_number(gap, 1)}"
+    if gap <= CLOSED:
+        return f"check passed: no relevance lost ({found})"
+    return f"check failed: relevance was lost or made up ({found})"
+
+
+def write_headline(explanation: ExplanationData) -> str:
+    """Say what was explained, with its score."""
+    label, score = clean_text(explanation.label), format_number(find_score(explanation))
+    return f"Why “{label}”?  score {score}"
+
+
+def describe_share(explanation: ExplanationData, domain: str) -> str:
+    """Return the label, the sum of R in a domain and its share of the seed."""
+    total, seed = float(np.sum(explanation.relevance[domain])), sum_seed(explanation)
+    whole = {"logit": "score", "contrast": "lead"}.get(name_seed(explanation)[0], "seed")
     share = f"{100 * total / seed:.0f}".replace("-", "−") if seed and np.isfinite(seed) else ""
     part = f" ({share} % of the {whole})" if share else ""
-    return f"“{drawable(explanation.label, 14)}”: sum {number(total)}{part}"
+    return f"“{clean_text(explanation.label, 14)}”: sum {format_number(total)}{part}"
 
 
-def number(value: float, digits: int = 3) -> str:
-    """Format with few digits and a true minus sign."""
-    return f"{value:.{digits}g}".replace("-", "−")
+def format_number(value: float, digits: int = 3) -> str:
+    """Format with few digits and a true minus sign, as ``−8e−8``."""
+    mantissa, e, exponent = f"{value:.{digits}g}".partition("e")
+    return f"{mantissa}{e}{int(exponent) if e else ''}".replace("-", "−")
 
 
-def drawable(text: str, most: int = 40) -> str:
-    """Text that the font can draw, on one line; a label is anyone's guess."""
+def clean_text(text: str, most: int = 40) -> str:
+    """Return a text on one line, with boxes for the characters that the font cannot draw."""
     from matplotlib.font_manager import FontProperties, findfont, get_font
 
     font = get_font(findfont(FontProperties()))
@@ -58,10 +83,10 @@ def drawable(text: str, most: int = 40) -> str:
     return known if len(known) <= most else known[: most - 1] + "…"
 
 
-def channel_sums(explanation: Explanation) -> list[tuple[str, float, float]]:
-    """Name, sum of R and sum of |R| of each of several channels, in the first domain that has them.
+def sum_channels(explanation: ExplanationData) -> list[tuple[str, float, float]]:
+    """Return the name, the sum of R and the sum of |R| of each of several channels.
 
-    Empty where there is one channel.
+    The sums are those of the first domain that has channels; empty if there is one channel.
     """
     channels = explanation.channels
     if len(channels) == 1:
@@ -75,9 +100,9 @@ def channel_sums(explanation: Explanation) -> list[tuple[str, float, float]]:
     ]
 
 
-def channel_order(explanations: Sequence[Explanation]) -> list[int]:
-    """The channels as they are; more than can be shown, by their sum of |R|, largest first."""
-    sums = [[amount for _, _, amount in channel_sums(e)] for e in explanations]
+def order_channels(explanations: Sequence[ExplanationData]) -> list[int]:
+    """Return the channels (from 0) as they are, or those with most |R| first if not all fit."""
+    sums = [[amount for _, _, amount in sum_channels(e)] for e in explanations]
     count = len(sums[0]) or 1
     if count <= SHOWN_CHANNELS:
         return list(range(count))

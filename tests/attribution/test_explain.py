@@ -14,10 +14,10 @@ from models import LABELS, listener, model, normal, saved, value
 from onnx import TensorProto, helper
 
 import dftlrp
-from dftlrp.attribution.domains import DEFAULT as DOMAINS
 from dftlrp.core.types import DftlrpError, InputError, ModelError
 from dftlrp.engine.composites import PRESETS
 from dftlrp.graph.frontend import FrontEnd
+from dftlrp.results.views import DEFAULT as DOMAINS
 
 RATE = 8000
 

@@ -9,7 +9,7 @@ import soundfile
 
 import dftlrp
 from dftlrp.assets import FILES, embedded
-from dftlrp.attribution.domains import DOMAINS, INPUT
+from dftlrp.results.views import DOMAINS, INPUT
 
 MODELS = [name for name in FILES if name != "clip"]
 

@@ -29,10 +29,10 @@ FILES = {
 def here(tmp_path, monkeypatch) -> Path:
     """A working directory with a model and a recording; report and figure cost no time."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("dftlrp.results.report.render", lambda e: "".join(x.label for x in e))
-    monkeypatch.setattr("dftlrp.results.figure.figure", lambda e: None)
+    monkeypatch.setattr("dftlrp.results.saving.render", lambda e: "".join(x.label for x in e))
+    monkeypatch.setattr("dftlrp.results.saving.draw_figure", lambda e: None)
     monkeypatch.setattr(
-        "dftlrp.results.figure.save_figure", lambda f, path: path.write_bytes(b"png")
+        "dftlrp.results.saving.save_figure", lambda f, path: path.write_bytes(b"png")
     )
     saved(listener(end="Softmax"), tmp_path, "m.onnx")
     soundfile.write("a.wav", 0.1 * normal(800), 16000)
@@ -124,7 +124,7 @@ def test_the_prediction_is_printed_whatever_the_target(here, capsys):
     explain("--target", other)
     out = capsys.readouterr().out
     assert f"prediction: {best}" in out
-    assert f"explained: {other}" in out
+    assert f'explaining "{other}"' in out
 
 
 @pytest.mark.parametrize("target", ["high", "2"])
@@ -138,8 +138,8 @@ def test_versus_explains_two_classes_side_by_side(here, capsys):
     other = dftlrp.Explanation.load("dftlrp-out/versus-explanation.npz")
     assert (e.label, other.label) == ("low", "high")
     out = capsys.readouterr().out
-    assert "explained: low" in out
-    assert "explained: high" in out
+    assert 'explaining "low"' in out
+    assert 'explaining "high"' in out
     assert (here / "dftlrp-out" / "report.html").read_text() == "lowhigh"
     assert {"versus-heatmap.wav", "versus-resynthesis.wav"} <= names("dftlrp-out")
     np.testing.assert_array_equal(e.signal["time"], other.signal["time"])
@@ -394,7 +394,7 @@ def test_an_unwritable_folder_is_refused_and_former_results_stay(here, capsys, m
     def full(*_: Any, **__: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("dftlrp.results.figure.save_figure", full)
+    monkeypatch.setattr("dftlrp.results.saving.save_figure", full)
     capsys.readouterr()
     assert main(["explain", M, A, "--target", "2"]) == 2
     assert capsys.readouterr().err == (
@@ -447,7 +447,7 @@ def test_no_bar_is_written_into_a_file(here, capsys, monkeypatch):
     import time
 
     monkeypatch.setattr(
-        "dftlrp.results.figure.save_figure",
+        "dftlrp.results.saving.save_figure",
         lambda f, path: time.sleep(1.2) or path.write_bytes(b""),
     )
     explain()

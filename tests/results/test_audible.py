@@ -12,7 +12,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dftlrp.core.types import InputError, NonFiniteError
-from dftlrp.results.sound import GROUPS, KINDS, PEAK_DB, Sound, playback, soft_mask, sounds, unheard
+from dftlrp.results.sound import (
+    GROUPS,
+    KINDS,
+    PEAK_DB,
+    Sound,
+    choose_playback,
+    find_obstacle,
+    make_soft_mask,
+    make_sounds,
+)
 
 TOP = 10 ** (PEAK_DB / 20)
 
@@ -38,7 +47,7 @@ anything = st.builds(
 @settings(max_examples=40, deadline=None)
 @given(anything)
 def test_peak_edges_and_mean_of_any_signal(e):
-    made = sounds([e])[0]
+    made = make_sounds([e])[0]
     assert tuple(made) == KINDS
     for kind, sound in made.items():
         assert sound.kind == kind
@@ -49,13 +58,13 @@ def test_peak_edges_and_mean_of_any_signal(e):
 
 
 def test_the_loudest_of_each_unit_peaks_at_minus_one_dbfs():
-    pair = sounds([explanation(), explanation(label="three", total=2.0, against=-3.0)])
+    pair = make_sounds([explanation(), explanation(label="three", total=2.0, against=-3.0)])
     for group in GROUPS:
         assert max(peak(one[k]) for one in pair for k in group) == pytest.approx(TOP, rel=1e-12)
 
 
 def test_a_common_gain_makes_sounds_compare():
-    first, second = sounds([explanation(), explanation(label="three", total=7.9 / 4)])
+    first, second = make_sounds([explanation(), explanation(label="three", total=7.9 / 4)])
     for group in GROUPS:
         assert len({one[k].gain_db for one in (first, second) for k in group}) == 1
     np.testing.assert_allclose(second["heatmap"].samples, first["heatmap"].samples / 4, atol=1e-15)
@@ -64,14 +73,14 @@ def test_a_common_gain_makes_sounds_compare():
 
 def test_the_gain_does_not_depend_on_the_kinds_asked_for():
     e = explanation()
-    together = sounds([e])[0]
+    together = make_sounds([e])[0]
     for kind in KINDS:
         np.testing.assert_array_equal(e.audible(kind).samples, together[kind].samples)
 
 
 def test_the_gain_in_db_is_what_was_applied():
     x = two_tones()
-    sound = sounds([explanation(x)])[0]["original"]
+    sound = make_sounds([explanation(x)])[0]["original"]
     middle = slice(600, 3400)  # away from the fades; the tones are far above the high-pass
     np.testing.assert_allclose(
         np.asarray(sound)[middle], 10 ** (sound.gain_db / 20) * x[middle], atol=1e-3
@@ -81,7 +90,7 @@ def test_the_gain_in_db_is_what_was_applied():
 def test_formulas_of_the_products():
     e = explanation()
     x, R = e.signal["time"], e.relevance["time"]
-    made = sounds([e])[0]
+    made = make_sounds([e])[0]
     expected = {
         "heatmap": x * np.maximum(R, 0),
         "rectified": np.maximum(x, 0) * R,
@@ -96,7 +105,7 @@ def test_formulas_of_the_products():
 
 def test_resynthesis_keeps_what_spoke_for_the_target_and_its_phase():
     e = explanation()
-    sound = sounds([e])[0]["resynthesis"]
+    sound = make_sounds([e])[0]["resynthesis"]
     x = 10 ** (sound.gain_db / 20) * two_tones()
     half = len(x) // 2
     for_it, against = sound.samples[400 : half - 400], sound.samples[half + 400 :]
@@ -105,7 +114,7 @@ def test_resynthesis_keeps_what_spoke_for_the_target_and_its_phase():
 
 
 def test_negative_holds_what_spoke_against():
-    made = sounds([explanation()])[0]
+    made = make_sounds([explanation()])[0]
     half = len(made["negative"]) // 2
     early, late = made["negative"].samples[:half], made["negative"].samples[half:]
     assert np.std(late) > 3 * np.std(early)
@@ -120,13 +129,13 @@ def test_soft_mask_against_its_formula():
     q = np.percentile([r for r, y in zip(relevance.flat, spectrum.flat, strict=True)
                        if r > 0 and y != 0], 99)  # fmt: skip
     want = np.clip(np.where(spectrum != 0, relevance, 0) / q, 0, 1)
-    np.testing.assert_allclose(soft_mask(relevance, spectrum), want, atol=1e-15)
-    assert not soft_mask(-np.abs(relevance), spectrum).any()
+    np.testing.assert_allclose(make_soft_mask(relevance, spectrum), want, atol=1e-15)
+    assert not make_soft_mask(-np.abs(relevance), spectrum).any()
 
 
 def test_a_constant_offset_leaves_no_trace():
     x = two_tones()
-    plain, shifted = (sounds([explanation(s)])[0]["original"] for s in (x, x + 0.6))
+    plain, shifted = (make_sounds([explanation(s)])[0]["original"] for s in (x, x + 0.6))
     np.testing.assert_allclose(shifted.samples, plain.samples, atol=1e-9)
 
 
@@ -136,14 +145,14 @@ def test_the_round_off_of_a_constant_is_not_played():
 
 @pytest.mark.parametrize("x", [np.zeros(800), np.ones(1), np.zeros(1)])
 def test_silence_is_silent_at_zero_gain(x):
-    for sound in sounds([explanation(x)])[0].values():
+    for sound in make_sounds([explanation(x)])[0].values():
         assert not sound.samples.any()
         assert sound.gain_db == 0
 
 
 @pytest.mark.parametrize(("subtype", "error"), [("PCM_16", 1 / 32767), ("FLOAT", 1e-7)])
 def test_wav_round_trip(tmp_path, subtype, error):
-    for kind, sound in sounds([explanation()])[0].items():
+    for kind, sound in make_sounds([explanation()])[0].items():
         path = tmp_path / f"{kind}.wav"
         sound.save(path, subtype)
         back, rate = soundfile.read(path)
@@ -155,7 +164,7 @@ def test_wav_round_trip(tmp_path, subtype, error):
 
 
 def test_the_mean_of_what_pcm_16_holds_is_below_a_thousandth_of_its_peak():
-    for sound in sounds([noisy(5000, 8000.0, 0.6)])[0].values():
+    for sound in make_sounds([noisy(5000, 8000.0, 0.6)])[0].values():
         back, _ = soundfile.read(io.BytesIO(sound.wav()))
         assert abs(back.mean()) < 1e-3 * np.max(np.abs(back))
         assert back[0] == 0 == back[-1]
@@ -186,7 +195,7 @@ def test_a_failed_save_leaves_the_old_file_and_no_other(tmp_path):
 def test_errors_say_what_to_do():
     e = explanation()
     with pytest.raises(InputError, match="choose from original"):
-        sounds([e], ["loud"])
+        make_sounds([e], ["loud"])
     with pytest.raises(InputError, match="at most 1024 channels"):
         Sound(np.zeros((3, 1025)), 8000.0, 0.0, "original").wav()
     with pytest.raises(InputError, match="'time' domain"):
@@ -215,7 +224,7 @@ def test_without_the_time_frequency_domain_its_relevance_comes_from_that_over_ti
      (256.41, 8205, 32), (22050.5, 22050, 1)],
 )  # fmt: skip
 def test_what_is_below_hearing_is_played_faster_by_a_power_of_two(rate, played, speed):
-    assert playback(rate) == (played, speed)
+    assert choose_playback(rate) == (played, speed)
     sound = explanation(two_tones(200), rate=rate).audible("original")
     assert (sound.rate, sound.speed) == (played, speed)
     assert soundfile.info(io.BytesIO(sound.wav())).samplerate == played
@@ -223,7 +232,7 @@ def test_what_is_below_hearing_is_played_faster_by_a_power_of_two(rate, played, 
 
 @given(st.floats(1e-9, 768e3))
 def test_every_rate_is_played_whole_heard_and_in_tune(rate):
-    played, speed = playback(rate)
+    played, speed = choose_playback(rate)
     assert played == round(played) >= 3000
     assert speed == 1 or 8000 <= speed * rate < 16000
     assert abs(12 * np.log2(played / (rate * speed))) < 1 / 300  # semitones
@@ -236,7 +245,7 @@ def test_filter_and_fades_are_as_heard_whatever_the_speed():
 
 def test_each_channel_sounds_as_it_would_alone_at_a_common_gain():
     whole, parts = quake(1000), quake(1000).channels
-    together, alone = sounds([whole])[0], sounds(parts)
+    together, alone = make_sounds([whole])[0], make_sounds(parts)
     for kind in ("original", "heatmap", "rectified", "negative"):
         assert together[kind].samples.shape == (1000, 3)
         for c, one in enumerate(alone):
@@ -246,7 +255,7 @@ def test_each_channel_sounds_as_it_would_alone_at_a_common_gain():
 
 def test_the_mask_of_one_channel_knows_of_the_others():
     strong, weak = explanation(), explanation(total=0.079)
-    both = sounds([stacked(strong, weak)])[0]["resynthesis"].samples
+    both = make_sounds([stacked(strong, weak)])[0]["resynthesis"].samples
     assert 0 < np.std(both[:, 1]) < 0.05 * np.std(both[:, 0])
 
 
@@ -258,15 +267,15 @@ def test_channels_are_channels_of_the_wav_file():
 
 
 def test_why_there_can_be_no_sound_is_said():
-    assert unheard(explanation()) == ""
-    assert "1e+07 samples per second" in unheard(explanation(two_tones(100), rate=1e7))
-    assert "1024 channels" in unheard(explanation(signal={"time": np.zeros((1025, 9))}))
+    assert find_obstacle(explanation()) == ""
+    assert "1e+07 samples per second" in find_obstacle(explanation(two_tones(100), rate=1e7))
+    assert "1024 channels" in find_obstacle(explanation(signal={"time": np.zeros((1025, 9))}))
     with pytest.raises(InputError, match="samples per second"):
         explanation(two_tones(100), rate=1e-300).audible("original")
 
 
 def test_no_explanation_makes_no_sound():
-    assert sounds([]) == []
+    assert make_sounds([]) == []
 
 
 def test_array_protocol():

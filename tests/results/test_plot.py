@@ -8,7 +8,7 @@ from explanations import explanation, quake, stacked, two_tones, with_input, wit
 from matplotlib.colors import to_rgb
 
 from dftlrp.core.types import InputError
-from dftlrp.results.figure import figure, image, save_figure
+from dftlrp.results.figure import draw_figure, render_figure, save_figure
 from dftlrp.results.panels import (
     NEGATIVE,
     PALE_NEGATIVE,
@@ -16,7 +16,7 @@ from dftlrp.results.panels import (
     POSITIVE,
     add_up,
     add_up_cells,
-    diverging,
+    make_colours,
 )
 
 
@@ -25,7 +25,7 @@ def panels(fig, rows, columns=3):
 
 
 def test_two_rows_three_columns_in_seconds_and_hertz():
-    axes = panels(figure([explanation()]), 2)
+    axes = panels(draw_figure([explanation()]), 2)
     for row in axes:
         assert [a.get_xlabel() for a in row] == ["time (s)", "frequency (Hz)", "time (s)"]
     assert [a.get_ylabel() for a in axes[0]] == ["amplitude", "magnitude", "frequency (Hz)"]
@@ -36,18 +36,18 @@ def test_two_rows_three_columns_in_seconds_and_hertz():
 
 
 def test_the_title_says_what_was_explained_and_its_score():
-    assert figure([explanation()]).get_suptitle() == "Why “seven”?  score 8.26"
+    assert draw_figure([explanation()]).get_suptitle() == "Why “seven”?  score 8.26"
 
 
 def test_red_is_positive_and_blue_negative():
-    low, middle, high = (np.array(diverging()(v)) for v in (0.15, 0.5, 0.85))
+    low, middle, high = (np.array(make_colours()(v)) for v in (0.15, 0.5, 0.85))
     assert high[0] > 2 * high[2]
     assert low[2] > 1.5 * low[0]
     assert middle[:3].min() > 0.95
-    mesh = panels(figure([explanation()]), 2)[1, 2].collections[0]
+    mesh = panels(draw_figure([explanation()]), 2)[1, 2].collections[0]
     low_limit, high_limit = mesh.get_clim()
     assert low_limit == -high_limit < 0
-    bars = panels(figure([explanation()]), 2)[1, 0].patches
+    bars = panels(draw_figure([explanation()]), 2)[1, 0].patches
     colours = {tuple(p.get_facecolor()[:3]): p for p in bars}
     above, below = (colours[to_rgb(c)].get_data().values for c in (POSITIVE, NEGATIVE))
     assert above.min() == 0 < above.max()
@@ -56,7 +56,7 @@ def test_red_is_positive_and_blue_negative():
 
 
 def test_a_power_of_ten_is_in_the_label():
-    axes = panels(figure([explanation(total=7.9e-6)]), 2)
+    axes = panels(draw_figure([explanation(total=7.9e-6)]), 2)
     assert axes[1, 0].get_ylabel() == "relevance per 3.12 ms (×10⁻⁷)"
     assert axes[1, 2].figure.axes[-1].get_ylabel() == "relevance per cell (×10⁻⁷)"
 
@@ -64,7 +64,7 @@ def test_a_power_of_ten_is_in_the_label():
 def test_bars_add_up_to_the_relevance():
     e = explanation()
     for column, domain in enumerate(("time", "frequency")):
-        patches = panels(figure([e]), 2)[1, column].patches
+        patches = panels(draw_figure([e]), 2)[1, column].patches
         net = sum(p.get_data().values.sum() for p in patches[2:])
         parts = sum(p.get_data().values.sum() for p in patches[:2])
         assert net == pytest.approx(e.relevance[domain].sum())
@@ -73,7 +73,7 @@ def test_bars_add_up_to_the_relevance():
 
 def test_two_explanations_share_every_scale():
     pair = [explanation(), explanation(label="three", total=2.0, against=-3.0)]
-    axes = panels(figure(pair), 3)
+    axes = panels(draw_figure(pair), 3)
     for column in range(3):
         assert axes[1, column].get_ylim() == axes[2, column].get_ylim()
         assert (
@@ -86,27 +86,27 @@ def test_two_explanations_share_every_scale():
 @pytest.mark.parametrize(("count", "loud"), [(1, 1), (1, 0), (2, 1), (17, 0), (30_000, 1)])
 def test_any_length_and_silence(count, loud):
     e = explanation(loud * two_tones(count))
-    assert image(figure([e]), dpi=40).startswith(b"\x89PNG")
+    assert render_figure(draw_figure([e]), dpi=40).startswith(b"\x89PNG")
 
 
 def test_one_column_per_domain_present():
     e = explanation()
     some = explanation(relevance={"frequency": e.relevance["frequency"]})
-    assert len(figure([some]).axes) == 2
-    assert len(figure([e], ["time"]).axes) == 2
+    assert len(draw_figure([some]).axes) == 2
+    assert len(draw_figure([e], ["time"]).axes) == 2
 
 
 def test_what_cannot_share_a_figure_is_refused():
     with pytest.raises(InputError, match="no explanation"):
-        figure([])
+        draw_figure([])
     with pytest.raises(InputError, match="one recording"):
-        figure([explanation(), explanation(two_tones() / 2)])
+        draw_figure([explanation(), explanation(two_tones() / 2)])
     with pytest.raises(InputError, match="'mel'"):
-        figure([explanation()], ["mel"])
+        draw_figure([explanation()], ["mel"])
 
 
 def test_each_channel_has_a_block_of_rows_under_its_name():
-    axes = panels(figure([quake(500), quake(500)]), 9)
+    axes = panels(draw_figure([quake(500), quake(500)]), 9)
     for c, name in enumerate("ZNE"):
         signal, *relevance = axes[3 * c : 3 * c + 3]
         kinds = ["signal", "spectrum", "spectrogram"]
@@ -118,7 +118,7 @@ def test_each_channel_has_a_block_of_rows_under_its_name():
 
 def test_channels_share_the_scales_of_their_relevance_drawn_or_not():
     e = quake(500)
-    every, last = panels(figure([e]), 6), panels(figure([e], channels=[2]), 2)
+    every, last = panels(draw_figure([e]), 6), panels(draw_figure([e], channels=[2]), 2)
     for column in (0, 1):
         assert len({a.get_ylim() for a in (*every[1::2, column], last[1, column])}) == 1
     meshes = [a.collections[0].get_clim() for a in (*every[1::2, 2], last[1, 2])]
@@ -127,7 +127,7 @@ def test_channels_share_the_scales_of_their_relevance_drawn_or_not():
 
 def test_a_channel_is_drawn_as_it_would_be_alone_but_for_the_scale():
     e = quake(500)
-    together, alone = panels(figure([e]), 6)[2:4], panels(figure([e.channels[1]]), 2)
+    together, alone = panels(draw_figure([e]), 6)[2:4], panels(draw_figure([e.channels[1]]), 2)
     for a, b in zip(together[:, :2].flat, alone[:, :2].flat, strict=True):
         for p, q in zip(a.patches, b.patches, strict=True):
             np.testing.assert_array_equal(p.get_data().values, q.get_data().values)
@@ -137,17 +137,17 @@ def test_a_channel_is_drawn_as_it_would_be_alone_but_for_the_scale():
 
 def test_of_many_channels_the_eight_with_most_relevance_are_drawn():
     parts = [explanation(two_tones(100), total=1.0 + c) for c in range(20)]
-    fig = figure([stacked(*parts)], ["time"])
+    fig = draw_figure([stacked(*parts)], ["time"])
     titles = [a.get_title(loc="left") for a in fig.axes[::2]]
     assert titles == [f"channel {c}: signal" for c in range(20, 12, -1)]
     assert "8 of 20 channels" in fig.get_supxlabel()
     with pytest.raises(InputError, match="give some of 0 to 19"):
-        figure([stacked(*parts)], channels=[20])
+        draw_figure([stacked(*parts)], channels=[20])
 
 
 def test_mel_bands_are_drawn_one_by_one_and_named_in_hertz():
     e = with_mel(explanation())
-    top, relevance = panels(figure([e]), 2, 4)[:, 3]
+    top, relevance = panels(draw_figure([e]), 2, 4)[:, 3]
     assert top.get_title(loc="left") == "mel bands"
     assert relevance.get_ylabel() == "frequency (Hz)"
     for place, text in zip(relevance.get_yticks(), relevance.get_yticklabels(), strict=True):
@@ -160,31 +160,31 @@ def test_mel_bands_are_drawn_one_by_one_and_named_in_hertz():
 def test_what_the_model_reads_is_drawn_by_index_and_adds_up(shape):
     rng = np.random.default_rng(0)
     e = with_input(explanation(two_tones(300)), rng.normal(size=shape), rng.normal(size=shape))
-    top, relevance = panels(figure([e], ["input"]), 2, 1)[:, 0]
+    top, relevance = panels(draw_figure([e], ["input"]), 2, 1)[:, 0]
     assert top.get_title(loc="left") == "what the model reads"
     drawn = [m.get_array() for m in relevance.collections if m.get_array() is not None]
     drawn = drawn or [p.get_data().values for p in relevance.patches[2:]]
     assert sum(d.sum() for d in drawn) == pytest.approx(e.relevance["input"].sum())
-    assert image(relevance.figure, dpi=40).startswith(b"\x89PNG")
+    assert render_figure(relevance.figure, dpi=40).startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize("label", ["$x^{", "日本", "a\nb\x00", "\u202erev", "x" * 300, ""])
 def test_any_label_can_be_drawn(label):
-    image(figure([explanation(two_tones(100), label)], ["time"]), "svg", dpi=40)
+    render_figure(draw_figure([explanation(two_tones(100), label)], ["time"]), "svg", dpi=40)
 
 
 @pytest.mark.parametrize("suffix", ["png", "svg"])
 def test_the_same_figure_gives_the_same_file(tmp_path, suffix):
     first, second = (tmp_path / f"{k}.{suffix}" for k in "ab")
     for path in (first, second):
-        save_figure(figure([explanation(two_tones(1000))], ["time", "time-frequency"]), path)
+        save_figure(draw_figure([explanation(two_tones(1000))], ["time", "time-frequency"]), path)
     assert first.read_bytes() == second.read_bytes()
     assert sorted(p.name for p in tmp_path.iterdir()) == [first.name, second.name]
 
 
 def test_other_suffixes_are_refused(tmp_path):
-    with pytest.raises(InputError, match="PNG from SVG"):
-        save_figure(figure([explanation()]), tmp_path / "a.pdf")
+    with pytest.raises(InputError, match="a figure is saved as"):
+        save_figure(draw_figure([explanation()]), tmp_path / "a.pdf")
 
 
 def test_sums_keep_the_total():
@@ -208,7 +208,7 @@ BLINDNESS = {
 
 @pytest.mark.parametrize("kind", BLINDNESS)
 def test_signs_can_be_told_apart_by_the_colour_blind(kind):
-    pairs = [(diverging()(0.5 + d), diverging()(0.5 - d)) for d in (0.125, 0.25, 0.375, 0.5)]
+    pairs = [(make_colours()(0.5 + d), make_colours()(0.5 - d)) for d in (0.125, 0.25, 0.375, 0.5)]
     for red, blue in [*pairs, (POSITIVE, NEGATIVE)]:
         assert np.linalg.norm(lab(red, kind) - lab(blue, kind)) > 25
     pale = lab(PALE_POSITIVE, kind) - lab(PALE_NEGATIVE, kind)
@@ -227,6 +227,6 @@ def lab(colour, kind):
 
 
 def test_the_figure_has_the_size_it_is_shown_at():
-    width, height = figure([explanation()]).get_size_inches()
+    width, height = draw_figure([explanation()]).get_size_inches()
     assert 1000 < 100 * width < 1200
     assert height < width

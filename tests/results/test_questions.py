@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dftlrp.core.types import InputError
-from dftlrp.results.questions import Row, as_csv, round_up, strongest
+from dftlrp.results.questions import Row, pick_strongest, round_up, write_csv
 
 E = explanation()  # 0.5 s at 8000 Hz: 440 Hz in the first half for it, 1250 Hz against it
 ODD = explanation(np.random.default_rng(0).normal(size=997), rate=360.0)
@@ -188,7 +188,7 @@ def test_the_strongest_bands_are_the_tones():
     assert against.start < 1250 < against.stop
     assert for_it.unit == "Hz"
     assert against.share < 0 < for_it.share
-    assert strongest(E.table("bands")) == ([for_it], [against])
+    assert pick_strongest(E.table("bands")) == ([for_it], [against])
 
 
 def test_bands_are_thirds_of_octaves_for_audio_and_equal_below():
@@ -225,7 +225,7 @@ def test_an_unknown_table_and_a_missing_domain_are_refused():
 @pytest.mark.parametrize("e", [E, quake(500), quake(500).channels[1]])
 @pytest.mark.parametrize("what", ["bands", "segments"])
 def test_csv_holds_every_row_of_every_channel_and_the_share_of_all(e, what):
-    head, *rows = csv.reader(io.StringIO(as_csv(e, what)))
+    head, *rows = csv.reader(io.StringIO(write_csv(e, what)))
     named = len(head) - len(Row._fields)
     assert head == ["channel"] * named + list(Row._fields)
     assert sum(float(r[-1]) for r in rows) == pytest.approx(1)

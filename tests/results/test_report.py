@@ -52,26 +52,27 @@ def page():
 @pytest.fixture
 def fast(monkeypatch):
     """Leave out the pictures, where only words are looked at."""
-    monkeypatch.setattr("dftlrp.results.report.media.image", lambda fig, dpi: b"")
+    monkeypatch.setattr("dftlrp.results.report.media.render_figure", lambda fig, dpi: b"")
 
 
 def test_the_page_says_why(page):
     words = Tags(page).words
     assert "Why “seven”?" in words
     assert "The model chose “seven”, with a score of 8.26 (99.6 %)." in words
-    assert "Shared out over the recording is this score itself." in words
-    assert re.search(r"Half of what speaks for “seven” lies between 0\.\d\d and 0\.\d\d s", words)
+    assert "This page explains “seven”: this score is divided into relevance." in words
+    assert re.search(r"Half of the positive relevance lies between 0\.\d\d and 0\.\d\d s", words)
     assert "Of 8.26 put in at the output, 7.9 (96 %) reached the recording" in words
     assert "biases absorbed 0.35 (4 %)" in words
+    assert "Check passed: no relevance lost (largest error 1e−16)" in words
     assert "resampled from 44100 Hz to 8000 Hz" in words
 
 
 @pytest.mark.parametrize(
     ("seed", "said"),
     [
-        ("contrast", "is the lead of “seven” over the average of the others: 8.26"),
-        ("contrast:6", "is the lead of “seven” over “six”: 8.26"),
-        ("one", "is one unit of this score"),
+        ("contrast", "“seven” against the average of the other classes: its lead of 8.26 is"),
+        ("contrast:6", "explains “seven” against “six”: its lead of 8.26 is divided"),
+        ("one", "explains “seven”: one unit of this score is divided"),
     ],
 )
 def test_the_seed_is_said_in_words(fast, seed, said):
@@ -152,12 +153,12 @@ def test_every_picture_player_and_table_can_be_named_by_a_screen_reader(page):
     [
         ({"explained": np.arange(10.0), "output": np.arange(10.0)}, "did not choose “seven”"),
         ({"x": np.zeros(4000)}, "The recording is silent"),
-        ({"x": np.zeros(4000)}, "Silent: there is nothing of this kind"),
+        ({"x": np.zeros(4000)}, "Silent: the recording has no such part"),
         ({"rate": 360.0}, "Played 32 times faster: 360 samples per second are too slow"),
         ({"rate": 360.0}, "the sounds are played 32 times faster"),
         ({"rate": 22050.5}, "the sounds are played at 22050 Hz instead of 22050.5 Hz"),
-        ({"rate": 1e7}, "No player takes 1e+07 samples per second"),
-        ({}, "Strongest for “seven” Moments: for it 0.1"),
+        ({"rate": 1e7}, "No player can play 1e+07 samples per second"),
+        ({}, "Strongest for “seven” Segments: for it 0.1"),
         ({}, "Bands: for it 354.8 to 446.7 Hz (13.2); against it 1122 to 1413 Hz (−5.27)."),
         ({"label": "three", "target": -1, "label_": "callable"}, "Why “callable”?"),
         ({"explained": np.array(0.7), "output": np.array(0.7), "target": ()}, "output is 0.7"),

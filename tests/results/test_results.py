@@ -18,9 +18,9 @@ from explanations import explanation, ledger, quake, two_tones, with_mel
 import dftlrp
 from dftlrp.core.types import InputError
 from dftlrp.results.explanation import Explanation
-from dftlrp.results.folder import load, save
+from dftlrp.results.saving import save
 
-FIGURE = "dftlrp.results.figure"
+load = Explanation.load
 SOUNDS = {"original.wav", "heatmap.wav", "rectified.wav", "negative.wav", "resynthesis.wav"}
 PLAIN = {"report.html", "figure.png", "explanation.npz"}
 TABLES = {"bands.csv", "segments.csv"}
@@ -29,10 +29,10 @@ TABLES = {"bands.csv", "segments.csv"}
 @pytest.fixture
 def quick(monkeypatch):
     """Report and figure in no time."""
-    monkeypatch.setattr("dftlrp.results.report.render", lambda e: f"<html>{len(e)}</html>")
-    monkeypatch.setattr("dftlrp.results.figure.figure", lambda e: None)
+    monkeypatch.setattr("dftlrp.results.saving.render", lambda e: f"<html>{len(e)}</html>")
+    monkeypatch.setattr("dftlrp.results.saving.draw_figure", lambda e: None)
     monkeypatch.setattr(
-        "dftlrp.results.figure.save_figure", lambda f, path: path.write_bytes(b"png")
+        "dftlrp.results.saving.save_figure", lambda f, path: path.write_bytes(b"png")
     )
 
 
@@ -258,13 +258,13 @@ def stumble(*_: Any, **__: Any) -> Any:
 @pytest.mark.parametrize(
     "where",
     [
-        "dftlrp.results.report.render",
-        "dftlrp.results.figure.figure",
-        "dftlrp.results.figure.save_figure",
-        "dftlrp.results.sound.sounds",
-        "dftlrp.results.folder.write_arrays",
+        "dftlrp.results.saving.render",
+        "dftlrp.results.saving.draw_figure",
+        "dftlrp.results.saving.save_figure",
+        "dftlrp.results.saving.make_sounds",
+        "dftlrp.results.saving.write_arrays",
         "dftlrp.results.sound.Sound.save",
-        "dftlrp.results.folder._replace",
+        "dftlrp.results.saving._replace_results",
     ],
 )
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, OSError])
@@ -283,7 +283,7 @@ def test_a_failure_midway_leaves_the_former_results_bit_by_bit(
 
 
 def test_a_failure_midway_leaves_no_new_folder(tmp_path, quick, monkeypatch):
-    monkeypatch.setattr("dftlrp.results.folder.write_arrays", stumble)
+    monkeypatch.setattr("dftlrp.results.saving.write_arrays", stumble)
     with pytest.raises(RuntimeError):
         save([explanation()], tmp_path / "a" / "b" / "c")
     assert contents(tmp_path) == {}
@@ -291,7 +291,7 @@ def test_a_failure_midway_leaves_no_new_folder(tmp_path, quick, monkeypatch):
 
 def test_a_failure_midway_leaves_folders_that_were_there(tmp_path, quick, monkeypatch):
     (tmp_path / "a").mkdir()
-    monkeypatch.setattr("dftlrp.results.folder.write_arrays", stumble)
+    monkeypatch.setattr("dftlrp.results.saving.write_arrays", stumble)
     with pytest.raises(RuntimeError):
         save([explanation()], tmp_path / "a")
     assert (tmp_path / "a").is_dir()

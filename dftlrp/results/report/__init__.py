@@ -1,8 +1,8 @@
 """One HTML page that shows and plays an explanation, with everything inside the file.
 
-The page holds no script and asks the network for nothing: a content security policy forbids
-both, and lets only the page's own style (by its hash) and data URIs through.  Text from
-outside (labels, node names, notes) is escaped by the template engine.
+The page holds no script and asks the network for nothing: a content security policy forbids both,
+and only allows the style of the page (by its hash) and data URIs.  The template engine escapes text
+from outside (labels, node names, notes).
 """
 
 from __future__ import annotations
@@ -10,18 +10,17 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from dftlrp.core.types import InputError
+from dftlrp.results.data import ExplanationData
+from dftlrp.results.glossary import TERMS
 from dftlrp.results.report import media, sentences
-from dftlrp.results.words import number
-
-if TYPE_CHECKING:
-    from dftlrp.results.explanation import Explanation
+from dftlrp.results.words import format_number
 
 
-def render(explanations: Sequence[Explanation]) -> str:
-    """Render explanations of one recording as one self-contained HTML page.
+def render(explanations: Sequence[ExplanationData]) -> str:
+    """Return explanations of one recording as one self-contained HTML page.
 
     Parameters
     ----------
@@ -36,53 +35,56 @@ def render(explanations: Sequence[Explanation]) -> str:
     Raises
     ------
     InputError
-        No explanation, or explanations of different recordings.
+        If there is no explanation, the explanations are of different recordings, or a domain
+        cannot be drawn.
     NonFiniteError
-        A signal or its relevance holds a NaN or an infinity.
+        If a signal or its relevance holds a NaN or an infinity.
     """
     if not explanations:
         raise InputError("no explanation to report")
-    return page(
+    changes = [(*sentences.list_notes(e), *media.list_changes(e)) for e in explanations]
+    return fill_page(
         "explanation.html.j2",
         labels=[e.label for e in explanations],
-        answers=[sentences.answer(e) for e in explanations],
-        classes=sentences.classes(explanations),
-        pictures=media.pictures(explanations),
-        channels=sentences.channels(explanations),
-        strongest=[sentences.strongest(e) for e in explanations],
-        players=media.players(explanations),
-        listen=media.listen(explanations),
-        ledgers=[sentences.ledger(e) for e in explanations],
-        notes=_unique(n for e in explanations for n in (*sentences.notes(e), *media.notes(e))),
-        warnings=_unique(f"{w}." for e in explanations for w in sentences.warnings(e)),
-        provenance=[sentences.provenance(e) for e in explanations],
+        answers=[sentences.describe_answer(e) for e in explanations],
+        classes=sentences.list_classes(explanations),
+        pictures=media.draw_pictures(explanations),
+        channels=sentences.list_channels(explanations),
+        strongest=[sentences.list_strongest(e) for e in explanations],
+        players=media.make_players(explanations),
+        hints=media.write_hints(explanations),
+        ledgers=[sentences.summarise_ledger(e) for e in explanations],
+        notes=_drop_repeats(note for one in changes for note in one),
+        warnings=_drop_repeats(f"{w}." for e in explanations for w in sentences.list_warnings(e)),
+        provenance=[sentences.list_facts(e) for e in explanations],
     )
 
 
-def page(name: str, **values: Any) -> str:
-    """Fill in a template of the package: autoescape on, a missing name is an error."""
+def fill_page(name: str, **values: Any) -> str:
+    """Return a template of the package with values filled in; a missing value is an error."""
     from jinja2 import Environment, FunctionLoader, StrictUndefined
     from markupsafe import Markup
 
     environment = Environment(
-        loader=FunctionLoader(_source), autoescape=True, undefined=StrictUndefined,
+        loader=FunctionLoader(_read_template), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
-    environment.filters.update(num=number, pct=sentences.percent, csp=_csp)
-    made = environment.get_template(name).render(style=Markup(_source("style.css")), **values)
+    environment.filters.update(num=format_number, pct=sentences.format_percent, csp=_hash_style)
+    template, style = environment.get_template(name), Markup(_read_template("style.css"))
+    made = template.render(style=style, glossary=TERMS, **values)
     return made.encode("utf-8", "replace").decode()  # a label may hold a lone surrogate
 
 
-def _source(name: str) -> str:
+def _read_template(name: str) -> str:
     from importlib.resources import files
 
     return files("dftlrp.results.report").joinpath(name).read_text("utf-8")
 
 
-def _csp(style: str) -> str:
-    """Content security policy source of an inline style: its SHA-256."""
+def _hash_style(style: str) -> str:
+    """Return the source of an inline style for the content security policy: its SHA-256."""
     return "'sha256-" + base64.b64encode(hashlib.sha256(style.encode()).digest()).decode() + "'"
 
 
-def _unique(lines: Iterable[str]) -> list[str]:
+def _drop_repeats(lines: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(lines))

@@ -4,26 +4,32 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from dftlrp.core.types import AnyArray, Real
-from dftlrp.results.panels import BARS, add_up, bin_size
-from dftlrp.results.questions import TABLES, Row, table
-from dftlrp.results.questions import strongest as pick
-from dftlrp.results.report.media import PICTURES
-from dftlrp.results.words import SHOWN_CHANNELS, channel_sums, number, score, seeded
+from dftlrp.results.data import ExplanationData
+from dftlrp.results.panels import BARS, add_up, choose_bin_size
+from dftlrp.results.questions import TABLES, Row, list_rows, pick_strongest
+from dftlrp.results.views import INPUT, find_domain
+from dftlrp.results.words import (
+    CLOSED,
+    SHOWN_CHANNELS,
+    describe_check,
+    find_score,
+    format_number,
+    name_seed,
+    sum_channels,
+    sum_seed,
+)
 
-if TYPE_CHECKING:
-    from dftlrp.results.explanation import Explanation
-
-SHOWN = 10  # classes before the rest is folded away
-WARNING = "warning:"  # a note that starts so belongs into the box
+SHOWN = 10  # classes; the rest is folded away
+WARNING = "warning:"  # a note that starts with it belongs into the box
 LEDGER_COLUMNS = ("relevance", "to_inputs", "bias", "stabiliser", "stopped")
 
 
-def percent(share: float) -> str:
+def format_percent(share: float) -> str:
     """Round to per cents, but a little not to nothing nor almost all to all."""
     if 0 < abs(share) < 0.001:
         return "< 0.1 %" if share > 0 else "> −0.1 %"
@@ -33,58 +39,52 @@ def percent(share: float) -> str:
     return f"{100 * share:.{digits}f}\N{NO-BREAK SPACE}%".replace("-", "−") if share else "0 %"
 
 
-def answer(e: Explanation) -> dict[str, Any]:
-    """Collect what the sentence under the headline needs."""
-    names, values, shares, _ = _scores(e)
+def describe_answer(e: ExplanationData) -> dict[str, Any]:
+    """Return what the sentences under the headline need."""
+    names, values, shares, _ = _list_scores(e)
     best = int(np.argmax(values))
+    kind, versus = name_seed(e)
     return {
         "label": e.label,
         "predicted": names[best],
-        "right": best == _class_index(e),
+        "right": best == _find_class(e),
         "single": len(values) == 1,
-        "score": score(e),
-        "share": None if shares is None else float(shares[_class_index(e)]),
-        "seed": _seed(e),
-        "seeded": seeded(e),
-        "where": _where(e),
+        "score": find_score(e),
+        "share": None if shares is None else float(shares[_find_class(e)]),
+        "seed": kind,
+        "versus": versus,
+        "seeded": sum_seed(e),
+        "where": _describe_middle(e),
         "conditions": [c[:1].upper() + c[1:] for c in e.provenance.get("conditions", ())],
     }
 
 
-def _class_index(e: Explanation) -> int:
-    """Index along the axis of classes; -1 where a callable chose the target."""
+def _find_class(e: ExplanationData) -> int:
+    """Return the index along the axis of classes; -1 if a callable chose the target."""
     return e.target if isinstance(e.target, int) else (e.target[-1] if e.target else 0)
 
 
-def _seed(e: Explanation) -> dict[str, str]:
-    """Kind of seed, and for a contrast the name of the other class."""
-    kind, _, versus = str(e.provenance.get("seed", "logit")).partition(":")
-    if versus.isdecimal() and int(versus) < len(e.labels):
-        versus = e.labels[int(versus)]
-    return {"kind": "callable" if e.target == -1 else kind, "versus": versus}
-
-
-def _where(e: Explanation) -> str:
-    """Where half of the relevance in favour lies, in seconds and hertz."""
+def _describe_middle(e: ExplanationData) -> str:
+    """Say where half of the positive relevance lies, in seconds and in hertz."""
     spans = []
-    for domain, unit in (("time", "s"), ("frequency", "Hz")):
-        span = _middle_half(e.relevance[domain], e.axes[domain]) if domain in e.relevance else None
-        if span:
-            low, high = (_plain(value, unit) for value in span)
+    for row in TABLES.values():
+        R, unit = e.relevance.get(row.name), row.axes[0].unit
+        if R is not None and (span := _find_middle_half(R, e.axes[row.name])):
+            low, high = (_format_place(value, unit) for value in span)
             between = f"at {low}" if low == high else f"between {low} and {high}"
             spans.append(f"{between}\N{NO-BREAK SPACE}{unit}")
-    return ", and half of it ".join(spans)
+    return ", and half lies ".join(spans)
 
 
-def _plain(value: float, unit: str) -> str:
-    """Write an axis value without an exponent."""
+def _format_place(value: float, unit: str) -> str:
+    """Format a value of an axis without an exponent."""
     return f"{value:.0f}" if unit == "Hz" and value >= 10 else f"{value:.2f}"
 
 
-def _middle_half(relevance: AnyArray, axis: Any) -> tuple[float, float] | None:
-    """First to third quartile of the net relevance in favour, on the bins that are drawn."""
+def _find_middle_half(relevance: AnyArray, axis: Any) -> tuple[float, float] | None:
+    """Return the first and third quartile of the positive net relevance of the bins drawn."""
     R = np.asarray(relevance, np.float64).reshape(-1, len(axis)).sum(axis=0)
-    size = bin_size(len(R), BARS)
+    size = choose_bin_size(len(R), BARS)
     favour = np.cumsum(np.maximum(add_up(R, size), 0.0))
     if favour[-1] <= 0:
         return None
@@ -92,30 +92,28 @@ def _middle_half(relevance: AnyArray, axis: Any) -> tuple[float, float] | None:
     return float(axis[low]), float(axis[min(high + size, len(R)) - 1])
 
 
-def strongest(e: Explanation) -> dict[str, Any]:
-    """The strongest bands and segments, for and against, in words."""
-    found = {
-        title: pick(table(e, what, None))
-        for what, title in (("segments", "Moments"), ("bands", "Bands"))
-        if TABLES[what][0] in e.relevance
-    }
-    lines = [
-        {"title": title, "favour": list(map(_row, favour)), "against": list(map(_row, against))}
-        for title, (favour, against) in found.items()
-        if favour or against
-    ]
-    return {"label": e.label, "lines": lines}
+def list_strongest(e: ExplanationData) -> dict[str, Any]:
+    """Return the strongest segments and bands, for and against, in words."""
+    lines = []
+    for what, row in TABLES.items():
+        if row.name in e.relevance:
+            favour, against = (
+                [_describe_row(r) for r in rows]
+                for rows in pick_strongest(list_rows(e, what, None))
+            )
+            lines.append({"title": what.capitalize(), "favour": favour, "against": against})
+    return {"label": e.label, "lines": [one for one in lines if one["favour"] or one["against"]]}
 
 
-def _row(row: Row) -> str:
-    """One band or segment with its relevance."""
+def _describe_row(row: Row) -> str:
+    """Return one band or segment with its relevance."""
     low, high = (f"{edge:.4g}" for edge in (row.start, row.stop))
-    return f"{low} to {high}\N{NO-BREAK SPACE}{row.unit} ({number(row.relevance)})"
+    return f"{low} to {high}\N{NO-BREAK SPACE}{row.unit} ({format_number(row.relevance)})"
 
 
-def channels(explanations: Sequence[Explanation]) -> dict[str, Any]:
-    """Table of channels, the one with most relevance (for and against) first."""
-    columns = [channel_sums(e) for e in explanations]
+def list_channels(explanations: Sequence[ExplanationData]) -> dict[str, Any]:
+    """Return the rows of the table of channels, the one with most |R| first."""
+    columns = [sum_channels(e) for e in explanations]
     totals = [sum(amount for _, _, amount in column) or 1.0 for column in columns]
     rows = [
         {
@@ -128,8 +126,8 @@ def channels(explanations: Sequence[Explanation]) -> dict[str, Any]:
     return {"shown": rows[:SHOWN_CHANNELS], "folded": rows[SHOWN_CHANNELS:]}
 
 
-def _scores(e: Explanation) -> tuple[list[str], Real, Real | None, str]:
-    """Names, explained values, shares in [0, 1] and what those are, along the axis of classes."""
+def _list_scores(e: ExplanationData) -> tuple[list[str], Real, Real | None, str]:
+    """Return names, explained values, shares in [0, 1] and what these are, by class."""
     row = e.target[:-1] if isinstance(e.target, tuple) else ()
     values = np.atleast_1d(np.asarray(e.explained, np.float64)[row]).ravel()
     names = list(e.labels) if len(e.labels) == len(values) else [str(i) for i in range(len(values))]
@@ -143,10 +141,10 @@ def _scores(e: Explanation) -> tuple[list[str], Real, Real | None, str]:
     return names, values, grown / grown.sum(), "softmax"
 
 
-def classes(explanations: Sequence[Explanation]) -> dict[str, Any]:
-    """Table of classes, best first; the explained ones are never folded away."""
-    names, values, shares, meaning = _scores(explanations[0])
-    asked = {_class_index(e) for e in explanations}
+def list_classes(explanations: Sequence[ExplanationData]) -> dict[str, Any]:
+    """Return the rows of the table of classes, best first; explained ones are always shown."""
+    names, values, shares, meaning = _list_scores(explanations[0])
+    asked = {_find_class(e) for e in explanations}
     order = [int(i) for i in np.argsort(-values, kind="stable")]
     rows = [
         {
@@ -162,12 +160,12 @@ def classes(explanations: Sequence[Explanation]) -> dict[str, Any]:
     return {"shown": shown, "folded": folded, "meaning": meaning}
 
 
-def ledger(e: Explanation) -> dict[str, Any]:
-    """Accounts in sum and by node."""
-    seed = seeded(e)
+def summarise_ledger(e: ExplanationData) -> dict[str, Any]:
+    """Return the accounts in sum and for each node."""
+    seed = sum_seed(e)
     reached = [
         float(np.sum(e.relevance[d])) + e.rest.get(d, 0.0)
-        for d in sorted(e.relevance, key=lambda d: d == "input")  # that is not yet the recording
+        for d in sorted(e.relevance, key=lambda d: d == INPUT)  # which is not yet the recording
     ]
     absorbed = {t: float(np.sum(e.ledger.absorbed(t))) for t in ("bias", "stabiliser", "stopped")}
     rows = [
@@ -180,63 +178,63 @@ def ledger(e: Explanation) -> dict[str, Any]:
     ]
     return {
         "label": e.label,
+        "check": describe_check(e.ledger.gap),
         "seeded": seed,
         "reached": reached[0] if reached else 0.0,
         "share": (lambda amount: amount / seed if seed and np.isfinite(seed) else 0.0),
         **absorbed,
-        "gap": e.ledger.gap,
         "conditions": bool(e.provenance.get("conditions")),
-        "rest": {PICTURES.get(d, d).lower(): r for d, r in e.rest.items() if r},
+        "rest": {find_domain(d).title.lower(): r for d, r in e.rest.items() if r},
         "rows": rows,
     }
 
 
-def warnings(e: Explanation) -> list[str]:
-    """Say what a reader should know before believing the page."""
-    seed, label = seeded(e), e.label
+def list_warnings(e: ExplanationData) -> list[str]:
+    """Return what a reader should know before believing the page."""
+    seed, label, answer = sum_seed(e), e.label, describe_answer(e)
     lost = float(np.sum(e.ledger.absorbed("bias")))
+    check = describe_check(e.ledger.gap)
     found = {
-        f"The model did not choose “{label}”; this page explains a class that lost": not (
-            answer(e)["right"] or e.target == -1
+        f"The model did not choose “{label}” but “{answer['predicted']}”": not (
+            answer["right"] or e.target == -1
         ),
         f"Most of the relevance of “{label}” never reached the recording: the model’s biases "
-        f"absorbed {percent(lost / seed if seed else 0)}": abs(lost) > 0.5 * abs(seed),
-        f"The accounts of “{label}” do not close: relevance is missing or was made up "
-        f"(gap {e.ledger.gap:.0e})": e.ledger.gap > 1e-4,
-        "The recording is silent": not any(map(np.any, _recorded(e) or e.signal.values())),
-        f"Nothing in the recording speaks for “{label}”": not any(
+        f"absorbed {format_percent(lost / seed if seed else 0)}": abs(lost) > 0.5 * abs(seed),
+        f"“{label}”: {check}": e.ledger.gap > CLOSED,
+        "The recording is silent": not any(map(np.any, _list_recorded(e) or e.signal.values())),
+        f"No part of the recording supports “{label}”": not any(
             np.any(np.asarray(r) > 0) for r in e.relevance.values()
         ),
     }
-    said = [note[len(WARNING) :].strip().rstrip(".") for note in e.notes if _warns(note)]
+    said = [note[len(WARNING) :].strip().rstrip(".") for note in e.notes if _is_warning(note)]
     return [text for text, holds in found.items() if holds] + [t[:1].upper() + t[1:] for t in said]
 
 
-def notes(e: Explanation) -> list[str]:
-    """What was done on the way; what `warnings` says is left out."""
-    return [note for note in e.notes if not _warns(note)]
+def list_notes(e: ExplanationData) -> list[str]:
+    """Return what was done to model and recording, without the warnings."""
+    return [note for note in e.notes if not _is_warning(note)]
 
 
-def _warns(note: str) -> bool:
+def _is_warning(note: str) -> bool:
     return note.lower().startswith(WARNING)
 
 
-def _recorded(e: Explanation) -> list[AnyArray]:
-    """The recording in each domain: not what a front end makes of it."""
-    return [signal for domain, signal in e.signal.items() if domain != "input"]
+def _list_recorded(e: ExplanationData) -> list[AnyArray]:
+    """Return the recording in each domain, without what a front end computes from it."""
+    return [signal for domain, signal in e.signal.items() if domain != INPUT]
 
 
-def provenance(e: Explanation) -> dict[str, Any]:
-    """Short facts, and long lists to fold away."""
+def list_facts(e: ExplanationData) -> dict[str, Any]:
+    """Return short facts, and long lists to fold away."""
     facts = {k: v for k, v in e.provenance.items() if not isinstance(v, Mapping)}
     listed = {k: v for k, v in e.provenance.items() if isinstance(v, Mapping) and v}
     settings = {"sampling rate": f"{e.rate:g} Hz", **{f"STFT {k}": v for k, v in e.stft.items()}}
     return {
         "label": e.label,
-        "facts": {k: _text(v) for k, v in {**facts, **settings}.items()},
-        "lists": {k: {n: _text(t) for n, t in v.items()} for k, v in listed.items()},
+        "facts": {k: _format_fact(v) for k, v in {**facts, **settings}.items()},
+        "lists": {k: {n: _format_fact(t) for n, t in v.items()} for k, v in listed.items()},
     }
 
 
-def _text(value: Any) -> str:
+def _format_fact(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)

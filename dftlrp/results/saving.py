@@ -1,7 +1,7 @@
 """Results on disk: complete or not there.
 
-Everything is first written into a hidden folder beside the results and moved into place
-only when all of it is there, so that a failure leaves the former results as they were.
+Everything is first written into a hidden folder beside the results and moved into place once all
+of it is there, so that a failure leaves the former results as they were.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 import numpy as np
 
@@ -24,7 +24,13 @@ from dftlrp.core.files import regular
 from dftlrp.core.ledger import Ledger
 from dftlrp.core.progress import steps
 from dftlrp.core.types import AnyArray, InputError
-from dftlrp.results.explanation import Explanation
+from dftlrp.results.data import ExplanationData
+from dftlrp.results.figure import draw_figure, save_figure
+from dftlrp.results.questions import TABLES, write_csv
+from dftlrp.results.report import render
+from dftlrp.results.sound import KINDS, find_obstacle, make_sounds
+
+E = TypeVar("E", bound=ExplanationData)
 
 ARRAYS = ("signal", "relevance", "axes")
 PLAIN = ("rest", "rate", "target", "label", "labels", "stft", "notes", "provenance",
@@ -37,18 +43,18 @@ BROKEN = (
 )  # fmt: skip
 
 
-def save(explanations: Sequence[Explanation], folder: str | os.PathLike[str]) -> list[Path]:
+def save(explanations: Sequence[ExplanationData], folder: str | os.PathLike[str]) -> list[Path]:
     """Write ``report.html``, ``figure.png``, ``explanation.npz``, the sounds and the tables.
 
-    The tables are ``bands.csv`` and ``segments.csv``, see `dftlrp.results.questions.table`.
+    The tables are ``bands.csv`` and ``segments.csv``, see `dftlrp.results.questions.list_rows`.
 
     Parameters
     ----------
     explanations : list of Explanation
-        One; or two of the same recording to compare, whose second one's files start with
-        ``versus-``.  Sounds and colours share their scales.
+        One; or two of the same recording to compare, in which case the files of the second start
+        with ``versus-``.  Sounds and colours share their scales.
     folder : path
-        Made if it is not there; other files in it are left alone.
+        Created if it does not exist; other files in it are left alone.
 
     Returns
     -------
@@ -58,33 +64,30 @@ def save(explanations: Sequence[Explanation], folder: str | os.PathLike[str]) ->
     Raises
     ------
     InputError
-        The folder cannot be written.
+        If the folder cannot be written to, or a domain cannot be drawn.
     """
-    target, writers = Path(folder), _writers(explanations)
-    with _staged(target) as stage:
+    target, writers = Path(folder), _list_writers(explanations)
+    with _replace_folder(target) as stage:
         for name in steps(list(writers), "writing"):
             writers[name](stage / name)
     return [target / name for name in writers]
 
 
-def _writers(explanations: Sequence[Explanation]) -> dict[str, Callable[[Path], object]]:
-    """What writes each file, by its name."""
-    from dftlrp.results.figure import figure, save_figure
-    from dftlrp.results.questions import TABLES
-    from dftlrp.results.report import render
-    from dftlrp.results.sound import sounds, unheard
-
+def _list_writers(
+    explanations: Sequence[ExplanationData],
+) -> dict[str, Callable[[Path], object]]:
+    """Return the function that writes each file, by its name."""
     if len(explanations) not in {1, 2}:
         raise InputError(f"{len(explanations)} explanations: one, or two to compare, can be saved")
     writers: dict[str, Callable[[Path], object]] = {
         "report.html": lambda path: path.write_text(render(explanations), encoding="utf-8"),
-        "figure.png": lambda path: save_figure(figure(explanations), path),
+        "figure.png": lambda path: save_figure(draw_figure(explanations), path),
     }
-    heard = [{}] * 2 if any(map(unheard, explanations)) else sounds(explanations)
+    heard = [{}] * 2 if any(map(find_obstacle, explanations)) else make_sounds(explanations)
     for prefix, one, kinds in zip(("", "versus-"), explanations, heard, strict=False):
         writers[f"{prefix}explanation.npz"] = partial(write_arrays, one)
-        for what, (domain, _) in TABLES.items():
-            if domain in one.relevance:
+        for what, row in TABLES.items():
+            if row.name in one.relevance:
                 writers[f"{prefix}{what}.csv"] = partial(_write_table, one, what)
         for kind, sound in kinds.items():
             if not (prefix and kind == "original"):
@@ -92,26 +95,23 @@ def _writers(explanations: Sequence[Explanation]) -> dict[str, Callable[[Path], 
     return writers
 
 
-def ours(name: str) -> bool:
-    """Whether a file of this name comes from `save`."""
-    from dftlrp.results.questions import TABLES
-    from dftlrp.results.sound import KINDS
-
+def is_result(name: str) -> bool:
+    """Return whether a file of this name comes from `save`."""
     made = {*(f"{kind}.wav" for kind in KINDS), *(f"{what}.csv" for what in TABLES)}
     plain = name.removeprefix("versus-")
     return plain in {"report.html", "figure.png", "explanation.npz", *made}
 
 
 @contextmanager
-def _staged(target: Path) -> Iterator[Path]:
-    """A hidden folder whose files replace those of ``target`` once the block has succeeded."""
+def _replace_folder(target: Path) -> Iterator[Path]:
+    """Yield a hidden folder whose files replace those of ``target`` once the block succeeded."""
     missing = [folder for folder in (target, *target.parents) if not folder.exists()]
     stage = None
     try:
         target.mkdir(parents=True, exist_ok=True)
         stage = Path(tempfile.mkdtemp(prefix=".dftlrp-", dir=target))
         yield stage
-        _replace(stage, target)
+        _replace_results(stage, target)
     except OSError as error:
         reason = error.strerror or error
         raise InputError(f"{target}: cannot write results here: {reason}") from None
@@ -123,28 +123,29 @@ def _staged(target: Path) -> Iterator[Path]:
                 folder.rmdir()
 
 
-def _replace(stage: Path, target: Path) -> None:
+def _replace_results(stage: Path, target: Path) -> None:
+    """Move the new files into place and remove former results that are not among them."""
     new = {path.name for path in stage.iterdir()}
     if blocked := [name for name in sorted(new) if (target / name).is_dir()]:
         raise InputError(f"{target / blocked[0]}: is a folder where a result belongs")
     former = _holds_result(target)
     for name in new:
         (stage / name).replace(target / name)
-    for path in target.iterdir() if former else ():  # which may have had more files
-        if ours(path.name) and path.name not in new and not path.is_dir():
+    for path in target.iterdir() if former else ():
+        if is_result(path.name) and path.name not in new and not path.is_dir():
             path.unlink()
 
 
 def _holds_result(folder: Path) -> bool:
     try:
-        load(folder)
+        load(folder, ExplanationData)
     except InputError:
         return False
     return True
 
 
-def write_arrays(one: Explanation, file: Path | IO[bytes]) -> None:
-    """Write an explanation's arrays, as `load` reads them."""
+def write_arrays(one: ExplanationData, file: Path | IO[bytes]) -> None:
+    """Write the arrays of an explanation, as `load` reads them."""
     arrays: dict[str, AnyArray] = {"output": one.output, "explained": one.explained}
     for group in ARRAYS:
         for domain, value in getattr(one, group).items():
@@ -157,57 +158,57 @@ def write_arrays(one: Explanation, file: Path | IO[bytes]) -> None:
     np.savez_compressed(file, allow_pickle=False, meta=np.array(text), **arrays, **ledger)
 
 
-def _write_table(one: Explanation, what: str, path: Path) -> None:
-    from dftlrp.results.questions import as_csv
-
-    path.write_text(as_csv(one, what), encoding="utf-8", newline="")
+def _write_table(one: ExplanationData, what: str, path: Path) -> None:
+    path.write_text(write_csv(one, what), encoding="utf-8", newline="")
 
 
-def load(path: str | os.PathLike[str]) -> Explanation:
-    """Read an explanation back.
+def load(path: str | os.PathLike[str], kind: type[E]) -> E:
+    """Read an explanation.
 
     Parameters
     ----------
     path : path
         An ``explanation.npz``, or the folder that holds it.
+    kind : class
+        What to return: `ExplanationData` or a subclass without further fields.
 
     Raises
     ------
     InputError
-        Missing, or not written by `save`.
+        If the file is missing, or was not written by `save`.
     """
     path = Path(path)
     path = path / "explanation.npz" if path.is_dir() else path
     with regular(path, InputError) as (file, _):
         try:
             with np.load(file, allow_pickle=False) as arrays:
-                return _explanation({name: arrays[name] for name in arrays.files})
+                return kind(**_parse_arrays({name: arrays[name] for name in arrays.files}))
         except BROKEN:
             raise InputError(f"{path}: not an explanation written by this dftlrp") from None
 
 
-def _explanation(arrays: dict[str, AnyArray]) -> Explanation:
+def _parse_arrays(arrays: dict[str, AnyArray]) -> dict[str, Any]:
+    """Return the fields of the explanation that `write_arrays` wrote."""
     meta = json.loads(str(arrays["meta"]))
     if meta.pop("format") != FORMAT:
         raise ValueError("another format")
-    groups = {group: _group(arrays, group) for group in ARRAYS}
-    axes = {k: v[0] if len(v) == 1 else tuple(v) for k, v in groups["axes"].items()}
+    groups = {group: _collect_group(arrays, group) for group in ARRAYS}
     columns = {k.removeprefix("ledger/"): v for k, v in arrays.items() if k.startswith("ledger/")}
     target = meta.pop("target")
-    return Explanation(
-        signal={k: v[0] for k, v in groups["signal"].items()},
-        relevance={k: v[0] for k, v in groups["relevance"].items()},
-        axes=axes,
-        target=tuple(target) if isinstance(target, list) else target,
-        output=arrays["output"],
-        explained=arrays["explained"],
-        ledger=Ledger.from_arrays(columns),
+    return {
+        "signal": {k: v[0] for k, v in groups["signal"].items()},
+        "relevance": {k: v[0] for k, v in groups["relevance"].items()},
+        "axes": {k: v[0] if len(v) == 1 else tuple(v) for k, v in groups["axes"].items()},
+        "target": tuple(target) if isinstance(target, list) else target,
+        "output": arrays["output"],
+        "explained": arrays["explained"],
+        "ledger": Ledger.from_arrays(columns),
         **{**meta, **{k: tuple(meta[k]) for k in TUPLES if k in meta}},
-    )
+    }
 
 
-def _group(arrays: dict[str, AnyArray], group: str) -> dict[str, list[AnyArray]]:
-    """Arrays called ``group/domain/number``, by domain, in the file's order."""
+def _collect_group(arrays: dict[str, AnyArray], group: str) -> dict[str, list[AnyArray]]:
+    """Return the arrays called ``group/domain/number`` by domain, in the order of the file."""
     found: dict[str, list[AnyArray]] = {}
     for name, array in arrays.items():
         head, _, tail = name.partition("/")

@@ -1,0 +1,59 @@
+"""The words of this project, each in two sentences; the report shows them.
+
+``python docs/glossary.py`` writes docs/glossary.md from this table.
+"""
+
+TERMS = {
+    "relevance": (
+        "The part of the explained score that is attributed to one value of the signal or of a "
+        "layer; positive relevance supports the output, negative relevance opposes it. "
+        "The relevance of all values together adds up to the seed, except for the parts that the "
+        "ledger lists."
+    ),
+    "seed": (
+        "The quantity at the output that is explained and divided into relevance: the score of a "
+        "class (logit), a contrast, or one. "
+        "Every share of relevance is a share of the seed."
+    ),
+    "contrast": (
+        "A seed that explains one class against others: its score minus the average score of the "
+        "other classes, or minus the score of one named class. "
+        "What all classes have in common cancels."
+    ),
+    "rule": (
+        "The formula by which one layer divides the relevance of its outputs among its inputs, "
+        "such as epsilon or zplus. "
+        "A rule sees a layer only as a linear map at the current values, so the same rule serves "
+        "every operator."
+    ),
+    "composite": (
+        "The choice of one rule for every layer of a model, such as EpsilonPlus. "
+        "A composite has a name, and single layers can override it."
+    ),
+    "stabiliser": (
+        "A small number that is added to the denominator of a rule, away from zero, so that the "
+        "rule never divides by zero. "
+        "The relevance that it takes is listed in the ledger."
+    ),
+    "ledger": (
+        "The account of where the relevance of every layer went: to its inputs, to its bias, to "
+        "the stabiliser, or stopped at values that carry none. "
+        "Each part is computed on its own, and what they miss of the relevance that arrived is the "
+        "error of the check."
+    ),
+    "domain": (
+        "A representation of the signal in which relevance is shown: time, frequency, "
+        "time-frequency, mel, or what the model itself reads (input). "
+        "Relevance moves from the waveform to a domain exactly, except for the rest."
+    ),
+    "rest": (
+        "The relevance that a domain cannot show, such as that of samples that no window covers. "
+        "The relevance of a domain and its rest add up to the same sum in every domain."
+    ),
+    "front end": (
+        "The computation that turns a waveform into what the model reads, such as a mel "
+        "spectrogram. "
+        "It is declared in a file beside the model or in its metadata, and relevance passes back "
+        "through it to the waveform."
+    ),
+}
