@@ -6,6 +6,7 @@ import ast
 import inspect
 import subprocess
 import sys
+from dataclasses import fields
 from importlib.metadata import entry_points, metadata, version
 from pathlib import Path
 
@@ -88,8 +89,8 @@ def test_the_array_functions_take_exactly_one_of_relevance_and_multiplier():
 @pytest.mark.parametrize("name", FIELDS)
 def test_results_have_the_promised_attributes(name):
     cls = getattr(dftlrp, name)
-    assert FIELDS[name] <= set(inspect.get_annotations(cls))
-    assert METHODS.get(name, set()) <= set(vars(cls))
+    assert FIELDS[name] <= {field.name for field in fields(cls)}
+    assert METHODS.get(name, set()) <= set(dir(cls))
 
 
 def test_a_row_of_the_ledger_has_the_promised_columns():
