@@ -63,7 +63,7 @@ def test_the_page_says_why(page):
     assert re.search(r"Half of the positive relevance lies between 0\.\d\d and 0\.\d\d s", words)
     assert "Of 8.26 put in at the output, 7.9 (96 %) reached the recording" in words
     assert "biases absorbed 0.35 (4 %)" in words
-    assert re.search(r"Check passed: no relevance lost \(largest error \de−\d\d\)", words)
+    assert "Check passed: no relevance lost (largest error 0)" in words
     assert "resampled from 44100 Hz to 8000 Hz" in words
 
 
