@@ -36,8 +36,8 @@ from dftlrp.concepts.study import BATCH, read_samples
 THREADS = 2
 
 
-def torch_model() -> Any:
-    """The embedded model in torch, its layers by their names."""
+def build_torch_model() -> Any:
+    """Return the embedded model in torch, with its layers by their names."""
     from peers import torch
 
     nn, graph = torch.nn, onnx.load(embedded("waveform")).graph
@@ -69,13 +69,13 @@ def torch_model() -> Any:
     return net.eval()
 
 
-def hooked(study: Study, recordings: Recordings) -> Statistics:
-    """The plain loop."""
+def run_hooks(study: Study, recordings: Recordings) -> Statistics:
+    """Return the statistics that the plain loop of hooks finds."""
     from peers import quiet, torch
     from peers import zennit as load
 
     torch.set_num_threads(THREADS)
-    net, composite = torch_model(), load().composites.EpsilonPlus()
+    net, composite = build_torch_model(), load().composites.EpsilonPlus()
     seen: dict[str, Any] = {}
 
     def keep(_: Any, __: Any, y: Any) -> None:
@@ -126,7 +126,7 @@ def main() -> None:
         composite="EpsilonPlus",
     )  # fmt: skip
     start = time.perf_counter()
-    theirs = hooked(study, found)
+    theirs = run_hooks(study, found)
     middle = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         ours = survey(study, found, folder, workers=THREADS).statistics

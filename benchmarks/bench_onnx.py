@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import onnxruntime
-from bench_sides import CAPTUM, SIDES, THREADS, ZENNIT, Run, alone
+from bench_sides import CAPTUM, SIDES, THREADS, ZENNIT, Run, run_alone
 from nets import NETS, seeded
 from peers import quiet, torch
 
@@ -55,21 +55,21 @@ class Question(NamedTuple):
 
     @property
     def peer(self) -> str:
-        """Who answers it, too."""
+        """The library that also answers the question, or an empty text."""
         if self.net in UNKNOWN:
             return ""
         return "captum" if self.rules in CAPTUM else "zennit"
 
 
-def questions() -> Iterator[Question]:
+def list_questions() -> Iterator[Question]:
     for net in NETS:
         for batch in BATCHES:
             for rules in RULES.get(net, (*ZENNIT, *CAPTUM)):
                 yield Question(net, batch, rules)
 
 
-def prepared(q: Question, folder: Path) -> None:
-    """The network as ONNX, and a batch of noise."""
+def write_inputs(q: Question, folder: Path) -> None:
+    """Write the network as ONNX, and a batch of noise."""
     x = np.random.default_rng(1).standard_normal((q.batch, *NETS[q.net].shape)).astype("f4")
     file = io.BytesIO()
     given = (torch.from_numpy(x),)
@@ -83,8 +83,8 @@ def prepared(q: Question, folder: Path) -> None:
     np.save(folder / "x.npy", x)
 
 
-def medians(runs: dict[str, Run], repeat: int) -> dict[str, float]:
-    """Milliseconds of each, interleaved; the first round warms up."""
+def measure_medians(runs: dict[str, Run], repeat: int) -> dict[str, float]:
+    """Return the median milliseconds of each, interleaved; the first round warms up."""
     times: dict[str, list[float]] = {name: [] for name in runs}
     for round_ in range(repeat + 1):
         for name, run in runs.items():
@@ -96,45 +96,45 @@ def medians(runs: dict[str, Run], repeat: int) -> dict[str, float]:
     return {name: float(np.median(t)) for name, t in times.items()}
 
 
-def measured(q: Question, repeat: int) -> dict[str, Any]:
-    """Milliseconds, megabytes and the difference from the peer."""
+def measure(q: Question, repeat: int) -> dict[str, Any]:
+    """Return milliseconds, megabytes and the difference from the peer."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        prepared(q, folder)
+        write_inputs(q, folder)
         sides = ["onnx", *filter(None, [q.peer])]
         runs = {s: SIDES[s](folder, q.net, q.rules) for s in (*sides, "forward")}
-        ms = medians(runs, repeat)
+        ms = measure_medians(runs, repeat)
         row: dict[str, Any] = {**q._asdict(), "peer": q.peer, "ms": ms}
         if q.peer:
             ours, theirs = runs["onnx"](), runs[q.peer]()
             row["difference"] = float(np.abs(ours - theirs).sum() / np.abs(ours).sum())
-        row["alone"] = {s: alone(s, folder, q.net, q.rules) for s in sides}
+        row["alone"] = {s: run_alone(s, folder, q.net, q.rules) for s in sides}
     return row
 
 
-def memory(side: dict[str, float]) -> str:
-    """Peak of the whole process, and what its libraries took of it."""
+def describe_memory(side: dict[str, float]) -> str:
+    """Return the peak of the whole process and the part of its libraries, as text."""
     return f"{side['peak']:.0f}, {side['before']:.0f}"
 
 
-def cells(row: dict[str, Any]) -> list[str]:
-    """The row as the page has it."""
+def format_cells(row: dict[str, Any]) -> list[str]:
+    """Return the cells of a row of the page."""
     ms, ours, peer = row["ms"], row["alone"]["onnx"], row["peer"]
     return [
         f"{row['net']}, {row['batch']}", row["rules"], f"{ms['onnx']:.3g}",
         f"{peer} {ms[peer]:.3g}" if peer else UNKNOWN[row["net"]], f"{ms['forward']:.3g}",
         f"{ms[peer] / ms['onnx']:.1f}" if peer else "", f"{ms['onnx'] / ms['forward']:.1f}",
         f"{row['difference']:.0e}" if peer else "", f"{ours['first']:.2f}",
-        memory(ours), memory(row["alone"][peer]) if peer else "",
+        describe_memory(ours), describe_memory(row["alone"][peer]) if peer else "",
     ]  # fmt: skip
 
 
-def line(texts: tuple[str, ...] | list[str]) -> str:
+def format_line(texts: tuple[str, ...] | list[str]) -> str:
     return "| " + " | ".join(texts) + " |"
 
 
-def cold_start() -> list[float]:
-    """Seconds of ``dftlrp explain`` of the embedded clip, figure and report included."""
+def time_cold_start() -> list[float]:
+    """Return the seconds of ``dftlrp explain`` of the embedded clip, with figure and report."""
     seconds = []
     for _ in range(STARTS):
         with tempfile.TemporaryDirectory() as folder:
@@ -146,8 +146,8 @@ def cold_start() -> list[float]:
     return seconds
 
 
-def machine() -> str:
-    """What this ran on."""
+def describe_machine() -> str:
+    """Return the machine and the versions, as text."""
     lines = Path("/proc/cpuinfo").read_text().splitlines() if sys.platform == "linux" else []
     named = (x.partition(":")[2].strip() for x in lines if x.startswith("model name"))
     name = next(named, platform.processor() or platform.machine())
@@ -163,16 +163,16 @@ def main() -> None:
     parser.add_argument("--json", type=Path, metavar="FILE")
     args = parser.parse_args()
     torch.set_num_threads(THREADS)
-    print(f"{machine()}\n\n{line(HEAD)}\n|{'---|' * len(HEAD)}")
+    print(f"{describe_machine()}\n\n{format_line(HEAD)}\n|{'---|' * len(HEAD)}")
     rows = []
-    for q in questions():
+    for q in list_questions():
         if args.only in q.net:
-            rows.append(measured(q, args.repeat))
-            print(line(cells(rows[-1])), flush=True)
-    starts = cold_start()
+            rows.append(measure(q, args.repeat))
+            print(format_line(format_cells(rows[-1])), flush=True)
+    starts = time_cold_start()
     print(f"\ncold start of dftlrp explain: {np.median(starts):.2f} s (median of {len(starts)})")
     if args.json:
-        found = {"machine": machine(), "rows": rows, "cold start": starts}
+        found = {"machine": describe_machine(), "rows": rows, "cold start": starts}
         args.json.write_text(json.dumps(found, indent=1), encoding="utf-8")
 
 

@@ -30,7 +30,7 @@ STEPS = np.linspace(0, 1, 11)
 Forward = Callable[[np.ndarray], np.ndarray]
 
 
-def forward() -> Forward:
+def make_forward() -> Forward:
     session = onnxruntime.InferenceSession(str(dftlrp.embedded("waveform")))
     name = session.get_inputs()[0].name
 
@@ -40,26 +40,30 @@ def forward() -> Forward:
     return run
 
 
-def contrast(z: np.ndarray, target: int) -> np.ndarray:
+def measure_contrast(z: np.ndarray, target: int) -> np.ndarray:
     return z[:, target] - np.delete(z, target, axis=1).mean(axis=1)
 
 
-def curve(run: Forward, stft: Stft, Y: np.ndarray, order: np.ndarray, target: int) -> np.ndarray:
-    """Score while the first cells in the order are zeroed, as a share of the score before."""
+def trace_curve(
+    run: Forward, stft: Stft, Y: np.ndarray, order: np.ndarray, target: int
+) -> np.ndarray:
+    """Return the score, relative to the first, while the first cells of the order are zeroed."""
     ranks = np.empty(order.size)
     ranks[order] = np.arange(order.size)
     masks = ranks.reshape(Y.shape) >= STEPS[:, None, None] * order.size
-    scores = contrast(run(stft.synthesis(masks * Y)), target)
+    scores = measure_contrast(run(stft.synthesis(masks * Y)), target)
     return scores / scores[0]
 
 
-def srg(run: Forward, stft: Stft, Y: np.ndarray, relevance: np.ndarray, target: int) -> float:
+def measure_srg(
+    run: Forward, stft: Stft, Y: np.ndarray, relevance: np.ndarray, target: int
+) -> float:
     order = np.argsort(-relevance.ravel(), kind="stable")
-    mif, lif = (curve(run, stft, Y, o, target) for o in (order, order[::-1]))
+    mif, lif = (trace_curve(run, stft, Y, o, target) for o in (order, order[::-1]))
     return float(np.trapezoid(lif - mif, STEPS))
 
 
-def rows_of(run: Forward, model: dftlrp.Model, path: Path, rng: np.random.Generator) -> dict:
+def score_presets(run: Forward, model: dftlrp.Model, path: Path, rng: np.random.Generator) -> dict:
     x = read_recording(path, rate=8000.0, length=8000).samples
     rows: dict[str, tuple[float, float, float]] = {}
     for preset in PRESETS:
@@ -68,10 +72,10 @@ def rows_of(run: Forward, model: dftlrp.Model, path: Path, rng: np.random.Genera
         Y, R = e.signal["time-frequency"], e.relevance["time-frequency"]
         total = R.sum() + e.rest["time-frequency"]
         seed = e.ledger.rows[0].relevance.sum()
-        score = srg(run, stft, Y, R, int(e.target))
+        score = measure_srg(run, stft, Y, R, int(e.target))
         rows[preset] = (score, total / seed, np.abs(R).sum() / abs(total))
     for name, order in {"amplitude": np.abs(Y), "random": rng.random(Y.shape)}.items():
-        rows[name] = (srg(run, stft, Y, order, int(e.target)), np.nan, np.nan)
+        rows[name] = (measure_srg(run, stft, Y, order, int(e.target)), np.nan, np.nan)
     return rows
 
 
@@ -84,8 +88,8 @@ def main() -> None:
     held_out = sorted(p for p in args.recordings.glob("*.wav") if int(p.stem.split("_")[2]) < 5)
     rng = np.random.default_rng(0)
     chosen = [held_out[i] for i in rng.permutation(len(held_out))[: args.clips]]
-    run, model = forward(), dftlrp.load(dftlrp.embedded("waveform"))
-    found = [rows_of(run, model, path, rng) for path in chosen]
+    run, model = make_forward(), dftlrp.load(dftlrp.embedded("waveform"))
+    found = [score_presets(run, model, path, rng) for path in chosen]
     print(f"{len(chosen)} clips; {platform.machine()}, Python {platform.python_version()}")
     print(f"| {'order by':22} | SRG (mean, standard error) | reached (median) | excess (median) |")
     print("|---|---|---|---|")

@@ -30,8 +30,8 @@ ZENNIT = ("EpsilonPlus", "EpsilonAlpha2Beta1")
 Run = Callable[[], Any]
 
 
-def composite(rules: str) -> Any:
-    """What dftlrp calls these rules: a preset, or captum's rules."""
+def make_composite(rules: str) -> Any:
+    """Return the composite of these rules in dftlrp: a preset, or captum's rules."""
     from dftlrp.core.rules import rule
     from dftlrp.engine.composites import Composite
 
@@ -41,17 +41,17 @@ def composite(rules: str) -> Any:
     return Composite(rules, plain, {"Conv": own}, first=plain, fold=False)
 
 
-def onnx(folder: Path, _: str, rules: str) -> Run:
-    """Ours: relevance of the largest logit."""
+def prepare_onnx(folder: Path, _: str, rules: str) -> Run:
+    """Return a function that explains the largest logit with dftlrp."""
     import dftlrp
 
     model, x = dftlrp.load(folder / "model.onnx"), np.load(folder / "x.npy")
-    asked = {"composite": composite(rules), "backend": f"onnx::{THREADS}", "ledger": False}
+    asked = {"composite": make_composite(rules), "backend": f"onnx::{THREADS}", "ledger": False}
     return lambda: dftlrp.attribute(model, x, **asked).relevance
 
 
-def forward(folder: Path, _: str, __: str) -> Run:
-    """The limit: onnxruntime's forward pass alone."""
+def prepare_forward(folder: Path, _: str, __: str) -> Run:
+    """Return a function that runs onnxruntime's forward pass alone, the lower limit."""
     from dftlrp.tracing.session import runtime_of
 
     session = runtime_of((folder / "model.onnx").read_bytes(), f":{THREADS}")
@@ -59,8 +59,11 @@ def forward(folder: Path, _: str, __: str) -> Run:
     return lambda: session.run(None, {"x": x})
 
 
-def zennit(folder: Path, name: str, rules: str) -> Run:
-    """zennit's composite; residual sums by its own module, without which they would double."""
+def prepare_zennit(folder: Path, name: str, rules: str) -> Run:
+    """Return a function that explains with zennit.
+
+    Residual sums are made by its own module; without it their relevance would double.
+    """
     from nets import seeded, with_adds
     from peers import quiet, torch
     from peers import zennit as load
@@ -87,8 +90,11 @@ def zennit(folder: Path, name: str, rules: str) -> Run:
     return lambda: quiet(run)
 
 
-def captum(folder: Path, name: str, rules: str) -> Run:
-    """captum.attr.LRP; it drops the rules after each call, so that they are set before each."""
+def prepare_captum(folder: Path, name: str, rules: str) -> Run:
+    """Return a function that explains with captum.
+
+    captum drops the rules after each call, so that they are set before each.
+    """
     from nets import seeded, with_adds
     from peers import captum as load
     from peers import quiet, torch
@@ -114,17 +120,20 @@ def captum(folder: Path, name: str, rules: str) -> Run:
     return lambda: quiet(run)
 
 
-SIDES = {"onnx": onnx, "forward": forward, "zennit": zennit, "captum": captum}
+SIDES = {
+    "onnx": prepare_onnx, "forward": prepare_forward, "zennit": prepare_zennit,
+    "captum": prepare_captum,
+}  # fmt: skip
 
 
-def kibibytes(entry: str) -> int:
-    """Of this process: ``VmRSS`` now, ``VmHWM`` at most (Linux)."""
+def read_memory(entry: str) -> int:
+    """Return the kibibytes of this process: ``VmRSS`` now, ``VmHWM`` at most (Linux)."""
     lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith(entry))
 
 
-def imported(side: str) -> None:
-    """Load a side's libraries, so that what is measured is its work."""
+def import_libraries(side: str) -> None:
+    """Import the libraries of a side, so that only its work is measured."""
     if side == "onnx":
         import onnx  # noqa: F401
         import onnxruntime  # noqa: F401
@@ -139,20 +148,20 @@ def imported(side: str) -> None:
 
 def main() -> None:
     side, folder, name, rules = sys.argv[1:]
-    imported(side)
-    before = kibibytes("VmRSS")
+    import_libraries(side)
+    before = read_memory("VmRSS")
     run = SIDES[side](Path(folder), name, rules)
     start = time.perf_counter()
     run()
     first = time.perf_counter() - start
     for _ in range(CALLS - 1):
         run()
-    peak = kibibytes("VmHWM")
+    peak = read_memory("VmHWM")
     print(json.dumps({"before": before / 1024, "peak": peak / 1024, "first": first}))
 
 
-def alone(side: str, folder: Path, name: str, rules: str) -> dict[str, float]:
-    """What `main` prints, of a process of its own."""
+def run_alone(side: str, folder: Path, name: str, rules: str) -> dict[str, float]:
+    """Return what `main` prints in a process of its own."""
     command = [sys.executable, __file__, side, str(folder), name, rules]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     found: dict[str, float] = json.loads(done.stdout)

@@ -50,8 +50,8 @@ print(seconds, *(peak or ["nan"]))
 """
 
 
-def machine() -> dict[str, str]:
-    """Processor, number of cores, load, versions."""
+def describe_machine() -> dict[str, str]:
+    """Return the processor, the number of cores, the load and the versions."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
     names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
@@ -65,8 +65,8 @@ def machine() -> dict[str, str]:
     }
 
 
-def medians(runs: dict[str, Run], repeats: int) -> dict[str, float]:
-    """Median seconds of each, run in turn so that a busy moment hits all of them."""
+def measure_medians(runs: dict[str, Run], repeats: int) -> dict[str, float]:
+    """Return the median seconds of each, run in turn so that a busy moment hits all of them."""
     times: dict[str, list[float]] = {name: [] for name in runs}
     for run in runs.values():
         run()
@@ -78,8 +78,8 @@ def medians(runs: dict[str, Run], repeats: int) -> dict[str, float]:
     return {name: statistics.median(values) for name, values in times.items()}
 
 
-def peak(run: Run) -> float:
-    """Largest traced memory during one run, in megabytes."""
+def measure_peak(run: Run) -> float:
+    """Return the largest traced memory during one run, in megabytes."""
     tracemalloc.start()
     run()
     _, most = tracemalloc.get_traced_memory()
@@ -91,34 +91,34 @@ def draw(*shape: int) -> np.ndarray:
     return np.random.default_rng(0).normal(size=shape)
 
 
-def inverse_dft_matrix(n: int) -> np.ndarray:
-    """Build A in x = A [Re Y, Im Y], the one-sided inverse DFT as a matrix, (n, 2 (n // 2 + 1))."""
+def build_inverse_dft(n: int) -> np.ndarray:
+    """Return the matrix A of the one-sided inverse DFT, x = A [Re Y, Im Y], (n, 2 (n // 2 + 1))."""
     bins = np.arange(n // 2 + 1)
     phase = np.outer(np.arange(n), bins) % n * (2 * np.pi / n)
     w = np.where((bins == 0) | (2 * bins == n), 1, 2) / np.sqrt(n)
     return np.hstack([np.cos(phase) * w, -np.sin(phase) * w])
 
 
-def dense_lrp(A: np.ndarray, x: np.ndarray, R: np.ndarray) -> np.ndarray:
-    """LRP-0 with the matrix: R_k = Re y_k sum_n A_nk R_n / x_n + the same for Im y_k."""
+def apply_dense_lrp(A: np.ndarray, x: np.ndarray, R: np.ndarray) -> np.ndarray:
+    """Return R_k = Re y_k sum_n A_nk R_n / x_n + the same for Im y_k: LRP-0 with the matrix."""
     y = fft.rfft(x, norm="ortho")
     back = (R / x) @ A
     re, im = np.split(back, 2, axis=-1)
     return np.asarray(y.real * re + y.imag * im)
 
 
-def dense_row(n: int, repeats: int) -> Row:
+def measure_dense(n: int, repeats: int) -> Row:
     start = time.perf_counter()
-    A = inverse_dft_matrix(n)
+    A = build_inverse_dft(n)
     build = time.perf_counter() - start
     x, R = draw(2, n)
     runs: dict[str, Run] = {
-        "dense": lambda: dense_lrp(A, x, R),
+        "dense": lambda: apply_dense_lrp(A, x, R),
         "dft_lrp": lambda: dft_lrp(x, R),
     }
-    error = np.abs(dense_lrp(A, x, R) - dft_lrp(x, R).relevance).max()
-    size = np.abs(dense_lrp(A, x, R)).max()
-    seconds = medians(runs, repeats)
+    error = np.abs(apply_dense_lrp(A, x, R) - dft_lrp(x, R).relevance).max()
+    size = np.abs(apply_dense_lrp(A, x, R)).max()
+    seconds = measure_medians(runs, repeats)
     return {
         "n": n,
         "build ms": build * 1e3,
@@ -127,15 +127,15 @@ def dense_row(n: int, repeats: int) -> Row:
         "times faster": seconds["dense"] / seconds["dft_lrp"],
         "with build": (build + seconds["dense"]) / seconds["dft_lrp"],
         "dense MB": A.nbytes / 1e6,
-        "dft_lrp MB": peak(lambda: dft_lrp(x, R)),
+        "dft_lrp MB": measure_peak(lambda: dft_lrp(x, R)),
         "difference": error / size,
     }
 
 
-def fft_row(batch: int, n: int, repeats: int) -> Row:
+def measure_fft(batch: int, n: int, repeats: int) -> Row:
     x, m = draw(2, batch, n)
     R = x * m
-    seconds = medians(
+    seconds = measure_medians(
         {
             "limit": lambda: fft.rfft(x) * fft.rfft(m),
             "relevance": lambda: dft_lrp(x, R),
@@ -154,7 +154,7 @@ def fft_row(batch: int, n: int, repeats: int) -> Row:
     }
 
 
-def stft_row(seconds_long: int, repeats: int, **options: Any) -> Row:
+def measure_stft(seconds_long: int, repeats: int, **options: Any) -> Row:
     n_fft, hop = 400, 160
     x, m = draw(2, seconds_long * 16000)
     R = x * m
@@ -162,7 +162,7 @@ def stft_row(seconds_long: int, repeats: int, **options: Any) -> Row:
     def frames(z: np.ndarray) -> np.ndarray:
         return sliding_window_view(z, n_fft)[::hop]
 
-    seconds = medians(
+    seconds = measure_medians(
         {
             "limit": lambda: (fft.rfft(frames(x)), fft.rfft(frames(m))),
             "relevance": lambda: stft_lrp(x, R, n_fft=n_fft, hop=hop, **options),
@@ -178,12 +178,12 @@ def stft_row(seconds_long: int, repeats: int, **options: Any) -> Row:
         "relevance ms": seconds["relevance"] * 1e3,
         "ratio": seconds["relevance"] / seconds["limit"],
         "multiplier ratio": seconds["multiplier"] / seconds["limit"],
-        "peak MB": peak(lambda: stft_lrp(x, R, n_fft=n_fft, hop=hop, **options)),
+        "peak MB": measure_peak(lambda: stft_lrp(x, R, n_fft=n_fft, hop=hop, **options)),
         "result MB": (result.spectrum.nbytes * 2) / 1e6,
     }
 
 
-def stream_row(minutes: int) -> Row:
+def measure_stream(minutes: int) -> Row:
     """Time `stft_lrp(..., out=...)` from and to files, 16 kHz, in a process of its own."""
     with tempfile.TemporaryDirectory() as folder:
         for name in ("x", "R"):
@@ -206,22 +206,22 @@ def stream_row(minutes: int) -> Row:
     }
 
 
-def full_row(n: int, repeats: int) -> Row:
+def measure_full(n: int, repeats: int) -> Row:
     """Time the paper's layout; its matrices would need 4 N^2 T bytes per layer, in float16."""
     x, R = draw(2, n)
     options: Row = {"n_fft": 455, "hop": 35, "layout": "full"}
     frames = stft_lrp(x, R, **options).spectrum.shape[-1]
-    seconds = medians({"full": lambda: stft_lrp(x, R, **options)}, repeats)
+    seconds = measure_medians({"full": lambda: stft_lrp(x, R, **options)}, repeats)
     return {
         "n": n,
         "frames": frames,
         "ms": seconds["full"] * 1e3,
-        "peak MB": peak(lambda: stft_lrp(x, R, **options)),
+        "peak MB": measure_peak(lambda: stft_lrp(x, R, **options)),
         "matrix GB (float16)": 4 * n * n * frames / 1e9,
     }
 
 
-def table(title: str, rows: list[Row]) -> None:
+def print_table(title: str, rows: list[Row]) -> None:
     print(f"\n{title}")
     heads = list(rows[0])
     cells = [[f"{v:.3g}" if isinstance(v, float) else str(v) for v in row.values()] for row in rows]
@@ -230,7 +230,7 @@ def table(title: str, rows: list[Row]) -> None:
         print("  ".join(text.rjust(width) for text, width in zip(line, widths, strict=True)))
 
 
-def repeats_for(samples: int, quick: bool) -> int:
+def choose_repeats(samples: int, quick: bool) -> int:
     most = 2**20 if quick else 2**23
     return max(3, min(501, most // samples))
 
@@ -247,22 +247,22 @@ def main() -> None:
     batches = [(16, 16000)] + [(b, 2**p) for b in (16, 1) for p in powers if b << p <= BATCH_LIMIT]
     batches += [(1, n) for n in primes]
     report: dict[str, Any] = {
-        "machine": machine(),
-        "dense": [dense_row(n, 9) for n in [*dense, *([args.dense] if args.dense else [])]],
-        "fft": [fft_row(b, n, repeats_for(b * n, args.quick)) for b, n in batches],
+        "machine": describe_machine(),
+        "dense": [measure_dense(n, 9) for n in [*dense, *([args.dense] if args.dense else [])]],
+        "fft": [measure_fft(b, n, choose_repeats(b * n, args.quick)) for b, n in batches],
         "stft": [
-            stft_row(10 if args.quick else 60, 15, boundary=boundary)
+            measure_stft(10 if args.quick else 60, 15, boundary=boundary)
             for boundary in ("zeros", "center", None)
         ],
-        "stream": [stream_row(m) for m in ((1,) if args.quick else (10, 60))],
-        "full": [full_row(n, 3) for n in (2560, 8000)],
+        "stream": [measure_stream(m) for m in ((1,) if args.quick else (10, 60))],
+        "full": [measure_full(n, 3) for n in (2560, 8000)],
     }
     print("  ".join(f"{k}: {v}" for k, v in report["machine"].items()))
-    table("DFT-LRP against the paper's matrices (one signal, float64)", report["dense"])
-    table("DFT-LRP against two bare FFTs and a product (growth, and primes)", report["fft"])
-    table("STFT-LRP, window 400, hop 160, 16 kHz, against two framed FFTs", report["stft"])
-    table("STFT-LRP from and to files, window 400, hop 160, 16 kHz", report["stream"])
-    table("STFT-LRP in the paper's layout, window 455, hop 35", report["full"])
+    print_table("DFT-LRP against the paper's matrices (one signal, float64)", report["dense"])
+    print_table("DFT-LRP against two bare FFTs and a product (growth, and primes)", report["fft"])
+    print_table("STFT-LRP, window 400, hop 160, 16 kHz, against two framed FFTs", report["stft"])
+    print_table("STFT-LRP from and to files, window 400, hop 160, 16 kHz", report["stream"])
+    print_table("STFT-LRP in the paper's layout, window 455, hop 35", report["full"])
     if args.json:
         args.json.write_text(json.dumps(report, indent=1, default=float) + "\n")
 

@@ -16,23 +16,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from bench_onnx import UNKNOWN, Question, prepared
-from bench_sides import THREADS, ZENNIT, Run, zennit
+from bench_onnx import UNKNOWN, Question, write_inputs
+from bench_sides import THREADS, ZENNIT, Run, prepare_zennit
 from nets import NETS
 from peers import torch
 
 import dftlrp
 
 
-def ours(folder: Path, rules: str) -> Run:
-    """Relevance of the largest logit."""
+def prepare_ours(folder: Path, rules: str) -> Run:
+    """Return a function that explains the largest logit with dftlrp on torch tensors."""
     model, x = dftlrp.load(folder / "model.onnx"), np.load(folder / "x.npy")
     how = {"composite": rules, "backend": "torch", "dtype": "float32", "ledger": False}
     return lambda: dftlrp.attribute(model, x, **how).relevance
 
 
-def medians(runs: dict[str, Run], repeat: int) -> dict[str, list[float]]:
-    """Milliseconds of each, wall-clock and CPU; the first round warms up."""
+def measure_medians(runs: dict[str, Run], repeat: int) -> dict[str, list[float]]:
+    """Return the median milliseconds of each, wall-clock and CPU; the first round warms up."""
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in runs}
     for round_ in range(repeat + 1):
         for name, run in runs.items():
@@ -43,13 +43,16 @@ def medians(runs: dict[str, Run], repeat: int) -> dict[str, list[float]]:
     return {name: (1e3 * np.median(pairs, axis=0)).tolist() for name, pairs in times.items()}
 
 
-def measured(q: Question, repeat: int) -> dict[str, Any]:
+def measure(q: Question, repeat: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        prepared(q, folder)
-        runs = {"torch": ours(folder, q.rules), "zennit": zennit(folder, q.net, q.rules)}
+        write_inputs(q, folder)
+        runs = {
+            "torch": prepare_ours(folder, q.rules),
+            "zennit": prepare_zennit(folder, q.net, q.rules),
+        }
         R, theirs = (run() for run in runs.values())
-        ms = medians(runs, repeat)
+        ms = measure_medians(runs, repeat)
     faster = [b / a for a, b in zip(ms["torch"], ms["zennit"], strict=True)]
     difference = float(np.abs(R - theirs).sum() / np.abs(R).sum())
     return {**q._asdict(), **ms, "faster": faster, "L1 difference": difference}
@@ -66,7 +69,7 @@ def main() -> None:
     rows = []
     for net in (n for n in NETS if n not in UNKNOWN and args.only in n):
         for q in (Question(net, batch, rules) for batch in args.batch for rules in ZENNIT):
-            rows.append(measured(q, args.repeat))
+            rows.append(measure(q, args.repeat))
             print(json.dumps(rows[-1]), flush=True)
     if args.json:
         Path(args.json).write_text(json.dumps(rows, indent=1))

@@ -38,7 +38,7 @@ ENDS = ("input", "bias", "stabiliser", "stopped")
 
 
 class Step(NamedTuple):
-    """A node that relevance went through, and the inputs it gave some to."""
+    """A node on the path of relevance, and the inputs that it gave relevance to."""
 
     output: str
     layer: str
@@ -48,18 +48,18 @@ class Step(NamedTuple):
 
 @dataclass
 class Walk:
-    """What every node gave to whom, in absolute amounts, from the output to the input."""
+    """The absolute amounts that each node gave to its inputs, from the output to the input."""
 
     explained: str = ""
     signals: tuple[str, ...] = ()
     steps: list[tuple[Step, list[float], dict[str, float]]] = field(default_factory=list)
 
     def note(self, step: Step, given: list[float], taken: dict[str, float]) -> None:
-        """Amounts given to the step's inputs, and taken by its ends."""
+        """Record the amounts given to the step's inputs and taken by its ends."""
         self.steps.append((step, given, taken))
 
     def ends(self) -> tuple[dict[str, float], dict[tuple[str, str], float]]:
-        """Where one unit of relevance ends: at each node it goes on in proportion to |R|.
+        """Return where one unit of relevance ends; each node passes it on in proportion to |R|.
 
         Returns
         -------
@@ -81,44 +81,44 @@ class Walk:
         return ends, dict(lost)
 
 
-def size(a: Any) -> float:
+def sum_absolute(a: Any) -> float:
     return 0.0 if a is None else float(np.abs(a).sum())
 
 
 @contextmanager
-def followed() -> Iterator[Walk]:
+def follow_relevance() -> Iterator[Walk]:
     """Follow the relevance of one explanation, element by element."""
     walk, live = Walk(), {}
     propagate, row = dftlrp.engine.propagate.propagate, dftlrp.engine.propagate._row
 
-    def planned(plan: Any, *args: Any) -> Any:
+    def propagate_noted(plan: Any, *args: Any) -> Any:
         walk.explained, walk.signals = plan.explained, tuple(plan.signals)
         live.update(plan.live)
         return propagate(plan, *args)
 
-    def noted(bk: Any, node: Any, *more: Any) -> Any:
+    def row_noted(bk: Any, node: Any, *more: Any) -> Any:
         _rule, _batch, _R, share, stopped, _within = more
         op = node.layer_op or node.attrs.get("label", node.op)
         names = tuple(node.inputs[i] for i in live[node.key])
         taken = {"bias": share.bias(), "stabiliser": share.stabiliser(), "stopped": stopped}
         walk.note(
             Step(node.output, node.layer, op, names),
-            [size(r) for r in share.relevance],
-            {end: size(a) for end, a in taken.items()},
+            [sum_absolute(r) for r in share.relevance],
+            {end: sum_absolute(a) for end, a in taken.items()},
         )
         return row(bk, node, *more)
 
     with (
-        patch.object(dftlrp.attribution.attribute, "propagate", planned),
-        patch.object(dftlrp.engine.propagate, "_row", noted),
+        patch.object(dftlrp.attribution.attribute, "propagate", propagate_noted),
+        patch.object(dftlrp.engine.propagate, "_row", row_noted),
     ):
         yield walk
 
 
-def explained(recipe: Recipe, model: Any, arrays: Any, composite: str) -> tuple[Any, dict]:
-    """The attribution of one model by one composite, and its row of the table."""
+def explain_model(recipe: Recipe, model: Any, arrays: Any, composite: str) -> tuple[Any, dict]:
+    """Return the attribution of one model by one composite, and its row of the table."""
     signals, bound = arrays
-    with followed() as walk:
+    with follow_relevance() as walk:
         start = time.perf_counter()
         result = dftlrp.attribute(
             model, signals, bind=bound, output=recipe.output, target=recipe.target,
@@ -128,29 +128,29 @@ def explained(recipe: Recipe, model: Any, arrays: Any, composite: str) -> tuple[
     ends, lost = walk.ends()
     (layer, op), share = max(lost.items(), key=lambda item: item[1])
     return result, {
-        "composite": result.table.composite, "seconds": seconds, "gap": gap(result),
-        "closure": closure(result), "ends": ends, "worst": [layer, op, share],
+        "composite": result.table.composite, "seconds": seconds, "gap": find_gap(result),
+        "closure": measure_closure(result), "ends": ends, "worst": [layer, op, share],
     }  # fmt: skip
 
 
-def gap(result: Any) -> float:
-    """Largest of any node's that holds more than 1e-20 of the seed.
+def find_gap(result: Any) -> float:
+    """Return the largest gap of all nodes that hold more than 1e-20 of the seed.
 
-    What is less is the round-off of a sum that cancels, and differs from any other such sum.
+    Smaller amounts are the round-off of a sum that cancels.
     """
     least = 1e-20 * float(np.abs(result.seed).sum())
     return max(row.gap for row in result.ledger.rows if row.magnitude > least)
 
 
-def closure(result: Any) -> float:
-    """|seed - relevance - absorbed|, relative to the sum of |seed|."""
+def measure_closure(result: Any) -> float:
+    """Return |seed - relevance - absorbed|, relative to the sum of |seed|."""
     kept = sum(float(r.sum()) for r in result.relevance.values())
     taken = sum(float(result.ledger.absorbed(t).sum()) for t in ENDS[1:])
     return abs(float(result.seed.sum()) - kept - taken) / float(np.abs(result.seed).sum())
 
 
-def said(result: Any) -> str:
-    """The target and what stands there, before a final Softmax or Sigmoid."""
+def describe_target(result: Any) -> str:
+    """Return the target and its value, before a final Softmax or Sigmoid, as text."""
     where = np.argwhere(result.seed != 0)
     place = tuple(map(int, where[0]))
     more = f" and {len(where) - 1} more" if len(where) > 1 else ""
@@ -158,22 +158,22 @@ def said(result: Any) -> str:
     return f"{list(place)}{more}: {total:.3g}"
 
 
-def row_of(name: str, shared: Shared, composites: tuple[str, ...]) -> dict[str, Any]:
-    """Everything the page says about one model."""
+def make_row(name: str, shared: Shared, composites: tuple[str, ...]) -> dict[str, Any]:
+    """Return everything that the page says about one model."""
     recipe, path = RECIPES[name], shared.models / f"{name}.onnx"
-    row: dict[str, Any] = {"model": name, "reads": recipe.reads} | facts(path)
+    row: dict[str, Any] = {"model": name, "reads": recipe.reads} | read_facts(path)
     try:
         model, arrays = dftlrp.load(path), recipe.arrays(shared)
         output = recipe.output or next(iter(model.graph.outputs))
-        result, row["first"] = explained(recipe, model, arrays, composites[0])
+        result, row["first"] = explain_model(recipe, model, arrays, composites[0])
         row["megabytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        row |= {"output": output, "said": said(result)}
+        row |= {"output": output, "said": describe_target(result)}
         expected = shared.run(name, arrays[0] | arrays[1])[output]
         row["deviation"] = float(np.abs(result.output - expected).max() / np.abs(expected).max())
         row["others"] = {}
         for other in composites[1:]:
             try:
-                row["others"][other] = explained(recipe, model, arrays, other)[1]
+                row["others"][other] = explain_model(recipe, model, arrays, other)[1]
             except dftlrp.core.types.DftlrpError as error:
                 row["others"][other] = {"error": str(error)}
     except dftlrp.core.types.DftlrpError as error:
@@ -181,7 +181,7 @@ def row_of(name: str, shared: Shared, composites: tuple[str, ...]) -> dict[str, 
     return row
 
 
-def facts(path: Path) -> dict[str, int]:
+def read_facts(path: Path) -> dict[str, int]:
     import onnx
 
     proto = onnx.load(path)
@@ -197,12 +197,12 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def page(rows: list[dict[str, Any]]) -> str:
-    """docs/models.md."""
+def write_page(rows: list[dict[str, Any]]) -> str:
+    """Return docs/models.md as text."""
     good = [r for r in rows if "error" not in r]
-    over = [r for r in good if lost(r["first"]) > LIMIT]
+    over = [r for r in good if measure_lost(r["first"]) > LIMIT]
     bad = [r for r in rows if "error" in r]
-    parts = [HEAD, "", table(COLUMNS, [cells(r) for r in good])]
+    parts = [HEAD, "", format_table(COLUMNS, [format_cells(r) for r in good])]
     if over:
         parts += [
             "\n## More than a fifth lost\n",
@@ -214,57 +214,55 @@ def page(rows: list[dict[str, Any]]) -> str:
         worst = max(run.get("gap", 0.0) for r in good for run in r["others"].values())
         parts += [
             OTHER_HEAD.format(worst),
-            table(("model", *OTHERS), [other_cells(r) for r in good]),
+            format_table(("model", *OTHERS), [format_other_cells(r) for r in good]),
         ]
     return "\n".join(parts) + "\n"
 
 
-def item(row: dict[str, Any], text: str) -> str:
-    return f"- **{row['model']}**: {text}."
-
-
-def table(head: tuple[str, ...], rows: list[list[str]]) -> str:
+def format_table(head: tuple[str, ...], rows: list[list[str]]) -> str:
     lines = ["| " + " | ".join(row) + " |" for row in (list(head), *rows)]
     return "\n".join([lines[0], "|" + "---|" * len(head), *lines[1:]])
 
 
-def lost(run: dict[str, Any]) -> float:
-    """What stabilisers and stops took of what no bias took."""
+def measure_lost(run: dict[str, Any]) -> float:
+    """Return the share that stabilisers and stops took of what no bias took."""
     ends = run["ends"]
     gone = ends["stabiliser"] + ends["stopped"]
     return gone / (gone + ends["input"]) if gone else 0.0
 
 
-def percent(share: float) -> str:
+def write_share(share: float) -> str:
     return f"{100 * share:.1f} %" if share >= 5e-4 else "0"
 
 
-def short(name: str) -> str:
-    """The end of a long key."""
+def shorten(name: str) -> str:
+    """Return the end of a long key."""
     name = name.rsplit(";", maxsplit=1)[-1]
     return f"`{name if len(name) <= 40 else '...' + name[-37:]}`"
 
 
-def cells(r: dict[str, Any]) -> list[str]:
+def format_cells(r: dict[str, Any]) -> list[str]:
     run = r["first"]
     layer, op, _ = run["worst"]
     return [
-        r["model"], f"{r['opset']}, {r['nodes']}", r["reads"], f"{short(r['output'])}: {r['said']}",
-        run["composite"], *(percent(run["ends"][end]) for end in ENDS),
-        percent(lost(run)), f"{op} {short(layer)}" if lost(run) > LIMIT / 2 else "",
+        r["model"], f"{r['opset']}, {r['nodes']}", r["reads"],
+        f"{shorten(r['output'])}: {r['said']}",
+        run["composite"], *(write_share(run["ends"][end]) for end in ENDS),
+        write_share(measure_lost(run)),
+        f"{op} {shorten(layer)}" if measure_lost(run) > LIMIT / 2 else "",
         f"{run['gap']:.0e}",
         f"{r['deviation']:.0e}", f"{run['seconds']:.2f}", f"{r['megabytes']:.0f}",
     ]  # fmt: skip
 
 
-def other_cells(r: dict[str, Any]) -> list[str]:
+def format_other_cells(r: dict[str, Any]) -> list[str]:
     def text(run: dict[str, Any]) -> str:
         if "error" in run:
             return run["error"]
         ends = run["ends"]
         gone = ends["stabiliser"] + ends["stopped"]
         shares = (f"{100 * s:.0f}" for s in (ends["input"], ends["bias"], gone))
-        return f"{' / '.join(shares)}; {100 * lost(run):.0f}"
+        return f"{' / '.join(shares)}; {100 * measure_lost(run):.0f}"
 
     return [r["model"], *(text(r["others"][c]) for c in OTHERS)]
 
@@ -281,13 +279,13 @@ def main() -> None:
     composites = (args.composite,) if args.composite else ("auto", *OTHERS)
     names = [name for name in RECIPES if args.only in name]
     with multiprocessing.get_context("fork").Pool(1, maxtasksperchild=1) as pool:
-        rows = [pool.apply(row_of, (name, shared, composites)) for name in names]
+        rows = [pool.apply(make_row, (name, shared, composites)) for name in names]
     if args.json:
         args.json.write_text(json.dumps(rows, indent=1), encoding="utf-8")
     if args.composite or args.only:
-        print(page(rows))
+        print(write_page(rows))
     else:
-        PAGE.write_text(page(rows), encoding="utf-8")
+        PAGE.write_text(write_page(rows), encoding="utf-8")
 
 
 if __name__ == "__main__":

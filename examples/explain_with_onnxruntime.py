@@ -3,8 +3,8 @@
     dftlrp export waveform -o explained.onnx --domains time,frequency
     python examples/explain_with_onnxruntime.py explained.onnx dftlrp/assets/clip.wav
 
-prints the class, and the stretches of time and the bands of frequency that speak most for it (+)
-or against it (-).  What the file reads and gives, its metadata tell.
+prints the class, and the stretches of time and the bands of frequency that support it most (+) or
+oppose it most (-).  The metadata of the file describe its inputs and outputs.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ WIDTH = {"s": 0.02, "Hz": 100.0}  # of a stretch, of a band
 SHOWN = 5
 
 
-def read(path: str, rate: float, length: int) -> np.ndarray:
-    """Mono samples (length,), full scale 1, padded with zeros or cut at the end."""
+def read_wav(path: str, rate: float, length: int) -> np.ndarray:
+    """Return mono samples (length,), full scale 1, padded with zeros or cut at the end."""
     with wave.open(path) as sound:
         if (sound.getframerate(), sound.getsampwidth()) != (rate, 2):
             raise SystemExit(f"{path}: 16 bits at {rate:g} Hz are needed, convert it first")
@@ -30,8 +30,8 @@ def read(path: str, rate: float, length: int) -> np.ndarray:
     return np.pad(samples.mean(axis=1) / 32768, (0, length - len(samples))).astype(np.float32)
 
 
-def strongest(relevance: np.ndarray, axis: dict) -> list[str]:
-    """Lines of the stretches or bands with most relevance, and their share of all of it."""
+def find_strongest(relevance: np.ndarray, axis: dict) -> list[str]:
+    """Return lines with the most relevant stretches or bands and their share of all relevance."""
     width = max(round(WIDTH[axis["unit"]] / axis["step"]), 1)
     sums = np.add.reduceat(relevance, np.arange(0, len(relevance), width))
     lines = []
@@ -53,7 +53,7 @@ def main() -> int:
     told = json.loads(session.get_modelmeta().custom_metadata_map["dftlrp"])
     signal, target = session.get_inputs()
     shape = [n if isinstance(n, int) else 1 for n in signal.shape]  # the batch may be open
-    x = read(args.clip, told["rate"], shape[-1]).reshape(shape)
+    x = read_wav(args.clip, told["rate"], shape[-1]).reshape(shape)
     outputs = [output.name for output in session.get_outputs()]
     feed = {signal.name: x, target.name: np.array([args.target])}
     found = dict(zip(outputs, session.run(None, feed), strict=True))
@@ -66,7 +66,7 @@ def main() -> int:
         if name in found:
             axis = told["outputs"][name]["axes"][-1]
             print(f"{axis['name']}:")
-            print("\n".join(strongest(found[name].ravel(), axis)))
+            print("\n".join(find_strongest(found[name].ravel(), axis)))
     return 0
 
 

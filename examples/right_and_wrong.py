@@ -30,13 +30,13 @@ class Guess(NamedTuple):
     margin: float  # score of the true digit minus the best other one
 
 
-def digit_of(path: Path) -> int | None:
+def read_digit(path: Path) -> int | None:
     digit, _, rest = path.stem.partition("_")
     take = rest.rpartition("_")[2]
     return int(digit) if digit.isdecimal() and take.isdecimal() and int(take) < 5 else None
 
 
-def guess(model: dftlrp.Model, path: Path, true: int) -> Guess:
+def guess_digit(model: dftlrp.Model, path: Path, true: int) -> Guess:
     recording = read_recording(path, rate=8000.0, length=8000)
     waveform = recording.samples[None, None, :]
     scores = dftlrp.predict(model, waveform).output[0]
@@ -44,7 +44,7 @@ def guess(model: dftlrp.Model, path: Path, true: int) -> Guess:
     return Guess(path, true, first, second, float(scores[true] - np.delete(scores, true).max()))
 
 
-def explain(model: dftlrp.Model, found: Guess, folder: Path) -> None:
+def explain_guess(model: dftlrp.Model, found: Guess, folder: Path) -> None:
     other = found.true if found.first != found.true else found.second
     pair = [dftlrp.explain(model, found.path, target=t) for t in (found.first, other)]
     said, versus = (one.label for one in pair)
@@ -59,8 +59,8 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=Path("right-and-wrong"))
     args = parser.parse_args()
     model = dftlrp.load(dftlrp.embedded("waveform"))
-    known = [(p, digit_of(p)) for p in sorted(args.recordings.glob("*.wav"))]
-    guesses = [guess(model, path, true) for path, true in known if true is not None]
+    known = [(p, read_digit(p)) for p in sorted(args.recordings.glob("*.wav"))]
+    guesses = [guess_digit(model, path, true) for path, true in known if true is not None]
     if not guesses:
         print(f"{args.recordings}: no wavs named like 7_jackson_3.wav", file=sys.stderr)
         return 2
@@ -69,7 +69,7 @@ def main() -> int:
     print(f"{len(right)} of {len(guesses)} right")
     for kind, found in {"right": right, "wrong": wrong}.items():
         if found:  # the narrowest right decision, the clearest mistake
-            explain(model, min(found, key=lambda g: g.margin), args.out / kind)
+            explain_guess(model, min(found, key=lambda g: g.margin), args.out / kind)
         else:
             print(f"no {kind} prediction here")
     return 0

@@ -8,30 +8,31 @@ which of these four it contains (16 classes).  A small network learns that from 
 the right answer to "why this class?" is known: *because of the tones 5 and 32*, say.
 
 Layer-wise relevance propagation first answers in the network's own input, in time: how much did
-sample x_n speak for the class, R_n = x_n m_n (m, the multiplier, is what the rules hand back).  A
-tone that is there all the time is nowhere in particular, so R is spread over the whole signal and
-tells nothing.  The virtual inspection layer of "Explainable AI for Time Series via Virtual
-Inspection Layers" (arXiv 2303.06365) puts an inverse Fourier transform in front of the network,
-which changes nothing, and carries the relevance one layer further, to the frequencies:
+sample x_n contribute to the class, R_n = x_n m_n (the rules return the multiplier m).  A tone lasts
+for the whole signal, so R is spread over all of it and shows nothing.  The virtual inspection layer
+of "Explainable AI for Time Series via Virtual Inspection Layers" (arXiv 2303.06365) puts an inverse
+Fourier transform in front of the network, which does not change its output, and carries the
+relevance one layer further, to the frequencies:
 
     R_k = w_k Re(Y_k conj(C_k)),   Y = rfft(x),  C = rfft(m),  both orthonormal,
 
-w_k = 2 for every bin but the first and the last (each stands for its mirror image too).  Nothing
-is lost, sum R_k = sum R_n; but now few bins carry it all, and they are the decisive tones.
+w_k = 2 for every bin but the first and the last (each also stands for its mirror image).  Nothing
+is lost, sum R_k = sum R_n, but now few bins carry all relevance: those of the decisive tones.
 
-The table says how well, over many signals that the network has not seen; K is the number of
-decisive tones in a signal (signals with none are left out):
+The table measures this over many signals that the network has not seen.  K is the number of
+decisive tones in a signal; signals with none are left out.
 
 * RRA, relevance rank accuracy: the share of the K most relevant bins that are decisive tones;
 * RMA, relevance mass accuracy: the share of the positive relevance that lies on them;
 * spread: exp(entropy of |R|) as a share of the samples, or bins: 100 % is relevance everywhere.
 
-Amplitude and random numbers, which know no network, are there to compare with.  Two choices matter:
+Amplitude and random numbers, which do not depend on the network, serve for comparison.  Two choices
+matter:
 
 * what is explained: softmax ignores what all logits have in common, but the relevance of a logit
   contains it; that of a contrast (the class minus the mean of the others) does not.  The rows
   "other offset" are a network with the same predictions and another common part;
-* which rule: zplus leaves out what speaks against, so it finds something in every loud tone.
+* which rule: zplus ignores negative contributions, so it gives relevance to every loud tone.
 
 OUT/tones-NOISE.png shows one signal and the relevance of its contrast in all three domains.
 """
@@ -139,7 +140,7 @@ def make_signals(rng: np.random.Generator, count: int, setup: Setup) -> Signals:
 Net = list[Floats]  # weight [in, out], bias [out], weight, bias, ...
 
 
-def new_net(rng: np.random.Generator, sizes: tuple[int, ...]) -> Net:
+def make_net(rng: np.random.Generator, sizes: tuple[int, ...]) -> Net:
     net: Net = []
     for i, (size, width) in enumerate(pairwise(sizes)):
         scale = np.sqrt(2 / size) * (0.1 if i == 0 else 1)
@@ -147,7 +148,7 @@ def new_net(rng: np.random.Generator, sizes: tuple[int, ...]) -> Net:
     return [p.astype(np.float32) for p in net]
 
 
-def activations(net: Net, x: Floats) -> list[Floats]:
+def run_net(net: Net, x: Floats) -> list[Floats]:
     """Return what every layer reads, and the logits at the end."""
     read = [x]
     for weight, bias in zip(net[:-2:2], net[1:-2:2], strict=True):
@@ -155,9 +156,9 @@ def activations(net: Net, x: Floats) -> list[Floats]:
     return [*read, read[-1] @ net[-2] + net[-1]]
 
 
-def gradients(net: Net, signals: Signals) -> list[Floats]:
+def compute_gradients(net: Net, signals: Signals) -> list[Floats]:
     """Return the gradient of the mean cross-entropy, in the order of `net`."""
-    *read, logits = activations(net, signals.x)
+    *read, logits = run_net(net, signals.x)
     grad = np.exp(logits - logits.max(axis=1, keepdims=True))
     grad /= grad.sum(axis=1, keepdims=True)
     grad[np.arange(len(grad)), signals.label] -= 1
@@ -170,7 +171,7 @@ def gradients(net: Net, signals: Signals) -> list[Floats]:
     return found
 
 
-def adamw(p: Floats, grad: Floats, moments: list[Floats], rate: float, count: int) -> None:
+def step_adamw(p: Floats, grad: Floats, moments: list[Floats], rate: float, count: int) -> None:
     """Take step number `count` in place; weight decay 3."""
     mean, square = moments
     mean += 0.1 * (grad - mean)
@@ -182,24 +183,24 @@ def adamw(p: Floats, grad: Floats, moments: list[Floats], rate: float, count: in
 def train(setup: Setup) -> Net:
     """Return a net trained on `steps` batches; the rate rises for 50 and then falls to zero."""
     rng = np.random.default_rng(setup.seed)
-    net = new_net(rng, (setup.samples, *setup.hidden, len(LABELS)))
+    net = make_net(rng, (setup.samples, *setup.hidden, len(LABELS)))
     moments = [[np.zeros_like(p), np.zeros_like(p)] for p in net]
     for count in range(1, setup.steps + 1):
         rate = 0.001 * min(1, count / 50) * (1 + math.cos(math.pi * count / setup.steps))
-        found = gradients(net, make_signals(rng, setup.batch, setup))
+        found = compute_gradients(net, make_signals(rng, setup.batch, setup))
         for p, grad, running in zip(net, found, moments, strict=True):
-            adamw(p, grad, running, rate, count)
+            step_adamw(p, grad, running, rate, count)
     return net
 
 
-def with_offset(net: Net) -> Net:
+def add_offset(net: Net) -> Net:
     """Return a net with the same predictions: all its logits get the same on top."""
     weight = net[-2]
     same = np.random.default_rng(0).standard_normal((len(weight), 1)).astype(np.float32)
     return [*net[:-2], weight + weight.std() * same, net[-1]]
 
 
-def to_onnx(net: Net) -> onnx.ModelProto:
+def build_onnx(net: Net) -> onnx.ModelProto:
     """Return the network as a file that anybody can read: Gemm, Relu, ..., Gemm."""
     nodes, weights, value, layers = [], [], "signal", len(net) // 2
     for i in range(1, layers + 1):
@@ -222,10 +223,10 @@ def to_onnx(net: Net) -> onnx.ModelProto:
     return model
 
 
-def to_dftlrp(net: Net) -> dftlrp.Model:
+def load_net(net: Net) -> dftlrp.Model:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "tones.onnx"
-        onnx.save(to_onnx(net), path)
+        onnx.save(build_onnx(net), path)
         return dftlrp.load(path)
 
 
@@ -270,23 +271,23 @@ def explain(
 # --- scores ------------------------------------------------------------------------------------
 
 
-def rank_accuracy(relevance: Floats, truth: Bools) -> float:
-    """RRA: share of the K most relevant bins that are true, K = how many are; mean over signals."""
+def measure_rank_accuracy(relevance: Floats, truth: Bools) -> float:
+    """Return RRA, the share of the K most relevant bins that are true; mean over signals."""
     count = truth.sum(axis=1)
     rank = (-relevance).argsort(axis=1).argsort(axis=1)
     hits = (truth & (rank < count[:, None])).sum(axis=1)
     return float(np.mean(hits[count > 0] / count[count > 0]))
 
 
-def mass_accuracy(relevance: Floats, truth: Bools) -> float:
-    """RMA: share of the positive relevance that lies on true bins; mean over signals."""
+def measure_mass_accuracy(relevance: Floats, truth: Bools) -> float:
+    """Return RMA, the share of the positive relevance that lies on true bins; mean over signals."""
     some = truth.any(axis=1)
     positive = np.maximum(relevance[some], 0)
     return float(np.mean((positive * truth[some]).sum(axis=1) / positive.sum(axis=1)))
 
 
-def spread(relevance: Floats) -> float:
-    """exp(entropy of |R|) / N: the share of samples or bins that carry relevance; mean."""
+def measure_spread(relevance: Floats) -> float:
+    """Return exp(entropy of |R|) / N, the share of samples or bins that carry relevance; mean."""
     share = np.abs(relevance) / np.abs(relevance).sum(axis=1, keepdims=True)
     entropy = -(share * np.log(share + np.finfo(float).tiny)).sum(axis=1)
     return float(np.mean(np.exp(entropy)) / relevance.shape[1])
@@ -308,8 +309,11 @@ class Row(NamedTuple):
 
 
 def score(noise: float, name: str, in_time: Floats, in_frequency: Floats, truth: Bools) -> Row:
-    accuracies = rank_accuracy(in_frequency, truth), mass_accuracy(in_frequency, truth)
-    return Row(noise, name, *accuracies, spread(in_time), spread(in_frequency))
+    accuracies = (
+        measure_rank_accuracy(in_frequency, truth),
+        measure_mass_accuracy(in_frequency, truth),
+    )
+    return Row(noise, name, *accuracies, measure_spread(in_time), measure_spread(in_frequency))
 
 
 class Study(NamedTuple):
@@ -335,8 +339,8 @@ class Study(NamedTuple):
     explained: Explained
 
 
-def explanations(net: Net, signals: Signals) -> dict[str, Explained]:
-    model, shifted = to_dftlrp(net), to_dftlrp(with_offset(net))
+def explain_all(net: Net, signals: Signals) -> dict[str, Explained]:
+    model, shifted = load_net(net), load_net(add_offset(net))
     return {
         "epsilon, logit": explain(model, signals, "logit"),
         "epsilon, logit, other offset": explain(shifted, signals, "logit"),
@@ -347,8 +351,8 @@ def explanations(net: Net, signals: Signals) -> dict[str, Explained]:
     }
 
 
-def references(signals: Signals, seed: int) -> dict[str, tuple[Floats, Floats]]:
-    """Return what knows no network, in time and in frequency."""
+def make_references(signals: Signals, seed: int) -> dict[str, tuple[Floats, Floats]]:
+    """Return maps that do not depend on the network, in time and in frequency."""
     x, rng = signals.x.astype(float), np.random.default_rng([seed, 2])
     amplitude = np.abs(x), np.abs(np.fft.rfft(x))
     return {
@@ -357,13 +361,13 @@ def references(signals: Signals, seed: int) -> dict[str, tuple[Floats, Floats]]:
     }
 
 
-def study(setup: Setup) -> Study:
+def run_study(setup: Setup) -> Study:
     """Train a network, explain unseen signals in several ways and score them."""
     signals = make_signals(np.random.default_rng([setup.seed, 1]), setup.tested, setup)
-    found = explanations(train(setup), signals)
+    found = explain_all(train(setup), signals)
     plus, best = found.pop("EpsilonPlus"), found["epsilon, contrast"]
     maps = {name: (e.in_time, e.frequency.relevance) for name, e in found.items()}
-    maps |= references(signals, setup.seed)
+    maps |= make_references(signals, setup.seed)
     return Study(
         accuracy=float(np.mean(best.time.output.argmax(axis=1) == signals.label)),
         rows=[score(setup.noise, name, *both, signals.decisive) for name, both in maps.items()],
@@ -379,7 +383,7 @@ def study(setup: Setup) -> Study:
 # --- figure ------------------------------------------------------------------------------------
 
 
-def picture(signals: Signals, explained: Explained, which: int) -> Figure:
+def draw(signals: Signals, explained: Explained, which: int) -> Figure:
     """Draw one signal and its relevance, in time, frequency and time-frequency."""
     from matplotlib.figure import Figure
 
@@ -396,20 +400,18 @@ def picture(signals: Signals, explained: Explained, which: int) -> Figure:
         axes.spines[["left", "bottom"]].set_color(panels.GRID)
     why = f"Why “{LABELS[signals.label[which]]}”?  The same relevance, three times"
     fig.suptitle(why, fontsize=12, fontweight="bold", color=panels.INK)
-    legend = (
-        "red: speaks for the class   ·   blue: against it   ·   triangles: the decisive tones, "
-    )
+    legend = "red: supports the class   ·   blue: opposes it   ·   triangles: the decisive tones, "
     fig.supxlabel(legend + "filled if in this signal", fontsize=8, color=panels.INK)
     return fig
 
 
-def describe(axes: Axes, title: str, x: str, y: str) -> None:
+def label_axes(axes: Axes, title: str, x: str, y: str) -> None:
     axes.set_title(title, loc="left", fontsize=9.5, color=panels.INK)
     axes.set_xlabel(x, fontsize=8.5, color=panels.INK)
     axes.set_ylabel(y, fontsize=8.5, color=panels.INK)
 
 
-def mark(axes: Axes, x: Any, y: Any, truth: Bools, marker: str) -> None:
+def mark_tones(axes: Axes, x: Any, y: Any, truth: Bools, marker: str) -> None:
     """Put a triangle for each decisive tone, filled where it is in the signal."""
     face = [panels.INK if truth[k] else "white" for k in DECISIVE]
     line = {"edgecolors": panels.INK, "linewidths": 0.8}
@@ -421,8 +423,8 @@ def draw_time(column: NDArray[Any], x: Floats, relevance: Floats) -> None:
     edges = np.arange(len(x) + 1) - 0.5
     for low, high, colour in ((0, np.inf, panels.POSITIVE), (-np.inf, 0, panels.NEGATIVE)):
         column[1].stairs(relevance.clip(low, high), edges, fill=True, color=colour)
-    describe(column[0], "signal", "sample n", "amplitude")
-    describe(column[1], f"in time: sum {relevance.sum():.3f}", "sample n", "relevance $R_n$")
+    label_axes(column[0], "signal", "sample n", "amplitude")
+    label_axes(column[1], f"in time: sum {relevance.sum():.3f}", "sample n", "relevance $R_n$")
     for axes in column:
         axes.axhline(0, color=panels.INK, linewidth=0.4)
         axes.set_xlim(edges[0], edges[-1])
@@ -433,14 +435,14 @@ def draw_frequency(column: NDArray[Any], size: Floats, relevance: Floats, truth:
     column[0].bar(np.arange(SHOWN), size[:SHOWN], color=panels.INK)
     column[1].bar(np.arange(SHOWN), relevance[:SHOWN], color=colours[:SHOWN])
     total = f"in frequency: sum {relevance.sum():.3f}"
-    describe(column[0], "spectrum", "cycles per signal k", "amplitude $|Y_k|$")
-    describe(column[1], total, "cycles per signal k", "relevance $R_k$")
+    label_axes(column[0], "spectrum", "cycles per signal k", "amplitude $|Y_k|$")
+    label_axes(column[1], total, "cycles per signal k", "relevance $R_k$")
     for axes in column:
         low, high = axes.get_ylim()
         low = min(0, low) - 0.1 * high
         axes.set(xlim=(-0.5, SHOWN - 0.5), ylim=(low, high), xticks=[0, *DECISIVE])
         axes.axhline(0, color=panels.INK, linewidth=0.4)
-        mark(axes, DECISIVE, np.full(len(DECISIVE), low + 0.05 * high), truth, "^")
+        mark_tones(axes, DECISIVE, np.full(len(DECISIVE), low + 0.05 * high), truth, "^")
 
 
 def draw_cells(column: NDArray[Any], x: Floats, multiplier: Floats, truth: Bools) -> None:
@@ -459,12 +461,12 @@ def draw_cells(column: NDArray[Any], x: Floats, multiplier: Floats, truth: Bools
     column[1].pcolormesh(cells.domain.times, k, cells.relevance[: len(k)], **style)
     total = f"in time-frequency: sum {cells.relevance.sum() + cells.rest:.3f}"
     for axes, title in zip(column, ("spectrogram", total), strict=True):
-        describe(axes, title, "sample n", "cycles per signal k")
+        label_axes(axes, title, "sample n", "cycles per signal k")
         axes.set(xlim=(0, len(x)), ylim=(0, SHOWN), yticks=[0, *DECISIVE])
-        mark(axes, np.full(len(DECISIVE), 1.025 * len(x)), DECISIVE, truth, "<")
+        mark_tones(axes, np.full(len(DECISIVE), 1.025 * len(x)), DECISIVE, truth, "<")
 
 
-def typical(result: Study) -> int:
+def choose_signal(result: Study) -> int:
     """Return which signal to draw: the first with two decisive tones that was recognised."""
     known = result.explained.time.output.argmax(axis=1) == result.signals.label
     return int(np.argmax(known & (result.signals.decisive.sum(axis=1) == 2)))
@@ -473,7 +475,7 @@ def typical(result: Study) -> int:
 # --- command line ------------------------------------------------------------------------------
 
 
-def arguments() -> argparse.Namespace:
+def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path("synthetic-tones"), help="folder")
     parser.add_argument("--noise", type=float, nargs="+", default=[0.01, 0.8])
@@ -481,7 +483,7 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def report(noise: float, result: Study, seconds: float) -> str:
+def describe_study(noise: float, result: Study, seconds: float) -> str:
     return (
         f"noise {noise:g}: accuracy {result.accuracy:.3f} ({seconds:.0f} s); conservation error "
         f"{result.gap:.0e} in the network and {result.error:.0e} from time to frequency; "
@@ -491,16 +493,16 @@ def report(noise: float, result: Study, seconds: float) -> str:
 
 
 def main() -> int:
-    args = arguments()
+    args = parse_arguments()
     args.out.mkdir(parents=True, exist_ok=True)
     rows: list[Row] = []
     for noise in args.noise:
         began = time.perf_counter()
-        result = study(replace(Setup(seed=args.seed), noise=noise))
-        print(report(noise, result, time.perf_counter() - began), flush=True)
+        result = run_study(replace(Setup(seed=args.seed), noise=noise))
+        print(describe_study(noise, result, time.perf_counter() - began), flush=True)
         rows += result.rows
         path = args.out / f"tones-{noise:g}.png"
-        figure.save_figure(picture(result.signals, result.explained, typical(result)), path)
+        figure.save_figure(draw(result.signals, result.explained, choose_signal(result)), path)
         print(path)
     print("\n| noise | relevance | RRA | RMA | spread in time | spread in frequency |")
     print("|---|---|---|---|---|---|", *rows, sep="\n")

@@ -76,27 +76,27 @@ class Take:
     number: int
 
 
-def parse(path: Path) -> Take:
+def parse_name(path: Path) -> Take:
     digit, speaker, number = path.stem.split("_")
     return Take(path, int(digit), speaker, int(number))
 
 
-def split(takes: list[Take], held_out: str) -> tuple[list[Take], list[Take]]:
+def split_takes(takes: list[Take], held_out: str) -> tuple[list[Take], list[Take]]:
     """Return (train, test): the official split, or everything one speaker said as the test."""
     test = [t for t in takes if (t.number < 5 if held_out == "none" else t.speaker == held_out)]
     names = {t.path for t in test}
     return [t for t in takes if t.path not in names], test
 
 
-def read(path: Path) -> NDArray[np.float32]:
+def read_wav(path: Path) -> NDArray[np.float32]:
     sound, rate = soundfile.read(path, dtype="float32")
     if rate != RATE or sound.ndim != 1:
         raise ValueError(f"{path}: not one channel at {RATE} Hz but {sound.shape} at {rate} Hz")
     return np.asarray(sound, dtype=np.float32)
 
 
-def load(takes: list[Take]) -> Clips:
-    rows = [resample_poly(read(t.path), OVERSAMPLING, 1).astype(np.float32) for t in takes]
+def load_clips(takes: list[Take]) -> Clips:
+    rows = [resample_poly(read_wav(t.path), OVERSAMPLING, 1).astype(np.float32) for t in takes]
     table = np.zeros((len(rows), max(map(len, rows)) + 1), np.float32)
     for out, row in zip(table, rows, strict=True):
         out[: len(row)] = row / max(float(np.abs(row).max()), 1e-9)
@@ -104,9 +104,9 @@ def load(takes: list[Take]) -> Clips:
     return Clips(torch.from_numpy(table), length, torch.tensor([t.digit for t in takes]))
 
 
-def centred(path: Path) -> NDArray[np.float32]:
+def read_centred(path: Path) -> NDArray[np.float32]:
     """Return a recording as it is, zero-padded or cropped on both sides to WINDOW samples."""
-    sound = read(path)
+    sound = read_wav(path)
     missing = max(WINDOW - len(sound), 0)
     sound = np.pad(sound, (missing // 2, missing - missing // 2))
     start = (len(sound) - WINDOW) // 2
@@ -116,21 +116,21 @@ def centred(path: Path) -> NDArray[np.float32]:
 # --- augmentation ------------------------------------------------------------------------------
 
 
-def uniform(shape: tuple[int, ...], low: float, high: float) -> Tensor:
+def draw_uniform(shape: tuple[int, ...], low: float, high: float) -> Tensor:
     return torch.rand(shape) * (high - low) + low
 
 
-def sometimes(count: int, chance: float) -> Tensor:
+def draw_sometimes(count: int, chance: float) -> Tensor:
     """Return [count, 1] of ones and zeros."""
     return (torch.rand(count, 1) < chance).float()
 
 
-def place(clips: Clips, rows: Tensor, strength: float, jitter: float) -> Tensor:
+def place_clips(clips: Clips, rows: Tensor, strength: float, jitter: float) -> Tensor:
     """Return [B, WINDOW]: clips at a random speed (pitch and formants follow) and position."""
-    speed = torch.exp(strength * uniform((len(rows), 1), np.log(0.75), np.log(1.4)))
+    speed = torch.exp(strength * draw_uniform((len(rows), 1), np.log(0.75), np.log(1.4)))
     length = clips.length[rows, None] / (OVERSAMPLING * speed)
     slack = WINDOW - length
-    start = slack * uniform((len(rows), 1), 0.5 - jitter, 0.5 + jitter)
+    start = slack * draw_uniform((len(rows), 1), 0.5 - jitter, 0.5 + jitter)
     at = (torch.arange(WINDOW) - start) * speed * OVERSAMPLING
     inside = (at >= 0) & (at <= clips.length[rows, None] - 1)
     at = at.clamp(0, clips.sound.shape[1] - 2)
@@ -140,33 +140,34 @@ def place(clips: Clips, rows: Tensor, strength: float, jitter: float) -> Tensor:
     return (a + (b - a) * (at - left)) * inside
 
 
-def microphone(severity: Tensor) -> Tensor:
+def draw_microphone(severity: Tensor) -> Tensor:
     """Return [B, FFT // 2 + 1]: random smooth gains, band limits and sometimes a telephone."""
     count, bins = len(severity), FFT // 2 + 1
     hertz = torch.linspace(0, RATE / 2, bins)
-    knots = uniform((count, 1, 9), -12, 12)
+    knots = draw_uniform((count, 1, 9), -12, 12)
     bumps = nn.functional.interpolate(knots, size=bins, mode="linear", align_corners=True)[:, 0]
-    decibel = severity * (bumps + uniform((count, 1), -8, 8) * (hertz / 2000 - 1))
-    low = uniform((count, 1), 20, 100) + sometimes(count, 0.3) * uniform((count, 1), 100, 300)
-    high = 4200 - sometimes(count, 0.4) * uniform((count, 1), 300, 1500)
+    decibel = severity * (bumps + draw_uniform((count, 1), -8, 8) * (hertz / 2000 - 1))
+    low, filtered = draw_uniform((count, 1), 20, 100), draw_sometimes(count, 0.3)
+    low = low + filtered * draw_uniform((count, 1), 100, 300)
+    high = 4200 - draw_sometimes(count, 0.4) * draw_uniform((count, 1), 300, 1500)
     band = 1 / (1 + (low / (hertz + 1)) ** 4) / (1 + (hertz / high) ** 16)
     return 10 ** (decibel / 20) * band**0.5
 
 
-def room(severity: Tensor) -> Tensor:
+def draw_room(severity: Tensor) -> Tensor:
     """Return [B, FFT // 2 + 1] complex: an impulse, half the time with a decaying tail."""
     count, t = len(severity), torch.arange(FFT - WINDOW) / RATE
-    decay = 6.9 / uniform((count, 1), 0.05, 0.5)
+    decay = 6.9 / draw_uniform((count, 1), 0.05, 0.5)
     tail = torch.randn(count, len(t)) * torch.exp(-decay * t)
-    tail = tail / tail.norm(dim=1, keepdim=True) * severity * sometimes(count, 0.5)
+    tail = tail / tail.norm(dim=1, keepdim=True) * severity * draw_sometimes(count, 0.5)
     tail[:, 0] = 1
     return torch.fft.rfft(tail, FFT)
 
 
-def noise(count: int) -> Tensor:
+def draw_noise(count: int) -> Tensor:
     """Return [count, WINDOW] of unit power: white to brown."""
     spectrum = torch.fft.rfft(torch.randn(count, WINDOW))
-    slope = uniform((count, 1), -0.3, 1.0)
+    slope = draw_uniform((count, 1), -0.3, 1.0)
     spectrum = spectrum * (torch.arange(spectrum.shape[1]) + 20.0) ** -slope
     sound = torch.fft.irfft(spectrum, WINDOW)
     return sound / sound.square().mean(1, keepdim=True).sqrt()
@@ -177,18 +178,18 @@ def augment(clips: Clips, rows: Tensor, how: Domain) -> Tensor:
     count = len(rows)
     severity = how.strength * torch.rand(count, 1)
     spectrum = (
-        torch.fft.rfft(place(clips, rows, how.strength, how.jitter), FFT)
-        * microphone(severity)
-        * room(severity)
+        torch.fft.rfft(place_clips(clips, rows, how.strength, how.jitter), FFT)
+        * draw_microphone(severity)
+        * draw_room(severity)
     )
     sound = torch.fft.irfft(spectrum, FFT)[:, :WINDOW]
     power = sound.square().sum(1, keepdim=True) / (clips.length[rows, None] / OVERSAMPLING)
-    level = 10 ** ((40 * severity - 45) / 20) * sometimes(count, 0.8)
-    sound = sound + noise(count) * level * power.sqrt()
+    level = 10 ** ((40 * severity - 45) / 20) * draw_sometimes(count, 0.8)
+    sound = sound + draw_noise(count) * level * power.sqrt()
     sound = sound / sound.abs().amax(1, keepdim=True).clamp_min(1e-9)
-    sound = sound + uniform((count, 1), -0.1, 0.1) * sometimes(count, 0.3)
-    gain = 10 ** (uniform((count, 1), how.quietest, 6) / 20)
-    return (sound * gain * (1 - 2 * sometimes(count, 0.5))).clamp(-1, 1)
+    sound = sound + draw_uniform((count, 1), -0.1, 0.1) * draw_sometimes(count, 0.3)
+    gain = 10 ** (draw_uniform((count, 1), how.quietest, 6) / 20)
+    return (sound * gain * (1 - 2 * draw_sometimes(count, 0.5))).clamp(-1, 1)
 
 
 # --- what the model reads ----------------------------------------------------------------------
@@ -196,14 +197,14 @@ def augment(clips: Clips, rows: Tensor, how: Domain) -> Tensor:
 N_FFT, HOP, BANDS, FLOOR = 256, 128, 40, 1e-8
 
 
-def spectrum(sound: Tensor) -> Tensor:
-    """Real and imaginary part of the orthonormal DFT, [B, 2, 1, WINDOW // 2 + 1]."""
+def compute_spectrum(sound: Tensor) -> Tensor:
+    """Return real and imaginary part of the orthonormal DFT, [B, 2, 1, WINDOW // 2 + 1]."""
     Y = torch.fft.rfft(sound, norm="ortho")
     return torch.stack([Y.real, Y.imag], 1)[:, :, None]
 
 
-def frames(sound: Tensor) -> Tensor:
-    """Real and imaginary part of an orthonormal STFT, [B, 2, N_FFT // 2 + 1, frames]."""
+def compute_frames(sound: Tensor) -> Tensor:
+    """Return real and imaginary part of an orthonormal STFT, [B, 2, N_FFT // 2 + 1, frames]."""
     Y = torch.stft(
         sound, N_FFT, HOP, window=torch.hann_window(N_FFT), pad_mode="constant",
         normalized=True, return_complex=True,
@@ -211,19 +212,21 @@ def frames(sound: Tensor) -> Tensor:
     return torch.stack([Y.real, Y.imag], 1)
 
 
-def bands() -> Tensor:
-    """Mel filters, [N_FFT // 2 + 1, BANDS]."""
+def make_bands() -> Tensor:
+    """Return the mel filters, [N_FFT // 2 + 1, BANDS]."""
     return torch.from_numpy(make_filterbank(RATE, N_FFT, BANDS).T.astype(np.float32))
 
 
-def log_mel(sound: Tensor) -> Tensor:
-    """By how many nepers a band's power exceeds FLOOR, at least 0, [B, 1, BANDS, frames]."""
-    power = frames(sound).square().sum(1)
-    return (bands().T @ power / FLOOR).clamp_min(1).log()[:, None]
+def compute_log_mel(sound: Tensor) -> Tensor:
+    """Return the logarithm of power / FLOOR of each band, at least 0, [B, 1, BANDS, frames]."""
+    power = compute_frames(sound).square().sum(1)
+    return (make_bands().T @ power / FLOOR).clamp_min(1).log()[:, None]
 
 
-def mel_nodes(source: str, target: str) -> tuple[list[onnx.NodeProto], dict[str, NDArray[Any]]]:
-    """Return `log_mel` as ONNX nodes and their constants, on the waveform [B, WINDOW]."""
+def make_mel_nodes(
+    source: str, target: str
+) -> tuple[list[onnx.NodeProto], dict[str, NDArray[Any]]]:
+    """Return `compute_log_mel` as ONNX nodes and their constants, on the waveform [B, WINDOW]."""
     half = N_FFT // 2
     constants = {
         "edges": np.array([0, half, 0, half]),
@@ -232,7 +235,7 @@ def mel_nodes(source: str, target: str) -> tuple[list[onnx.NodeProto], dict[str,
         "window": torch.hann_window(N_FFT).numpy() / N_FFT**0.5,
         "n_fft": np.array(N_FFT),
         "two": np.array(2, np.float32),
-        "filters": bands().numpy() / np.float32(FLOOR),
+        "filters": make_bands().numpy() / np.float32(FLOOR),
         "one": np.array(1, np.float32),
         "first": np.array([1]),
     }
@@ -288,8 +291,8 @@ class Domain:
     jitter: float = 0.55
 
 
-def flat(*layers: tuple[int, int, int, int]) -> tuple[Any, ...]:
-    """Layers over the width alone."""
+def make_flat_layers(*layers: tuple[int, int, int, int]) -> tuple[Any, ...]:
+    """Return layers over the width alone."""
     return tuple(
         (wide, (1, kernel), (1, stride), (1, pool)) for wide, kernel, stride, pool in layers
     )
@@ -321,7 +324,7 @@ class Scale(nn.Module):
         return x * self.factor(power)
 
 
-def mel_filters(count: int, kernel: int) -> Tensor:
+def make_mel_filters(count: int, kernel: int) -> Tensor:
     """Return [count, kernel]: windowed sines and cosines, evenly spaced on the mel scale."""
     mel = torch.linspace(150, 2050, count // 2)
     turns = 700 * (10 ** (mel / 2595) - 1) / RATE * 2 * torch.pi
@@ -330,8 +333,8 @@ def mel_filters(count: int, kernel: int) -> Tensor:
     return torch.cat([phase.cos(), phase.sin()]) * window
 
 
-def time_filters(count: int, kernel: int) -> Tensor:
-    """Return [count, 2, 1, kernel]: over a spectrum, each hears one moment of the recording."""
+def make_time_filters(count: int, kernel: int) -> Tensor:
+    """Return filters over a spectrum, [count, 2, 1, kernel], each for one moment in time."""
     moment = torch.linspace(0.02, 0.98, count // 2)  # of the WINDOW
     phase = 2 * torch.pi * moment[:, None] * (torch.arange(kernel) - kernel // 2)
     window = torch.hann_window(kernel + 2)[1:-1] / kernel
@@ -340,7 +343,7 @@ def time_filters(count: int, kernel: int) -> Tensor:
     return torch.stack([re, im], 1)[:, :, None]
 
 
-def net_of(domain: Domain) -> nn.Sequential:
+def build_net(domain: Domain) -> nn.Sequential:
     net, channels = nn.Sequential(), 2 if domain.shape[0] == 2 else 1
     for i, (width, kernel, stride, pool) in enumerate(domain.layers, 1):
         pads = (kernel[0] // 2, kernel[1] // 2)
@@ -380,8 +383,8 @@ layout = ["batch", "part", "frequency", "time"]
 """
 
 
-def plane(*channels: int) -> tuple[Any, ...]:
-    """Layers of 3 x 3 taps and pools of 2 x 2."""
+def make_square_layers(*channels: int) -> tuple[Any, ...]:
+    """Return layers of 3 x 3 taps and pools of 2 x 2."""
     return tuple((wide, (3, 3), (1, 1), (2, 2)) for wide in channels)
 
 
@@ -389,28 +392,32 @@ DOMAINS = {
     "waveform": Domain(
         lambda sound: sound[:, None, None],
         # the last layer sees about half a second
-        flat((40, 49, 4, 4), (64, 5, 1, 2), (96, 5, 1, 2), (96, 5, 1, 2), (128, 5, 1, 2),
+        make_flat_layers((40, 49, 4, 4), (64, 5, 1, 2), (96, 5, 1, 2), (96, 5, 1, 2),
+                         (128, 5, 1, 2),
              (128, 5, 1, 2), (128, 3, 1, 1)),
         (1, WINDOW),
-        start=lambda: mel_filters(40, 49)[:, None, None],
+        start=lambda: make_mel_filters(40, 49)[:, None, None],
         strength=1.0,
     ),
     "spectrum": Domain(
-        spectrum,
-        flat((64, 33, 8, 4), (96, 5, 1, 2), (96, 5, 1, 2), (96, 5, 1, 2)),
+        compute_spectrum,
+        make_flat_layers((64, 33, 8, 4), (96, 5, 1, 2), (96, 5, 1, 2), (96, 5, 1, 2)),
         (2, WINDOW // 2 + 1),
         frontend=SPECTRUM,
-        start=lambda: time_filters(64, 33),
+        start=lambda: make_time_filters(64, 33),
         over_time=False,
         jitter=0.1,
     ),
     "stft": Domain(
-        frames,
-        plane(16, 32, 64, 96),
+        compute_frames,
+        make_square_layers(16, 32, 64, 96),
         (2, N_FFT // 2 + 1, WINDOW // HOP + 1),
         frontend=STFT,
     ),
-    "mel": Domain(log_mel, plane(24, 48, 96), (WINDOW,), front=mel_nodes, quietest=-36.0),
+    "mel": Domain(
+        compute_log_mel, make_square_layers(24, 48, 96), (WINDOW,), front=make_mel_nodes,
+        quietest=-36.0,
+    ),
 }  # fmt: skip
 
 
@@ -433,7 +440,7 @@ def follow(average: nn.Module, net: nn.Module, step: int) -> None:
 
 def train(domain: Domain, clips: Clips, epochs: int, size: int = 32) -> nn.Sequential:
     """Return the average over the last steps of a net trained on freshly augmented clips."""
-    net = net_of(domain).train()
+    net = build_net(domain).train()
     average = copy.deepcopy(net).eval()
     optimiser = torch.optim.AdamW(net.parameters(), lr=3e-3, weight_decay=0.05)
     steps = epochs * (len(clips) // size)
@@ -458,40 +465,40 @@ def train(domain: Domain, clips: Clips, epochs: int, size: int = 32) -> nn.Seque
 
 
 @torch.no_grad()
-def logits_of(domain: Domain, net: nn.Module, paths: list[Path]) -> Tensor:
-    sound = torch.from_numpy(np.stack([centred(path) for path in paths]))
+def compute_logits(domain: Domain, net: nn.Module, paths: list[Path]) -> Tensor:
+    sound = torch.from_numpy(np.stack([read_centred(path) for path in paths]))
     return torch.cat([net(domain.view(part)) for part in sound.split(100)])
 
 
-def accuracy(domain: Domain, net: nn.Module, takes: list[Take]) -> float:
-    guess = logits_of(domain, net, [t.path for t in takes]).argmax(1)
+def measure_accuracy(domain: Domain, net: nn.Module, takes: list[Take]) -> float:
+    guess = compute_logits(domain, net, [t.path for t in takes]).argmax(1)
     return float((guess == torch.tensor([t.digit for t in takes])).float().mean())
 
 
 # --- export ------------------------------------------------------------------------------------
 
 
-def folded(conv: nn.Conv2d, norm: nn.Module, rank: int) -> Tensor:
+def fold_scale(conv: nn.Conv2d, norm: nn.Module, rank: int) -> Tensor:
     """Return the convolution's weight times the scale behind it."""
     assert isinstance(norm, Scale)
     weight = conv.weight * norm.factor(norm.power)[:, None]
     return weight.reshape(*weight.shape[:2], *weight.shape[-rank:])
 
 
-def window_of(layer: Any, rank: int) -> dict[str, Any]:
+def find_window(layer: Any, rank: int) -> dict[str, Any]:
     """Return kernel and stride over the last ``rank`` axes."""
     return {"kernel_shape": layer.kernel_size[-rank:], "strides": layer.stride[-rank:]}
 
 
-def node_of(layer: nn.Module, name: str, source: str, rank: int) -> onnx.NodeProto:
+def make_node(layer: nn.Module, name: str, source: str, rank: int) -> onnx.NodeProto:
     """Return the ONNX node of one layer, called like its output."""
     inputs, how = [source], {}
     match layer:
         case nn.Conv2d():
             pads = {"pads": [int(p) for p in layer.padding[-rank:]] * 2}
-            kind, how = "Conv", window_of(layer, rank) | pads
+            kind, how = "Conv", find_window(layer, rank) | pads
         case nn.MaxPool2d():
-            kind, how = "MaxPool", window_of(layer, rank)
+            kind, how = "MaxPool", find_window(layer, rank)
         case nn.AdaptiveAvgPool2d():
             kind = "GlobalAveragePool" if rank == 1 else "ReduceMean"
             how = {} if rank == 1 else {"axes": [-1]}
@@ -504,17 +511,17 @@ def node_of(layer: nn.Module, name: str, source: str, rank: int) -> onnx.NodePro
     return helper.make_node(kind, inputs, [name], name, **how)
 
 
-def weights_of(net: nn.Sequential, rank: int) -> dict[str, NDArray[Any]]:
+def collect_weights(net: nn.Sequential, rank: int) -> dict[str, NDArray[Any]]:
     layers, arrays = dict(net.named_children()), {}
     for key, layer in layers.items():
         if isinstance(layer, nn.Conv2d):
-            arrays[key] = folded(layer, layers[key.replace("conv", "norm")], rank)
+            arrays[key] = fold_scale(layer, layers[key.replace("conv", "norm")], rank)
         elif isinstance(layer, nn.Linear):
             arrays[key] = layer.weight
     return {f"{key}.weight": a.detach().numpy() for key, a in arrays.items()}
 
 
-def graph_of(net: nn.Sequential, name: str, domain: Domain) -> onnx.GraphProto:
+def build_graph(net: nn.Sequential, name: str, domain: Domain) -> onnx.GraphProto:
     """Return the inference graph: scales folded into the convolutions, no dropout."""
     source = "waveform" if domain.front else name
     nodes, arrays = domain.front(source, name) if domain.front else ([], {})
@@ -522,18 +529,18 @@ def graph_of(net: nn.Sequential, name: str, domain: Domain) -> onnx.GraphProto:
     value = name
     for key, layer in net.named_children():
         if not isinstance(layer, Scale | nn.Dropout):
-            nodes.append(node_of(layer, key, value, rank))
+            nodes.append(make_node(layer, key, value, rank))
             value = key
     read = helper.make_tensor_value_info(source, TensorProto.FLOAT, ["batch", *domain.shape])
     said = helper.make_tensor_value_info(value, TensorProto.FLOAT, ["batch", len(WORDS)])
-    weights = arrays | weights_of(net, rank)
+    weights = arrays | collect_weights(net, rank)
     tensors = [numpy_helper.from_array(a, key) for key, a in weights.items()]
     return helper.make_graph(nodes, "digits", [read], [said], tensors)
 
 
 def export(net: nn.Sequential, name: str, domain: Domain, facts: dict[str, str]) -> onnx.ModelProto:
     opset = [helper.make_opsetid("", 17)]
-    model = helper.make_model(graph_of(net, name, domain), opset_imports=opset, ir_version=8)
+    model = helper.make_model(build_graph(net, name, domain), opset_imports=opset, ir_version=8)
     model.producer_name = "dftlrp examples/train_digits.py"
     helper.set_model_props(model, facts)
     model = onnx.shape_inference.infer_shapes(model, strict_mode=True)
@@ -541,18 +548,22 @@ def export(net: nn.Sequential, name: str, domain: Domain, facts: dict[str, str])
     return model
 
 
-def parity(model: onnx.ModelProto, domain: Domain, net: nn.Module, takes: list[Take]) -> float:
+def measure_parity(
+    model: onnx.ModelProto, domain: Domain, net: nn.Module, takes: list[Take]
+) -> float:
     """Return the largest difference of any logit between the net and the exported file."""
     session = onnxruntime.InferenceSession(model.SerializeToString())
     paths = [t.path for t in takes]
-    sound = torch.from_numpy(np.stack([centred(path) for path in paths]))
+    sound = torch.from_numpy(np.stack([read_centred(path) for path in paths]))
     read = sound if domain.front else domain.view(sound)
     seen = read.reshape(-1, *domain.shape).numpy()
     said = session.run(None, {session.get_inputs()[0].name: seen})[0]
-    return float(np.abs(said - logits_of(domain, net, paths).numpy()).max())
+    return float(np.abs(said - compute_logits(domain, net, paths).numpy()).max())
 
 
-def facts_of(args: argparse.Namespace, clips: int, tested: int, score: float) -> dict[str, str]:
+def describe_training(
+    args: argparse.Namespace, clips: int, tested: int, score: float
+) -> dict[str, str]:
     """Return the metadata that goes into the file."""
     on = "takes 0 to 4" if args.held_out == "none" else f"speaker {args.held_out}"
     declared = DOMAINS[args.domain].frontend
@@ -569,7 +580,7 @@ def facts_of(args: argparse.Namespace, clips: int, tested: int, score: float) ->
 # --- command line ------------------------------------------------------------------------------
 
 
-def arguments() -> argparse.Namespace:
+def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Train a spoken-digit classifier.")
     parser.add_argument("--data", type=Path, required=True, help="folder of digit_speaker_take.wav")
     parser.add_argument("--out", type=Path, required=True, help="folder for DOMAIN.onnx")
@@ -582,19 +593,23 @@ def arguments() -> argparse.Namespace:
 
 
 def main() -> None:
-    args = arguments()
+    args = parse_arguments()
     torch.set_num_threads(args.threads)
     torch.set_flush_denormal(True)
     torch.manual_seed(args.seed)
     domain = DOMAINS[args.domain]
-    known, unknown = split([parse(p) for p in sorted(args.data.glob("*.wav"))], args.held_out)
-    net = train(domain, load(known), args.epochs)
-    score = accuracy(domain, net, unknown)
-    model = export(net, args.domain, domain, facts_of(args, len(known), len(unknown), score))
+    known, unknown = split_takes(
+        [parse_name(p) for p in sorted(args.data.glob("*.wav"))], args.held_out
+    )
+    net = train(domain, load_clips(known), args.epochs)
+    score = measure_accuracy(domain, net, unknown)
+    model = export(
+        net, args.domain, domain, describe_training(args, len(known), len(unknown), score)
+    )
     args.out.mkdir(parents=True, exist_ok=True)
     onnx.save(model, args.out / f"{args.domain}.onnx")
     print(f"accuracy {score:.4f} on {len(unknown)} clips")
-    print(f"export parity {parity(model, domain, net, unknown):.1e}")
+    print(f"export parity {measure_parity(model, domain, net, unknown):.1e}")
 
 
 if __name__ == "__main__":

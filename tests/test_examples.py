@@ -52,7 +52,7 @@ def tones() -> ModuleType:
 
 @pytest.fixture(scope="module", params=[0.01, 0.8], ids=lambda noise: f"noise {noise}")
 def result(request, tones):
-    return tones.study(tones.Setup(noise=request.param, samples=640, steps=800, tested=150))
+    return tones.run_study(tones.Setup(noise=request.param, samples=640, steps=800, tested=150))
 
 
 @pytest.fixture(scope="module")
@@ -103,9 +103,9 @@ def test_epsilon_plus_is_epsilon_where_there_is_no_convolution(result):
 
 
 def test_the_figure_shows_a_recognised_signal_with_two_decisive_tones(tones, result, tmp_path):
-    which = tones.typical(result)
+    which = tones.choose_signal(result)
     assert result.signals.decisive[which].sum() == 2
-    figure = tones.picture(result.signals, result.explained, which)
+    figure = tones.draw(result.signals, result.explained, which)
     tones.figure.save_figure(figure, tmp_path / "tones.png")
     assert (tmp_path / "tones.png").stat().st_size > 10_000
     sums = [axes.get_title(loc="left").rpartition(" ")[2] for axes in figure.axes[3:]]
@@ -125,37 +125,43 @@ def test_the_signals_are_what_the_docstring_says(tones):
 def test_the_gradient_is_the_slope_of_the_loss(tones):
     rng, setup = np.random.default_rng(0), tones.Setup(samples=128)
     signals = tones.make_signals(rng, 20, setup)
-    net = [p.astype(float) for p in tones.new_net(rng, (128, 7, 5, 16))]
+    net = [p.astype(float) for p in tones.make_net(rng, (128, 7, 5, 16))]
     net[1][:], net[3][:] = rng.random(7), rng.random(5)
     signals = signals._replace(x=signals.x.astype(float))
 
     def loss(moved: Any) -> float:
-        z = tones.activations(moved, signals.x)[-1]
+        z = tones.run_net(moved, signals.x)[-1]
         return float(np.mean(np.log(np.exp(z).sum(1)) - z[np.arange(20), signals.label]))
 
     way = [rng.standard_normal(p.shape) for p in net]
     ahead, behind = ([p + s * w for p, w in zip(net, way, strict=True)] for s in (1e-6, -1e-6))
-    slope = sum((g * w).sum() for g, w in zip(tones.gradients(net, signals), way, strict=True))
+    slope = sum(
+        (g * w).sum() for g, w in zip(tones.compute_gradients(net, signals), way, strict=True)
+    )
     assert slope == pytest.approx((loss(ahead) - loss(behind)) / 2e-6, rel=1e-5)
 
 
 def test_the_exported_network_says_what_the_trained_one_says(tones):
     rng, setup = np.random.default_rng(0), tones.Setup(samples=128)
-    net, x = tones.new_net(rng, (128, 8, 6, 16)), tones.make_signals(rng, 9, setup).x
-    model = tones.to_dftlrp(net)
+    net, x = tones.make_net(rng, (128, 8, 6, 16)), tones.make_signals(rng, 9, setup).x
+    model = tones.load_net(net)
     assert model.labels == tones.LABELS
     said = reference.attribute(model, x).output
-    np.testing.assert_allclose(said, tones.activations(net, x)[-1], atol=1e-5)
+    np.testing.assert_allclose(said, tones.run_net(net, x)[-1], atol=1e-5)
 
 
 def test_the_scores_at_their_ends(tones):
     truth = np.array([[False, True, True, False], [False, False, False, False]])
     right, wrong = truth * [1.0, 2.0, 3.0, 4.0], 1.0 - truth
-    assert tones.rank_accuracy(right, truth) == tones.mass_accuracy(right, truth) == 1
-    assert tones.rank_accuracy(wrong, truth) == tones.mass_accuracy(wrong, truth) == 0
-    assert tones.mass_accuracy(right - 5 * wrong, truth) == 1
-    assert tones.spread(np.array([[0.5, -0.5, 0.5, 0.5]])) == pytest.approx(1)
-    assert tones.spread(np.array([[0.0, -3.0, 0.0, 0.0]])) == pytest.approx(1 / 4)
+    assert (
+        tones.measure_rank_accuracy(right, truth) == tones.measure_mass_accuracy(right, truth) == 1
+    )
+    assert (
+        tones.measure_rank_accuracy(wrong, truth) == tones.measure_mass_accuracy(wrong, truth) == 0
+    )
+    assert tones.measure_mass_accuracy(right - 5 * wrong, truth) == 1
+    assert tones.measure_spread(np.array([[0.5, -0.5, 0.5, 0.5]])) == pytest.approx(1)
+    assert tones.measure_spread(np.array([[0.0, -3.0, 0.0, 0.0]])) == pytest.approx(1 / 4)
 
 
 @pytest.mark.slow
@@ -190,7 +196,7 @@ def write_tone(path: Path, hertz: float, rate: int = 8000) -> Path:
 
 def test_a_digit_is_read_from_a_test_takes_name(digits):
     names = {"7_x_0.wav": 7, "3_a_b_4.wav": 3, "3_x_5.wav": None, "x.wav": None, "a_x_0.wav": None}
-    assert {name: digits.digit_of(Path(name)) for name in names} == names
+    assert {name: digits.read_digit(Path(name)) for name in names} == names
 
 
 def test_any_short_sound_is_guessed(digits, tmp_path):
@@ -198,7 +204,7 @@ def test_any_short_sound_is_guessed(digits, tmp_path):
     sounds = [("7_x_0.wav", 300, 8000), ("3_x_1.wav", 900, 16000)]
     for name, hertz, rate in sounds:
         path = write_tone(tmp_path / name, hertz, rate)
-        found = digits.guess(model, path, digits.digit_of(path))
+        found = digits.guess_digit(model, path, digits.read_digit(path))
         assert found.true == int(name[0])
         assert found.first != found.second
         assert (found.margin > 0) == (found.first == found.true)
@@ -389,12 +395,12 @@ def site(tmp_path):
     """Serves the page with onnxruntime-web; the address."""
     needed("npm")
     serve = example("browser/serve")
-    serve.gather(tmp_path)
+    serve.gather_files(tmp_path)
     try:
         serve.fetch_runtime(tmp_path)
     except subprocess.CalledProcessError as failed:
         absent("npm", f"npm cannot fetch {serve.RUNTIME}: {failed.stderr.decode()[:200]}")
-    server = serve.server(tmp_path, 0)
+    server = serve.make_server(tmp_path, 0)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://localhost:{server.server_port}/"
     server.shutdown()

@@ -1,4 +1,4 @@
-// Explains a recording with a file that `dftlrp export` wrote, by onnxruntime-web alone.
+// Explain a recording with a file that `dftlrp export` wrote, by onnxruntime-web alone.
 import * as ort from "./ort/ort.wasm.min.mjs";
 
 ort.env.wasm.numThreads = 1; // more would need a page that is cross-origin isolated

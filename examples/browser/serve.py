@@ -26,7 +26,7 @@ RUNTIME_FILES = ("ort.wasm.min.mjs", "ort-wasm-simd-threaded.mjs", "ort-wasm-sim
 PAGE = ("index.html", "page.js", "explain.js")
 
 
-def gather(folder: Path, model: str = "waveform") -> None:
+def gather_files(folder: Path, model: str = "waveform") -> None:
     for name in PAGE:
         shutil.copy(Path(__file__).parent / name, folder)
     shutil.copy(dftlrp.embedded("clip"), folder)
@@ -47,7 +47,7 @@ def fetch_runtime(folder: Path) -> None:
                 (folder / "ort" / name).write_bytes(content.read())
 
 
-def server(folder: Path, port: int) -> ThreadingHTTPServer:
+def make_server(folder: Path, port: int) -> ThreadingHTTPServer:
     return ThreadingHTTPServer(
         ("localhost", port), partial(SimpleHTTPRequestHandler, directory=folder)
     )
@@ -60,7 +60,7 @@ def main() -> int:
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as there:
         folder = Path(there)
-        gather(folder, args.model)
+        gather_files(folder, args.model)
         try:
             fetch_runtime(folder)
         except (OSError, subprocess.CalledProcessError) as error:
@@ -68,7 +68,7 @@ def main() -> int:
             return 2
         print(f"http://localhost:{args.port}")
         try:
-            server(folder, args.port).serve_forever()
+            make_server(folder, args.port).serve_forever()
         except KeyboardInterrupt:
             return 0
     return 0

@@ -49,11 +49,11 @@ def test_every_real_model_has_a_recipe(folders):
 def test_a_real_model_is_explained_on_a_real_recording(folders, name):
     recipe, model = RECIPES[name], dftlrp.load(folders.models / f"{name}.onnx")
     arrays = recipe.arrays(folders)
-    result, row = real_models.explained(recipe, model, arrays, "auto")
+    result, row = real_models.explain_model(recipe, model, arrays, "auto")
     assert result.ledger.gap < 1e-8
     assert row["closure"] < 1e-8
     assert sum(row["ends"].values()) == pytest.approx(1)
-    assert real_models.lost(row) <= real_models.LIMIT or name in WHY
+    assert real_models.measure_lost(row) <= real_models.LIMIT or name in WHY
     assert all(np.any(r) for r in result.relevance.values())
 
 
@@ -70,7 +70,7 @@ def test_every_output_of_a_real_model_agrees_with_onnxruntime(folders, name):
 @pytest.mark.parametrize(("name", "preset"), WITH_PRESETS)
 def test_no_relevance_of_a_real_model_is_lost_under_any_preset(folders, name, preset):
     recipe, model = RECIPES[name], dftlrp.load(folders.models / f"{name}.onnx")
-    result, row = real_models.explained(recipe, model, recipe.arrays(folders), preset)
+    result, row = real_models.explain_model(recipe, model, recipe.arrays(folders), preset)
     assert row["gap"] < 1e-8
     assert row["closure"] < 1e-8
     reached = any(np.any(r) for r in result.relevance.values())
