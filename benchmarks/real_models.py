@@ -28,7 +28,7 @@ from real_recipes import RECIPES, Recipe
 from real_words import HEAD, OTHER_HEAD, WHY
 
 import dftlrp
-import dftlrp.attribution.attribute
+import dftlrp.engine.backward
 import dftlrp.engine.propagate
 
 OTHERS = ("EpsilonPlus", "EpsilonAlpha2Beta1", "AttnLRP", "Gradient")
@@ -109,7 +109,7 @@ def follow_relevance() -> Iterator[Walk]:
         return row(bk, node, *more)
 
     with (
-        patch.object(dftlrp.attribution.attribute, "propagate", propagate_noted),
+        patch.object(dftlrp.engine.backward, "propagate", propagate_noted),
         patch.object(dftlrp.engine.propagate, "_row", row_noted),
     ):
         yield walk
