@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from dftlrp.core.types import AnyArray, UnsupportedModelError
 from dftlrp.graph.structure import Node
 from dftlrp.ops import OPS, At
 from dftlrp.ops.inner import OWN
+from dftlrp.ops.window import find_window
 from dftlrp.tracing.node_signs import find_node_sign
 from dftlrp.tracing.symbols import FLOAT, Origin, Symbol, narrow_dtype
 from dftlrp.tracing.tape import Tape
@@ -138,12 +140,28 @@ def _write_resize(tape: Tape, at: At, wanted: AnyArray) -> Any:
     )  # fmt: skip
 
 
+def _write_window(tape: Tape, at: At, wanted: AnyArray) -> Any:
+    """Write the pads that keep the size as numbers: with dilations onnxruntime refuses SAME."""
+    if not at.get_attr("auto_pad", "NOTSET").startswith("SAME"):
+        return None
+    size = at.x.shape[2:]
+    kernel = tuple(at.get_attr("kernel_shape") or at.args[1].shape[2:])
+    begins, ends = zip(*find_window(at, kernel, size).pads, strict=True)
+    if at.node.op != "Conv" and any(
+        p >= k for p, k in zip((*begins, *ends), kernel * 2, strict=True)
+    ):
+        return OPS[at.node.op].evaluate(at)  # onnxruntime refuses a pool with such pads
+    attrs = {**at.node.attrs, "auto_pad": "NOTSET", "pads": [*begins, *ends]}
+    return _copy_node(tape, replace(at, node=replace(at.node, attrs=attrs)), wanted)
+
+
 def _write_number(_: Tape, __: At, wanted: AnyArray) -> Any:
     """What depends on the shape alone is known."""
     return wanted
 
 
 WRITTEN: dict[str, Callable[[Tape, At, AnyArray], Any]] = {
+    **dict.fromkeys(("Conv", "MaxPool", "AveragePool", "LpPool"), _write_window),
     "Softmax": _write_softmax, "LogSoftmax": _write_softmax, "Cast": _write_cast,
     "CastLike": _write_cast, "Dropout": _write_dropout, "Upsample": _write_resize,
     "Resize": _write_resize, "Shape": _write_number, "Size": _write_number,

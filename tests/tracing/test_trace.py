@@ -12,7 +12,7 @@ import onnx
 import pytest
 import reference
 from graphs import NETWORKS, Nodes, build, loaded, normal, signals
-from onnx import helper
+from onnx import TensorProto, helper
 from reference import attribute
 from traced import error
 
@@ -421,3 +421,28 @@ def test_no_output_is_computed_that_nobody_asked_for(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("n", "pair"), [(8000, (80, 100)), (16000, (125, 128)), (7, (1, 7))])
 def test_factors_of_a_transform(n: int, pair: tuple[int, int]) -> None:
     assert split_size(n) == pair
+
+
+# -- windows that keep the size
+
+
+@pytest.mark.parametrize("op", ["Conv", "MaxPool", "AveragePool", "LpPool"])
+@pytest.mark.parametrize("auto", ["SAME_UPPER", "SAME_LOWER"])
+@pytest.mark.parametrize(("taps", "step", "stride"), [(3, 2, 1), (4, 2, 1), (3, 3, 1), (4, 1, 2)])
+def test_a_window_that_keeps_the_size_is_traced_with_any_dilation(op, auto, taps, step, stride):
+    attrs: dict[str, Any] = {"auto_pad": auto, "kernel_shape": [taps], "strides": [stride]}
+    attrs |= {"dilations": [step]} if op == "Conv" or step > 1 else {}
+    weights = {"w": normal(4, 3, taps).astype(np.float32)} if op == "Conv" else {}
+    inputs = ["x", "w"] if weights else ["x"]
+    nodes = [helper.make_node(op, inputs, ["c"], **attrs), helper.make_node("Relu", ["c"], ["y"])]
+    opset = 22 if op in {"LpPool", "AveragePool"} else 17
+    floats = TensorProto.FLOAT
+    proto = build(nodes, {"x": [1, 3, 20]}, {"y": None}, weights, opset=opset, dtype=floats)
+    net = loaded(proto)
+    x = normal(1, 3, 20, seed=7)
+    ours, want = (
+        dftlrp.attribute(net, x, target=(1, 5), composite="EpsilonPlus", backend=b)
+        for b in ("onnx", "numpy")
+    )
+    np.testing.assert_allclose(ours.output, want.output, atol=1e-5)
+    np.testing.assert_allclose(ours.relevance, want.relevance, atol=1e-5)
