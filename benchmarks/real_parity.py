@@ -31,7 +31,7 @@ from real_words import PARITY_HEAD
 
 import dftlrp
 from dftlrp.assets import MODELS, embedded
-from dftlrp.attribution.explain import behind_front_end
+from dftlrp.attribution.explain import attach_front_end
 from dftlrp.core.backend import get_backend
 from dftlrp.engine.evaluate import make_at
 from dftlrp.engine.forward import run_forward
@@ -52,7 +52,7 @@ Arrays = dict[str, np.ndarray]
 
 def load_embedded(name: str) -> tuple[Any, Recipe]:
     """Return an embedded model and the recipe of its input, the embedded clip."""
-    model = behind_front_end(dftlrp.load(embedded(name)), None)
+    model = attach_front_end(dftlrp.load(embedded(name)), None)
     clip = dftlrp.explain(embedded(name), embedded("clip"), domains=["time"]).signal["time"]
     (signal, value) = next(iter(model.plan().signals.items()))
     shape = (1,) * (len(value.dims) - 1) + clip.shape

@@ -11,7 +11,7 @@ from dftlrp.core.ledger import Ledger
 from dftlrp.core.rules import Rule
 from dftlrp.core.types import AnyArray, Real
 from dftlrp.engine.auto import FIRST
-from dftlrp.engine.backward import Answer, values_of
+from dftlrp.engine.backward import Answer, find_values
 from dftlrp.engine.composites import Composite, LayerTable
 from dftlrp.engine.forward import Inputs, Prediction
 from dftlrp.engine.model import Model, as_model
@@ -106,7 +106,7 @@ def attribute(
         A preset; ``"auto"``: EpsilonPlus where all of the inputs given are >= 0, else
         EpsilonAlpha2Beta1.
     overrides : dict, optional
-        Rules by layer; see `dftlrp.engine.composites.layer_table`.
+        Rules by layer; see `dftlrp.engine.composites.make_layer_table`.
     backend : str or Backend, optional
         ``"onnx"`` (``"onnx:PROVIDER:THREADS"``): one graph, run by onnxruntime in float32, traced
         at the first call for inputs of these shapes.  ``"numpy"``: the reference in float64.
@@ -150,7 +150,7 @@ def answer_questions(
 
 def _attribution(question: Question, found: Answer, named: bool) -> Attribution:
     plan, table = found.plan, found.table
-    wanted = values_of(plan, table, question.keep)
+    wanted = find_values(plan, table, question.keep)
     kept = {wanted.get(k, k): (found.kept[k], f.relevance) for k, f in found.flows.items()}
     flows = {k: found.flows[k] for k in plan.signals}
     only = next(iter(flows.values()))

@@ -17,9 +17,9 @@ from dftlrp.core.ledger import LedgerRow
 from dftlrp.core.rules import Rule
 from dftlrp.core.types import AnyArray, InputError, Real
 from dftlrp.engine.composites import Composite
-from dftlrp.engine.model import Model, as_model, behind_front_end
+from dftlrp.engine.model import Model, as_model, attach_front_end
 from dftlrp.engine.plan import Plan
-from dftlrp.engine.seeds import label_index, places
+from dftlrp.engine.seeds import find_class, parse_target
 from dftlrp.engine.settings import Question, Settings
 from dftlrp.graph.frontend import FrontEnd, find_levels, note_empty_filters
 from dftlrp.results import views
@@ -66,7 +66,7 @@ def explain(
     composite : str or Composite
         A preset, or ``"auto"``; see `dftlrp.attribute`.
     overrides : dict, optional
-        Rules by layer; see `dftlrp.engine.composites.layer_table`.
+        Rules by layer; see `dftlrp.engine.composites.make_layer_table`.
     labels : list of str, optional
         Names of the classes; the model's metadata if not given.
     output, bind, backend, masks
@@ -93,7 +93,7 @@ def explain(
     multiplier, so silence needs no stabiliser.
     """
     chosen = views.choose_domains(domains)
-    model = behind_front_end(_model(model, signal, rate), frontend)
+    model = attach_front_end(_model(model, signal, rate), frontend)
     settings = Settings(output, bind or {}, composite, overrides or {}, backend, waveform=True)
     plan = model.plan(settings.output, settings.bind)
     (name, value), shape = waveform(plan, signal)
@@ -230,9 +230,9 @@ def _classes(plan: Plan) -> int:
 
 
 def _index(target: Any, labels: tuple[str, ...], plan: Plan) -> Any:
-    target = places(target)
+    target = parse_target(target)
     named = isinstance(target, str) and target != "argmax"
-    return label_index(target, labels, _classes(plan)) if named else target
+    return find_class(target, labels, _classes(plan)) if named else target
 
 
 def _seed(seed: str, labels: tuple[str, ...], plan: Plan) -> str:

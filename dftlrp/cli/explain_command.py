@@ -95,7 +95,7 @@ def _refuse_overwriting(clip: Path, out: str) -> None:
 
 def _run_explain(args: argparse.Namespace) -> int:
     from dftlrp.attribution.explain import explain
-    from dftlrp.engine.model import behind_front_end, load
+    from dftlrp.engine.model import attach_front_end, load
     from dftlrp.results.saving import save
 
     path, clip = _find_files(args.files, args.model)
@@ -104,7 +104,7 @@ def _run_explain(args: argparse.Namespace) -> int:
     if args.chunk or args.state:
         states = parse_pairs(args.state, "--state")
         model = model.chained(states, args.chunk or 0, args.context, output=args.output)
-    model = behind_front_end(model, args.frontend)
+    model = attach_front_end(model, args.frontend)
     masks = _make_masks(model, clip, args)
     targets = [args.target] if args.versus is None else [args.target, args.versus]
     explanations = [

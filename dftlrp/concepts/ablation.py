@@ -16,7 +16,7 @@ from dftlrp.attribution.attribute import predict
 from dftlrp.concepts.conditions import Concepts
 from dftlrp.core.types import AnyArray, Real
 from dftlrp.engine.model import Model
-from dftlrp.engine.seeds import coefficients
+from dftlrp.engine.seeds import make_coefficients
 
 BATCH = 16  # groups of neurons
 NOTHING: Mapping[str, AnyArray] = {}
@@ -105,7 +105,7 @@ def silenced(
     def score(x: AnyArray, scaled: Mapping[str, AnyArray] = NOTHING) -> Real:
         z = predict(model, x, scaled=scaled, **settings).explained  # type: ignore[arg-type]
         z = np.asarray(z, np.float64).reshape(len(x), -1)
-        return np.asarray((coefficients(seed, [(target,)] * len(z), z) * z).sum(axis=1))
+        return np.asarray((make_coefficients(seed, [(target,)] * len(z), z) * z).sum(axis=1))
 
     falls = np.zeros((len(samples), len(groups)))
     for i in range(len(samples)):

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from dftlrp.core.types import AnyArray, InputError, Real
-from dftlrp.engine.backward import values_of
+from dftlrp.engine.backward import find_values
 from dftlrp.engine.composites import LayerTable
 from dftlrp.engine.plan import Plan
 from dftlrp.graph.structure import Node
@@ -144,7 +144,7 @@ def find_concepts(plan: Plan, table: LayerTable, name: str, values: Mapping[str,
     InputError
         If no layer of this name carries relevance, or it has no axis of concepts.
     """
-    (value,) = values_of(plan, table, [name])
+    (value,) = find_values(plan, table, [name])
     shape = tuple(values[value].shape)
     if len(shape) < 2:
         raise InputError(f"{name!r} has the shape {shape}: it has no axis of concepts")

@@ -25,9 +25,9 @@ from dftlrp.concepts.survey import Survey, run_survey
 from dftlrp.concepts.trials import choose_recordings, run_ablations
 from dftlrp.core.progress import steps
 from dftlrp.core.types import InputError
-from dftlrp.engine.model import behind_front_end, load
+from dftlrp.engine.model import attach_front_end, load
 from dftlrp.engine.plan import Plan
-from dftlrp.engine.seeds import label_index
+from dftlrp.engine.seeds import find_class
 
 KEPT = 10  # prototypes of each neuron at least, so that asking for a few more needs no new survey
 DEPTH, WIDTH = 2, 3  # of an attribution graph: layers below, and neurons for each neuron above
@@ -129,7 +129,7 @@ def neurons(
     if min(top, count) < 1:
         raise InputError(f"top {top}, prototypes {count}: at least one of each is needed")
     machines = Workers(workers, scheduler)
-    known = behind_front_end(load(model), frontend)
+    known = attach_front_end(load(model), frontend)
     plan = known.plan(output, bind)
     names = tuple(map(str, labels)) if labels is not None else known.labels
     many = _count_classes(plan, names)
@@ -206,7 +206,7 @@ def _choose_classes(
 ) -> tuple[int, ...]:
     """Return the indices of the classes asked for, or of all that have recordings."""
     present = {item.index for item in recordings.items}
-    asked = [label_index(str(c), labels, count) for c in classes]
+    asked = [find_class(str(c), labels, count) for c in classes]
     if empty := [str(c) for c, i in zip(classes, asked, strict=True) if i not in present]:
         raise InputError(f"class {empty[0]!r} has no recordings")
     return tuple(dict.fromkeys(asked)) or tuple(sorted(present))

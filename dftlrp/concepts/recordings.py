@@ -21,7 +21,7 @@ from dftlrp.attribution.recording import Header, read_header
 from dftlrp.core.files import regular
 from dftlrp.core.progress import steps
 from dftlrp.core.types import InputError
-from dftlrp.engine.seeds import label_index
+from dftlrp.engine.seeds import find_class
 
 SOUNDS = frozenset({
     ".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".au",
@@ -250,7 +250,7 @@ def _refuse_unknown_labels(
 
 def _find_class(label: str, classes: int, labels: Sequence[str]) -> int | None:
     try:
-        return label_index(label, labels, classes)
+        return find_class(label, labels, classes)
     except InputError:
         return None
 
@@ -266,7 +266,7 @@ def _make_item(entry: _Entry, classes: int, labels: Sequence[str], channels: int
     header = read_header(entry.path)
     if channels not in {1, header.channels}:
         raise InputError(f"the model reads {channels} channels, it has {header.channels}")
-    index = label_index(entry.label, labels, classes)
+    index = find_class(entry.label, labels, classes)
     return Item(entry.name, entry.path, entry.label, index, header)
 
 

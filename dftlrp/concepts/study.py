@@ -10,7 +10,7 @@ from typing import Any
 from dftlrp.attribution.waveform import Shape, recording_for, shaped, waveform
 from dftlrp.concepts.recordings import Recordings
 from dftlrp.core.types import AnyArray
-from dftlrp.engine.model import Model, behind_front_end, load
+from dftlrp.engine.model import Model, attach_front_end, load
 from dftlrp.engine.plan import Plan
 from dftlrp.engine.settings import Settings
 
@@ -56,7 +56,7 @@ class Study:
 
     def loaded(self) -> Model:
         """Load the model and its front end."""
-        return behind_front_end(load(self.model, rate=self.rate), self.frontend)
+        return attach_front_end(load(self.model, rate=self.rate), self.frontend)
 
     @property
     def settings(self) -> Settings:

@@ -22,7 +22,7 @@ from dftlrp.core.types import AnyArray, DftlrpError, InputError
 from dftlrp.engine.auto import choose_seed
 from dftlrp.engine.model import Model
 from dftlrp.engine.plan import Plan
-from dftlrp.engine.seeds import label_index
+from dftlrp.engine.seeds import find_class
 from dftlrp.engine.settings import Question
 
 SKIPPED = "skipped"  # among the arrays of a shard: numbers and reasons, as JSON in bytes
@@ -144,7 +144,7 @@ def _settle_seed(study: Study, layers: Layers, labels: Sequence[str]) -> str:
     """Return the kind of seed, with a class as its index."""
     shape = layers.shapes[layers.plan.explained]
     kind, _, versus = choose_seed(study.seed, layers.plan, shape).taken.partition(":")
-    return f"{kind}:{label_index(versus, labels, study.classes)}" if versus else kind
+    return f"{kind}:{find_class(versus, labels, study.classes)}" if versus else kind
 
 
 def _read_first(model: Model, study: Study, items: Sequence[Item]) -> AnyArray:

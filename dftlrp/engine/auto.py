@@ -15,7 +15,7 @@ import numpy as np
 
 from dftlrp.core.backend import Backend
 from dftlrp.core.types import AnyArray, UnsupportedModelError
-from dftlrp.engine.composites import Composite, composite_named
+from dftlrp.engine.composites import Composite, find_composite
 from dftlrp.engine.plan import Plan
 from dftlrp.engine.settings import AUTO, Settings
 
@@ -52,9 +52,9 @@ def choose_composite(
         Unknown preset.
     """
     if settings.composite != AUTO:
-        return Choice(composite_named(settings.composite))
+        return Choice(find_composite(settings.composite))
     name, reason = _default_composite(settings, plan, values)
-    return Choice(composite_named(name), reason)
+    return Choice(find_composite(name), reason)
 
 
 def _default_composite(

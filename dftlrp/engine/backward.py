@@ -1,4 +1,4 @@
-"""The way back: from a forward pass and a question about it to the relevance of the signals."""
+"""From a forward pass and a question about it to an answer: the relevance of the signals."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from dftlrp.engine.composites import Composite, LayerTable
 from dftlrp.engine.evaluate import Values, fit_factor
 from dftlrp.engine.forward import Ready
 from dftlrp.engine.plan import Plan
-from dftlrp.engine.propagate import Flow, propagate
-from dftlrp.engine.seeds import Index, seeded, started, target_indices
+from dftlrp.engine.propagate import Flow, Propagation, propagate
+from dftlrp.engine.seeds import Index, choose_start, find_targets, start_flow
 from dftlrp.engine.settings import Question
 
 
@@ -66,19 +66,20 @@ def send_back(ready: Ready, question: Question, labels: tuple[str, ...] = ()) ->
         Names of the classes, by which a target may be given.
     """
     plan, values, table, bk = ready.plan, ready.values, ready.table, ready.backend
+    propagation = Propagation(
+        plan, values, table.rules(), bk, question.ledger,
+        keep=find_values(plan, table, question.keep),
+        masks=fit_masks(plan, table, question.masks, values),
+    )  # fmt: skip
     target, z = question.target, values[plan.explained]
-    wanted = values_of(plan, table, question.keep)
-    masks = masks_of(plan, table, question.masks, values)
-    rows, indices = bk.read(z), None
     kind = choose_seed(question.seed, plan, z.shape)
+    rows, indices = bk.read(z), None
     if not callable(target):
-        rows = with_batch(rows, plan)
-        indices = target_indices(target, rows, labels)
-    c, scaled = seeded(indices or target, kind.taken, rows, labels)
-    start = started(bk, bk.asarray(c.reshape(z.shape)), z, scaled)
-    flows, ledger = propagate(
-        plan, values, start, table.rules(), bk, question.ledger, wanted, masks
-    )
+        rows = add_batch_axis(rows, plan)
+        indices = find_targets(target, rows, labels)
+    c, scaled = choose_start(indices or target, kind.taken, rows, labels)
+    start = start_flow(bk, bk.asarray(c.reshape(z.shape)), z, scaled)
+    flows, ledger = propagate(propagation, start)
     kept = {name: values[name] for name in flows}
     return Answer(
         plan, table, values[plan.output], z, flows, kept, start.relevance, indices, ledger,
@@ -98,13 +99,13 @@ def read_numbers(answer: Answer, bk: Backend) -> Answer:
     return answer._replace(output=output, explained=explained, flows=flows, kept=kept, seed=seed)
 
 
-def values_of(plan: Plan, table: LayerTable, layers: Collection[str]) -> dict[str, str]:
-    """The value that each layer makes, and the name it was asked by.
+def find_values(plan: Plan, table: LayerTable, layers: Collection[str]) -> dict[str, str]:
+    """Return the value that each layer makes, with the name it was asked by.
 
     Raises
     ------
     InputError
-        No layer of that name carries relevance; names those that are called alike.
+        No layer of that name carries relevance; the message has the most similar names.
     """
     known = {value: value for value in (plan.explained, *plan.signals)}
     last = {n.layer: n.output for n in plan.path}
@@ -118,24 +119,24 @@ def values_of(plan: Plan, table: LayerTable, layers: Collection[str]) -> dict[st
     return {known[name]: name for name in layers}
 
 
-def masks_of(
+def fit_masks(
     plan: Plan, table: LayerTable, masks: Mapping[str, AnyArray | None], values: Values
 ) -> dict[str, AnyArray | None]:
-    """The masks by value, in the dtype that is computed in.
+    """Return the masks by value, in the dtype that is computed in.
 
     Raises
     ------
     InputError
-        An unknown layer; a mask that does not broadcast to its output.
+        A layer is unknown; a mask does not broadcast to its output.
     """
     return {
         value: None if masks[name] is None else fit_factor(masks[name], values[value], name)
-        for value, name in values_of(plan, table, masks).items()
+        for value, name in find_values(plan, table, masks).items()
     }
 
 
-def with_batch(z: Real, plan: Plan) -> Real:
-    """z with a batch axis, which a number and what a model of vectors gives do not have."""
+def add_batch_axis(z: Real, plan: Plan) -> Real:
+    """Return z with a batch axis, which a single number and the output of vectors do not have."""
     if z.ndim == 0:
         return z.reshape(1, 1)
     return z[None] if all(len(v.dims or (0, 0)) == 1 for v in plan.signals.values()) else z

@@ -136,7 +136,7 @@ PRESETS: dict[str, Callable[[], Composite]] = {
 }
 
 
-def composite_named(name: str | Composite) -> Composite:
+def find_composite(name: str | Composite) -> Composite:
     """A preset by its name.
 
     Raises
@@ -151,7 +151,7 @@ def composite_named(name: str | Composite) -> Composite:
     return PRESETS[name]()
 
 
-def layer_table(
+def make_layer_table(
     plan: Plan, composite: str | Composite, overrides: Mapping[str, str | Rule] | None = None
 ) -> LayerTable:
     """The rule of every layer between the signals and the explained value.
@@ -170,7 +170,7 @@ def layer_table(
     InputError
         Unknown composite or rule; a key that matches no layer with a rule.
     """
-    chosen = composite_named(composite)
+    chosen = find_composite(composite)
     layers = _layers(plan)
     affine = [la for la in layers if la.kind == "Affine"]
     if chosen.default.on_tangent:

@@ -14,7 +14,7 @@ from dftlrp.core.numpy_backend import BACKEND as NUMPY
 from dftlrp.core.types import AnyArray, InputError, Real, UnsupportedModelError
 from dftlrp.engine.auto import Choice, choose_composite
 from dftlrp.engine.canonise import prepare_plan
-from dftlrp.engine.composites import Composite, LayerTable, layer_table
+from dftlrp.engine.composites import Composite, LayerTable, make_layer_table
 from dftlrp.engine.evaluate import Run, Values, check_finite, evaluate, run_node
 from dftlrp.engine.model import Model
 from dftlrp.engine.plan import Plan
@@ -60,9 +60,9 @@ def run_forward(
     """
     bk, floats, settings = get_backend(settings.backend), settings.floats, settings.with_rules()
     plan = model.plan(settings.output, settings.bind)
-    run = evaluate(plan, {**given_arrays(model, plan, inputs, bk, floats), **given}, bk, floats)
+    run = evaluate(plan, {**gather_arrays(model, plan, inputs, bk, floats), **given}, bk, floats)
     values = {**run.values, **run.finite}
-    seen: Values = values if bk.numbers else Seen(values, bk)
+    seen: Values = values if bk.numbers else ReadValues(values, bk)
     chosen = choose_composite(settings, plan, seen)
     plan = prepare_plan(
         plan,
@@ -75,21 +75,21 @@ def run_forward(
         if node.output not in values:
             _refuse_folded(node, values, given)
             values[node.output] = run_node(plan, node, values, bk, floats)
-    table = layer_table(plan, chosen.taken, settings.overrides)
+    table = make_layer_table(plan, chosen.taken, settings.overrides)
     return Ready(plan, values, table, run, chosen, bk)
 
 
-def given_arrays(
+def gather_arrays(
     model: Model, plan: Plan, inputs: Inputs, bk: Backend, floats: np.dtype[Any]
 ) -> dict[str, Array]:
     """Return the weights and the signals as arrays of a backend."""
-    arrays = checked_arrays(plan, inputs, floats)
+    arrays = check_inputs(plan, inputs, floats)
     signals = {name: bk.signal(array) for name, array in arrays.items()}
     return {**model.constants(bk, floats), **signals}
 
 
-class Seen(dict[str, Array]):
-    """Values whose numbers are read out when they are looked at; new ones do not change them."""
+class ReadValues(dict[str, Array]):
+    """A copy of values whose numbers are read from the backend when they are looked up."""
 
     def __init__(self, values: Values, bk: Backend) -> None:
         super().__init__(values)
@@ -99,7 +99,7 @@ class Seen(dict[str, Array]):
         return self.bk.read(super().__getitem__(name))
 
     def get(self, name: str, default: Any = None) -> Any:
-        """As a dict's."""
+        """Return a value, or the default."""
         return self[name] if name in self else default  # noqa: SIM401
 
 
@@ -115,7 +115,7 @@ def predict_values(
     """
     bk, floats = get_backend(settings.backend), settings.floats
     plan = model.plan(settings.output, settings.bind)
-    given = given_arrays(model, plan, inputs, bk, floats)
+    given = gather_arrays(model, plan, inputs, bk, floats)
     values = evaluate(plan, given, bk, floats, scaled).values
     return Prediction(bk.read(values[plan.output]), bk.read(values[plan.explained]))
 
@@ -129,7 +129,7 @@ def _refuse_folded(node: Node, values: Values, given: Mapping[str, Array]) -> No
         )
 
 
-def checked_arrays(plan: Plan, inputs: Inputs, dtype: np.dtype[Any]) -> dict[str, AnyArray]:
+def check_inputs(plan: Plan, inputs: Inputs, dtype: np.dtype[Any]) -> dict[str, AnyArray]:
     """The signals by name, checked against the model's declared shapes."""
     if not isinstance(inputs, Mapping):
         if len(plan.signals) != 1:

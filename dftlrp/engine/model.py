@@ -1,4 +1,4 @@
-"""A loaded model: what `dftlrp.load` gives."""
+"""`Model` and `load`: an ONNX file, checked, with what is kept of earlier questions about it."""
 
 from __future__ import annotations
 
@@ -9,27 +9,62 @@ from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from dftlrp.core.backend import Backend
 from dftlrp.core.rules import Rule
 from dftlrp.core.types import InputError
+from dftlrp.engine.cache import Recent
 from dftlrp.engine.chunks import make_chunked
-from dftlrp.engine.composites import Composite, LayerTable, layer_table
+from dftlrp.engine.composites import Composite, LayerTable, make_layer_table
 from dftlrp.engine.evaluate import Values, cast_constants
 from dftlrp.engine.plan import Plan, make_plan, refuse_unexplainable
 from dftlrp.graph.frontend import FrontEnd, prepend
 from dftlrp.graph.load import load_graph, parse_graph
 from dftlrp.graph.structure import Graph
 
+T = TypeVar("T")
 
-def settings_key(output: str | None, bind: Mapping[str, Any] | None) -> tuple[Any, ...]:
-    """What an output and values of settings are known by."""
+
+def make_key(output: str | None, bind: Mapping[str, Any] | None) -> tuple[Any, ...]:
+    """Return a key for an output and values of settings."""
     values = {k: np.asarray(v) for k, v in (bind or {}).items()}
     shown = ((k, a.shape, a.dtype.str, a.tobytes()) for k, a in sorted(values.items()))
     return output, tuple(shown)
+
+
+class Cache:
+    """What a model keeps of earlier questions.
+
+    A copy or a pickle of the model starts with an empty one.
+
+    Attributes
+    ----------
+    plans : Recent of Plan
+        Plans by output and values of settings.
+    constants : Recent of Values
+        Weights by backend and dtype.
+    models : Recent of Model
+        The model behind a front end, by the front end's declaration.
+    """
+
+    def __init__(self) -> None:
+        self.plans = Recent[Plan](16)
+        self.constants = Recent[Values](4)
+        self.models = Recent["Model"](4)
+        self._parts: dict[type[Any], Any] = {}
+
+    def part(self, kind: type[T]) -> T:
+        """Return what another room keeps with the model: an instance of its own class."""
+        if kind not in self._parts:
+            self._parts[kind] = kind()
+        part: T = self._parts[kind]
+        return part
+
+    def __reduce__(self) -> tuple[type[Cache], tuple[()]]:
+        return Cache, ()
 
 
 @dataclass(frozen=True)
@@ -45,21 +80,20 @@ class Model:
     rate : float or None
         Sampling rate in hertz that it reads, where known.
     frontend : FrontEnd or None
-        What it is behind.
+        The front end that computes its input from a waveform, if any.
+    cache : Cache
+        What earlier questions left behind; a copy of the model starts without.
     """
 
     path: Path
     graph: Graph
     rate: float | None = None
     frontend: FrontEnd | None = None
-    _constants: dict[tuple[str, str], Values] = field(default_factory=dict, repr=False)
-    _sessions: dict[Any, Any] = field(default_factory=dict, repr=False)  # of the onnx backend
-    _behind: dict[str, Model] = field(default_factory=dict, repr=False)  # by front end
-    _plans: dict[Any, Plan] = field(default_factory=dict, repr=False)
+    cache: Cache = field(default_factory=Cache, init=False, repr=False, compare=False)
 
     @cached_property
     def labels(self) -> tuple[str, ...]:
-        """Names of the outputs' classes, from the file's metadata (key ``labels``, JSON)."""
+        """Names of the classes, from the file's metadata (key ``labels``, a JSON list)."""
         try:
             labels = json.loads(self.graph.metadata.get("labels", ""))
         except (ValueError, RecursionError):
@@ -67,13 +101,20 @@ class Model:
         return tuple(map(str, labels)) if isinstance(labels, list) else ()
 
     def behind(self, frontend: FrontEnd) -> Model:
-        """The model that reads a waveform and computes its input by this front end; made once."""
-        key = repr(frontend)
-        if key not in self._behind:
+        """Return the model that reads a waveform and computes its input by this front end.
+
+        Raises
+        ------
+        InputError
+            The front end does not fit the model.
+        """
+
+        def make() -> Model:
             graph = prepend(self.graph, frontend)
-            make_plan(graph)
-            self._behind[key] = Model(self.path, graph, frontend.rate, frontend)
-        return self._behind[key]
+            make_plan(graph)  # refuses what cannot be explained
+            return Model(self.path, graph, frontend.rate, frontend)
+
+        return self.cache.models.find(repr(frontend), make)
 
     def chained(
         self,
@@ -84,20 +125,20 @@ class Model:
         axis: int = -1,
         output: str | None = None,
     ) -> Model:
-        """The model over a whole recording, its states carried from chunk to chunk.
+        """Return the model over a whole recording, whose states go on from chunk to chunk.
 
-        Parameters, errors: `dftlrp.engine.chunks.chunked`.
+        Parameters and errors are those of `dftlrp.engine.chunks.make_chunked`.
         """
         graph = make_chunked(self.graph, states, chunk, context, axis, output)
         return Model(self.path, graph, self.rate, self.frontend)
 
     def plan(self, output: str | None = None, bind: Mapping[str, Any] | None = None) -> Plan:
-        """The graph with an output and settings chosen, made once; see `graph.plan.make_plan`.
+        """Return the graph with an output and values of settings chosen.
 
         Raises
         ------
         InputError
-            Also where an input that is a setting has no value.
+            An input that is a setting has no value; further as of `dftlrp.engine.plan.make_plan`.
         """
         missing = self.graph.inputs.keys() - self.graph.signals - (bind or {}).keys()
         if missing:
@@ -107,17 +148,13 @@ class Model:
                 f"{self.path}: input {name!r} ({value.dtype}, shape {value.dims}) is a setting: "
                 f"give its value with bind={{{name!r}: ...}} or --bind {name}=VALUE"
             )
-        key = settings_key(output, bind)
-        if key not in self._plans:
-            self._plans[key] = make_plan(self.graph, output, bind)
-        return self._plans[key]
+        key = make_key(output, bind)
+        return self.cache.plans.find(key, lambda: make_plan(self.graph, output, bind))
 
     def constants(self, bk: Backend, dtype: np.dtype[Any]) -> Values:
-        """The weights in a dtype, cast once."""
+        """Return the weights as arrays of a backend, floats in the dtype to compute in."""
         key = (bk.name, dtype.name)
-        if key not in self._constants:
-            self._constants[key] = cast_constants(self.graph, bk, dtype)
-        return self._constants[key]
+        return self.cache.constants.find(key, lambda: cast_constants(self.graph, bk, dtype))
 
     def table(
         self,
@@ -126,8 +163,8 @@ class Model:
         *,
         output: str | None = None,
     ) -> LayerTable:
-        """Which rule stands at which layer; ``print`` it."""
-        return layer_table(make_plan(self.graph, output), composite, overrides)
+        """Return the rule of every layer; ``print`` it."""
+        return make_layer_table(make_plan(self.graph, output), composite, overrides)
 
 
 def load(path: Any, *, rate: float | None = None, example: Any = None) -> Model:
@@ -141,54 +178,55 @@ def load(path: Any, *, rate: float | None = None, example: Any = None) -> Model:
         Sampling rate in hertz that the model reads; the file's metadata entry ``sample_rate``
         if not given.
     example : array, or dict of str to array, optional
-        What a framework's model reads, where it does not declare that itself; batch first.
+        Input of a framework's model that does not declare what it reads; batch first.
 
     Raises
     ------
     ModelError
-        Missing, broken or not ONNX; what a framework cannot export.
+        The file is missing, broken or not ONNX; a framework cannot export its model.
     UnsupportedModelError
-        Some node on the way to the first output has no rule; all of them are named.
+        Some node that the first output needs has no rule; all of them are named.
     InputError
-        Not a model of any kind known here.
+        It is not a model of any kind known here.
     """
     if isinstance(path, str | os.PathLike):
-        model = _checked(load_graph(path), Path(path))
+        model = _make_model(load_graph(path), Path(path))
     else:
-        model = _loader(path).load()(path, example=example)
+        model = _choose_loader(path).load()(path, example=example)
     return replace(model, rate=rate or model.rate)
 
 
 def from_bytes(data: bytes, name: str) -> Model:
-    """The model in an ONNX file's bytes, for those who export in memory; errors as of `load`."""
-    return _checked(parse_graph(data, Path(name)), Path(name))
+    """Return the model in the bytes of an ONNX file; raises as `load` does."""
+    return _make_model(parse_graph(data, Path(name)), Path(name))
 
 
 def as_model(source: Any, example: Any = None) -> Model:
-    """A model as it is; what `load` can load, loaded."""
+    """Return a model as it is, or load what `load` takes."""
     return source if isinstance(source, Model) else load(source, example=example)
 
 
-def _checked(graph: Graph, path: Path) -> Model:
+def _make_model(graph: Graph, path: Path) -> Model:
+    """Return the model of a graph whose first output can be explained."""
     refuse_unexplainable(graph)
-    return Model(path, graph, _declared_rate(graph.metadata))
+    return Model(path, graph, _read_rate(graph.metadata))
 
 
-def packages(source: Any) -> list[str]:
-    """The packages that an object's classes come from, its own first."""
+def find_packages(source: Any) -> list[str]:
+    """Return the packages that define an object's class and its bases, its own first."""
     return [kind.__module__.partition(".")[0] for kind in type(source).__mro__]
 
 
 @cache
-def _loaders() -> dict[str, EntryPoint]:
-    """By the package whose objects it loads: ``load(obj, *, example=None) -> Model``."""
+def _find_loaders() -> dict[str, EntryPoint]:
+    """Return functions ``load(obj, *, example=None) -> Model`` by the package of the object."""
     return {point.name: point for point in entry_points(group="dftlrp.loaders")}
 
 
-def _loader(source: Any) -> EntryPoint:
-    """The loader for the first of an object's classes that has one."""
-    known = _loaders()
-    if found := next((known[p] for p in packages(source) if p in known), None):
+def _choose_loader(source: Any) -> EntryPoint:
+    """Return the loader for the first of an object's classes that has one."""
+    known = _find_loaders()
+    if found := next((known[p] for p in find_packages(source) if p in known), None):
         return found
     raise InputError(
         f"an object of type {type(source).__name__!r} is no model: "
@@ -196,11 +234,12 @@ def _loader(source: Any) -> EntryPoint:
     )
 
 
-def behind_front_end(model: Model, frontend: FrontEnd | str | os.PathLike[str] | None) -> Model:
-    """The model that reads a waveform, behind the front end given, its own or the one beside it.
+def attach_front_end(model: Model, frontend: FrontEnd | str | os.PathLike[str] | None) -> Model:
+    """Return the model behind a front end, so that it reads a waveform.
 
-    Its own is the file's metadata entry ``frontend``; beside it lies a TOML file of its name.  A
-    model that is behind one already stays as it is.
+    The front end is the one given; else the file's metadata entry ``frontend``; else a TOML file of
+    the model's name in its folder; else there is none.  A model that is behind a front end already
+    is returned as it is.
 
     Raises
     ------
@@ -222,7 +261,8 @@ def behind_front_end(model: Model, frontend: FrontEnd | str | os.PathLike[str] |
     return model.behind(FrontEnd.from_toml(beside if frontend is None else frontend))
 
 
-def _declared_rate(metadata: Mapping[str, str]) -> float | None:
+def _read_rate(metadata: Mapping[str, str]) -> float | None:
+    """Return the sampling rate that a file declares; None where it is missing or no rate."""
     try:
         rate = float(metadata.get("sample_rate", ""))
     except ValueError:

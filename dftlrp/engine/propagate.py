@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
-from types import MappingProxyType
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,10 +18,7 @@ from dftlrp.core.types import InputError
 from dftlrp.engine.evaluate import Values, blame, check_finite, make_at
 from dftlrp.engine.plan import Plan
 from dftlrp.graph.structure import Node
-from dftlrp.ops import OPS
-
-Masks = Mapping[str, Array | None]
-NO_MASKS: Masks = MappingProxyType({})
+from dftlrp.ops import OPS, At
 
 
 class Flow(NamedTuple):
@@ -36,36 +33,62 @@ class Flow(NamedTuple):
         return Flow(self.relevance + other.relevance, m)
 
 
-def propagate(
-    plan: Plan,
-    values: Values,
-    seed: Flow,
-    rules: Mapping[str, Rule | None],
-    bk: Backend,
-    ledger: bool = True,
-    keep: Collection[str] = (),
-    masks: Masks = NO_MASKS,
-) -> tuple[dict[str, Flow], Ledger]:
-    """Carry the seed from the explained value to the signals.
+@dataclass(frozen=True)
+class Propagation:
+    """What relevance goes back through, and what is wanted of it on the way.
 
-    Take a node's relevance, get its map, apply the rule, add to the inputs' relevance.
-
-    Parameters
+    Attributes
     ----------
+    plan : Plan
+        The nodes, and which of their inputs carry relevance.
     values : dict
         Every value of the forward pass.
-    seed : Flow
-        Relevance at ``plan.explained``.
     rules : dict
         Rule by layer key; None where relevance is only carried.
+    bk : Backend
+        What computes.
     ledger : bool
         Whether to keep the accounts.
     keep : collection of str
         Values on the way whose flows are wanted, too; as they arrive, before a mask.
     masks : dict of str to array or None
         Conditions: at this value the relevance is multiplied by the array (of a shape that
-        broadcasts to the value's), and what does not go through the value is left out.  None blocks
-        the value: only what goes past it stays.
+        broadcasts to the value's), and paths that bypass the value are left out.  None blocks the
+        value: only the paths that bypass it stay.
+    check : callable
+        Is called with each relevance and a text that says where it is.
+    """
+
+    plan: Plan
+    values: Values
+    rules: Mapping[str, Rule | None]
+    bk: Backend
+    ledger: bool = True
+    keep: Collection[str] = ()
+    masks: Mapping[str, Array | None] = field(default_factory=dict)
+    check: Callable[[Array, str], None] = check_finite
+
+    @cached_property
+    def makers(self) -> dict[str, str]:
+        """The layer that makes each value on the path."""
+        return {node.output: node.layer for node in self.plan.path}
+
+    @cached_property
+    def batch(self) -> tuple[int, ...]:
+        """Number of samples, as a shape; empty where the signals have no batch axis."""
+        widest = max((self.values[name].shape for name in self.plan.signals), key=len)
+        return widest[:1] if len(widest) > 1 else ()
+
+
+def propagate(way: Propagation, seed: Flow) -> tuple[dict[str, Flow], Ledger]:
+    """Carry the seed from the explained value to the signals.
+
+    Parameters
+    ----------
+    way : Propagation
+        What it goes through.
+    seed : Flow
+        Relevance at ``plan.explained``.
 
     Returns
     -------
@@ -74,18 +97,18 @@ def propagate(
     ledger : Ledger
         One row per node, from the output to the input.
     """
-    flows, rows = carried(plan, values, seed, rules, bk, ledger, keep, masks)
-    return flows, settled([_read(row, bk) for row in rows])
+    flows, rows = carry_back(way, seed)
+    return flows, close_accounts([_read_row(row, way.bk) for row in rows])
 
 
-def _read(row: LedgerRow, bk: Backend) -> LedgerRow:
-    """The row with its amounts as numbers."""
+def _read_row(row: LedgerRow, bk: Backend) -> LedgerRow:
+    """Return the row with its amounts as numbers."""
     amounts: dict[str, Any] = {k: bk.read(getattr(row, k)) for k in AMOUNTS}
     return replace(row, **amounts)
 
 
-def settled(rows: Sequence[LedgerRow]) -> Ledger:
-    """The accounts of layers from those of their nodes, in numbers."""
+def close_accounts(rows: Sequence[LedgerRow]) -> Ledger:
+    """Return the accounts of layers from those of their nodes, in numbers."""
     layers = dict[str, LedgerRow]()
     for row in rows:
         row = replace(row, magnitude=float(row.magnitude))  # noqa: PLW2901
@@ -93,108 +116,104 @@ def settled(rows: Sequence[LedgerRow]) -> Ledger:
     return Ledger(uniform(list(layers.values())))
 
 
-def carried(
-    plan: Plan,
-    values: Values,
-    seed: Flow,
-    rules: Mapping[str, Rule | None],
-    bk: Backend,
-    ledger: bool = True,
-    keep: Collection[str] = (),
-    masks: Masks = NO_MASKS,
-    check: Callable[[Array, str], None] = check_finite,
-) -> tuple[dict[str, Flow], list[LedgerRow]]:
-    """What `propagate` does, on arrays of any backend.
+def carry_back(way: Propagation, seed: Flow) -> tuple[dict[str, Flow], list[LedgerRow]]:
+    """Carry the seed back on arrays of any backend; the amounts of the rows are such arrays.
 
-    ``check`` sees each relevance; the rows are one per node, their amounts arrays of the backend.
+    Take a node's relevance, get its map, apply the rule, add to the inputs' relevance.
     """
-    flows, kept, rows = {plan.explained: seed}, {}, list[LedgerRow]()
-    made = {node.output: node.layer for node in plan.path}
-    seen = set[str]()
-    widest = max((values[name].shape for name in plan.signals), key=len)
-    batch = widest[:1] if len(widest) > 1 else ()
+    plan, values, masks = way.plan, way.values, way.masks
+    pending, kept, rows = {plan.explained: seed}, dict[str, Flow](), list[LedgerRow]()
+    visited = set[str]()
     for node in steps(plan.path[::-1], "relevance"):
-        if node.output not in flows:
+        if node.output not in pending:
             continue
-        arrived = flows.pop(node.output)
-        seen.add(node.output)
-        if node.output in keep:
+        arrived = pending.pop(node.output)
+        visited.add(node.output)
+        if node.output in way.keep:
             kept[node.output] = arrived
         came, taken = [arrived.relevance], list[Array]()
         if node.output in masks:
-            beside = [] if masks[node.output] is None else left_out(flows)
-            arrived, cut = masked(arrived, masks[node.output])
-            came, taken = came + beside, [cut, *beside]
-        here = make_at(plan, node, values, bk)
-        rule = rules[node.layer]
-        with blame(node):
-            layer = OPS[node.op].linearise(here)  # type: ignore[misc]
-            share, stopped = send(layer, rule, bk, here.inputs, here.y, arrived)
-        multipliers = share.multiplier or (None,) * len(here.live)
-        for position, r, m in zip(here.live, share.relevance, multipliers, strict=True):
-            name = node.inputs[position]
-            check(r, f"the relevance of {name!r}, behind node {node.key!r} ({node.op}),")
-            flows[name] = flows[name] + Flow(r, m) if name in flows else Flow(r, m)
-        if ledger:
-            within = [made.get(node.inputs[i]) == node.layer for i in here.live]
-            taken += [] if stopped is None else [stopped]
-            rows.append(_row(bk, node, rule, batch, came, share, taken, within))
+            bypassing = [] if masks[node.output] is None else take_pending(pending)
+            arrived, cut = apply_mask(arrived, masks[node.output])
+            came, taken = came + bypassing, [cut, *bypassing]
+        share, stopped = _send_through(way, node, arrived)
+        taken += [] if stopped is None else [stopped]
+        _add_share(way, node, share, pending)
+        if way.ledger:
+            rows.append(_make_row(way, node, came, share, taken))
     wanted = {name for name, mask in masks.items() if mask is not None}
-    if missed := sorted(wanted - seen):  # a blocked value that none goes through blocks nothing
+    if missed := sorted(wanted - visited):  # a blocked value that none goes through blocks nothing
         raise InputError(f"no relevance that meets the conditions arrives at {missed[0]!r}")
-    silent = {n: Flow(0 * values[n], 0 * values[n]) for n in plan.signals if n not in flows}
-    return kept | {n: flows.get(n) or silent[n] for n in plan.signals}, rows
+    silent = {n: Flow(0 * values[n], 0 * values[n]) for n in plan.signals if n not in pending}
+    return kept | {n: pending.get(n) or silent[n] for n in plan.signals}, rows
 
 
-def masked(arrived: Flow, mask: Array | None) -> tuple[Flow, Array]:
-    """What a mask lets through of what arrived, and the relevance that it takes."""
+def apply_mask(arrived: Flow, mask: Array | None) -> tuple[Flow, Array]:
+    """Return what a mask lets through of what arrived, and the relevance that it takes."""
     (R, m), mask = arrived, 0.0 if mask is None else mask
     return Flow(R * mask, None if m is None else m * mask), R * (1 - mask)
 
 
-def left_out(flows: dict[str, Flow]) -> list[Array]:
-    """Take all that waits: it goes past the value that is visited now.
+def take_pending(pending: dict[str, Flow]) -> list[Array]:
+    """Remove and return all pending relevance; it belongs to paths that bypass this value.
 
-    Nodes are visited from the output on, so what goes through this value does not wait yet.
+    Nodes are visited from the output on, so what goes through this value is not pending yet.
     """
-    beside = [flow.relevance for flow in flows.values()]
-    flows.clear()
-    return beside
+    relevance = [flow.relevance for flow in pending.values()]
+    pending.clear()
+    return relevance
 
 
-def send(
-    layer: Map, rule: Rule | None, bk: Backend, inputs: tuple[Array, ...], y: Array, arrived: Flow
+def _send_through(way: Propagation, node: Node, arrived: Flow) -> tuple[Share, Array | None]:
+    """Return what one node gives its inputs, and what lands on constants."""
+    here = make_at(way.plan, node, way.values, way.bk)
+    with blame(node):
+        layer = OPS[node.op].linearise(here)  # type: ignore[misc]
+        return apply_rule(layer, way.rules[node.layer], here, arrived)
+
+
+def apply_rule(
+    layer: Map, rule: Rule | None, here: At, arrived: Flow
 ) -> tuple[Share, Array | None]:
-    """What one layer gives its inputs, and what lands on constants."""
+    """Return what a layer's map gives its inputs, and what lands on constants."""
     R, m = arrived
     stopped = layer.stopped(R) if isinstance(layer, Route) and layer.stopped else None
     if not isinstance(layer, Stop) and rule is not None and rule.on_tangent:
         layer = layer.tangent()
     if isinstance(layer, Affine):
         assert rule is not None
-        return rule(Call(bk, layer, inputs, y, R, m)), stopped
+        return rule(Call(here.bk, layer, here.inputs, here.y, R, m)), stopped
     assert isinstance(layer, Route)
     onward = layer.tangent().adjoint(m) if m is not None and layer.homogeneous else None
     return Share(layer.carry(R), onward, lambda: 0 * R, lambda: 0 * R), stopped
 
 
-def _row(
-    bk: Backend,
+def _add_share(way: Propagation, node: Node, share: Share, pending: dict[str, Flow]) -> None:
+    """Add what a node gives its inputs to their pending relevance."""
+    live = way.plan.live[node.key]
+    multipliers = share.multiplier or (None,) * len(live)
+    for position, r, m in zip(live, share.relevance, multipliers, strict=True):
+        name = node.inputs[position]
+        way.check(r, f"the relevance of {name!r}, behind node {node.key!r} ({node.op}),")
+        pending[name] = pending[name] + Flow(r, m) if name in pending else Flow(r, m)
+
+
+def _make_row(
+    way: Propagation,
     node: Node,
-    rule: Rule | None,
-    batch: tuple[int, ...],
     came: Sequence[Array],
     share: Share,
     taken: Sequence[Array],
-    within: Sequence[bool],
 ) -> LedgerRow:
-    """The account of a node: what came, and where it went.
+    """Return the account of a node.
 
-    ``taken``: what landed on constants or fell under a mask; ``within``: what goes to its own
-    layer is inner.
+    Parameters
+    ----------
+    came, taken : sequence of array
+        The relevance that arrived, and the part of it that landed on constants or that a mask took.
     """
-    everything = [*came, *share.relevance]
-    per_sample = batch and all(a.shape[:1] == batch for a in everything)
+    bk, batch, rule = way.bk, way.batch, way.rules[node.layer]
+    per_sample = batch and all(a.shape[:1] == batch for a in (*came, *share.relevance))
 
     def sums(a: Array) -> Array:
         return bk.sum(bk.reshape(a, (batch[0] if per_sample else 1, -1)), (1,), False)
@@ -206,6 +225,7 @@ def _row(
         return sum(parts, start=np.zeros(batch if per_sample else 1))
 
     parts, arrived = [sums(r) for r in share.relevance], sum(map(size, came))
+    sources = [way.makers.get(node.inputs[i]) for i in way.plan.live[node.key]]
     return LedgerRow(
         node.layer,
         node.layer_op or node.attrs.get("label", node.op),
@@ -216,5 +236,5 @@ def _row(
         sums(share.stabiliser()),
         total(map(sums, taken)),
         arrived + bk.pos(sum(map(size, share.relevance)) - arrived),  # the larger
-        total(p for p, own in zip(parts, within, strict=True) if own),
+        total(p for p, source in zip(parts, sources, strict=True) if source == node.layer),
     )

@@ -1,10 +1,10 @@
-"""Where relevance starts: the target and the seed.
+"""Targets and seeds: the relevance at the explained output, where the way back starts.
 
 With the explained output z (logits), the seed is R = z c with multiplier c:
 
-* ``logit``: c is one at the target, R the logit itself;
+* ``logit``: c is one at the target, so R is the logit itself;
 * ``contrast``: c = e_target - mean of the others (softmax ignores a common offset of the logits);
-* ``contrast:NAME``: c = e_target - e_NAME, why this rather than that;
+* ``contrast:NAME``: c = e_target - e_NAME (why this class rather than that);
 * ``one``: R = e_target, c = R / z.
 """
 
@@ -31,13 +31,13 @@ PLACES = re.compile(rf"(?=.*[,:]){PLACE}(,{PLACE})*")  # "10:20,3"
 SEEDS = ("logit", "contrast", "one")
 
 
-def label_index(label: str, labels: Sequence[str], count: int) -> int:
-    """Index of a class given as a label or as digits.
+def find_class(label: str, labels: Sequence[str], count: int) -> int:
+    """Return the index of a class that is given as a label or as digits.
 
     Raises
     ------
     InputError
-        Neither a known label nor a number in range.
+        It is neither a known label nor a number in range.
     """
     if list(labels).count(label) > 1:
         raise InputError(f"label {label!r} names several classes: use an index")
@@ -51,27 +51,27 @@ def label_index(label: str, labels: Sequence[str], count: int) -> int:
     )
 
 
-def target_indices(target: Any, z: Real, labels: Sequence[str] = ()) -> list[Index]:
-    """For each sample, the index of the target in that sample's output.
+def find_targets(target: Any, z: Real, labels: Sequence[str] = ()) -> list[Index]:
+    """Return for each sample the index of the target in that sample's output.
 
     Parameters
     ----------
     target : int, str, list of int, tuple of int, or "argmax"
-        One class for all; a label; a class for each sample; an index into an output of higher
-        rank, where a slice means the sum over it, as text too (``"10:20,3"``: class 3, frames 10 to
-        19; ``":,3"``: all frames); each sample's largest entry.
+        One class for all samples; its label; a class for each sample; an index into an output of
+        higher rank, where a slice means the sum over it, also as text (``"10:20,3"``: class 3,
+        frames 10 to 19; ``":,3"``: all frames); each sample's largest entry.
     z : array (batch, ...)
         The explained output.
 
     Raises
     ------
     InputError
-        Out of range, of the wrong rank, or unknown.
+        The target is out of range, of the wrong rank, or unknown.
     """
     shape = z.shape[1:]
-    target = places(target)
+    target = parse_target(target)
     if isinstance(target, str) and target != "argmax":
-        target = label_index(target, labels, shape[-1] if shape else 1)
+        target = find_class(target, labels, shape[-1] if shape else 1)
     if isinstance(target, str):
         flat = z.reshape(z.shape[0], -1).argmax(axis=1)
         return [tuple(int(i) for i in np.unravel_index(k, shape)) for k in flat]
@@ -79,23 +79,24 @@ def target_indices(target: Any, z: Real, labels: Sequence[str] = ()) -> list[Ind
     each = list(target) if many else [target] * z.shape[0]
     if len(each) != z.shape[0]:
         raise InputError(f"{len(each)} targets for {z.shape[0]} samples")
-    return [_index(t, shape) for t in each]
+    return [_complete_index(t, shape) for t in each]
 
 
-def places(target: Any) -> Any:
-    """A target that is text like ``"10:20,3"`` as a tuple of numbers and slices; others as is."""
+def parse_target(target: Any) -> Any:
+    """Return text like ``"10:20,3"`` as numbers and slices, and any other target as it is."""
     if isinstance(target, str) and PLACES.fullmatch(target):
-        return tuple(map(_place, target.split(",")))
+        return tuple(map(_parse_place, target.split(",")))
     return target
 
 
-def _place(text: str) -> int | slice:
-    """``"3"``, ``"10:20"``, ``":"``."""
+def _parse_place(text: str) -> int | slice:
+    """Return ``"3"`` as a number, ``"10:20"`` and ``":"`` as slices."""
     parts = [int(p) if p.strip() else None for p in text.split(":")]
     return slice(*parts) if len(parts) > 1 else int(text)
 
 
-def _index(target: Any, shape: tuple[int, ...]) -> Index:
+def _complete_index(target: Any, shape: tuple[int, ...]) -> Index:
+    """Return a target as an index with one place for each axis of an output."""
     wide = [i for i, n in enumerate(shape) if n > 1]
     given = target if isinstance(target, tuple) else (target,)
     try:
@@ -110,12 +111,12 @@ def _index(target: Any, shape: tuple[int, ...]) -> Index:
         raise InputError(
             f"target {target!r}: the output has shape {shape} per sample: give a tuple"
         )
-    if any(not _within(i, n) for i, n in zip(index, shape, strict=True)):
+    if any(not _is_within(i, n) for i, n in zip(index, shape, strict=True)):
         raise InputError(f"target {target!r} is out of range for an output of shape {shape}")
     return index
 
 
-def _within(place: int | slice, size: int) -> bool:
+def _is_within(place: int | slice, size: int) -> bool:
     if isinstance(place, slice):
         if any(edge is not None and abs(edge) > size for edge in (place.start, place.stop)):
             return False
@@ -123,19 +124,21 @@ def _within(place: int | slice, size: int) -> bool:
     return 0 <= place < size
 
 
-def coefficients(kind: str, indices: list[Index], z: Real, labels: Sequence[str] = ()) -> Real:
-    """The array c of the module's docstring, in the shape of z (for ``one`` that of ``logit``).
+def make_coefficients(kind: str, indices: list[Index], z: Real, labels: Sequence[str] = ()) -> Real:
+    """Return the array c of the module's docstring, in the shape of z.
+
+    For ``one`` it is the same as for ``logit``.
 
     Raises
     ------
     InputError
-        Unknown kind; a contrast of an output with one class.
+        The kind is unknown; the output has one class only, or the target is its own rival.
     """
     name, colon, versus = kind.partition(":")
     if name not in SEEDS or (colon and not (versus and name == "contrast")):
         raise InputError(f"unknown seed {kind!r}: choose one of {', '.join(SEEDS)}, contrast:CLASS")
     c, classes = np.zeros_like(z), z.shape[-1] if z.ndim > 1 else 1
-    rival = label_index(versus, labels, classes) if versus else None
+    rival = find_class(versus, labels, classes) if versus else None
     for sample, index in enumerate(indices):
         others = (sample, *index[:-1])
         if name == "contrast" and index and isinstance(index[-1], slice):
@@ -153,13 +156,13 @@ def coefficients(kind: str, indices: list[Index], z: Real, labels: Sequence[str]
     return c
 
 
-def seeded(target: Any, kind: str, z: Real, labels: Sequence[str] = ()) -> tuple[Real, bool]:
-    """The coefficients c in the shape of z, and whether R = c z (else R = c).
+def choose_start(target: Any, kind: str, z: Real, labels: Sequence[str] = ()) -> tuple[Real, bool]:
+    """Return coefficients c in the shape of z, and whether R = c z (otherwise R = c).
 
     Parameters
     ----------
     target : list of tuple of int, or callable
-        What `target_indices` gives, or a function from z to the array R.
+        What `find_targets` returns, or a function from z to the array R.
     """
     if callable(target):
         R = np.asarray(target(z), z.dtype)
@@ -167,11 +170,14 @@ def seeded(target: Any, kind: str, z: Real, labels: Sequence[str] = ()) -> tuple
             raise InputError(f"the target's array has shape {R.shape}, the output {z.shape}")
         check_finite(R, "the target's array")
         return R, False
-    return coefficients(kind, target, z, labels), kind != "one"
+    return make_coefficients(kind, target, z, labels), kind != "one"
 
 
-def started(bk: Backend, c: Array, z: Array, scaled: bool) -> Flow:
-    """Relevance and multiplier at z by coefficients c: R = c z (scaled), or R = c and m = c / z."""
+def start_flow(bk: Backend, c: Array, z: Array, scaled: bool) -> Flow:
+    """Return relevance R and multiplier m at z by coefficients c.
+
+    R = c z and m = c if they are scaled; else R = c and m = c / z, with 0 where z is 0.
+    """
     if scaled:
         return Flow(c * z, c)
     zero = 1 - bk.step(z, strict=True) - bk.step(-z, strict=True)
@@ -179,6 +185,6 @@ def started(bk: Backend, c: Array, z: Array, scaled: bool) -> Flow:
 
 
 def make_seed(target: Any, kind: str, z: Real, labels: Sequence[str] = ()) -> Flow:
-    """Relevance and multiplier at the explained output z, in numbers; arguments as of `seeded`."""
-    c, scaled = seeded(target, kind, z, labels)
-    return started(NUMPY, c, z, scaled)
+    """Return relevance and multiplier at z in NumPy; arguments are those of `choose_start`."""
+    c, scaled = choose_start(target, kind, z, labels)
+    return start_flow(NUMPY, c, z, scaled)

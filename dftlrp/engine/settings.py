@@ -22,7 +22,7 @@ import numpy as np
 from dftlrp.core.backend import Backend
 from dftlrp.core.rules import Rule, rule
 from dftlrp.core.types import AnyArray, InputError
-from dftlrp.engine.composites import Composite, composite_named
+from dftlrp.engine.composites import Composite, find_composite
 from dftlrp.engine.seeds import Target
 
 AUTO = "auto"
@@ -83,7 +83,7 @@ class Settings:
         InputError
             Unknown preset or rule.
         """
-        named = self.composite if self.composite == AUTO else composite_named(self.composite)
+        named = self.composite if self.composite == AUTO else find_composite(self.composite)
         overrides = {key: rule(to) for key, to in self.overrides.items()}
         return replace(self, composite=named, overrides=overrides)
 

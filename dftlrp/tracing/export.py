@@ -24,11 +24,11 @@ from dftlrp.core.maps import Array
 from dftlrp.core.rules import Rule
 from dftlrp.core.types import AnyArray, DftlrpError, InputError
 from dftlrp.engine.auto import choose_seed
-from dftlrp.engine.backward import values_of
+from dftlrp.engine.backward import find_values
 from dftlrp.engine.composites import Composite
 from dftlrp.engine.evaluate import Values
 from dftlrp.engine.forward import Ready, run_forward
-from dftlrp.engine.model import Model, behind_front_end
+from dftlrp.engine.model import Model, attach_front_end
 from dftlrp.engine.plan import Plan
 from dftlrp.engine.propagate import Flow
 from dftlrp.engine.seeds import SEEDS
@@ -100,7 +100,7 @@ def export(
         raise InputError(f"domain {wrong[0]!r}: a file can hold {', '.join(DOMAINS)}")
     if Path(path).resolve() == model.path.resolve():
         raise InputError(f"{path}: the export would replace the model: name another file")
-    model = behind_front_end(model, frontend)
+    model = attach_front_end(model, frontend)
     settings = Settings(output, bind or {}, composite, overrides or {})
     plan = model.plan(output, settings.bind)
     reads = _reads(plan) if INPUT in domains else []
@@ -109,8 +109,8 @@ def export(
     def traced_at(samples: int, whole: bool) -> tuple[Ready, Traced]:
         sample = _sample(plan, samples, shapes or {}, whole)
         ready = run_forward(model, sample, settings)
-        keep = tuple(values_of(ready.plan, ready.table, reads))
-        through = values_of(ready.plan, ready.table, masks)
+        keep = tuple(find_values(ready.plan, ready.table, reads))
+        through = find_values(ready.plan, ready.table, masks)
         ones = tuple((name, (1,) * ready.values[name].ndim) for name in through)
         return ready, trace(ready, GraphRequest(_kind(seed, ready), keep=keep, masks=ones), views)
 

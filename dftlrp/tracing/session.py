@@ -24,7 +24,7 @@ class Seen(NamedTuple):
     plan: Plan
     table: LayerTable
     shape: tuple[int, ...]  # of what is explained
-    kind: Choice[str]  # of the seed
+    seed_kind: Choice[str]
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +34,7 @@ class Session:
     plan: Plan
     table: LayerTable
     shape: tuple[int, ...]
-    kind: Choice[str]
+    seed_kind: Choice[str]
     traced: Traced
     runtime: Any
     any_batch: bool

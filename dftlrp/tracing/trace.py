@@ -29,8 +29,8 @@ from dftlrp.core.types import AnyArray, InputError, UnsupportedModelError
 from dftlrp.engine.evaluate import INFINITE, Run, Values, blame, make_at
 from dftlrp.engine.forward import Ready
 from dftlrp.engine.plan import Plan
-from dftlrp.engine.propagate import Flow, carried
-from dftlrp.engine.seeds import started
+from dftlrp.engine.propagate import Flow, Propagation, carry_back
+from dftlrp.engine.seeds import start_flow
 from dftlrp.graph.structure import Node
 from dftlrp.tracing.emit import emit
 from dftlrp.tracing.fuse import tidied
@@ -152,11 +152,11 @@ def trace(ready: Ready, question: GraphRequest, views: Views | None = None) -> T
     for name, finite in run.finite.items():
         values[name] = _replace_non_finite(tape, values[name], finite)
     start, target = _seed(bk, z, question, plan)
+    propagation = Propagation(
+        plan, values, ready.table.rules(), bk, question.ledger, question.keep, masks, _no_check
+    )
     with _traceable():
-        flows, rows = carried(
-            plan, values, start, ready.table.rules(), bk, question.ledger, question.keep, masks,
-            check=_no_check,
-        )  # fmt: skip
+        flows, rows = carry_back(propagation, start)
         more = views(bk, plan, values, flows) if views else {}
     return _closed(tape, plan, values, flows, rows, target, more)
 
@@ -254,7 +254,7 @@ def _seed(bk: OnnxBackend, z: Symbol, question: GraphRequest, plan: Plan) -> tup
         count = z.shape[0] if z.ndim else 1
         vector = all(len(v.dims or (0, 0)) == 1 for v in plan.signals.values())
         c, name = _coefficients(tape, z, 1 if vector else count, question.seed == "contrast")
-    return started(bk, c, z, question.seed != "one"), name
+    return start_flow(bk, c, z, question.seed != "one"), name
 
 
 def _coefficients(tape: Tape, z: Symbol, batch: int, contrast: bool) -> tuple[Symbol, str]:

@@ -13,8 +13,8 @@ from dftlrp.core.types import InputError
 from dftlrp.engine.composites import (
     PRESETS,
     Composite,
-    composite_named,
     epsilon_gamma_box,
+    find_composite,
     innvestigate_preset,
 )
 
@@ -195,7 +195,7 @@ def test_a_composite_of_ones_own() -> None:
         "h": "wsquare",
         "z": "flat",
     }
-    assert composite_named(mine) is mine
+    assert find_composite(mine) is mine
 
 
 def test_the_table_is_what_runs() -> None:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
+import pickle
+
 import numpy as np
 import pytest
 import reference
@@ -11,6 +15,7 @@ from onnx import helper
 import dftlrp
 from dftlrp.core.numpy_backend import BACKEND
 from dftlrp.core.types import InputError
+from dftlrp.engine.cache import Recent
 
 
 @pytest.fixture
@@ -87,3 +92,27 @@ def test_an_input_array_is_never_changed(small):
     result = reference.attribute(small, x)
     result.relevance[:] = 0
     np.testing.assert_array_equal(x, before)
+
+
+@pytest.mark.parametrize(
+    "copied", [lambda m: pickle.loads(pickle.dumps(m)), copy.deepcopy, dataclasses.replace]
+)
+def test_a_model_that_was_used_can_be_copied_and_its_copy_starts_with_an_empty_cache(copied):
+    model, x = dftlrp.load(dftlrp.embedded("waveform")), np.ones((1, 1, 8000), np.float32)
+    for backend in ("onnx", "numpy"):
+        want = dftlrp.attribute(model, x, backend=backend)
+        other = copied(model)
+        assert len(model.cache.plans) == 1
+        assert len(other.cache.plans) == 0
+        ours = dftlrp.attribute(other, x, backend=backend)
+        np.testing.assert_array_equal(ours.relevance, want.relevance)
+
+
+def test_what_is_used_least_recently_is_dropped_first():
+    recent = Recent[int](2)
+    assert [recent.find(k, lambda k=k: 2 * k) for k in (1, 2)] == [2, 4]
+    assert recent.find(1, lambda: 0) == 2
+    recent.put(3, 6)
+    assert 2 not in recent
+    assert list(recent) == [2, 6]
+    assert recent.get(2) is None

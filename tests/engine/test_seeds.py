@@ -9,7 +9,7 @@ import pytest
 from graphs import Real, normal
 
 from dftlrp.core.types import InputError
-from dftlrp.engine.seeds import coefficients, label_index, make_seed, target_indices
+from dftlrp.engine.seeds import find_class, find_targets, make_coefficients, make_seed
 
 LABELS = ("low", "middle", "high")
 Z = normal(2, 3)
@@ -33,19 +33,19 @@ MAPS = normal(2, 4, 3)  # an output of higher rank
 def test_a_target_is_one_class_for_all_one_for_each_a_label_or_the_largest(
     target: Any, indices: list[tuple[int, ...]]
 ) -> None:
-    assert target_indices(target, Z, LABELS) == indices
+    assert find_targets(target, Z, LABELS) == indices
 
 
 def test_an_output_of_higher_rank_takes_a_tuple() -> None:
-    assert target_indices((3, 1), MAPS) == [(3, 1)] * 2
-    assert target_indices([(0, 1), (3, 2)], MAPS) == [(0, 1), (3, 2)]
+    assert find_targets((3, 1), MAPS) == [(3, 1)] * 2
+    assert find_targets([(0, 1), (3, 2)], MAPS) == [(0, 1), (3, 2)]
     largest = [np.unravel_index(m.argmax(), m.shape) for m in MAPS]
-    assert target_indices("argmax", MAPS) == [tuple(map(int, i)) for i in largest]
+    assert find_targets("argmax", MAPS) == [tuple(map(int, i)) for i in largest]
 
 
 def test_axes_of_length_one_need_no_index() -> None:
-    assert target_indices(2, Z.reshape(2, 1, 3, 1)) == [(0, 2, 0)] * 2
-    assert target_indices(0, Z[:, :1, None]) == [(0, 0)] * 2
+    assert find_targets(2, Z.reshape(2, 1, 3, 1)) == [(0, 2, 0)] * 2
+    assert find_targets(0, Z[:, :1, None]) == [(0, 0)] * 2
 
 
 @pytest.mark.parametrize(
@@ -67,22 +67,22 @@ def test_axes_of_length_one_need_no_index() -> None:
 )
 def test_a_target_that_is_none_is_refused(target: Any, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        target_indices(target, Z, LABELS)
+        find_targets(target, Z, LABELS)
 
 
 def test_one_number_is_no_target_in_an_output_of_higher_rank() -> None:
     with pytest.raises(InputError, match=r"has shape \(4, 3\) per sample: give a tuple"):
-        target_indices(1, MAPS)
+        find_targets(1, MAPS)
 
 
 def test_a_label_of_digits_is_the_label_not_the_index() -> None:
-    assert label_index("0", ("2", "1", "0"), 3) == 2
-    assert label_index("1", (), 3) == 1
+    assert find_class("0", ("2", "1", "0"), 3) == 2
+    assert find_class("1", (), 3) == 1
 
 
 def test_without_labels_the_message_says_how_to_give_them() -> None:
     with pytest.raises(InputError, match="no labels"):
-        label_index("loud", (), 3)
+        find_class("loud", (), 3)
 
 
 @pytest.mark.parametrize(
@@ -96,12 +96,12 @@ def test_without_labels_the_message_says_how_to_give_them() -> None:
     ],
 )
 def test_the_seeds_coefficients(kind: str, row: list[float]) -> None:
-    c = coefficients(kind, [(1,), (1,)], Z, LABELS)
+    c = make_coefficients(kind, [(1,), (1,)], Z, LABELS)
     np.testing.assert_array_equal(c, [row, row])
 
 
 def test_a_contrast_is_among_the_classes_of_one_place() -> None:
-    c = coefficients("contrast", [(3, 1), (0, 2)], MAPS)
+    c = make_coefficients("contrast", [(3, 1), (0, 2)], MAPS)
     want = np.zeros_like(MAPS)
     want[0, 3], want[1, 0] = [-0.5, 1, -0.5], [-0.5, -0.5, 1]
     np.testing.assert_array_equal(c, want)

@@ -8,10 +8,10 @@ from scipy.fft import dct
 
 from dftlrp.core.backend import get_backend
 from dftlrp.core.types import InputError
-from dftlrp.engine.composites import layer_table
+from dftlrp.engine.composites import make_layer_table
 from dftlrp.engine.evaluate import evaluate
 from dftlrp.engine.plan import make_plan
-from dftlrp.engine.propagate import Flow, propagate
+from dftlrp.engine.propagate import Flow, Propagation, propagate
 from dftlrp.graph.frontend import FrontEnd, note_empty_filters, prepend
 from dftlrp.graph.structure import Graph, Node, Value
 from dftlrp.spectral.mel import make_filterbank
@@ -128,8 +128,8 @@ def relevance(fe: FrontEnd, x=X):
     plan, bk, run = values_of(fe, x)
     values, y = run.values, run.values["y"]
     plan = plan.follow(run.nodes, values, "frozen")
-    rules = layer_table(plan, "Epsilon").rules()
-    flows, ledger = propagate(plan, values, Flow(y, np.ones_like(y)), rules, bk)
+    rules = make_layer_table(plan, "Epsilon").rules()
+    flows, ledger = propagate(Propagation(plan, values, rules, bk), Flow(y, np.ones_like(y)))
     return y, next(iter(flows.values())), ledger
 
 

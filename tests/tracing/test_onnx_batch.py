@@ -22,6 +22,7 @@ from dftlrp.cli import main
 from dftlrp.core.types import InputError
 from dftlrp.tracing.batch import FixedBatchError
 from dftlrp.tracing.export import export
+from dftlrp.tracing.finder import Sessions
 from dftlrp.tracing.session import Session, runtime_of
 
 BATCHES = (1, 2, 3, 5, 16)
@@ -107,7 +108,7 @@ OPEN: dict[str, Callable[..., ModelProto]] = {
 
 def sessions(model: dftlrp.Model) -> list[Session]:
     """What the model keeps."""
-    return [s for s in model._sessions.values() if isinstance(s, Session)]
+    return list(model.cache.part(Sessions).graphs)
 
 
 def agree(model: dftlrp.Model, x: Any, **asked: Any) -> None:

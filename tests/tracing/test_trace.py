@@ -24,9 +24,9 @@ from dftlrp.engine.composites import PRESETS
 from dftlrp.engine.forward import run_forward
 from dftlrp.engine.settings import Settings
 from dftlrp.ops.fourier import split_size
-from dftlrp.tracing.answers import MOST_SESSIONS
 from dftlrp.tracing.export import export
-from dftlrp.tracing.session import Session, runtime_of
+from dftlrp.tracing.finder import MOST_SESSIONS, Sessions
+from dftlrp.tracing.session import runtime_of
 from dftlrp.tracing.trace import GraphRequest, trace
 
 LIMIT = 1e-4
@@ -121,7 +121,7 @@ def test_a_second_call_traces_nothing_and_sessions_are_few(monkeypatch: Any) -> 
     model = loaded(proto)
     attribute(model, signals(proto)["x"], backend="onnx")
     with monkeypatch.context() as patch:
-        patch.setattr("dftlrp.tracing.answers.trace", lambda *_: pytest.fail("traced again"))
+        patch.setattr("dftlrp.tracing.finder.trace", lambda *_: pytest.fail("traced again"))
         for target in ("argmax", 1, [0, 2]):
             other = attribute(model, signals(proto, seed=5)["x"], backend="onnx", target=target)
             want = attribute(model, signals(proto, seed=5)["x"], target=target)
@@ -129,8 +129,7 @@ def test_a_second_call_traces_nothing_and_sessions_are_few(monkeypatch: Any) -> 
     for power in range(MOST_SESSIONS + 3):
         rule = {"first": f"epsilon(1e-{power})"}
         attribute(model, signals(proto)["x"], backend="onnx", overrides=rule)
-    kept = [s for s in model._sessions.values() if isinstance(s, Session)]
-    assert len(kept) == MOST_SESSIONS
+    assert len(model.cache.part(Sessions).graphs) == MOST_SESSIONS
 
 
 @pytest.mark.parametrize(
@@ -155,7 +154,7 @@ def test_a_session_that_fails_falls_back_to_nothing(monkeypatch: Any) -> None:
     proto = NETWORKS["conv_stack"]()
     model, x = loaded(proto), signals(proto)["x"]
     attribute(model, x, backend="onnx")
-    session = next(s for s in model._sessions.values() if isinstance(s, Session))
+    session = next(iter(model.cache.part(Sessions).graphs))
     monkeypatch.setattr(session.runtime, "run", lambda *_: 1 / 0)
     with pytest.raises(InputError, match="onnxruntime failed on the traced graph"):
         attribute(model, x, backend="onnx")
@@ -294,7 +293,7 @@ def test_of_a_model_without_a_graph_a_note_says_why_and_it_is_not_tried_again(
     found = dftlrp.attribute(model, x)
     assert (found.backend, found.output.dtype) == ("numpy", np.float64)
     assert "'v' (GatherND) cannot be traced into a graph" in found.notes[-1]
-    monkeypatch.setattr("dftlrp.tracing.answers.trace", None)
+    monkeypatch.setattr("dftlrp.tracing.finder.trace", None)
     assert dftlrp.attribute(model, x + 1).notes == found.notes
 
 
@@ -332,7 +331,12 @@ def test_elements_that_the_signal_chooses(choose: Any, preset: str) -> None:
     n.gemm("v", "z", 3, 3)
     model = loaded(n.model({"x": ["B", 6]}, {"z": None}))
     for batch in (2, 2, 3):
-        x = np.round(2 * np.random.default_rng(len(model._sessions)).standard_normal((batch, 6)))
+        x = np.round(
+            2
+            * np.random.default_rng(len(model.cache.part(Sessions).graphs)).standard_normal(
+                (batch, 6)
+            )
+        )
         agree(model, x, composite=preset)
 
 

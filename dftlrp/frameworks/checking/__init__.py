@@ -21,7 +21,7 @@ from dftlrp.core.rules import rule
 from dftlrp.core.types import AnyArray, DftlrpError, InputError, UnsupportedModelError
 from dftlrp.engine.composites import PRESETS, Composite
 from dftlrp.engine.evaluate import evaluate, make_at
-from dftlrp.engine.forward import checked_arrays
+from dftlrp.engine.forward import check_inputs
 from dftlrp.engine.model import Model, as_model
 from dftlrp.engine.plan import Plan
 from dftlrp.frameworks.checking.findings import Check, Finding
@@ -120,7 +120,7 @@ def _name_signals(plan: Plan, given: Any, shapes: Mapping[str, tuple[int, ...]])
     elif isinstance(given, tuple | list):
         given = dict(zip(names, given, strict=False))
     arrays = {k: np.asarray(a) for k, a in given.items()} if isinstance(given, Mapping) else given
-    return checked_arrays(plan, arrays, DOUBLE)
+    return check_inputs(plan, arrays, DOUBLE)
 
 
 def _make_noise(plan: Plan, shapes: Mapping[str, tuple[int, ...]]) -> Arrays:

@@ -15,7 +15,7 @@ import onnx
 
 from dftlrp.core.backend import get_backend
 from dftlrp.core.types import AnyArray, DftlrpError, InputError
-from dftlrp.engine.model import Model, packages
+from dftlrp.engine.model import Model, find_packages
 from dftlrp.tracing.session import runtime_of
 
 Arrays = dict[str, AnyArray]
@@ -91,7 +91,7 @@ def find_native(against: Any, model: Model, example: Any) -> Native:
             )
         get_backend(against).asarray(np.zeros(1))  # raises if it is not installed
         return cast(Native, known[against].load()(model))
-    if found := next((known[p] for p in packages(against) if p in known), None):
+    if found := next((known[p] for p in find_packages(against) if p in known), None):
         return cast(Native, found.load()(against, example))
     raise InputError(
         f"against an object of type {type(against).__name__!r}: "

@@ -1,0 +1,41 @@
+"""A bounded memory of values that are costly to make again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterator
+from typing import Generic, TypeVar
+
+V = TypeVar("V")
+
+
+class Recent(Generic[V]):
+    """At most so many values by key; the one whose last use is longest ago is dropped first."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self._values: dict[Hashable, V] = {}
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __iter__(self) -> Iterator[V]:
+        return iter(self._values.values())
+
+    def __contains__(self, key: Hashable) -> bool:
+        return key in self._values
+
+    def get(self, key: Hashable) -> V | None:
+        """Return the value of a key, or None."""
+        return self.put(key, self._values[key]) if key in self._values else None
+
+    def put(self, key: Hashable, value: V) -> V:
+        """Keep a value and return it."""
+        self._values.pop(key, None)
+        self._values[key] = value
+        while len(self._values) > self.most:
+            del self._values[next(iter(self._values))]
+        return value
+
+    def find(self, key: Hashable, make: Callable[[], V]) -> V:
+        """Return the value of a key, made now if there is none."""
+        return self.put(key, self._values[key] if key in self._values else make())

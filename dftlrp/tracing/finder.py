@@ -1,0 +1,223 @@
+"""Find the session of onnxruntime that answers a question: a known one, or one that is traced now.
+
+Sessions are kept with the model and known by all that shapes a graph: the inputs' shapes (but for
+the batch, where the model leaves it open), output, settings, rules and the kind of target.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from dftlrp.core.backend import get_backend
+from dftlrp.core.types import AnyArray, DftlrpError, InputError, UnsupportedModelError
+from dftlrp.engine.auto import Choice, choose_composite, choose_seed
+from dftlrp.engine.backward import find_values
+from dftlrp.engine.cache import Recent
+from dftlrp.engine.composites import Composite, LayerTable
+from dftlrp.engine.evaluate import evaluate, fit_factor
+from dftlrp.engine.forward import Inputs, Ready, check_inputs, run_forward
+from dftlrp.engine.model import Model, make_key
+from dftlrp.engine.plan import Plan
+from dftlrp.engine.seeds import SEEDS, make_coefficients
+from dftlrp.engine.settings import AUTO, Question, Settings
+from dftlrp.graph.structure import find_ancestors
+from dftlrp.tracing.batch import for_any_batch, one_batch, repeated
+from dftlrp.tracing.session import Arrays, Seen, Session, runtime_of
+from dftlrp.tracing.trace import GraphRequest, Traced, trace
+
+MOST_SESSIONS = 8  # that a model keeps
+FEW = 2  # samples of a batch that gets a graph of its own
+DOUBLE = np.dtype(np.float64)
+Shape = tuple[int, ...]
+
+
+@dataclass(eq=False)
+class Sessions:
+    """What a model keeps of its graphs.
+
+    Attributes
+    ----------
+    graphs : Recent of Session
+        The sessions, by key.
+    refusals : Recent of DftlrpError
+        Why there is no session for a key.
+    asked : Recent of bool
+        Keys without a batch that were asked for before, at some batch.
+    """
+
+    graphs: Recent[Session] = field(default_factory=lambda: Recent[Session](MOST_SESSIONS))
+    refusals: Recent[DftlrpError] = field(default_factory=lambda: Recent[DftlrpError](256))
+    asked: Recent[bool] = field(default_factory=lambda: Recent[bool](256))
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A question, and what it needs to find its session; `prepare` makes it."""
+
+    model: Model
+    settings: Settings
+    question: Question
+    plan: Plan
+    arrays: Arrays
+    composite: Choice[Composite]
+
+    @property
+    def mask_shapes(self) -> tuple[tuple[str, Shape | None], ...]:
+        """Shapes of the masks without the batch, by layer."""
+        masks = self.question.masks.items()
+        return tuple((k, None if m is None else np.shape(m)[1:]) for k, m in masks)
+
+    def find_session(self, request: GraphRequest) -> Session:
+        """Return the session for a request.
+
+        A first batch of few samples gets a graph of its own, as most models are asked about one
+        only; a second batch size, or a large one, gets the graph for any batch if there can be one.
+
+        Raises
+        ------
+        UnsupportedModelError
+            No graph can be traced; that is remembered, too.
+        """
+        known = self.model.cache.part(Sessions)
+        own, common = (self._make_key(request, any_batch) for any_batch in (False, True))
+        if session := known.graphs.get(own):
+            return session
+        if refusal := known.refusals.get(own):
+            raise refusal
+        large = max(map(len, self.arrays.values())) > FEW
+        if (large or common in known.asked) and common not in known.refusals:
+            try:
+                return known.graphs.find(common, lambda: self._trace_for_any_batch(request))
+            except DftlrpError as refusal:  # perhaps one sample alone says better what is wrong
+                known.refusals.put(common, refusal.with_traceback(None))
+        known.asked.put(common, True)
+        try:
+            return known.graphs.put(own, self._trace_for_this_batch(request))
+        except UnsupportedModelError as refusal:
+            known.refusals.put(own, refusal.with_traceback(None))
+            raise
+
+    def feed(self, session: Session) -> Arrays:
+        """Return signals and masks by the names of the graph's inputs."""
+        declared = {x.name: x.shape for x in session.runtime.get_inputs()}
+        batch = len(next(iter(self.arrays.values())))
+        masks = dict[str, AnyArray]()
+        for value, layer in self._find_masked(session.plan, session.table).items():
+            if (mask := self.question.masks[layer]) is not None:
+                size = [_measure_axis(n, batch) for n in declared[f"mask/{value}"]]
+                whole = np.broadcast_to(np.zeros(()), size)
+                masks[f"mask/{value}"] = np.broadcast_to(fit_factor(mask, whole, layer), size)
+        return self.arrays | masks
+
+    def _make_key(self, request: GraphRequest, any_batch: bool) -> Hashable:
+        """Return what a session is known by."""
+        settings = self.settings
+        cut = int(any_batch and one_batch(self.arrays))
+        shapes = tuple((k, a.shape[cut:]) for k, a in self.arrays.items())
+        rules = tuple((k, str(r)) for k, r in settings.overrides.items())
+        plan = make_key(settings.output, settings.bind)
+        return (
+            *plan,
+            any_batch,
+            cut,
+            shapes,
+            repr(settings.composite),
+            rules,
+            self._options,
+            request,
+        )
+
+    @property
+    def _options(self) -> str:
+        """Options of the backend: execution provider and threads."""
+        options: str = getattr(get_backend(self.settings.backend), "options", "")
+        return options
+
+    def _trace_for_any_batch(self, request: GraphRequest) -> Session:
+        return self._load(
+            *for_any_batch(
+                self.plan, lambda batch: self._trace(request, repeated(self.arrays, batch))
+            ),
+            any_batch=True,
+        )
+
+    def _trace_for_this_batch(self, request: GraphRequest) -> Session:
+        return self._load(*self._trace(request, self.arrays), any_batch=False)
+
+    def _trace(self, request: GraphRequest, arrays: Arrays) -> tuple[Seen, Traced]:
+        """Return the graph at these inputs, and what is known of the model from its trace."""
+        passing = replace(self.model)  # its weights in float64 go when the trace is done
+        ready = run_forward(passing, arrays, self.settings.by_reference())
+        keep = tuple(find_values(ready.plan, ready.table, request.keep))
+        seed = _choose_seed(request, ready)
+        masks = tuple(self._find_mask_shapes(ready).items()) if request.masks else ()
+        traced = trace(ready, replace(request, seed=seed.taken, keep=keep, masks=masks))
+        return Seen(ready.plan, ready.table, ready.values[ready.plan.explained].shape, seed), traced
+
+    def _find_mask_shapes(self, ready: Ready) -> dict[str, Shape | None]:
+        """Return shapes of masks by value, on the first axis as long as the value is there."""
+        shapes = dict[str, Shape | None]()
+        for value, layer in self._find_masked(ready.plan, ready.table).items():
+            shapes[value], mask, full = None, self.question.masks[layer], ready.values[value]
+            if mask is not None:
+                own = np.shape(mask)
+                long = (*full.shape[-len(own) :][:1], *own[1:]) if own else ()
+                shapes[value] = fit_factor(np.broadcast_to(0.0, long), full, layer).shape
+        return shapes
+
+    def _find_masked(self, plan: Plan, table: LayerTable) -> dict[str, str]:
+        """Return the layers under a condition, by value."""
+        return find_values(plan, table, self.question.masks)
+
+    def _load(self, seen: Seen, traced: Traced, any_batch: bool) -> Session:
+        """Return the session of a graph, which onnxruntime loads."""
+        graph = traced.model.SerializeToString()
+        runtime = runtime_of(graph, self._options, traced.weights)
+        traced = replace(traced, model=type(traced.model)())  # the runtime has its own copy
+        return Session(*seen, traced, runtime, any_batch)
+
+
+def prepare(model: Model, inputs: Inputs, settings: Settings, question: Question) -> Prepared:
+    """Return a question with what its session is known by.
+
+    Raises
+    ------
+    InputError
+        Wrong names, shapes, presets or rules; another dtype than float32.
+    """
+    if settings.dtype is not None and settings.floats != np.float32:
+        raise InputError(f"backend 'onnx' computes in float32, not {settings.floats}")
+    settings = settings.with_rules()
+    plan = model.plan(settings.output, settings.bind)
+    arrays = check_inputs(plan, inputs, DOUBLE)
+    composite = choose_composite(settings, plan, _find_read_values(model, settings, plan, arrays))
+    settings = replace(settings, composite=composite.taken)
+    return Prepared(model, settings, question, plan, arrays, composite)
+
+
+def _find_read_values(model: Model, settings: Settings, plan: Plan, arrays: Arrays) -> Arrays:
+    """Return the signals and, where a default depends on them, the features of a front end."""
+    if settings.composite != AUTO or not plan.graph.reads:
+        return arrays
+    front = replace(plan, nodes=find_ancestors(plan.nodes, [plan.graph.reads]))
+    given = model.constants(get_backend(), DOUBLE) | arrays
+    return evaluate(front, given, get_backend(), DOUBLE).values
+
+
+def _choose_seed(request: GraphRequest, ready: Ready) -> Choice[str]:
+    """Return how the seed is made, and refuse what is no seed."""
+    z = np.broadcast_to(np.zeros(()), ready.values[ready.plan.explained].shape)
+    kind = choose_seed(request.seed, ready.plan, z.shape)
+    if kind.taken not in SEEDS:
+        make_coefficients(kind.taken, [], z)
+    return kind
+
+
+def _measure_axis(declared: int | str, batch: int) -> int:
+    """Return the length of an axis: a number, ``batch`` or ``3*batch``."""
+    if isinstance(declared, int):
+        return declared
+    return batch * int(declared.partition("*")[0]) if "*" in declared else batch
