@@ -28,10 +28,10 @@ from dftlrp.concepts.neuron_tables import make_tables
 from dftlrp.concepts.portraits import DPI, reduce_colours
 from dftlrp.concepts.shards.disk import lock_folder
 from dftlrp.concepts.shards.store import pack_arrays
+from dftlrp.core.files import replace_file
 from dftlrp.core.progress import steps
 from dftlrp.core.types import InputError
 from dftlrp.results.figure import render_figure
-from dftlrp.results.sound import replace_file
 
 CLASSES, NEURONS = "classes", "neurons"
 

@@ -1,16 +1,17 @@
-"""Reading a file that somebody else named: regular, of bounded size, and never a wait."""
+"""Files that somebody else named: opened only if regular, replaced whole or not at all."""
 
 from __future__ import annotations
 
 import errno
 import os
 import stat
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from dftlrp.core.types import DftlrpError
+from dftlrp.core.types import DftlrpError, InputError
 
 FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
@@ -51,3 +52,22 @@ def _reason(error: OSError, links: bool) -> str:
         return "is a link"
     known = {errno.ENOENT: "no such file", errno.EISDIR: "is a folder"}
     return known.get(error.errno or 0, error.strerror or str(error))
+
+
+def replace_file(path: str | os.PathLike[str], data: bytes) -> None:
+    """Write a file whole or not at all: first a new file in the same folder, then a rename.
+
+    Raises
+    ------
+    InputError
+        If the folder is missing, or cannot be written to.
+    """
+    target = Path(path)
+    part = target.with_name(f".{uuid.uuid4().hex}.part")
+    try:
+        part.write_bytes(data)
+        os.replace(part, target)
+    except OSError as error:
+        raise InputError(f"cannot write {str(target)!r}: {error.strerror}") from error
+    finally:
+        part.unlink(missing_ok=True)

@@ -173,7 +173,26 @@ class Axis:
     starts: bool = False
 
 
-Channels = Sequence[tuple[ExplanationData, ...]]  # those of each explanation
+class Column(NamedTuple):
+    """What is drawn of one domain.
+
+    Attributes
+    ----------
+    fig : Figure
+    blocks : array of Axes (drawn, 1 + explanations)
+        For each drawn channel, the axes of its signal and of the relevance of each explanation.
+    views : sequence of tuples of ExplanationData
+        For each explanation *all* channels, so that the scales are common to those not drawn.
+    drawn : sequence of int
+        Which channels are drawn.
+    row : Domain
+    """
+
+    fig: Figure
+    blocks: AnyArray
+    views: Sequence[tuple[ExplanationData, ...]]
+    drawn: Sequence[int]
+    row: Domain
 
 
 @dataclass(frozen=True)
@@ -204,5 +223,5 @@ class Domain:
     shown: str
     axes: tuple[Axis, ...]
     compute: Callable[[Waveform], View] | None
-    draw: Callable[[Figure, AnyArray, Channels, Sequence[int], Domain], None] | None = None
+    draw: Callable[[Column], None] | None = None
     table: str = ""

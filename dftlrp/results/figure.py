@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dftlrp.core.files import replace_file
 from dftlrp.core.types import InputError
-from dftlrp.results.data import Channels, Domain, ExplanationData
+from dftlrp.results.data import Column, Domain, ExplanationData
 from dftlrp.results.panels import INK, style_axes
-from dftlrp.results.sound import replace_file
 from dftlrp.results.views import DOMAINS, find_domain
 from dftlrp.results.words import SHOWN_CHANNELS, order_channels, write_headline
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 LEGEND = (
-    "red: speaks for the output   ·   blue: against it   ·   "
+    "red: supports the output   ·   blue: opposes it   ·   "
     "solid bars: net relevance, pale: its positive and negative parts"
 )
 WIDTH = 3.7  # of a column, in inches
@@ -75,7 +75,7 @@ def draw_figure(
     from matplotlib.figure import Figure
 
     rows = choose_rows(explanations, domains)
-    views = [_find_views(explanations, row) for row in rows]
+    views = [[e.channels if e.has_channels(r.name) else (e,) for e in explanations] for r in rows]
     count = max(len(one[0]) for one in views)
     drawn = _choose_channels(explanations, count, channels)
     heights = _choose_heights(count, len(drawn), len(explanations))
@@ -86,8 +86,8 @@ def draw_figure(
               for r, one in zip(rows, views, strict=True)]  # fmt: skip
     shape = len(heights), len(rows)
     grid = fig.subplots(*shape, squeeze=False, width_ratios=widths, height_ratios=heights)
-    for column, row, one in zip(grid.T, rows, views, strict=True):
-        _draw_column(fig, column.reshape(len(drawn), -1), one, drawn, row)
+    for panels, row, one in zip(grid.T, rows, views, strict=True):
+        _draw_column(Column(fig, panels.reshape(len(drawn), -1), one, drawn, row))
     for axes in grid.flat:
         style_axes(axes)
     if count > 1:
@@ -149,23 +149,16 @@ def choose_rows(
     return rows
 
 
-def _find_views(explanations: Sequence[ExplanationData], row: Domain) -> Channels:
-    """Return the channels that have a domain; each explanation itself if it has no channels."""
-    return [e.channels if e.has_channels(row.name) else (e,) for e in explanations]
-
-
-def _draw_column(
-    fig: Figure, blocks: Any, views: Channels, drawn: Sequence[int], row: Domain
-) -> None:
+def _draw_column(column: Column) -> None:
     """Fill a column; a domain that belongs to no channel leaves all blocks but the first empty."""
-    assert row.draw is not None
-    if len(views[0]) == 1:
-        for axes in blocks[1:].flat:
+    assert column.row.draw is not None
+    if len(column.views[0]) > 1:
+        column.row.draw(column)
+        _save_height(column.blocks)
+    else:
+        column.row.draw(column._replace(blocks=column.blocks[:1], drawn=[0]))
+        for axes in column.blocks[1:].flat:
             axes.set_axis_off()
-        blocks, drawn = blocks[:1], [0]
-    row.draw(fig, blocks, views, drawn, row)
-    if len(blocks) > 1:
-        _save_height(blocks)
 
 
 def _choose_channels(

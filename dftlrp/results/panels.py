@@ -1,9 +1,7 @@
 """Columns of a figure: the signal of a domain above, its relevance below.
 
 `draw_wave`, `draw_line`, `draw_cells` and `draw_read` each fill one column; a row of the table of
-domains names one of them.  A column gets its axes in blocks, one for each channel that is drawn,
-each with the axes of the signal and one for each explanation; and *all* channels of all
-explanations, so that the scales are common.
+domains names one of them.
 """
 
 from __future__ import annotations
@@ -16,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from dftlrp.core.types import AnyArray, Real
-from dftlrp.results.data import Axis, Channels, Domain, ExplanationData
+from dftlrp.results.data import Axis, Column, Domain, ExplanationData
 from dftlrp.results.words import clean_text, describe_share, format_number
 
 if TYPE_CHECKING:
@@ -44,38 +42,30 @@ INDEX = Axis("index")
 ROWS, COLUMNS = Axis("row (index)"), Axis("column (index)")
 
 
-def draw_wave(
-    fig: Figure, blocks: AnyArray, views: Channels, drawn: Sequence[int], row: Domain
-) -> None:
+def draw_wave(column: Column) -> None:
     """Fill a column: the signal as a curve, then bars of relevance."""
-    _draw_bars(blocks, views, drawn, row, _draw_curve)
+    _draw_bars(column, _draw_curve)
 
 
-def draw_line(
-    fig: Figure, blocks: AnyArray, views: Channels, drawn: Sequence[int], row: Domain
-) -> None:
+def draw_line(column: Column) -> None:
     """Fill a column: the signal (if complex, its magnitude) as bars, then bars of relevance."""
-    _draw_bars(blocks, views, drawn, row, _draw_values)
+    _draw_bars(column, _draw_values)
 
 
-def draw_cells(
-    fig: Figure, blocks: AnyArray, views: Channels, drawn: Sequence[int], row: Domain
-) -> None:
+def draw_cells(column: Column) -> None:
     """Fill a column: the power of the signal in the cells of a plane, then their relevance."""
-    _draw_plane(fig, blocks, views, drawn, row, _find_level)
+    _draw_plane(column, _find_level)
 
 
-def draw_read(
-    fig: Figure, blocks: AnyArray, views: Channels, drawn: Sequence[int], row: Domain
-) -> None:
+def draw_read(column: Column) -> None:
     """Fill a column with arrays of any rank, by index; axes before the last two are added up."""
-    values = np.asarray(views[0][0].signal[row.name])
+    values = np.asarray(column.views[0][0].signal[column.row.name])
     if values.ndim < 2:
-        draw_line(fig, blocks, views, drawn, row)
+        draw_line(column)
     elif values.ndim > 2 or np.iscomplexobj(values):
-        draw_cells(fig, blocks, views, drawn, row)
+        draw_cells(column)
     else:
-        _draw_plane(fig, blocks, views, drawn, row, _find_mean)
+        _draw_plane(column, _find_mean)
 
 
 class Points(NamedTuple):
@@ -134,14 +124,9 @@ def _label_points(drawn: DrawnAxis, points: Points) -> None:
 # -- along a line
 
 
-def _draw_bars(
-    blocks: AnyArray,
-    views: Channels,
-    drawn: Sequence[int],
-    row: Domain,
-    draw_signal: Callable[[Axes, Points, AnyArray], None],
-) -> None:
+def _draw_bars(column: Column, draw_signal: Callable[[Axes, Points, AnyArray], None]) -> None:
     """Draw the signal, then bars of relevance."""
+    _, blocks, views, drawn, row = column
     (points,) = _place_points(views[0][0], row)
     size = choose_bin_size(len(points.at), BARS)
     edges, ends = points.find_edges(size), _limit_points(views[0][0], points, size)
@@ -228,21 +213,15 @@ class Level(NamedTuple):
     high: float
 
 
-def _draw_plane(
-    fig: Figure,
-    blocks: AnyArray,
-    views: Channels,
-    drawn: Sequence[int],
-    row: Domain,
-    find_level: Callable[[AnyArray, tuple[int, ...]], Level],
-) -> None:
+def _draw_plane(column: Column, find_level: Callable[[AnyArray, tuple[int, ...]], Level]) -> None:
     """Draw the cells of the signal, then the relevance of its cells."""
+    fig, blocks, views, drawn, row = column
     places = _place_points(views[0][0], row)
     sizes = tuple(choose_bin_size(len(points.at), CELLS) for points in places)
-    y, x = (points.find_edges(size) for points, size in zip(places, sizes, strict=True))
+    edges = [points.find_edges(size) for points, size in zip(places, sizes, strict=True)]
     amounts = [[_add_up_plane(e.relevance[row.name], sizes) for e in one] for one in views]
     limit = _limit_colours(list(chain.from_iterable(amounts)))
-    mesh = partial(_draw_mesh, fig, x, y)
+    mesh = partial(_draw_mesh, fig, edges)
     for (top, *rows), c in zip(blocks, drawn, strict=True):
         level = find_level(np.asarray(views[0][c].signal[row.name]), sizes)
         mesh(top, level.values, level.name, cmap="Greys", vmin=level.low, vmax=level.high)
@@ -279,10 +258,10 @@ def _find_mean(values: AnyArray, sizes: tuple[int, ...]) -> Level:
 
 
 def _draw_mesh(
-    fig: Figure, x: Real, y: Real, panel: Axes, values: Real, name: str, **look: Any
+    fig: Figure, edges: Sequence[Real], panel: Axes, values: Real, name: str, **look: Any
 ) -> None:
     """Draw cells, and a slim colour bar at their right."""
-    mesh = panel.pcolormesh(x, y, values, rasterized=True, shading="flat", **look)
+    mesh = panel.pcolormesh(*edges[::-1], values, rasterized=True, shading="flat", **look)
     bar = fig.colorbar(mesh, ax=panel, aspect=18, pad=0.02, fraction=0.06)
     bar.outline.set_visible(False)
     bar.ax.tick_params(labelsize=7.5, colors=INK, length=2)

@@ -43,14 +43,13 @@ from __future__ import annotations
 import io
 import math
 import os
-import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
+from dftlrp.core.files import replace_file
 from dftlrp.core.types import AnyArray, InputError, NonFiniteError, Real
 from dftlrp.results.data import ExplanationData
 from dftlrp.spectral import Stft, stft_for, stft_lrp
@@ -212,28 +211,9 @@ def make_soft_mask(relevance: Real, spectrum: AnyArray) -> Real:
     return np.asarray(np.minimum(1.0, positive / max(tops)))
 
 
-def replace_file(path: str | os.PathLike[str], data: bytes) -> None:
-    """Write a file whole or not at all: first a new file in the same folder, then a rename.
-
-    Raises
-    ------
-    InputError
-        If the folder is missing, or cannot be written to.
-    """
-    target = Path(path)
-    part = target.with_name(f".{uuid.uuid4().hex}.part")
-    try:
-        part.write_bytes(data)
-        os.replace(part, target)
-    except OSError as error:
-        raise InputError(f"cannot write {str(target)!r}: {error.strerror}") from error
-    finally:
-        part.unlink(missing_ok=True)
-
-
 def _apply_formula(explanation: ExplanationData, kind: str) -> Real:
     """Return the formula of one kind, (..., N), before filter, fades and gain."""
-    x, relevance = _read_signal(explanation)
+    x, relevance = _read_samples(explanation)
     if kind == "original":
         return x
     if kind == "heatmap":
@@ -245,7 +225,7 @@ def _apply_formula(explanation: ExplanationData, kind: str) -> Real:
     return _resynthesise(explanation, x, relevance)
 
 
-def _read_signal(explanation: ExplanationData) -> tuple[Real, Real]:
+def _read_samples(explanation: ExplanationData) -> tuple[Real, Real]:
     """Return the signal and its relevance over time, (..., N) float64 each."""
     if reason := find_obstacle(explanation):
         raise InputError(reason)

@@ -47,7 +47,7 @@ def describe_seed(explanation: ExplanationData) -> str:
 
 def describe_check(gap: float) -> str:
     """Say whether relevance was lost, from the largest gap of the ledger."""
-    found = f"largest error {format_number(gap, 1)}"
+    found = f"largest error {format_number(gap, 1)}".replace("−", "-")
     if gap <= CLOSED:
         return f"check passed: no relevance lost ({found})"
     return f"check failed: relevance was lost or made up ({found})"

@@ -54,8 +54,10 @@ def render(explanations: Sequence[ExplanationData]) -> str:
         players=media.make_players(explanations),
         hints=media.write_hints(explanations),
         ledgers=[sentences.summarise_ledger(e) for e in explanations],
-        notes=_drop_repeats(note for one in changes for note in one),
-        warnings=_drop_repeats(f"{w}." for e in explanations for w in sentences.list_warnings(e)),
+        notes=_keep_first_of_each(note for one in changes for note in one),
+        warnings=_keep_first_of_each(
+            f"{w}." for e in explanations for w in sentences.list_warnings(e)
+        ),
         provenance=[sentences.list_facts(e) for e in explanations],
     )
 
@@ -86,5 +88,5 @@ def _hash_style(style: str) -> str:
     return "'sha256-" + base64.b64encode(hashlib.sha256(style.encode()).digest()).decode() + "'"
 
 
-def _drop_repeats(lines: Iterable[str]) -> list[str]:
+def _keep_first_of_each(lines: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(lines))

@@ -47,10 +47,10 @@ def describe_answer(e: ExplanationData) -> dict[str, Any]:
     return {
         "label": e.label,
         "predicted": names[best],
-        "right": best == _find_class(e),
+        "right": best == _find_target_class(e),
         "single": len(values) == 1,
         "score": find_score(e),
-        "share": None if shares is None else float(shares[_find_class(e)]),
+        "share": None if shares is None else float(shares[_find_target_class(e)]),
         "seed": kind,
         "versus": versus,
         "seeded": sum_seed(e),
@@ -59,7 +59,7 @@ def describe_answer(e: ExplanationData) -> dict[str, Any]:
     }
 
 
-def _find_class(e: ExplanationData) -> int:
+def _find_target_class(e: ExplanationData) -> int:
     """Return the index along the axis of classes; -1 if a callable chose the target."""
     return e.target if isinstance(e.target, int) else (e.target[-1] if e.target else 0)
 
@@ -144,7 +144,7 @@ def _list_scores(e: ExplanationData) -> tuple[list[str], Real, Real | None, str]
 def list_classes(explanations: Sequence[ExplanationData]) -> dict[str, Any]:
     """Return the rows of the table of classes, best first; explained ones are always shown."""
     names, values, shares, meaning = _list_scores(explanations[0])
-    asked = {_find_class(e) for e in explanations}
+    asked = {_find_target_class(e) for e in explanations}
     order = [int(i) for i in np.argsort(-values, kind="stable")]
     rows = [
         {
