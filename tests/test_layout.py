@@ -92,17 +92,19 @@ def test_a_name_means_one_thing():
     assert private == {}
 
 
-PUBLIC = {  # functions that users call by keyword, and what they document
-    "explain", "attribute", "predict", "export", "check", "conditional", "neurons",
-    "attribution_graph", "stft_lrp", "inverse_stft_lrp", "relevance_of",
-}  # fmt: skip
+PUBLIC = (  # functions that users call by keyword, and what they document
+    ".explain", ".attribute", ".predict", ".export", ".check", ".conditional", ".neurons",
+    ".attribution_graph", ".stft_lrp", ".inverse_stft_lrp", ".relevance_of",
+    ".custom.__init__",  # of spectral.Custom
+)  # fmt: skip
 
 
 def test_no_function_inside_takes_more_than_six_parameters():
     many = {
-        f"{m.name}.{f.name}"
+        name
         for m in MODULES
         for f in m.functions()
-        if sizes.count_parameters(f) > sizes.MOST_PARAMETERS and f.name not in PUBLIC
+        if sizes.count_parameters(f) > sizes.MOST_PARAMETERS
+        and not (name := f"{m.name}.{f.name}").endswith(PUBLIC)
     }
     assert many == set()

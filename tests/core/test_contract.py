@@ -20,7 +20,7 @@ from dftlrp.core.maps import Affine
 from dftlrp.core.numpy_backend import BACKEND as NUMPY
 from dftlrp.frameworks.tensor_backend import TensorBackend
 from dftlrp.frameworks.tensors import Framework, RefusedError
-from dftlrp.frameworks.testing.laws import rules
+from dftlrp.frameworks.testing.laws import make_rule_laws
 from dftlrp.ops import OPS
 from dftlrp.tracing.tape import FUNCTIONS
 
@@ -101,7 +101,7 @@ def used() -> dict[str, set[tuple[Any, ...]]]:
             run(name)
         except RefusedError:
             REFUSED.add(CASES[name].op)
-    for law in rules():
+    for law in make_rule_laws():
         law.f(BK, *map(BK.signal, law.arrays))
     for network, preset in product(("conv_stack", "two_inputs"), ("EpsilonGammaBox", "AttnLRP")):
         proto = NETWORKS[network]()
