@@ -213,7 +213,7 @@ def _find_refusal(node: Node, live: Live) -> str | None:
         return "the op is not known"
     if op.outputs is not None and node.index >= op.outputs:
         return f"its output number {node.index} is not supported"
-    return op.refusal(live.get(node.key, ()))
+    return op.find_refusal(live.get(node.key, ()))
 
 
 def _refuse_unsupported(nodes: Sequence[Node], live: Live) -> None:

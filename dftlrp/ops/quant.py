@@ -103,7 +103,7 @@ def _evaluate_dequantize(at: At) -> Array:
 
 @register_route("DequantizeLinear", evaluate=_evaluate_dequantize)
 def dequantize_linear(at: At) -> Route:
-    """``(x - zero) scale``: no Affine, whose bias -zero scale would absorb relevance."""
+    """``(x - zero) scale``: relevance passes unchanged; the bias of an Affine would absorb some."""
     return _pass_through(_spread_parameter(at.args[1], at), at)
 
 

@@ -267,7 +267,7 @@ class Op:
     silent: tuple[int, ...] = ()
     tokens: bool = False
 
-    def refusal(self, live: tuple[int, ...]) -> str | None:
+    def find_refusal(self, live: tuple[int, ...]) -> str | None:
         """Return why relevance cannot go to these inputs, or None if it can."""
         if self.linearise is None:
             return None

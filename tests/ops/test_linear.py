@@ -70,12 +70,12 @@ def test_both_signals_of_a_sum_get_their_share_also_when_they_are_one() -> None:
     ],
 )
 def test_relevance_may_not_go_to_weights(op: str, live: tuple[int, ...], reason: str) -> None:
-    assert reason in (OPS[op].refusal(live) or "")
+    assert reason in (OPS[op].find_refusal(live) or "")
 
 
 @pytest.mark.parametrize("op", ["Add", "Sub", "Sum", "Mean", "Concat", "Max", "Min"])
 def test_relevance_may_go_to_several_inputs_of_a_sum_a_join_or_an_extremum(op: str) -> None:
-    assert OPS[op].refusal((0, 1)) is None
+    assert OPS[op].find_refusal((0, 1)) is None
 
 
 @pytest.mark.parametrize("op", ["Conv", "AveragePool", "MaxPool"])

@@ -147,7 +147,7 @@ def test_a_routes_tangent_meets_the_output_where_it_is_not_a_constant(name: str)
 @pytest.mark.parametrize("name", [n for n, c in CASES.items() if OPS[c.op].kind == "Evaluated"])
 def test_an_op_that_is_only_evaluated_refuses_relevance_and_says_so(name: str) -> None:
     at = CASES[name].at()
-    assert OPS[at.node.op].refusal((0,)) is not None
+    assert OPS[at.node.op].find_refusal((0,)) is not None
     with pytest.raises(
         UnsupportedModelError, match=rf"node 'y' \({at.node.op}\) carries no relevance"
     ):
