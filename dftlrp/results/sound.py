@@ -1,4 +1,4 @@
-"""Relevance as sound: the parts of a recording that supported an output, or spoke against it.
+"""Relevance as sound: the parts of a recording that supported or opposed an output.
 
 With x the signal, R its relevance per sample, Y = STFT(x) and R_tf the relevance of the cells of
 Y, the kinds are
@@ -61,7 +61,8 @@ GROUPS = (("original", "resynthesis"), ("heatmap", "rectified", "negative"))
 PEAK_DB = -1.0
 HIGHPASS_HZ = 20.0
 FADE_SECONDS = 0.005
-HEARD_HZ, SLOW_HZ, MOST_HZ = 8000, 3000, 768_000  # played faster to / below; browsers play no more
+SLOW_HZ, HEARD_HZ = 3000, 8000  # signals below the first are played at the second or above
+MOST_HZ = 768_000  # browsers play no more
 LEAST_HZ = 1e-9  # one sample in thirty years
 MOST_CHANNELS = 1024  # of a WAV file, by libsndfile
 MASK_PERCENTILE = 99.0
@@ -234,7 +235,7 @@ def _read_samples(explanation: ExplanationData) -> tuple[Real, Real]:
     for name, values in (("signal", x), ("time relevance", relevance)):
         if not np.isfinite(values).all():
             first = int(np.argwhere(~np.isfinite(values))[0, -1])
-            raise NonFiniteError(f"the {name} is not finite at sample {first}; not made audible")
+            raise NonFiniteError(f"the {name} is not finite at sample {first}: it cannot be played")
     return x, relevance
 
 

@@ -16,6 +16,7 @@ from dftlrp.results.panels import draw_line
 from dftlrp.results.report import render
 from dftlrp.results.views import DOMAINS, HERTZ, find_domain
 from dftlrp.spectral import Dct, relevance_in, stft_for
+from dftlrp.tracing import export
 
 
 def compute_cosine(w: Waveform) -> View:
@@ -102,6 +103,10 @@ def test_what_belongs_to_no_channel_is_drawn_once_beside_the_channels():
     assert axes[0, 3].get_title(loc="left") == "what the model reads"
     assert axes[1, 3].get_xlabel() == "column (index)"
     assert "What the model reads" in render([e])
+
+
+def test_what_an_exported_file_can_hold_are_domains_of_the_table():
+    assert set(export.DOMAINS) <= set(DOMAINS)
 
 
 @pytest.mark.parametrize("name", DOMAINS)

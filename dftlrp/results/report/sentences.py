@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from dftlrp.core.ledger import LedgerRow
 from dftlrp.core.types import AnyArray, Real
 from dftlrp.results.data import ExplanationData
 from dftlrp.results.panels import BARS, add_up, choose_bin_size
@@ -163,29 +164,32 @@ def list_classes(explanations: Sequence[ExplanationData]) -> dict[str, Any]:
 def summarise_ledger(e: ExplanationData) -> dict[str, Any]:
     """Return the accounts in sum and for each node."""
     seed = sum_seed(e)
-    reached = [
-        float(np.sum(e.relevance[d])) + e.rest.get(d, 0.0)
-        for d in sorted(e.relevance, key=lambda d: d == INPUT)  # which is not yet the recording
-    ]
     absorbed = {t: float(np.sum(e.ledger.absorbed(t))) for t in ("bias", "stabiliser", "stopped")}
-    rows = [
-        {
-            "names": (row.node, row.op, row.rule),
-            "amounts": [float(np.sum(getattr(row, t))) for t in LEDGER_COLUMNS],
-            "gap": row.gap,
-        }
-        for row in e.ledger.rows
-    ]
     return {
         "label": e.label,
         "check": describe_check(e.ledger.gap),
         "seeded": seed,
-        "reached": reached[0] if reached else 0.0,
+        "reached": _sum_recording(e),
         "share": (lambda amount: amount / seed if seed and np.isfinite(seed) else 0.0),
         **absorbed,
         "conditions": bool(e.provenance.get("conditions")),
         "rest": {find_domain(d).title.lower(): r for d, r in e.rest.items() if r},
-        "rows": rows,
+        "rows": [_describe_node(row) for row in e.ledger.rows],
+    }
+
+
+def _sum_recording(e: ExplanationData) -> float:
+    """Return the relevance that reached the recording, from the first domain that shows it."""
+    shown = sorted(e.relevance, key=lambda domain: domain == INPUT)  # which lies before it
+    return float(np.sum(e.relevance[shown[0]])) + e.rest.get(shown[0], 0.0) if shown else 0.0
+
+
+def _describe_node(row: LedgerRow) -> dict[str, Any]:
+    """Return one row of the table of layers."""
+    return {
+        "names": (row.node, row.op, row.rule),
+        "amounts": [float(np.sum(getattr(row, t))) for t in LEDGER_COLUMNS],
+        "gap": row.gap,
     }
 
 
