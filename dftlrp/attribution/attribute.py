@@ -1,4 +1,4 @@
-"""`attribute`: relevance of plain arrays in batches."""
+"""`attribute` and `predict`: relevance and outputs of plain arrays in batches."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dftlrp.core.backend import Backend
 from dftlrp.core.ledger import Ledger
 from dftlrp.core.rules import Rule
 from dftlrp.core.types import AnyArray, Real
-from dftlrp.engine.auto import FIRST
+from dftlrp.engine.auto import FIRST, Choice
 from dftlrp.engine.backward import Answer, find_values
 from dftlrp.engine.composites import Composite, LayerTable
 from dftlrp.engine.forward import Inputs, Prediction
@@ -24,34 +24,37 @@ FREE = "a function of the output"  # seed kind of a target that is a function
 
 @dataclass(frozen=True, eq=False)
 class Attribution:
-    """Relevance of a batch.
+    """Relevance of a batch, and how it was computed.
 
     Attributes
     ----------
     relevance : array, or dict of str to array
         In the shape of the input; a dict by input name where a dict was given.
     multiplier : array, dict or None
-        m with relevance = input * m; None where a rule has none (flat, wsquare, zbox, pass).
+        m with relevance = input * m; None if the rule at the input has none (flat, wsquare, zbox,
+        pass).
     output : array
         The model's own output.
     explained : array
-        The value that the seed stands at: the output, or what a final Softmax reads.
+        The value at which relevance starts: the output, or what a final Softmax reads.
     seed : array
         Relevance at ``explained``.
     seed_kind : str
-        How it was made, as given.
+        Kind of seed, as in the argument ``seed``.
     target : tuple of tuple of int, or None
-        For each sample, the target's index in its output; None where a function was given.
+        The target's index in the output of each sample; None if a function was given.
     ledger : Ledger
         Where the relevance of every node went; empty with ``ledger=False``.
     table : LayerTable
         The rule of every layer.
     notes : tuple of str
-        What was taken and what was stripped.
+        What was taken and why, and what was left out.
     backend : str
-        What computed it.
+        Name of the backend that computed it.
     kept : dict of str to (value, relevance)
-        Of the values asked for with ``keep``, and of the signals.
+        The values asked for with ``keep``, and the signals.
+    defaults : dict of str to str
+        Why the composite, seed and backend were taken that the caller left open.
     """
 
     relevance: Real | dict[str, Real]
@@ -66,6 +69,7 @@ class Attribution:
     notes: tuple[str, ...]
     backend: str
     kept: dict[str, tuple[Real, Real]] = field(default_factory=dict)
+    defaults: dict[str, str] = field(default_factory=dict)
 
 
 def attribute(
@@ -84,27 +88,28 @@ def attribute(
     keep: Collection[str] = (),
     masks: Mapping[str, AnyArray | None] | None = None,
 ) -> Attribution:
-    """Relevance of the inputs for a target.
+    """Return the relevance of the inputs for a target.
 
     Parameters
     ----------
     model : Model, path or object
-        From `dftlrp.load`, or what that loads; a framework's model with ``inputs`` for example.
+        From `dftlrp.load`, or what that loads; ``inputs`` are the example of a framework's model.
     inputs : array, or dict of str to array
-        In the shapes the model declares, batch first.
+        In the shapes that the model declares, batch first.
     target : int, list of int, tuple of int, str, callable, or "argmax"
-        Class index for all samples; one for each; an index into an output of higher rank; a label;
-        a function from the explained output to the array of seeds; each sample's largest entry.
+        The class of all samples, as index or label; a class for each sample; an index into an
+        output of higher rank; a function from the explained output to the relevance there; the
+        largest output of each sample.
     output : str, optional
-        Which output; the first if not given.
+        The output to explain; the first if not given.
     bind : dict, optional
         Values of inputs that are settings, not signals.
     seed : str
         ``"logit"``, ``"contrast"``, ``"contrast:CLASS"`` or ``"one"``; see `dftlrp.engine.seeds`.
         ``"auto"``: contrast for a classifier, the logit otherwise.
     composite : str or Composite
-        A preset; ``"auto"``: EpsilonPlus where all of the inputs given are >= 0, else
-        EpsilonAlpha2Beta1.
+        A preset of rules; ``"auto"``: EpsilonPlus if all of the inputs given are >= 0, else
+        EpsilonAlpha2Beta1 (see `dftlrp.engine.auto.choose_composite`).
     overrides : dict, optional
         Rules by layer; see `dftlrp.engine.composites.make_layer_table`.
     backend : str or Backend, optional
@@ -113,23 +118,26 @@ def attribute(
         ``"torch"`` (``"torch:DEVICE"``): on torch tensors.  If not given: onnx, or numpy for a
         model that cannot be traced (a note says why).
     dtype : dtype, optional
-        What is computed in, as the backend does if not given; float64 alone asks for numpy.
+        The dtype to compute in; that of the backend if not given.  Without a backend, float64
+        chooses numpy.
     ledger : bool
-        Whether to keep the accounts.
+        Whether to keep the accounts of every layer.
     keep : collection of str
-        Names of values inside the model (layers, as in the table) whose relevance is wanted, too,
-        as it arrives there, before a mask.
+        Names of layers, as in the table, whose relevance is wanted, too, as it arrives there,
+        before a mask.
     masks : dict of str to array or None, optional
         Conditions (CRP): by layer, what the relevance of its output is multiplied by, in a shape
-        that broadcasts to the output's; what does not go through the layer is left out.  None
-        blocks a layer: what goes past it stays.  See `dftlrp.concepts`.
+        that broadcasts to the output's.  Relevance on paths that bypass the layer is left out; with
+        None only that relevance is kept.  See `dftlrp.concepts`.
 
     Raises
     ------
     InputError
-        Wrong names, shapes, targets, presets or rules.
+        A name, shape, target, preset or rule is wrong.
     NonFiniteError
-        NaN or Inf in the input or in a layer; names it.
+        The input or a layer holds NaN or Inf; the message names it.
+    UnsupportedModelError
+        The backend asked for cannot compute this model.
     """
     settings = Settings(output, bind or {}, composite, overrides or {}, backend, dtype)
     question = Question(target, seed, keep, masks or {}, ledger)
@@ -145,16 +153,22 @@ def answer_questions(
     """
     named = isinstance(inputs, Mapping)
     answers = answer(model, inputs, settings, questions)
-    return [_attribution(q, a, named) for q, a in zip(questions, answers, strict=True)]
+    return [_make_attribution(q, a, named) for q, a in zip(questions, answers, strict=True)]
 
 
-def _attribution(question: Question, found: Answer, named: bool) -> Attribution:
+def _make_attribution(question: Question, found: Answer, named: bool) -> Attribution:
+    """Return an answer with dicts by input name if the inputs were given so."""
     plan, table = found.plan, found.table
     wanted = find_values(plan, table, question.keep)
     kept = {wanted.get(k, k): (found.kept[k], f.relevance) for k, f in found.flows.items()}
     flows = {k: found.flows[k] for k in plan.signals}
     only = next(iter(flows.values()))
     by = found.backend.taken
+    choices: dict[str, Choice[Any]] = {
+        "composite": found.composite,
+        "seed": found.seed_kind,
+        "backend": found.backend,
+    }
     return Attribution(
         relevance={k: f.relevance for k, f in flows.items()} if named else only.relevance,
         multiplier={k: f.multiplier for k, f in flows.items()} if named else only.multiplier,
@@ -165,9 +179,10 @@ def _attribution(question: Question, found: Answer, named: bool) -> Attribution:
         target=None if found.target is None else tuple(found.target),
         ledger=found.ledger,
         table=table,
-        notes=tuple(_notes(question, found)),
+        notes=tuple(_write_notes(question, found)),
         backend=by if isinstance(by, str) else by.name,
         kept=kept,
+        defaults={name: choice.reason for name, choice in choices.items() if choice.reason},
     )
 
 
@@ -181,23 +196,25 @@ def predict(
     dtype: Any = None,
     scaled: Mapping[str, AnyArray] | None = None,
 ) -> Prediction:
-    """The forward pass alone, as `attribute` computes it; arguments and errors as there.
+    """Return the output of the forward pass alone, as `attribute` computes it.
 
     Parameters
     ----------
+    model, inputs, output, bind, backend, dtype
+        As of `attribute`, which also describes the errors.
     scaled : dict of str to array, optional
-        By value (a node's output), what it is multiplied by on the way: zeros silence it.
+        What values (outputs of nodes) are multiplied by on the way; zeros silence them.
     """
     settings = Settings(output, bind or {}, backend=backend, dtype=dtype)
     return predict_output(as_model(model, inputs), inputs, settings, scaled or {})
 
 
-def _notes(question: Question, found: Answer) -> Iterator[str]:
-    """Tell what was taken, why, and what was left out."""
+def _write_notes(question: Question, found: Answer) -> Iterator[str]:
+    """Yield what was taken and why, and what was left out."""
     plan, composite = found.plan, found.composite
     yield f"composite {composite.taken.name}" + (composite.reason and f", {composite.reason}")
-    seed = "by the function given" if callable(question.target) else str(found.seed_kind)
-    yield f"seed {seed}, at {plan.explained!r}"
+    seed = "of the function given" if callable(question.target) else str(found.seed_kind)
+    yield f"seed {seed}; relevance starts at {plan.explained!r}"
     if labels := [name for name in plan.graph.outputs if name not in plan.graph.scores]:
         yield f"output {plan.output!r} is explained: {labels[0]!r} holds labels"
     if plan.stripped:

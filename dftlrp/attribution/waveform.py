@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numbers
 import os
-from collections.abc import Sequence
-from dataclasses import replace
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -17,48 +17,100 @@ from dftlrp.attribution.recording import (
     from_array,
     read_recording,
 )
-from dftlrp.core.types import InputError, Real
+from dftlrp.core.types import AnyArray, InputError, Real
 from dftlrp.engine.model import Model
 from dftlrp.engine.plan import Plan
-from dftlrp.graph.structure import Dims, Value
+from dftlrp.graph.structure import Dims
 
 MOST_CHANNELS = 512  # more than this is another axis
 
 
-class Shape(NamedTuple):
-    """Where the samples and the channels of a waveform lie in a model's input."""
+@dataclass(frozen=True)
+class WaveformInput:
+    """The one input of a model that reads a waveform.
 
+    Attributes
+    ----------
+    name : str
+        Name of the input.
+    dims : tuple of int or None
+        Its shape as declared; None where the model leaves it open.
+    time : int
+        Axis of the samples.
+    channel : int or None
+        Axis of the channels, if there is one.
+    """
+
+    name: str
+    dims: Dims
     time: int
     channel: int | None
-    length: int | None
-    channels: int
-    dims: Dims
+
+    @property
+    def length(self) -> int | None:
+        """Number of samples that the model reads; None for any."""
+        return self.dims[self.time]
+
+    @property
+    def channels(self) -> int:
+        """Number of channels that the model reads."""
+        return 1 if self.channel is None else self.dims[self.channel] or 1
+
+    def to_input(self, samples: Real) -> Real:
+        """Return samples (N,) or (channels, N) in the shape of the model's input."""
+        sizes = {self.time: samples.shape[-1], self.channel: self.channels}
+        turned = samples.T if self._channels_last else samples
+        return turned.reshape(tuple(sizes.get(i, 1) for i in range(len(self.dims))))
+
+    def to_samples(self, array: AnyArray) -> AnyArray:
+        """Return an array in the shape of the model's input as (N,) or (channels, N)."""
+        count = array.shape[self.time]
+        rows = array.reshape(count, -1).T if self._channels_last else array.reshape(-1, count)
+        return rows[0] if self.channels == 1 else rows
+
+    @property
+    def _channels_last(self) -> bool:
+        return self.channel is not None and self.channel > self.time
 
 
-def waveform(plan: Plan, signal: Any) -> tuple[tuple[str, Value], Shape]:
-    """The one signal that the plan reads, and its axes."""
+def find_waveform(plan: Plan, signal: Any) -> WaveformInput:
+    """Return the one input that the plan reads, with its axes.
+
+    Parameters
+    ----------
+    signal : path, array or None
+        Tells which of two short axes holds the channels, by how many it has itself.
+
+    Raises
+    ------
+    InputError
+        The model reads several signals, or one that is no waveform.
+    """
     if len(plan.signals) != 1:
         raise InputError(f"the model reads {list(plan.signals)}: use dftlrp.attribute with a dict")
     (name, value) = next(iter(plan.signals.items()))
     dims = value.dims or ()
     long = [i for i, d in enumerate(dims) if (d is None or d > 1) and (i > 0 or len(dims) == 1)]
-    channel = _channel_axis(long, dims, signal) if len(long) == 2 else None
+    channel = _find_channel_axis(long, dims, signal) if len(long) == 2 else None
     time = [i for i in long if i != channel]
     if len(time) != 1:
         raise InputError(
-            f"input {name!r} of shape {_shown(dims)} is not a waveform (batch, channels, samples): "
-            "declare its front end (frontend=), or use dftlrp.attribute for arrays of any shape"
+            f"input {name!r} of shape {_show_dims(dims)} is not a waveform (batch, channels, "
+            "samples): declare its front end (frontend=), or use dftlrp.attribute for arrays of "
+            "any shape"
         )
-    count = 1 if channel is None else dims[channel] or 1
-    return (name, value), Shape(time[0], channel, dims[time[0]], count, dims)
+    return WaveformInput(name, dims, time[0], channel)
 
 
-def _shown(dims: Dims) -> tuple[int | str, ...]:
+def _show_dims(dims: Dims) -> tuple[int | str, ...]:
     return tuple("any" if d is None else d for d in dims)
 
 
-def _channel_axis(long: Sequence[int], dims: Dims, signal: Any) -> int | None:
-    """The smaller of two axes; the first one, if the signal has as many channels as that alone."""
+def _find_channel_axis(long: Sequence[int], dims: Dims, signal: Any) -> int | None:
+    """Return the shorter of two axes; the first, if the signal has as many channels as only that.
+
+    None if neither is short.
+    """
     few = [i for i in long if (dims[i] or MOST_CHANNELS) < MOST_CHANNELS]
     least = min(few, key=lambda i: dims[i] or 0, default=None)
     if least == long[1] and long[0] in few and (own := count_channels(signal)) != dims[least]:
@@ -66,30 +118,40 @@ def _channel_axis(long: Sequence[int], dims: Dims, signal: Any) -> int | None:
     return least
 
 
-def shaped(samples: Real, value: Value, shape: Shape) -> Real:
-    """Samples (N,) or (channels, N) as the model's input."""
-    where = {shape.time: samples.shape[-1], shape.channel: shape.channels}
-    turned = samples.T if shape.channel is not None and shape.channel > shape.time else samples
-    return turned.reshape(tuple(where.get(i, 1) for i in range(len(value.dims or ()))))
-
-
-def like(arrays: Any, name: str, samples: Real, shape: Shape) -> Real | None:
-    """Relevance or multiplier of the model's input, in the shape of the samples."""
-    if arrays is None or arrays[name] is None:
-        return None
-    array = np.asarray(arrays[name])
-    if shape.channel is not None and shape.channel > shape.time:
-        return array.reshape(samples.T.shape).T
-    return array.reshape(samples.shape)
-
-
-def example_for(signal: Any, rate: float | None) -> Real:
-    """A signal (1, channels, N), for a model that does not declare what it reads."""
+def make_example(signal: Any, rate: float | None) -> Real:
+    """Return a signal as (1, channels, N), for a model that does not declare what it reads."""
     count = count_channels(signal) or 1
-    return _read(signal, count, rate, rate).samples.reshape(1, count, -1)
+    return _read_fitted(signal, count, rate, rate).samples.reshape(1, count, -1)
 
 
-def _read(
+def read_signal(model: Model, signal: Any, rate: float | None, read: WaveformInput) -> Recording:
+    """Return a signal as the model reads it: at its rate, with its channels and its length.
+
+    Parameters
+    ----------
+    signal, rate
+        As of `dftlrp.explain`.
+
+    Raises
+    ------
+    InputError
+        The signal cannot be read, has another number of channels, or the rate is not a rate.
+    """
+    if rate is not None and not (isinstance(rate, numbers.Real) and 0 < rate < float("inf")):
+        raise InputError(f"rate {rate!r}: a positive number of hertz is needed")
+    count = read.channels
+    try:
+        recording = _read_fitted(signal, count, rate, model.rate or rate, read.length)
+    except InputError as error:
+        if f"reads {count} channels" not in str(error):
+            raise
+        hint = "if these are not channels, declare the model's front end (frontend=)"
+        raise InputError(f"{error}, its input is {_show_dims(read.dims)}; {hint}") from None
+    notes = _note_assumptions(recording, isinstance(signal, str | os.PathLike), model.rate, rate)
+    return replace(recording, notes=(*recording.notes, *notes))
+
+
+def _read_fitted(
     signal: Any, channels: int, own: float | None, rate: float | None, length: int | None = None
 ) -> Recording:
     """Return a file, or an array at its own rate, with the rate and length that are asked for."""
@@ -98,28 +160,26 @@ def _read(
     return fit(from_array(signal, own, channels), rate, length)
 
 
-def recording_for(model: Model, signal: Any, rate: float | None, shape: Shape) -> Recording:
-    """What the model reads of the signal: at its rate, with its channels and its length."""
-    if rate is not None and not (isinstance(rate, numbers.Real) and 0 < rate < float("inf")):
-        raise InputError(f"rate {rate!r}: a positive number of hertz is needed")
-    file = isinstance(signal, str | os.PathLike)
-    count, reads = shape.channels, model.rate or rate
-    try:
-        recording = _read(signal, count, rate, reads, shape.length)
-    except InputError as error:
-        if f"reads {count} channels" not in str(error):
-            raise
-        hint = "if these are not channels, declare the model's front end (frontend=)"
-        raise InputError(f"{error}, its input is {_shown(shape.dims)}; {hint}") from None
-    notes = recording.notes
+def _note_assumptions(
+    recording: Recording, is_file: bool, declared: float | None, given: float | None
+) -> Iterator[str]:
+    """Yield notes on rates that were assumed or ignored, and on silence.
+
+    Parameters
+    ----------
+    declared, given : float or None
+        The rate in hertz that the model declares, and the one that the user gave.
+    """
     if not recording.rate:
-        notes += ("no rate is known: 1 Hz is taken, so that seconds are samples",)
-    elif not model.rate:
-        notes += (f"the model is taken to read {recording.rate:g} Hz",)
-    elif file and rate not in {None, model.rate}:
-        notes += (f"the model says it reads {reads:g} Hz: the rate given is not used",)
-    elif not file and rate is None:
-        notes += (f"the signal is taken to be at {reads:g} Hz",)
-    if not recording.samples.any():
-        notes += ("warning: the recording is silent",)
-    return replace(recording, notes=notes)
+        yield "no rate is known: assuming 1 Hz, so that seconds are samples"
+    elif not declared and is_file and given:
+        yield f"the model reads {given:g} Hz, as it was given"
+    elif not declared:
+        whose = "the file's rate; set --rate if that is wrong" if is_file else "the signal's rate"
+        yield f"assuming {recording.rate:g} Hz, {whose}"
+    elif is_file and given not in {None, declared}:
+        yield f"the model declares that it reads {declared:g} Hz: the rate given is not used"
+    elif not is_file and given is None:
+        yield f"assuming that the signal is at {declared:g} Hz, the model's rate"
+    if not np.any(recording.samples):
+        yield "warning: the recording is silent"

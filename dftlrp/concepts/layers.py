@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from dftlrp.attribution.waveform import recording_for, shaped, waveform
+from dftlrp.attribution.waveform import find_waveform, read_signal
 from dftlrp.concepts.conditions import Concepts, find_concepts
 from dftlrp.core.rules import Rule
 from dftlrp.core.types import AnyArray
@@ -102,7 +102,7 @@ def masks_through(
         As of `layers_of`.
     """
     plan = model.plan(settings.get("output"), settings.get("bind"))
-    (_, value), shape = waveform(plan, signal)
-    samples = shaped(recording_for(model, signal, rate, shape).samples, value, shape)
+    read = find_waveform(plan, signal)
+    samples = read.to_input(read_signal(model, signal, rate, read).samples)
     layers = layers_of(model, samples, **settings)
     return {name: layers.concepts(name).mask(chosen) for name, chosen in places.items()}

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from dftlrp.attribution.waveform import waveform
+from dftlrp.attribution.waveform import find_waveform
 from dftlrp.concepts.flow import Edge, attribution_graph, layers_below
 from dftlrp.concepts.neuron_files import refuse_foreign_folder, save_results
 from dftlrp.concepts.neuron_results import NeuronResults
@@ -135,7 +135,7 @@ def neurons(
     many = _count_classes(plan, names)
     recordings = find_recordings(
         source, many, names, pattern=pattern, rate=known.rate or rate,
-        channels=waveform(plan, None)[1].channels,
+        channels=find_waveform(plan, None).channels,
     )  # fmt: skip
     study = Study(
         os.fspath(model), layer, recordings.rate, many, seed=seed, composite=composite,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dftlrp.attribution.waveform import waveform
+from dftlrp.attribution.waveform import find_waveform
 from dftlrp.concepts.ablation import Ablation
 from dftlrp.concepts.flow import Edge
 from dftlrp.concepts.portraits import Portraits
@@ -67,7 +67,7 @@ class NeuronResults:
     @property
     def seconds(self) -> float | None:
         """Seconds that the model reads of each recording; None where it reads any length."""
-        length = waveform(self.survey.layers.plan, None)[1].length
+        length = find_waveform(self.survey.layers.plan, None).length
         return None if length is None else length / self.survey.study.rate
 
     def serves(self, neuron: int) -> list[tuple[int, float]]:

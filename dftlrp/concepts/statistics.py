@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dftlrp.attribution.attribute import answer_questions
-from dftlrp.attribution.waveform import Shape
+from dftlrp.attribution.waveform import WaveformInput
 from dftlrp.concepts.layers import Layers
 from dftlrp.concepts.moments import Moments, Top, compute_moments, find_top
 from dftlrp.concepts.study import Study
@@ -122,14 +122,14 @@ class Batch:
         As the model reads them.  The first n are the recordings; the others fill the batch.
     classes, numbers : array (n,) of int
         The class of each recording, and its number in the data set.
-    shape : Shape
+    shape : WaveformInput
         Where the waveform lies in ``samples``.
     """
 
     samples: Real
     classes: AnyArray
     numbers: AnyArray
-    shape: Shape
+    shape: WaveformInput
 
 
 def compute_statistics(model: Model, study: Study, layers: Layers, batch: Batch) -> Statistics:
@@ -230,7 +230,7 @@ def _compute_spectra(batch: Batch, found: Explained, rate: float) -> tuple[Real,
     return np.stack(both, 1) / size, sum_columns(tiles) / size
 
 
-def _move_time_last(a: AnyArray, shape: Shape) -> Real:
+def _move_time_last(a: AnyArray, shape: WaveformInput) -> Real:
     """Return an array as (n, channels, samples)."""
     moved = np.moveaxis(np.asarray(a, np.float64), shape.time, -1)
     return moved.reshape(len(moved), -1, moved.shape[-1])

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from typing import Any
 
-from dftlrp.attribution.waveform import Shape, recording_for, shaped, waveform
+from dftlrp.attribution.waveform import WaveformInput, find_waveform, read_signal
 from dftlrp.concepts.recordings import Recordings
 from dftlrp.core.types import AnyArray
 from dftlrp.engine.model import Model, attach_front_end, load
@@ -79,7 +79,7 @@ class Study:
         return {**own, "data": recordings.digest, "batch": [BATCH, SHARD], "versions": versions}
 
 
-def read_samples(model: Model, study: Study, path: str) -> tuple[AnyArray, Shape]:
+def read_samples(model: Model, study: Study, path: str) -> tuple[AnyArray, WaveformInput]:
     """Return a recording as the model reads it, (1, ...), and where the waveform lies in it.
 
     Raises
@@ -88,14 +88,14 @@ def read_samples(model: Model, study: Study, path: str) -> tuple[AnyArray, Shape
         If it cannot be read; the message begins with its path.
     """
     plan = model.plan(study.output, study.bind)
-    (_, value), shape = waveform(plan, path)
-    return shaped(recording_for(model, path, study.rate, shape).samples, value, shape), shape
+    read = find_waveform(plan, path)
+    return read.to_input(read_signal(model, path, study.rate, read).samples), read
 
 
-def count_together(plan: Plan, shape: Shape) -> int:
+def count_together(plan: Plan, read: WaveformInput) -> int:
     """Return the number of samples to compute together: one if the model reads any length."""
     (value,) = plan.signals.values()
     alone = value.dims is not None and value.dims[0] == 1
-    if alone or not shape.length:
+    if alone or not read.length:
         return 1
-    return max(1, min(BATCH, SAMPLES // (shape.length * shape.channels)))
+    return max(1, min(BATCH, SAMPLES // (read.length * read.channels)))

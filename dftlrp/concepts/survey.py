@@ -12,7 +12,7 @@ from itertools import islice
 import numpy as np
 
 from dftlrp.attribution.attribute import answer_questions
-from dftlrp.attribution.waveform import Shape
+from dftlrp.attribution.waveform import WaveformInput
 from dftlrp.concepts.layers import Layers, find_layers
 from dftlrp.concepts.recordings import Item, Recordings
 from dftlrp.concepts.shards import Failure, Workers, open_store, run
@@ -174,7 +174,7 @@ def _make_survey_work(study: Study) -> Callable[[Sequence[Numbered]], dict[str, 
     return _SurveyWork(study, study.loaded(), {})
 
 
-Read = tuple[Numbered, AnyArray, Shape]
+Read = tuple[Numbered, AnyArray, WaveformInput]
 
 
 @dataclass(frozen=True)

@@ -286,14 +286,14 @@ def test_at_the_models_own_rate_nothing_is_changed_or_noted(small, sound, tmp_pa
 def test_an_array_without_a_rate_is_taken_to_be_at_the_models_with_a_note(small, sound):
     e = reference.explain(small, sound)
     assert e.rate == 8000
-    assert "signal is taken to be at 8000 Hz" in notes(e)
+    assert "assuming that the signal is at 8000 Hz" in notes(e)
 
 
 def test_a_model_without_a_rate_reads_the_given_one_or_the_files_with_a_note(tmp_path, sound):
     of, path = made(tmp_path, rate=None), write(tmp_path / "a.wav", sound, 16000)
     e = reference.explain(of, path)
     assert e.rate == 16000
-    assert "model is taken to read 16000 Hz" in notes(e)
+    assert "assuming 16000 Hz, the file's rate; set --rate if that is wrong" in notes(e)
     e = reference.explain(of, path, rate=8000)
     assert e.rate == 8000
     assert "resampled from 16000 Hz to 8000 Hz" in notes(e)
