@@ -5,7 +5,13 @@ from __future__ import annotations
 import os
 from importlib.util import find_spec
 
-NEEDS = {"numpy": "numpy", "onnx": "onnxruntime", "torch": "torch", "tensorflow": "tensorflow"}
+NEEDS = {
+    "numpy": "numpy",
+    "onnx": "onnxruntime",
+    "torch": "torch",
+    "tensorflow": "tensorflow",
+    "jax": "jax",
+}
 
 
 def chosen(demanded: str | None = os.environ.get("DFTLRP_TEST_BACKENDS")) -> list[str]:

@@ -1,7 +1,6 @@
 """dftlrp on TensorFlow: the backend ``"tensorflow"``, Keras models, relevance with a gradient."""
 
-from .backend import BACKEND, TensorFlowBackend
-from .graph import relevance
+from .backend import BACKEND, TensorFlowBackend, relevance
 from .loading import load
 
 __all__ = ["BACKEND", "TensorFlowBackend", "load", "relevance"]

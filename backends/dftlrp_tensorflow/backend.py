@@ -1,43 +1,46 @@
-"""The backend that computes on TensorFlow's tensors; it is imported when it is first used."""
+"""The backend that computes on TensorFlow's tensors, and relevance with a gradient."""
 
 from __future__ import annotations
 
-from functools import cached_property
+from collections.abc import Mapping
+from typing import Any
 
 from dftlrp.core.types import InputError
+from dftlrp.frameworks.differentiable import make_relevance
 from dftlrp.frameworks.tensor_backend import TensorBackend
 from dftlrp.frameworks.tensors import Framework
 
+Tensor = Any
+
 
 class TensorFlowBackend(TensorBackend):
-    """Primitives on TensorFlow's tensors of one device, in the dtype that they have."""
+    """The backend on a device as TensorFlow calls it: ``/CPU:0``, ``GPU:1``."""
 
-    def __init__(self, device: str = "CPU:0") -> None:
-        self.device = device
-        self.name = "tensorflow" if device == "CPU:0" else f"tensorflow:{device}"
+    package, title, device = "tensorflow", "TensorFlow", "CPU:0"
 
-    def with_options(self, options: str) -> TensorFlowBackend:
-        """On that device, as TensorFlow calls it: ``/CPU:0``, ``GPU:1``."""
-        return TensorFlowBackend(options.removeprefix("/").removeprefix("device:").upper())
+    def read_device(self, text: str) -> str:
+        """Return the name of a device without its prefix."""
+        return text.removeprefix("/").removeprefix("device:").upper()
 
-    @cached_property
-    def framework(self) -> Framework:
-        """TensorFlow.
+    def make_framework(self) -> Framework:
+        """Return TensorFlow's functions; TensorFlow is imported only now."""
+        from .functions import make_framework
 
-        Raises
-        ------
-        InputError
-            TensorFlow is not installed, or there is no such device.
-        """
-        try:
-            import tensorflow  # noqa: F401
-        except ImportError as error:
-            raise InputError(
-                "backend 'tensorflow' needs TensorFlow: pip install 'dftlrp[tensorflow]'"
-            ) from error
-        from .functions import framework
+        return make_framework(self.device)
 
-        return framework(self.device)
+
+def _convert(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return variables as tensors, too; refuse what a `tensorflow.function` traces."""
+    import tensorflow as tf
+
+    if not tf.executing_eagerly():
+        raise InputError("relevance needs numbers: call it outside of tensorflow.function")
+    return {name: tf.convert_to_tensor(t) for name, t in tensors.items()}
+
+
+def _describe(t: Tensor) -> tuple[str, str]:
+    return t.device.rpartition("device:")[2], t.dtype.name
 
 
 BACKEND = TensorFlowBackend()
+relevance = make_relevance(TensorFlowBackend, _describe, _convert)

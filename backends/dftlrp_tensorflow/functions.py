@@ -9,15 +9,13 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from dftlrp.core.types import AnyArray, InputError
-from dftlrp.frameworks.tensors import Framework, sort_slices
+from dftlrp.core.types import AnyArray, InputError, Shape
+from dftlrp.frameworks.tensors import Framework, refuse_float, sort_slices
 
-from .kernels import Shape, Tensor, conv, conv_T, maxpool, maxpool_T, padded, written
-
-FLOATS = ("float16", "float32", "float64")
+from .kernels import Tensor, conv, conv_T, maxpool, maxpool_T, pad_axes, write_slices
 
 
-def framework(device: str) -> Framework:
+def make_framework(device: str) -> Framework:
     """TensorFlow on a device.
 
     Raises
@@ -30,9 +28,9 @@ def framework(device: str) -> Framework:
         others = ", ".join(known)
         raise InputError(f"backend 'tensorflow': no device {device!r}: there are {others}")
 
-    def tensor(array: AnyArray, dtype: Any = None) -> Tensor:
+    def make_tensor(array: AnyArray, dtype: Any = None) -> Tensor:
         wanted = np.dtype(dtype or array.dtype)
-        refuse_float(wanted, device)
+        refuse_float("tensorflow", wanted, on_cpu=device.startswith("CPU"))
         with tf.device(device):
             return tf.constant(np.asarray(array, wanted))
 
@@ -47,15 +45,9 @@ def framework(device: str) -> Framework:
         return call
 
     functions = {name: there(f) for name, f in FUNCTIONS.items()}
-    return Framework("tensorflow", tensor, lambda x: x.numpy(), dtype_of, (ValueError,), functions)
-
-
-def refuse_float(dtype: np.dtype[Any], device: str) -> None:
-    """Refuse floats that TensorFlow does not compute in on the device."""
-    if dtype == np.float16 and device.startswith("CPU"):
-        raise InputError("backend 'tensorflow' has no float16 on a CPU: use dtype='float32'")
-    if dtype.kind == "f" and dtype.name not in FLOATS:
-        raise InputError(f"backend 'tensorflow' has no {dtype}: use dtype='float64' or 'float32'")
+    return Framework(
+        "tensorflow", make_tensor, lambda x: x.numpy(), dtype_of, (ValueError,), functions
+    )
 
 
 def dtype_of(x: Tensor) -> np.dtype[Any]:
@@ -108,7 +100,7 @@ def _matmul(a: Tensor, b: Tensor) -> Tensor:
 
 def _slice_T(r: Tensor, key: tuple[slice, ...], shape: Shape) -> Tensor:
     ups, down = sort_slices(key, shape)
-    return written(tf.reverse(r, down) if down else r, ups, shape)
+    return write_slices(tf.reverse(r, down) if down else r, ups, shape)
 
 
 def _getitem(x: Tensor, key: Any) -> Tensor:
@@ -118,7 +110,7 @@ def _getitem(x: Tensor, key: Any) -> Tensor:
 
 def _pad(x: Tensor, pads: Any, value: float = 0.0, constant_values: Any = None) -> Tensor:
     fill = value if constant_values is None else constant_values
-    return padded(x, tuple((int(a), int(b)) for a, b in pads), fill)
+    return pad_axes(x, tuple((int(a), int(b)) for a, b in pads), fill)
 
 
 def _pick(x: Tensor, index: Tensor, fill: float = 0.0) -> Tensor:

@@ -12,20 +12,31 @@ import tensorflow as tf
 from keras import tree
 
 from dftlrp.core.types import AnyArray
-from dftlrp.engine.evaluate import evaluate
 from dftlrp.engine.model import Model
 from dftlrp.frameworks.checking.native import Arrays, Ran
+from dftlrp.frameworks.checking.native_graph import NativeGraph
 
 from .backend import BACKEND
 from .loading import _paths
 
-DOUBLE = np.dtype(np.float64)
 Tensors = dict[str, Any]
 
 
-def native(source: Any, example: Any = None) -> NativeModel | NativeGraph:
-    """A Keras model, or a graph whose ops TensorFlow runs."""
-    return NativeGraph(source) if isinstance(source, Model) else NativeModel(source, example)
+def make_native(source: Any, example: Any = None) -> NativeModel | NativeGraph:
+    """Return a Keras model, or a graph's ops, as what `dftlrp.check` compares a graph with."""
+    if isinstance(source, Model):
+        return NativeGraph(source, BACKEND, find_slopes)
+    return NativeModel(source, example)
+
+
+def find_slopes(f: Callable[[Tensors], Any], tensors: Tensors, c: AnyArray) -> Arrays:
+    """Return the gradient of sum(c * f(tensors)) with respect to each of them, by a tape."""
+    with tf.GradientTape() as tape:
+        tape.watch(list(tensors.values()))
+        z = f(tensors)
+        total = tf.reduce_sum(z * tf.cast(c, z.dtype))
+    found = tape.gradient(total, tensors, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+    return {k: g.numpy() for k, g in found.items()}
 
 
 class NativeModel:
@@ -42,60 +53,25 @@ class NativeModel:
         self.example = {k: np.asarray(x) for k, x in items if x is not None}
 
     def run(self, inputs: Arrays) -> Ran:
-        """The forward pass."""
+        """Return what the model and its layers give."""
         parts: Tensors = {}
         with _recorded(self.model, parts):
-            outputs = self._called({k: tf.constant(a) for k, a in inputs.items()})
+            outputs = self._call({k: tf.constant(a) for k, a in inputs.items()})
         return Ran(*({k: t.numpy() for k, t in x.items()} for x in (outputs, parts)))
 
     def gradient(self, inputs: Arrays, output: str, c: AnyArray) -> Arrays:
-        """By a gradient tape."""
-        signals = {k: tf.constant(a) for k, a in inputs.items()}
-        return _slopes(signals, lambda: self._called(signals)[output], c)
+        """Return the gradient of sum(c * output) with respect to each input of floats."""
+        given = {k: tf.constant(a) for k, a in inputs.items()}
+        signals = {k: t for k, t in given.items() if t.dtype.is_floating}
+        return find_slopes(lambda tensors: self._call({**given, **tensors})[output], signals, c)
 
-    def _called(self, inputs: Tensors) -> Tensors:
+    def _call(self, inputs: Tensors) -> Tensors:
         own = self.model.dtype
         cast = [tf.cast(t, own) if t.dtype.is_floating else t for t in inputs.values()]
         like = getattr(self.model, "_inputs_struct", None)
         given = cast[0] if len(cast) == 1 else cast
         y = self.model(tree.pack_sequence_as(like, cast) if like is not None else given)
         return {f"output.{i}": t for i, t in enumerate(tree.flatten(y))}
-
-
-class NativeGraph:
-    """The graph's own ops, on TensorFlow's tensors in float64."""
-
-    name, dtype, backend = "its ops run by tensorflow", "float64", "tensorflow"
-    example: Arrays = {}  # noqa: RUF012
-    notes: tuple[str, ...] = ()
-
-    def __init__(self, model: Model) -> None:
-        self.model = model
-
-    def run(self, inputs: Arrays) -> Ran:
-        """The forward pass."""
-        values = {k: BACKEND.read(v) for k, v in self._values(inputs, {}).items()}
-        outputs = {k: values[k] for k in self.model.graph.outputs if k in values}
-        return Ran(outputs, {k: v for k, v in values.items() if v.dtype.kind == "f"})
-
-    def gradient(self, inputs: Arrays, output: str, c: AnyArray) -> Arrays:
-        """By a gradient tape."""
-        known = self.model.plan().signals
-        signals = {k: tf.constant(a) for k, a in inputs.items() if k in known}
-
-        def z() -> Any:
-            wrapped = {k: BACKEND.framework.wrap(t) for k, t in signals.items()}
-            return self._values(inputs, wrapped)[output].tensor
-
-        return _slopes(signals, z, c)
-
-    def _values(self, inputs: Arrays, given: Mapping[str, Any]) -> dict[str, Any]:
-        known = self.model.plan().signals
-        plan = self.model.plan(bind={k: a for k, a in inputs.items() if k not in known})
-        constants = self.model.constants(BACKEND, DOUBLE)
-        signals = {k: BACKEND.signal(inputs[k]) for k in plan.signals}
-        values = evaluate(plan, {**constants, **signals, **given}, BACKEND, DOUBLE).values
-        return {k: v for k, v in values.items() if k not in constants}
 
 
 @contextmanager
@@ -116,13 +92,3 @@ def _leaving(path: str, call: Callable[..., Any], parts: Tensors) -> Callable[..
         return y
 
     return leaving
-
-
-def _slopes(signals: Tensors, z: Callable[[], Any], c: AnyArray) -> Arrays:
-    moving = {k: t for k, t in signals.items() if t.dtype.is_floating}
-    with tf.GradientTape() as tape:
-        tape.watch(list(moving.values()))
-        made = z()
-        total = tf.reduce_sum(made * tf.cast(c, made.dtype))
-    found = tape.gradient(total, moving, unconnected_gradients=tf.UnconnectedGradients.ZERO)
-    return {k: g.numpy() for k, g in found.items()}

@@ -1,41 +1,32 @@
-"""The backend that computes on torch tensors; torch is imported when it is first used."""
+"""The backend that computes on torch tensors, and relevance that torch differentiates."""
 
 from __future__ import annotations
 
-from functools import cached_property
+from typing import TYPE_CHECKING
 
-from dftlrp.core.types import InputError
+from dftlrp.frameworks.differentiable import make_relevance
 from dftlrp.frameworks.tensor_backend import TensorBackend
 from dftlrp.frameworks.tensors import Framework
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 
 class TorchBackend(TensorBackend):
-    """Primitives on torch tensors of one device, in the dtype that they have."""
+    """The backend on a device as torch calls it: ``cpu``, ``cuda``, ``cuda:1``, ``mps``."""
 
-    def __init__(self, device: str = "cpu") -> None:
-        self.device = device
-        self.name = "torch" if device == "cpu" else f"torch:{device}"
+    package, title, device = "torch", "torch", "cpu"
 
-    def with_options(self, options: str) -> TorchBackend:
-        """On that device, as torch calls it: ``cpu``, ``cuda``, ``cuda:1``, ``mps``."""
-        return TorchBackend(options)
+    def make_framework(self) -> Framework:
+        """Return torch's functions; torch is imported only now."""
+        from .functions import make_framework
 
-    @cached_property
-    def framework(self) -> Framework:
-        """torch.
+        return make_framework(self.device)
 
-        Raises
-        ------
-        InputError
-            torch is not installed, or there is no such device.
-        """
-        try:
-            import torch  # noqa: F401
-        except ImportError as error:
-            raise InputError("backend 'torch' needs torch: pip install 'dftlrp[torch]'") from error
-        from .functions import framework
 
-        return framework(self.device)
+def _describe(t: Tensor) -> tuple[str, str]:
+    return str(t.device), str(t.dtype).removeprefix("torch.")
 
 
 BACKEND = TorchBackend()
+relevance = make_relevance(TorchBackend, _describe)

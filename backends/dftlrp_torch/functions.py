@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from dftlrp.core.types import AnyArray, InputError
-from dftlrp.frameworks.tensors import Framework, sort_slices
+from dftlrp.frameworks.tensors import Framework, refuse_float, sort_slices
 
 from .kernels import conv, conv_T, maxpool, maxpool_T
 
@@ -24,7 +24,7 @@ DTYPES: dict[torch.dtype, np.dtype[Any]] = {
 TORCH = {ours: theirs for theirs, ours in DTYPES.items()}
 
 
-def framework(device: str) -> Framework:
+def make_framework(device: str) -> Framework:
     """torch on a device.
 
     Raises
@@ -39,10 +39,10 @@ def framework(device: str) -> Framework:
         line = str(error).splitlines()[0]
         raise InputError(f"backend 'torch': no device {device!r}: {line}") from error
 
-    def tensor(array: AnyArray, dtype: Any = None) -> Tensor:
+    def make_tensor(array: AnyArray, dtype: Any = None) -> Tensor:
         wanted = np.dtype(dtype or array.dtype)
         if wanted.kind == "f":
-            refuse_float(wanted, place.type)
+            refuse_float("torch", wanted, on_cpu=place.type == "cpu")
         elif wanted not in TORCH:  # unsigned and long ones
             wanted = np.dtype(np.int64)
         plain = np.ascontiguousarray(array, wanted)
@@ -50,20 +50,12 @@ def framework(device: str) -> Framework:
         return torch.from_numpy(writable).reshape(array.shape).to(place)
 
     return Framework(
-        "torch", tensor, numbers, lambda x: DTYPES[x.dtype], (RuntimeError,), FUNCTIONS
+        "torch", make_tensor, read_tensor, lambda x: DTYPES[x.dtype], (RuntimeError,), FUNCTIONS
     )
 
 
-def refuse_float(dtype: np.dtype[Any], device: str) -> None:
-    """Refuse floats that torch does not compute in on the device."""
-    if dtype == np.float16 and device == "cpu":
-        raise InputError("backend 'torch' has no float16 on a CPU: use dtype='float32'")
-    if dtype not in TORCH:
-        raise InputError(f"backend 'torch' has no {dtype}: use dtype='float64' or 'float32'")
-
-
-def numbers(x: Tensor) -> AnyArray:
-    """A tensor's numbers."""
+def read_tensor(x: Tensor) -> AnyArray:
+    """Return the numbers of a tensor, without gradient."""
     array: AnyArray = x.detach().cpu().resolve_neg().numpy()
     return array
 

@@ -23,6 +23,7 @@ from __future__ import annotations
 
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
+from itertools import product
 from typing import Any, NamedTuple, Protocol
 
 from dftlrp.core.maps import Array
@@ -110,6 +111,21 @@ def window_size(size: Shape, g: Window) -> Shape:
         (n + sum(p) - d * (k - 1) - 1) // s + 1
         for n, k, s, d, p in zip(size, g.kernel, g.strides, g.dilations, g.pads, strict=True)
     )
+
+
+def slice_taps(g: Window, counts: Shape) -> list[Key]:
+    """Return for each tap of the kernel, in row-major order, what it reads of the padded input.
+
+    A tap is one place of the kernel: what the windows (``counts`` on each axis) read there is a
+    strided slice.
+    """
+    return [
+        tuple(
+            slice(k * d, k * d + s * (n - 1) + 1, s)
+            for k, d, s, n in zip(tap, g.dilations, g.strides, counts, strict=True)
+        )
+        for tap in product(*map(range, g.kernel))
+    ]
 
 
 class Backend(Protocol):

@@ -2,24 +2,12 @@
 
 from __future__ import annotations
 
-from itertools import product
 from typing import Any
 
 import numpy as np
 
-from dftlrp.core.backend import Key, Window, window_size
+from dftlrp.core.backend import Key, Window, slice_taps, window_size
 from dftlrp.core.types import AnyArray, Shape
-
-
-def _slice_taps(g: Window, out: Shape) -> list[Key]:
-    """For each tap of the kernel, in row-major order, the slices of the padded input it reads."""
-    return [
-        tuple(
-            slice(k * d, k * d + s * (n - 1) + 1, s)
-            for k, d, s, n in zip(tap, g.dilations, g.strides, out, strict=True)
-        )
-        for tap in product(*map(range, g.kernel))
-    ]
 
 
 def _pad_window(x: AnyArray, g: Window, value: float) -> AnyArray:
@@ -34,7 +22,7 @@ def _cut_pads(x: AnyArray, g: Window) -> AnyArray:
 def _gather_columns(x: AnyArray, g: Window, out: Shape) -> AnyArray:
     """im2col: (B, C, *S) to (B, groups, C / groups * taps, prod(out))."""
     xp = _pad_window(x, g, 0.0)
-    cols = np.stack([xp[(..., *tap)] for tap in _slice_taps(g, out)], axis=2)
+    cols = np.stack([xp[(..., *tap)] for tap in slice_taps(g, out)], axis=2)
     return cols.reshape(x.shape[0], g.groups, -1, int(np.prod(out)))
 
 
@@ -150,7 +138,7 @@ class NumpyBackend:
         cols = cols.reshape(batch, channels, -1, *out)
         padded = (n + sum(p) for n, p in zip(size, g.pads, strict=True))
         back = np.zeros((batch, channels, *padded), cols.dtype)
-        for i, tap in enumerate(_slice_taps(g, out)):
+        for i, tap in enumerate(slice_taps(g, out)):
             back[(..., *tap)] += cols[:, :, i]
         return _cut_pads(back, g)
 
@@ -162,7 +150,7 @@ class NumpyBackend:
             )
         vp, winner = _pad_window(v, g, 0.0), _find_winners(x, g, out)
         y = np.zeros((*v.shape[:2], *out), v.dtype)
-        for i, tap in enumerate(_slice_taps(g, out)):
+        for i, tap in enumerate(slice_taps(g, out)):
             np.copyto(y, vp[(..., *tap)], where=winner == i)
         return y
 
@@ -173,7 +161,7 @@ class NumpyBackend:
             return flat.reshape(x.shape)
         out, winner = r.shape[2:], _find_winners(x, g, r.shape[2:])
         back = np.zeros_like(_pad_window(x, g, 0.0), r.dtype)
-        for i, tap in enumerate(_slice_taps(g, out)):
+        for i, tap in enumerate(slice_taps(g, out)):
             back[(..., *tap)] += r * (winner == i)
         return _cut_pads(back, g)
 
@@ -195,7 +183,7 @@ def _find_first(x: AnyArray) -> AnyArray:
 def _find_winners(x: AnyArray, g: Window, out: Shape) -> AnyArray:
     """Number of the tap that wins each window: a later one only if strictly greater."""
     xp = _pad_window(x, g, -np.inf)
-    first, *others = _slice_taps(g, out)
+    first, *others = slice_taps(g, out)
     best, winner = xp[(..., *first)].copy(), np.zeros((*x.shape[:2], *out), np.int32)
     for i, tap in enumerate(others, 1):
         later = xp[(..., *tap)] > best

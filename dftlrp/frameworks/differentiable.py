@@ -1,4 +1,4 @@
-"""Relevance as a tensor of a framework's own graph: what adapters share."""
+"""Relevance as a tensor of a framework's own graph, for losses on explanations."""
 
 from __future__ import annotations
 
@@ -14,74 +14,97 @@ from dftlrp.engine.model import Model
 from dftlrp.engine.seeds import Target
 from dftlrp.engine.settings import Question, Settings
 from dftlrp.frameworks.tensor_backend import TensorBackend
-from dftlrp.frameworks.tensors import Tensor
+from dftlrp.frameworks.tensors import FLOATS, Tensor
 
-FLOATS = {"float16", "float32", "float64"}
+Tensors = Mapping[str, Tensor]
 
 
-def relevance_of(
-    model: Model,
-    x: Any,
-    weights: Mapping[str, Tensor],
+def make_relevance(
     backend: Callable[[str], TensorBackend],
-    kind: Callable[[Tensor], tuple[str, str]],
-    *,
-    target: Target,
-    composite: str | Composite,
-    output: str | None,
-    bind: Mapping[str, Any] | None,
-    seed: str,
-    overrides: Mapping[str, str | Rule] | None,
-) -> Any:
-    """Relevance of the inputs, with the framework's graph back to inputs and weights.
+    describe: Callable[[Tensor], tuple[str, str]],
+    prepare: Callable[[Tensors], Tensors] = dict,
+) -> Callable[..., Any]:
+    """Return an adapter's function ``relevance``.
 
     Parameters
     ----------
-    model, target, composite, output, bind, seed, overrides
-        As of `dftlrp.attribute`.
-    x : tensor, or dict of str to tensor
-        In the shapes the model declares, batch first.
-    weights : dict of str to tensor
-        By their names in the file, which they stand for.
-    backend : callable ``device -> backend``
-    kind : callable ``tensor -> (device, dtype)``
-
-    Returns
-    -------
-    tensor, or dict of str to tensor
-        As x.
-
-    Raises
-    ------
-    InputError
-        As `dftlrp.attribute`; a weight that the file does not have, or in another shape; tensors
-        of several dtypes or devices.
-    UnsupportedModelError
-        A layer is merged from a weight whose gradient would be lost.
+    backend : callable ``device -> TensorBackend``
+    describe : callable ``tensor -> (device, dtype)``
+        The names of both.
+    prepare : callable ``tensors -> tensors``, optional
+        Makes tensors of what users may give, or raises an `InputError`; both are dicts.
     """
-    signals = dict(x) if isinstance(x, Mapping) else {_only(model, output, bind): x}
-    device, dtype = _one({kind(t) for t in (*signals.values(), *weights.values())})
-    _refuse_unknown(model, weights)
-    bk = backend(device)
-    given = {k: bk.framework.wrap(t) for k, t in {**signals, **weights}.items()}
-    arrays = {k: bk.framework.read_tensor(t) for k, t in signals.items()}
-    settings = Settings(output, bind or {}, composite, overrides or {}, bk, dtype)
-    ready = run_forward(model, arrays, settings, given)
-    found = send_back(ready, Question(target=target, seed=seed, ledger=False), model.labels)
-    flows = {name: found.flows[name].relevance.tensor for name in signals}
-    return flows if isinstance(x, Mapping) else next(iter(flows.values()))
+
+    def relevance(
+        model: Model,
+        x: Tensor | Tensors,
+        target: Target = "argmax",
+        composite: str | Composite = "auto",
+        *,
+        parameters: Tensors | None = None,
+        output: str | None = None,
+        bind: Mapping[str, Any] | None = None,
+        seed: str = "logit",
+        overrides: Mapping[str, str | Rule] | None = None,
+    ) -> Any:
+        """Return the relevance of the inputs, which the framework differentiates.
+
+        Gradients go back to the inputs and the parameters, so a loss on relevance can be trained.
+        Which target is the largest, and where relevance meets a kink (a ReLU, a winner, a sign),
+        is decided by numbers and constant in between, as it is for the framework's own gradients.
+
+        Parameters
+        ----------
+        model : Model
+            From `dftlrp.load`.
+        x : tensor, or dict of str to tensor
+            In the shapes the model declares, batch first; of floats, on any device.
+        target, composite, output, bind, seed, overrides
+            As of `dftlrp.attribute`.
+        parameters : dict of str to tensor
+            Weights by their names in the file (``model.graph.constants``), which stand for the
+            file's own.
+
+        Returns
+        -------
+        tensor, or dict of str to tensor
+            In the shape of the input; a dict where a dict was given.
+
+        Raises
+        ------
+        InputError
+            As `dftlrp.attribute`; where a framework compiles and there are no numbers; a parameter
+            that the file does not have, or in another shape; tensors of several dtypes or devices.
+        UnsupportedModelError
+            A layer is merged from a parameter whose gradient would be lost.
+        """
+        given = dict(x) if isinstance(x, Mapping) else {_find_signal(model, output, bind): x}
+        signals, weights = prepare(given), prepare(parameters or {})
+        device, dtype = _find_kind({describe(t) for t in (*signals.values(), *weights.values())})
+        _refuse_unknown(model, weights)
+        bk = backend(device)
+        settings = Settings(output, bind or {}, composite, overrides or {}, bk, dtype)
+        question = Question(target=target, seed=seed, ledger=False)
+        wrapped = {k: bk.framework.wrap(t) for k, t in {**signals, **weights}.items()}
+        arrays = {k: bk.framework.read_tensor(t) for k, t in signals.items()}
+        ready = run_forward(model, arrays, settings, wrapped)
+        flows = send_back(ready, question, model.labels).flows
+        found = {name: flows[name].relevance.tensor for name in signals}
+        return found if isinstance(x, Mapping) else next(iter(found.values()))
+
+    return relevance
 
 
-def _only(model: Model, output: str | None, bind: Mapping[str, Any] | None) -> str:
-    """The name of a model's one signal."""
+def _find_signal(model: Model, output: str | None, bind: Mapping[str, Any] | None) -> str:
+    """Return the name of a model's one signal."""
     names = list(model.plan(output, bind).signals)
     if len(names) != 1:
         raise InputError(f"the model reads {names}: give a dict by input name")
     return names[0]
 
 
-def _one(kinds: set[tuple[str, str]]) -> tuple[str, str]:
-    """The device and the dtype that all tensors have."""
+def _find_kind(kinds: set[tuple[str, str]]) -> tuple[str, str]:
+    """Return the device and the dtype that all tensors have."""
     if len(kinds) > 1:
         several = ", ".join(sorted(" ".join(k) for k in kinds))
         raise InputError(f"inputs and parameters are of several kinds: {several}: make them one")
@@ -91,7 +114,8 @@ def _one(kinds: set[tuple[str, str]]) -> tuple[str, str]:
     return device, dtype
 
 
-def _refuse_unknown(model: Model, weights: Mapping[str, Tensor]) -> None:
+def _refuse_unknown(model: Model, weights: Tensors) -> None:
+    """Refuse weights that the file does not have, or in another shape."""
     known = model.graph.constants
     for name, tensor in weights.items():
         if name not in known:

@@ -2,24 +2,77 @@
 
 from __future__ import annotations
 
-from typing import Any
+from functools import cached_property
+from importlib import import_module
+from typing import Any, Self
 
 import numpy as np
 
 from dftlrp.core.dispatch import DispatchBackend
 from dftlrp.core.maps import Array
 from dftlrp.core.signs import UNKNOWN, sign_of
-from dftlrp.core.types import AnyArray
+from dftlrp.core.types import AnyArray, InputError
 from dftlrp.frameworks.tensors import Framework, TensorArray
 
 
 class TensorBackend(DispatchBackend):
-    """The contract's primitives by a framework's functions; other arrays are NumPy's."""
+    """The contract's primitives on the tensors of one device, in the dtype that they have.
 
-    @property
-    def framework(self) -> Framework:
-        """The framework, imported when it is first asked for."""
+    An adapter is a subclass that says what follows.
+
+    Attributes
+    ----------
+    package : str
+        The package to import, which is also the name of the backend and of the extra of dftlrp.
+    title : str
+        The framework as people write it.
+    device : str
+        The device that is taken where none is asked for.
+    """
+
+    package: str
+    title: str
+    device: str
+
+    def __init__(self, device: str = "") -> None:
+        device = self.read_device(device) if device else self.device
+        self.name = self.package if device == self.device else f"{self.package}:{device}"
+        self.device = device
+
+    def make_framework(self) -> Framework:
+        """Return the functions on the device; the package can be imported.
+
+        Raises
+        ------
+        InputError
+            There is no such device.
+        """
         raise NotImplementedError
+
+    def read_device(self, text: str) -> str:
+        """Return the name of a device from one that users give."""
+        return text
+
+    def with_options(self, options: str) -> Self:
+        """Return the backend on another device, as the framework names it."""
+        return type(self)(options)
+
+    @cached_property
+    def framework(self) -> Framework:
+        """The framework, imported when it is first asked for.
+
+        Raises
+        ------
+        InputError
+            It is not installed, or there is no such device.
+        """
+        try:
+            import_module(self.package)
+        except ImportError as error:
+            raise InputError(
+                f"backend {self.package!r} needs {self.title}: pip install 'dftlrp[{self.package}]'"
+            ) from error
+        return self.make_framework()
 
     def asarray(self, x: Any, dtype: Any = None) -> Array:
         """Return floats as known tensors; integers and truths stay NumPy's."""

@@ -17,9 +17,10 @@ import numpy as np
 from dftlrp.core.arrays import BackendArray
 from dftlrp.core.dispatch import find_arrays
 from dftlrp.core.signs import UNKNOWN, Sign, find_sign
-from dftlrp.core.types import AnyArray, Shape
+from dftlrp.core.types import AnyArray, InputError, Shape
 
 Tensor = Any
+FLOATS = {"float16", "float32", "float64"}
 
 
 class RefusedError(TypeError):
@@ -133,6 +134,14 @@ class TensorArray(BackendArray):
 
     def __str__(self) -> str:
         return str(self.framework.read_tensor(self.tensor))
+
+
+def refuse_float(backend: str, dtype: np.dtype[Any], on_cpu: bool) -> None:
+    """Raise an `InputError` for floats that frameworks do not compute in on the device."""
+    if dtype == np.float16 and on_cpu:
+        raise InputError(f"backend {backend!r} has no float16 on a CPU: use dtype='float32'")
+    if dtype.kind == "f" and dtype.name not in FLOATS:
+        raise InputError(f"backend {backend!r} has no {dtype}: use dtype='float64' or 'float32'")
 
 
 def read_arrays(x: Any) -> Any:

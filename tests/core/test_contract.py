@@ -61,7 +61,7 @@ class Recording(Framework):
 
 
 class RecordingBackend(TensorBackend):
-    name = "recording"
+    package, title, device = "recording", "a recording", "here"
     framework = Recording("recording", np.asarray, np.asarray, lambda x: x.dtype, (), TABLE)
 
 
@@ -111,7 +111,7 @@ def used() -> dict[str, set[tuple[Any, ...]]]:
 
 def test_what_is_listed_is_what_is_used(used: Any) -> None:
     assert used.keys() - NOT_LISTED == CONTRACT.keys()
-    assert REFUSED == NOT_RUN
+    assert REFUSED <= NOT_RUN
 
 
 def test_the_arguments_that_are_listed_are_those_that_are_used(used: Any) -> None:
