@@ -219,5 +219,6 @@ def _write_notes(question: Question, found: Answer) -> Iterator[str]:
         yield f"output {plan.output!r} is explained: {labels[0]!r} holds labels"
     if plan.stripped:
         yield f"the final {plan.stripped} is left out: what it reads is explained"
+    yield from found.notes
     if found.backend.reason and found.backend is not FIRST:
         yield f"computed by backend {found.backend}"

@@ -41,6 +41,8 @@ class Answer(NamedTuple):
         Where the relevance of every node went.
     composite, seed_kind, backend : Choice
         What was taken, and why.
+    notes : tuple of str
+        What the comparison with the original file has to say.
     """
 
     plan: Plan
@@ -55,6 +57,7 @@ class Answer(NamedTuple):
     composite: Choice[Composite]
     seed_kind: Choice[str]
     backend: Choice[str | Backend] = FIRST
+    notes: tuple[str, ...] = ()
 
 
 def send_back(ready: Ready, question: Question, labels: tuple[str, ...] = ()) -> Answer:

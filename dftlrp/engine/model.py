@@ -81,6 +81,8 @@ class Model:
         Sampling rate in hertz that it reads, where known.
     frontend : FrontEnd or None
         The front end that computes its input from a waveform, if any.
+    data : bytes
+        The file, where it was made in memory; else it lies at the path.
     cache : Cache
         What earlier questions left behind; a copy of the model starts without.
     """
@@ -89,6 +91,7 @@ class Model:
     graph: Graph
     rate: float | None = None
     frontend: FrontEnd | None = None
+    data: bytes = field(default=b"", repr=False, compare=False)
     cache: Cache = field(default_factory=Cache, init=False, repr=False, compare=False)
 
     @cached_property
@@ -112,7 +115,7 @@ class Model:
         def make() -> Model:
             graph = prepend(self.graph, frontend)
             make_plan(graph)  # refuses what cannot be explained
-            return Model(self.path, graph, frontend.rate, frontend)
+            return Model(self.path, graph, frontend.rate, frontend, self.data)
 
         return self.cache.models.find(repr(frontend), make)
 
@@ -198,7 +201,7 @@ def load(path: Any, *, rate: float | None = None, example: Any = None) -> Model:
 
 def from_bytes(data: bytes, name: str) -> Model:
     """Return the model in the bytes of an ONNX file; raises as `load` does."""
-    return _make_model(parse_graph(data, Path(name)), Path(name))
+    return replace(_make_model(parse_graph(data, Path(name)), Path(name)), data=data)
 
 
 def as_model(source: Any, example: Any = None) -> Model:

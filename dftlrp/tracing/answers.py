@@ -32,6 +32,7 @@ from dftlrp.engine.seeds import (
 from dftlrp.engine.settings import Question, Settings
 from dftlrp.tracing.finder import Prepared, prepare
 from dftlrp.tracing.onnx_backend import OnnxBackend
+from dftlrp.tracing.original import compare_with_original
 from dftlrp.tracing.session import Arrays, Session
 from dftlrp.tracing.trace import ARRAY, FORWARD, INDEX, GraphRequest
 
@@ -58,7 +59,10 @@ def answer(
         return [read_numbers(send_back(ready, q, model.labels), bk) for q in questions]
 
     answers, backend = answer_by_backend(settings, ask)
-    return [a._replace(backend=backend) for a in answers]
+    first = answers[0]
+    given = {first.plan.output: first.output, first.plan.explained: first.explained}
+    notes = compare_with_original(model, inputs, settings, given)
+    return [a._replace(backend=backend, notes=notes) for a in answers]
 
 
 def predict_output(
@@ -77,7 +81,12 @@ def predict_output(
             return predict_in_graph(prepare(model, inputs, settings, Question(masks=scaled)))
         return predict_values(model, inputs, settings, scaled)
 
-    return answer_by_backend(settings, ask)[0]
+    found = answer_by_backend(settings, ask)[0]
+    if not scaled:
+        plan = model.plan(settings.output, settings.bind)
+        given = {plan.output: found.output, plan.explained: found.explained}
+        compare_with_original(model, inputs, settings, given)
+    return found
 
 
 def predict_in_graph(prepared: Prepared) -> Prediction:

@@ -39,6 +39,8 @@ from dftlrp.spectral import Stft, stft_for
 from dftlrp.spectral.dft import make_bin_weights
 from dftlrp.tracing.batch import FixedBatchError, for_any_batch
 from dftlrp.tracing.meaning import meanings
+from dftlrp.tracing.original import compare_with_original
+from dftlrp.tracing.session import runtime_of
 from dftlrp.tracing.trace import GraphRequest, Traced, trace
 
 TIME, FREQUENCY, TILES, INPUT = DOMAINS = ("time", "frequency", "time-frequency", "input")
@@ -106,8 +108,11 @@ def export(
     reads = _reads(plan) if INPUT in domains else []
     views = _Views(model.rate or 1.0, tuple(domains))
 
+    def sample_at(samples: int, whole: bool = False) -> dict[str, AnyArray]:
+        return _sample(plan, samples, shapes or {}, whole)
+
     def traced_at(samples: int, whole: bool) -> tuple[Ready, Traced]:
-        sample = _sample(plan, samples, shapes or {}, whole)
+        sample = sample_at(samples, whole)
         ready = run_forward(model, sample, settings)
         keep = tuple(find_values(ready.plan, ready.table, reads))
         through = find_values(ready.plan, ready.table, masks)
@@ -119,8 +124,28 @@ def export(
     _describe(traced, model, ready, _kind(seed, ready), told)
     whole = traced.whole()
     checker.check_model(whole, full_check=True)
+    _compare_export(whole.SerializeToString(), traced, model, settings, sample_at)
     _write(Path(path), whole.SerializeToString())
     return traced
+
+
+def _compare_export(
+    file: bytes, traced: Traced, model: Model, settings: Settings,
+    sample_at: Callable[[int], dict[str, AnyArray]],
+) -> None:  # fmt: skip
+    """Raise ModelError if the file does not give the model's own output for a sample."""
+    runtime = runtime_of(file)
+    batch = {x.name: x.shape for x in runtime.get_inputs()}[traced.target][0]
+    count = batch if isinstance(batch, int) else 1
+    target = {traced.target: np.full(count, -1, np.int64)}
+    single = {
+        k: a.astype(np.float32) if a.dtype.kind == "f" else a for k, a in sample_at(count).items()
+    }
+    names = [traced.outputs[kind] for kind in ("output", "explained")]
+    output, explained = runtime.run(names, {**single, **target})
+    plan = model.plan(settings.output, settings.bind)
+    given = {plan.output: output, plan.explained: explained}
+    compare_with_original(model, single, settings, given)
 
 
 def _open_masks(traced: Traced) -> None:

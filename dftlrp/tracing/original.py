@@ -1,0 +1,204 @@
+"""The model's own output, by onnxruntime on the original file, beside the output that is explained.
+
+What relevance goes back through is not the file but a graph that was read from it, recognised,
+folded and perhaps traced.  So its output is compared with the file's own, once for inputs of each
+shape: a difference that round-off does not explain is an error that names the first node for which
+the two disagree.  In a quantised model, where engines round differently, it is a warning.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from onnx import ModelProto, TensorProto, ValueInfoProto, numpy_helper
+
+from dftlrp.core.backend import get_backend
+from dftlrp.core.identity import (
+    Difference,
+    allow_deviation,
+    find_difference,
+    measure_deviation,
+)
+from dftlrp.core.types import AnyArray, DftlrpError, InputError, ModelError, Real
+from dftlrp.engine.cache import Recent
+from dftlrp.engine.evaluate import evaluate
+from dftlrp.engine.forward import Inputs, check_inputs
+from dftlrp.engine.model import Model, make_key
+from dftlrp.engine.plan import Plan
+from dftlrp.engine.settings import Settings
+from dftlrp.graph.structure import find_ancestors
+from dftlrp.tracing.session import TYPES, Arrays, runtime_of
+
+DOUBLE, SINGLE = np.dtype(np.float64), np.dtype(np.float32)
+CHUNKS = "Chunks"  # a recording cut in chunks: no file computes this
+
+
+@dataclass(eq=False)
+class Comparisons:
+    """What comparisons gave, kept with the model: notes by output, settings and shapes."""
+
+    notes: Recent[tuple[str, ...]] = field(default_factory=lambda: Recent[tuple[str, ...]](64))
+
+
+def compare_with_original(
+    model: Model, inputs: Inputs, settings: Settings, given: Mapping[str, Real]
+) -> tuple[str, ...]:
+    """Compare what is explained with the original file's own, once for inputs of each shape.
+
+    Parameters
+    ----------
+    given : dict of str to array
+        The output, and the value in front of a final Softmax or Sigmoid, as the graph that
+        relevance goes back through made them.  The latter is compared where it is known: of a
+        small probability little is left.
+
+    Returns
+    -------
+    tuple of str
+        What the user has to know: a deviation of a quantised model, or why nothing was compared.
+
+    Raises
+    ------
+    ModelError
+        The outputs differ by more than round-off; the message names the first node.
+    """
+    plan = model.plan(settings.output, settings.bind)
+    arrays = check_inputs(plan, inputs, DOUBLE)
+    shapes = tuple((name, a.shape) for name, a in arrays.items())
+    key = (make_key(settings.output, settings.bind), shapes)
+    notes = model.cache.part(Comparisons).notes
+    name = plan.explained if plan.explained in given else plan.output
+    return notes.find(key, lambda: tuple(_compare(model, plan, arrays, (name, given[name]))))
+
+
+def _compare(model: Model, plan: Plan, arrays: Arrays, ours: tuple[str, Real]) -> Iterator[str]:
+    name, value = ours
+    try:
+        proto = read_original(model)
+        if proto is None:
+            return
+        feed = _find_feed(model, plan, arrays)
+        wanted = _run(_with_outputs(proto, [name]), feed, [name])[name]
+    except InputError as error:
+        yield f"the output was not compared with the file's own: {error}"
+        return
+    off = measure_deviation(value, wanted)
+    if off <= allow_deviation(SINGLE.name):
+        return
+    values = {dtype.name: _evaluate(model, plan, arrays, dtype) for dtype in (DOUBLE, SINGLE)}
+    noise = measure_deviation(values["float32"][name], values["float64"][name])
+    if off <= allow_deviation(SINGLE.name, noise):
+        return
+    if any("Quantize" in n.op or "Integer" in n.op or n.op.startswith("Q") for n in plan.nodes):
+        yield (
+            f"warning: the output is {off:.1e} of its largest number off the file's own by "
+            "onnxruntime: engines round quantised numbers differently"
+        )
+        return
+    first = _find_first_difference(proto, feed, plan, values, allow_deviation(SINGLE.name, noise))
+    found = first or Difference(name, off, allow_deviation(SINGLE.name, noise))
+    raise ModelError(
+        f"{model.path}: what would be explained is not the model: against onnxruntime on the file, "
+        f"{found}: explain by another backend, and report this model"
+    )
+
+
+def read_original(model: Model) -> ModelProto | None:
+    """Return the file that a model was read from, with its weights inside.
+
+    The result is None for a model that no file computes (one that was cut in chunks).
+
+    Raises
+    ------
+    InputError
+        The file is gone, or another one by now.
+    """
+    if any(node.op == CHUNKS for node in model.graph.nodes):
+        return None
+    try:
+        data = model.data or model.path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{model.path} is not there any more ({error.strerror})") from None
+    proto = ModelProto()
+    proto.ParseFromString(data)
+    outside = [t for t in proto.graph.initializer if t.data_location == TensorProto.EXTERNAL]
+    if not outside and hashlib.sha256(data).hexdigest() != model.graph.sha256:
+        raise InputError(f"{model.path} is another file since it was loaded")
+    for tensor in outside:
+        tensor.CopyFrom(numpy_helper.from_array(model.graph.constants[tensor.name], tensor.name))
+    return proto
+
+
+def _find_feed(model: Model, plan: Plan, arrays: Arrays) -> Arrays:
+    """Return the inputs of the original: behind a front end, what that makes of the waveform."""
+    if not plan.graph.reads:
+        return {**arrays, **plan.bound}
+    front = [*find_ancestors(plan.nodes, [plan.graph.reads])]
+    given = model.constants(get_backend(), DOUBLE) | arrays
+    values = evaluate(_restrict(plan, front), given, get_backend(), DOUBLE).values
+    own = {name: a for name, a in arrays.items() if name not in {n for f in front for n in f.reads}}
+    return {plan.graph.reads: values[plan.graph.reads], **own, **plan.bound}
+
+
+def _restrict(plan: Plan, nodes: Sequence[Any]) -> Plan:
+    """Return the plan of some of its nodes, the last of which makes the output."""
+    return replace(plan, nodes=tuple(nodes), output=nodes[-1].output)
+
+
+def _run(proto: ModelProto, feed: Mapping[str, AnyArray], outputs: Sequence[str]) -> Arrays:
+    """Return outputs of the original by onnxruntime without optimisations.
+
+    Raises
+    ------
+    InputError
+        onnxruntime does not run the file.
+    """
+    runtime = runtime_of(proto.SerializeToString(), optimised=False)
+    types = {x.name: TYPES.get(x.type, np.float64) for x in runtime.get_inputs()}
+    given: Arrays = {k: np.ascontiguousarray(feed[k], t) for k, t in types.items() if k in feed}
+    try:
+        results = runtime.run(list(outputs), given)
+    except Exception as error:  # onnxruntime has no type of its own
+        line = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(f"onnxruntime does not run the file: {line}") from None
+    return {k: _as_array(y) for k, y in zip(outputs, results, strict=True) if y is not None}
+
+
+def _with_outputs(proto: ModelProto, names: Sequence[str]) -> ModelProto:
+    """Return the file with further values as outputs."""
+    shown = ModelProto()
+    shown.CopyFrom(proto)
+    known = {o.name for o in shown.graph.output}
+    shown.graph.output.extend(ValueInfoProto(name=n) for n in names if n not in known)
+    return shown
+
+
+def _as_array(y: Any) -> AnyArray:
+    """Return an output as an array; a list of maps from labels to scores as its scores."""
+    return np.array([list(row.values()) for row in y]) if isinstance(y, list) else np.asarray(y)
+
+
+def _evaluate(model: Model, plan: Plan, arrays: Arrays, dtype: Any) -> Arrays:
+    """Return all values by the reference in a dtype."""
+    bk = get_backend()
+    given = model.constants(bk, dtype) | {
+        k: a.astype(dtype) if a.dtype.kind == "f" else a for k, a in arrays.items()
+    }
+    return evaluate(plan, given, bk, dtype).values
+
+
+def _find_first_difference(
+    proto: ModelProto, feed: Arrays, plan: Plan, values: Mapping[str, Arrays], allowed: float
+) -> Difference | None:
+    """Return the first value of the reference that the original makes otherwise, or None."""
+    made = [n for node in proto.graph.node for n in node.output if n in values["float64"]]
+    floats = [n for n in made if values["float64"][n].dtype.kind == "f"]
+    try:
+        want = _run(_with_outputs(proto, floats), feed, floats)
+    except (DftlrpError, ValueError):
+        return None
+    return find_difference(values["float64"], want, allowed)
