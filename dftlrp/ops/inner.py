@@ -37,7 +37,7 @@ def select(at: At) -> Route:
     return move(lambda v: bk.reshape(bk.slice(v, key), shape), back)
 
 
-def _join(at: At, parts: Arrays) -> Array:
+def _stack_parts(at: At, parts: Arrays) -> Array:
     """Return the parts one after the other along a new axis."""
     axis, shape = at.read_axis("axis", 0, at.x.ndim + 1), at.x.shape
     thick = (*shape[:axis], 1, *shape[axis:])
@@ -46,7 +46,7 @@ def _join(at: At, parts: Arrays) -> Array:
 
 def _evaluate_stack(at: At) -> Array:
     at.grant([len(at.args), at.x.size])
-    return _join(at, at.args)
+    return _stack_parts(at, at.args)
 
 
 @register_route("Stack", evaluate=_evaluate_stack, inputs=ANY)
@@ -57,7 +57,7 @@ def stack(at: At) -> Route:
 
     def linear(*live: Array) -> Array:
         given = dict(zip(at.live, live, strict=True))
-        return _join(at, tuple(given.get(i, 0 * a) for i, a in enumerate(at.args)))
+        return _stack_parts(at, tuple(given.get(i, 0 * a) for i, a in enumerate(at.args)))
 
     def back(r: Array) -> Arrays:
         return tuple(bk.reshape(bk.slice(r, key), shape) for key in keys)

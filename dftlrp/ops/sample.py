@@ -105,7 +105,7 @@ def grid_sample(at: At) -> Affine:
     return make_sparse_map(at, rows, columns, values, (out[0], at.x.shape[1], *out[1:]))
 
 
-def _space_evenly(at: At, n: int) -> AnyArray:
+def _place_evenly(at: At, n: int) -> AnyArray:
     """Return n positions from -1 to 1, at the outer samples' centres (corners) or edges."""
     if at.get_attr("align_corners", 0):
         return np.linspace(-1, 1, n)
@@ -117,7 +117,7 @@ def affine_grid(at: At) -> Affine:
     """``theta (x, y, .., 1)`` at even positions: (N, rank, rank + 1) to (N, *size, rank)."""
     size = at.grant(np.asarray(at.args[1]).tolist())[2:]
     at.grant([at.x.shape[0], *size, len(size)])
-    axes = np.meshgrid(*(_space_evenly(at, n) for n in size), indexing="ij")[::-1]
+    axes = np.meshgrid(*(_place_evenly(at, n) for n in size), indexing="ij")[::-1]
     bk, count, rank = at.bk, at.x.shape[0], len(size)
     base = np.stack([*axes, np.ones(size)], -1).astype(at.x.dtype).reshape(-1, rank + 1)
 
