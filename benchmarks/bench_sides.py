@@ -32,12 +32,12 @@ Run = Callable[[], Any]
 
 def make_composite(rules: str) -> Any:
     """Return the composite of these rules in dftlrp: a preset, or captum's rules."""
-    from dftlrp.core.rules import rule
+    from dftlrp.core.rule_text import read_rule
     from dftlrp.engine.composites import Composite
 
     if rules not in CAPTUM:
         return rules
-    plain, own = rule("captum.EpsilonRule"), rule(CAPTUM[rules])
+    plain, own = read_rule("captum.EpsilonRule"), read_rule(CAPTUM[rules])
     return Composite(rules, plain, {"Conv": own}, first=plain, fold=False)
 
 

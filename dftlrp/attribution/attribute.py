@@ -8,7 +8,7 @@ from typing import Any
 
 from dftlrp.core.backend import Backend
 from dftlrp.core.ledger import Ledger
-from dftlrp.core.rules import Rule
+from dftlrp.core.rule_text import Rule
 from dftlrp.core.types import AnyArray, Real
 from dftlrp.engine.auto import FIRST, Choice
 from dftlrp.engine.backward import Answer, find_values

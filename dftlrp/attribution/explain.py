@@ -13,7 +13,7 @@ from dftlrp.attribution.provenance import collect_provenance, write_notes
 from dftlrp.attribution.recording import Recording
 from dftlrp.attribution.targets import name_target, resolve_seed, resolve_target
 from dftlrp.attribution.waveform import WaveformInput, find_waveform, make_example, read_signal
-from dftlrp.core.rules import Rule
+from dftlrp.core.rule_text import Rule
 from dftlrp.core.types import AnyArray, InputError, Real
 from dftlrp.engine.composites import Composite
 from dftlrp.engine.model import Model, as_model, attach_front_end

@@ -12,7 +12,7 @@ import numpy as np
 from dftlrp.attribution.attribute import Attribution, answer_questions
 from dftlrp.concepts.conditions import TARGET, Concepts, Condition
 from dftlrp.concepts.layers import Layers, find_layers
-from dftlrp.core.rules import Rule
+from dftlrp.core.rule_text import Rule
 from dftlrp.core.types import AnyArray, InputError, Real
 from dftlrp.engine.composites import Composite
 from dftlrp.engine.model import Model

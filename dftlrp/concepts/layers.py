@@ -11,7 +11,7 @@ import numpy as np
 
 from dftlrp.attribution.waveform import find_waveform, read_signal
 from dftlrp.concepts.conditions import Concepts, find_concepts
-from dftlrp.core.rules import Rule
+from dftlrp.core.rule_text import Rule
 from dftlrp.core.types import AnyArray
 from dftlrp.engine.composites import Composite, LayerTable
 from dftlrp.engine.forward import Inputs, run_forward

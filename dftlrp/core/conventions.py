@@ -1,13 +1,11 @@
-"""Rules as text: other libraries' by their own names, and the numbers in a rule's brackets.
+"""The rules of other libraries by their own names, as rules of this one.
 
-zennit 0.5, captum 0.9, iNNvestigate 2.1 (formulas in ``docs/rules.md``).  iNNvestigate puts the
-whole bias into both denominators and guards a division only where z = 0 (its ``SafeDivide``).
+They are those of zennit 0.5, captum 0.9 and iNNvestigate 2.1 (formulas in ``docs/rules.md``).
+iNNvestigate puts the whole bias into both denominators and guards a division only where z = 0 (its
+``SafeDivide``).
 """
 
 from __future__ import annotations
-
-import math
-from collections.abc import Mapping
 
 _WHOLE, _NONE = "epsilon=1e-7, at_zero=1, bias=2", "epsilon=1e-7, at_zero=1, bias=0"
 
@@ -47,27 +45,3 @@ CONVENTIONS = {
         "Bounded": "zbox(epsilon=1e-7, at_zero=1)",
     },
 }
-
-
-def numbers(inner: str, places: list[str], params: Mapping[str, float]) -> dict[str, float]:
-    """What stands in brackets, by place or by name, beside the numbers given already.
-
-    Raises
-    ------
-    ValueError
-        A piece that is no finite number, has no place, or a name given twice.
-    """
-    given = dict(params)
-    for position, piece in enumerate(filter(None, (p.strip() for p in inner.split(",")))):
-        key, _, value = piece.rpartition("=")
-        try:
-            key = key.strip() or places[position]
-            number = float(value)
-        except (ValueError, IndexError):
-            number = math.nan
-        if not math.isfinite(number):
-            raise ValueError(f"bad parameter {piece!r}")
-        if key in given:
-            raise ValueError(f"parameter {key!r} is given twice")
-        given[key] = number
-    return given

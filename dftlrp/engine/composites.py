@@ -11,13 +11,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 
-from dftlrp.core.rules import Rule, rule
+from dftlrp.core.rule_text import Rule, read_rule
 from dftlrp.core.types import InputError
 from dftlrp.engine.gates import FROZEN, SHARED, TANGENT
 from dftlrp.engine.plan import Plan
 from dftlrp.ops import OPS
 
-FRONT = rule("epsilon(0)")  # of transforms and front ends: exact, and 0 / 0 = 0
+FRONT = read_rule("epsilon(0)")  # of transforms and front ends: exact, and 0 / 0 = 0
 CONVOLUTION = ("Conv", "ConvTranspose")
 DENSE = ("Gemm", "MatMul")
 
@@ -47,7 +47,7 @@ class Composite:
     """
 
     name: str
-    default: Rule = field(default_factory=lambda: rule("epsilon"))
+    default: Rule = field(default_factory=lambda: read_rule("epsilon"))
     by_op: Mapping[str, Rule] = field(default_factory=dict)
     first: Rule | None = None
     first_of: tuple[str, ...] = CONVOLUTION + DENSE
@@ -97,8 +97,8 @@ class LayerTable:
 def _convolutional(name: str, conv: str, first: str | None = None, box: bool = False) -> Composite:
     return Composite(
         name,
-        by_op=dict.fromkeys(CONVOLUTION, rule(conv)),
-        first=rule(first) if first else None,
+        by_op=dict.fromkeys(CONVOLUTION, read_rule(conv)),
+        first=read_rule(first) if first else None,
         first_of=CONVOLUTION if box else CONVOLUTION + DENSE,
     )
 
@@ -111,13 +111,13 @@ def epsilon_gamma_box(low: float = -1.0, high: float = 1.0, gamma: float = 0.25)
 
 def innvestigate_preset(which: str, flat: bool = False, epsilon: float = 0.1) -> Composite:
     """iNNvestigate's ``lrp.sequential_preset_a`` or ``_b``; ``flat``: its ``_flat`` variant."""
-    conv = rule({"a": "innvestigate.Alpha1Beta0", "b": "innvestigate.Alpha2Beta1"}[which])
-    dense = rule(f"innvestigate.Epsilon({epsilon})")
+    conv = read_rule({"a": "innvestigate.Alpha1Beta0", "b": "innvestigate.Alpha2Beta1"}[which])
+    dense = read_rule(f"innvestigate.Epsilon({epsilon})")
     return Composite(
         f"iNNvestigate preset {which}{' flat' * flat}",
-        rule("innvestigate.Z"),
+        read_rule("innvestigate.Z"),
         dict.fromkeys(CONVOLUTION, conv) | dict.fromkeys(DENSE, dense),
-        first=rule("innvestigate.Flat") if flat else None,
+        first=read_rule("innvestigate.Flat") if flat else None,
     )
 
 
@@ -132,7 +132,7 @@ PRESETS: dict[str, Callable[[], Composite]] = {
     "AttnLRP": lambda: Composite("AttnLRP", by_op={"Softmax": FRONT}, products=SHARED),
     "CPLRP": lambda: Composite("CPLRP"),
     "Epsilon": lambda: Composite("Epsilon"),
-    "Gradient": lambda: Composite("Gradient", rule("gradient")),
+    "Gradient": lambda: Composite("Gradient", read_rule("gradient")),
 }
 
 
@@ -186,7 +186,7 @@ def make_layer_table(
         rules[first] = chosen.first
     steps = [(*_targets(key, own, affine), to) for key, to in (overrides or {}).items()]
     for _, keys, to in sorted(steps, key=lambda step: step[0]):
-        rules.update(dict.fromkeys(keys, rule(to)))
+        rules.update(dict.fromkeys(keys, read_rule(to)))
     bare = _weightless(plan)
     unfit = [la.key for la in affine if la.key in bare and rules[la.key].modifies_weights]
     return _table(layers, chosen.name, rules | dict.fromkeys(unfit, FRONT))

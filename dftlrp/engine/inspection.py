@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from dftlrp.core.rules import Rule
+from dftlrp.core.rule_text import Rule
 from dftlrp.core.types import DftlrpError, InputError, UnsupportedModelError
 from dftlrp.engine.composites import Composite, Layer
 from dftlrp.engine.forward import Ready, run_forward

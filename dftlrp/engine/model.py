@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from dftlrp.core.backend import Backend
-from dftlrp.core.rules import Rule
+from dftlrp.core.rule_text import Rule
 from dftlrp.core.types import InputError
 from dftlrp.engine.cache import Recent
 from dftlrp.engine.chunks import make_chunked

@@ -13,7 +13,8 @@ from dftlrp.core.backend import Backend
 from dftlrp.core.ledger import AMOUNTS, Ledger, LedgerRow, uniform
 from dftlrp.core.maps import Affine, Array, Map, Route, Stop
 from dftlrp.core.progress import steps
-from dftlrp.core.rules import Call, Rule, Share
+from dftlrp.core.rule_text import Rule
+from dftlrp.core.rules import Call, Share
 from dftlrp.core.types import InputError
 from dftlrp.engine.evaluate import Values, blame, check_finite, make_at
 from dftlrp.engine.plan import Plan

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from dftlrp.core.backend import Backend
-from dftlrp.core.rules import Rule, rule
+from dftlrp.core.rule_text import Rule, read_rule
 from dftlrp.core.types import AnyArray, InputError
 from dftlrp.engine.composites import Composite, find_composite
 from dftlrp.engine.seeds import Target
@@ -84,7 +84,7 @@ class Settings:
             Unknown preset or rule.
         """
         named = self.composite if self.composite == AUTO else find_composite(self.composite)
-        overrides = {key: rule(to) for key, to in self.overrides.items()}
+        overrides = {key: read_rule(to) for key, to in self.overrides.items()}
         return replace(self, composite=named, overrides=overrides)
 
 

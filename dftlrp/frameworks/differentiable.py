@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from dftlrp.core.rules import Rule
+from dftlrp.core.rule_text import Rule
 from dftlrp.core.types import InputError
 from dftlrp.engine.backward import send_back
 from dftlrp.engine.composites import Composite

@@ -21,7 +21,7 @@ from onnx import checker, helper, numpy_helper
 
 from dftlrp.core.backend import Backend, Window
 from dftlrp.core.maps import Array
-from dftlrp.core.rules import Rule
+from dftlrp.core.rule_text import Rule
 from dftlrp.core.types import AnyArray, DftlrpError, InputError
 from dftlrp.engine.auto import choose_seed
 from dftlrp.engine.backward import find_values

@@ -11,7 +11,7 @@ from naive_rules import INNVESTIGATE, dense, inn_batch_norm, joined
 from test_rules import call_with_multiplier, called, close, few
 
 from dftlrp.core.conventions import CONVENTIONS
-from dftlrp.core.rules import Rule, rule
+from dftlrp.core.rule_text import Rule, read_rule
 from dftlrp.core.types import InputError
 from dftlrp.ops import At
 
@@ -68,11 +68,11 @@ def test_innvestigates_batch_normalisation_is_lrp_0_up_to_where_its_stabiliser_s
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_name_gives_a_rule_whose_text_gives_it_back(name: str) -> None:
-    assert rule(str(rule(name))) == rule(name)
+    assert read_rule(str(read_rule(name))) == read_rule(name)
 
 
 def test_zennits_names_are_the_defaults() -> None:
-    assert all(rule(f"zennit.{name}").params == () for name in CONVENTIONS["zennit"])
+    assert all(read_rule(f"zennit.{name}").params == () for name in CONVENTIONS["zennit"])
 
 
 @pytest.mark.parametrize(
@@ -85,8 +85,8 @@ def test_zennits_names_are_the_defaults() -> None:
     ],
 )
 def test_numbers_in_brackets_beat_the_conventions(text: str, params: dict[str, float]) -> None:
-    assert dict(rule(text).params) == params
-    assert isinstance(rule(text), Rule)
+    assert dict(read_rule(text).params) == params
+    assert isinstance(read_rule(text), Rule)
 
 
 @pytest.mark.parametrize(
@@ -103,4 +103,4 @@ def test_numbers_in_brackets_beat_the_conventions(text: str, params: dict[str, f
 )
 def test_what_is_no_convention_is_refused(text: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        rule(text)
+        read_rule(text)

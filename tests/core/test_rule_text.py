@@ -8,15 +8,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dftlrp.core.rules import FUNCTIONS, Rule, rule
+from dftlrp.core.rule_text import Rule, read_rule
+from dftlrp.core.rules import FUNCTIONS
 from dftlrp.core.types import InputError
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_a_rules_name_is_a_rule(name: str) -> None:
-    assert rule(name) == Rule(name)
-    assert str(rule(name)) == name
-    assert rule(rule(name)) == rule(name)
+    assert read_rule(name) == Rule(name)
+    assert str(read_rule(name)) == name
+    assert read_rule(read_rule(name)) == read_rule(name)
 
 
 @pytest.mark.parametrize(
@@ -31,14 +32,14 @@ def test_a_rules_name_is_a_rule(name: str) -> None:
     ],
 )
 def test_parameters_stand_in_brackets_by_place_or_name(text: str, params: dict[str, float]) -> None:
-    assert dict(rule(text).params) == params
+    assert dict(read_rule(text).params) == params
 
 
 @given(st.floats(0, 1e3), st.floats(1e-12, 1.0))
 @settings(deadline=None, derandomize=True, database=None)
 def test_a_rules_text_gives_the_rule_back(g: float, eps: float) -> None:
-    chosen = rule("gamma", gamma=g, epsilon=eps)
-    assert rule(str(chosen)) == chosen
+    chosen = read_rule("gamma", gamma=g, epsilon=eps)
+    assert read_rule(str(chosen)) == chosen
 
 
 @pytest.mark.parametrize(
@@ -69,4 +70,4 @@ def test_a_rules_text_gives_the_rule_back(g: float, eps: float) -> None:
 )
 def test_a_rule_that_is_none_is_refused_when_it_is_named(text: Any, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        rule(text)
+        read_rule(text)

@@ -14,7 +14,8 @@ from naive_rules import NAIVE, dense, joined
 from symbolic_backend import Symbol, SymbolicBackend, Untraceable, numbers
 
 from dftlrp.core.numpy_backend import BACKEND
-from dftlrp.core.rules import Call, Share, rule
+from dftlrp.core.rule_text import read_rule
+from dftlrp.core.rules import Call, Share
 from dftlrp.core.types import InputError
 from dftlrp.ops import At
 
@@ -65,7 +66,7 @@ RULES = PLAIN + SWITCHED
 def called(at: At, text: str, R: Real, **changed: Any) -> tuple[Share, Call]:
     op = linearised(at)
     call = Call(BACKEND, op, at.inputs, op.forward(*at.inputs), R, None)._replace(**changed)
-    return rule(text)(call), call
+    return read_rule(text)(call), call
 
 
 def relevance_for(at: At, seed: int = 1) -> tuple[Real, Real]:
@@ -94,7 +95,7 @@ def test_a_rule_is_its_dense_formula(text: str, family: str) -> None:
     @given(MAPS[family])
     def check(at: At) -> None:
         got, call = call_with_multiplier(at, text)
-        chosen = rule(text)
+        chosen = read_rule(text)
         want = NAIVE[chosen.name](dense(call), **dict(chosen.params))
         close(joined(got.relevance), want.relevance, call.relevance)
         close(float(np.sum(got.bias())), want.bias, call.relevance)
@@ -220,7 +221,7 @@ def test_without_stabiliser_nothing_over_nothing_is_nothing(text: str) -> None:
     """Silence through a layer without bias: z = 0 and R = 0."""
     at = at_node("Conv", [np.zeros((1, 1, 9)), normal(2, 1, 3)])
     name = text.split("(", maxsplit=1)[0]
-    got = rule(name, epsilon=0.0)(
+    got = read_rule(name, epsilon=0.0)(
         Call(BACKEND, linearised(at), at.inputs, at.y, 0 * at.y, 0 * at.y)
     )
     assert not joined(got.relevance).any()
@@ -231,7 +232,7 @@ def test_without_stabiliser_nothing_over_nothing_is_nothing(text: str) -> None:
 def test_without_stabiliser_what_arrives_at_zero_is_taken_by_it(text: str) -> None:
     at = at_node("Conv", [np.zeros((1, 1, 9)), normal(2, 1, 3)])
     R = np.ones_like(at.y)
-    got = rule(text, epsilon=0.0)(Call(BACKEND, linearised(at), at.inputs, at.y, R, None))
+    got = read_rule(text, epsilon=0.0)(Call(BACKEND, linearised(at), at.inputs, at.y, R, None))
     assert not joined(got.relevance).any()
     assert np.sum(got.stabiliser()) == pytest.approx(R.sum(), rel=1e-15)
 
@@ -272,7 +273,7 @@ def test_known_non_negative_inputs_change_nothing_but_the_cost() -> None:
     at = at_node("Conv", [np.abs(normal(2, 2, 9)), normal(3, 2, 3), normal(3)])
     for text in ("zplus", "alpha_beta", "gamma"):
         seen, call = call_with_multiplier(at, text)
-        blind = rule(text)(call._replace(bk=Blind()))
+        blind = read_rule(text)(call._replace(bk=Blind()))
         close(seen.relevance[0], blind.relevance[0], rtol=1e-13)
 
 
@@ -315,7 +316,7 @@ def traced(at: At, text: str) -> tuple[Share, Share]:
     symbolic = At(at.node, bk, args, at.live, Symbol(at.y))  # type: ignore[arg-type]
     R, m = relevance_for(at)
     call = Call(bk, linearised(symbolic), symbolic.inputs, symbolic.y, Symbol(R), Symbol(m))  # type: ignore[arg-type]
-    return rule(text)(call), called(at, text, R, multiplier=m)[0]
+    return read_rule(text)(call), called(at, text, R, multiplier=m)[0]
 
 
 TRACED = {

@@ -15,7 +15,7 @@ from peers import captum as load_captum
 from peers import exported, quiet, random_input, randomised, torch
 from reference import attribute
 
-from dftlrp.core.rules import rule
+from dftlrp.core.rule_text import read_rule
 from dftlrp.engine.composites import Composite
 
 nn = torch.nn
@@ -96,8 +96,8 @@ def agree(ours: Any, want: Any) -> None:
 
 
 def in_captums_words(text: str) -> Composite:
-    weighted = dict.fromkeys(WEIGHTED, rule(text))
-    return Composite("captum", rule("captum.EpsilonRule"), weighted, fold=False)
+    weighted = dict.fromkeys(WEIGHTED, read_rule(text))
+    return Composite("captum", read_rule("captum.EpsilonRule"), weighted, fold=False)
 
 
 @pytest.mark.parametrize("text", RULES)
@@ -123,7 +123,10 @@ def test_one_layer_under_each_of_captums_rules(text: str) -> None:
 def test_batch_normalisation_is_captums_by_epsilon_or_passed(text: str) -> None:
     net, x = made("normalised")
     composite = Composite(
-        "captum", rule("captum.EpsilonRule"), {"BatchNormalization": rule(text)}, fold=False
+        "captum",
+        read_rule("captum.EpsilonRule"),
+        {"BatchNormalization": read_rule(text)},
+        fold=False,
     )
     mine = attribute(exported(net, x), x.numpy(), target=1, composite=composite)
     make = theirs.IdentityRule if "Identity" in text else theirs.EpsilonRule

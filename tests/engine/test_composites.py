@@ -8,7 +8,7 @@ from graphs import NETWORKS, Nodes, loaded, signals
 from reference import attribute
 
 from dftlrp import Model
-from dftlrp.core.rules import rule
+from dftlrp.core.rule_text import read_rule
 from dftlrp.core.types import InputError
 from dftlrp.engine.composites import (
     PRESETS,
@@ -63,7 +63,7 @@ def test_innvestigates_presets_give_convolutions_alpha_beta_and_dense_layers_eps
 ) -> None:
     names = {"c1": "Flat" if flat else conv, "c2": conv, "p2": "Z"}
     names |= dict.fromkeys("hz", "Epsilon(0.1)")
-    want = {layer: str(rule(f"innvestigate.{name}")) for layer, name in names.items()}
+    want = {layer: str(read_rule(f"innvestigate.{name}")) for layer, name in names.items()}
     assert rules("conv_stack", innvestigate_preset(which, flat)) == want
 
 
@@ -183,9 +183,9 @@ def test_the_box_and_gamma_can_be_set() -> None:
 def test_a_composite_of_ones_own() -> None:
     mine = Composite(
         "mine",
-        rule("gamma"),
-        by_op={"Gemm": rule("flat")},
-        first=rule("wsquare"),
+        read_rule("gamma"),
+        by_op={"Gemm": read_rule("flat")},
+        first=read_rule("wsquare"),
         first_of=("Gemm",),
     )
     assert rules("conv_stack", mine) == {

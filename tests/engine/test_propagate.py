@@ -14,7 +14,8 @@ from reference import attribute
 
 from dftlrp import Model, NonFiniteError
 from dftlrp.attribution.attribute import Attribution
-from dftlrp.core.rules import FUNCTIONS, rule
+from dftlrp.core.rule_text import read_rule
+from dftlrp.core.rules import FUNCTIONS
 from dftlrp.engine.composites import PRESETS, Composite
 
 PROTOS: dict[str, ModelProto] = {name: make() for name, make in NETWORKS.items()}
@@ -23,8 +24,8 @@ UNBIASED: dict[str, Model] = {name: loaded(make(bias=False)) for name, make in N
 EVERYWHERE = [n for n in FUNCTIONS if n not in {"pass", "gradient"}]
 COMPOSITES: dict[str, str | Composite] = {
     **{name: name for name in PRESETS},
-    **{f"only {n}": Composite(n, rule(n)) for n in EVERYWHERE},
-    "only epsilon(0)": Composite("LRP-0", rule("epsilon(0)")),
+    **{f"only {n}": Composite(n, read_rule(n)) for n in EVERYWHERE},
+    "only epsilon(0)": Composite("LRP-0", read_rule("epsilon(0)")),
 }
 
 

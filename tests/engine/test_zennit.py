@@ -11,7 +11,7 @@ from peers import exported, quiet, random_input, randomised, torch
 from peers import zennit as load_zennit
 from reference import attribute
 
-from dftlrp.core.rules import rule
+from dftlrp.core.rule_text import read_rule
 from dftlrp.engine.composites import Composite, epsilon_gamma_box
 
 nn = torch.nn
@@ -75,7 +75,7 @@ def test_a_rule_on_one_layer_is_zennits(name: str, text: str) -> None:
     layer, shape = LAYERS[name]
     net, x = nn.Sequential(randomised(layer, seed=3)), random_input(2, *shape)
     x[..., ::3] = 0  # exact zeros too
-    mine = Composite("one", rule(text))
+    mine = Composite("one", read_rule(text))
     R = np.random.default_rng(1).standard_normal(net(x).shape)
     ours = attribute(exported(net, x), x.numpy(), target=lambda z: R, composite=mine)
     agree(
@@ -88,7 +88,7 @@ def test_gamma_drops_relevance_where_the_output_is_zero_as_zennit_does() -> None
     layer.weight.data = torch.tensor([[1.0, 1.0], [2.0, -2.0]], dtype=torch.float64)
     net, x = nn.Sequential(layer), torch.tensor([[1.0, -1.0]], dtype=torch.float64)
     R = np.array([[5.0, 7.0]])
-    mine = Composite("one", rule("gamma"))
+    mine = Composite("one", read_rule("gamma"))
     ours = attribute(exported(net, x), x.numpy(), target=lambda z: R, composite=mine)
     agree(
         ours.relevance,

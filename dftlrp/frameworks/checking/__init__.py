@@ -17,7 +17,7 @@ import numpy as np
 from dftlrp.attribution.attribute import Attribution, attribute
 from dftlrp.core.maps import Affine, Stop
 from dftlrp.core.numpy_backend import BACKEND as NUMPY
-from dftlrp.core.rules import rule
+from dftlrp.core.rule_text import read_rule
 from dftlrp.core.types import AnyArray, DftlrpError, InputError, UnsupportedModelError
 from dftlrp.engine.composites import PRESETS, Composite
 from dftlrp.engine.evaluate import evaluate, make_at
@@ -259,7 +259,7 @@ class _Comparison:
 def _list_composites() -> Iterator[tuple[str, str | Composite]]:
     """Yield name and composite of each preset, and of each rule in all layers."""
     yield from ((name, name) for name in PRESETS)
-    yield from ((text, Composite(text, rule(text))) for text in RULES)
+    yield from ((text, Composite(text, read_rule(text))) for text in RULES)
 
 
 def _list_backends(backends: Sequence[str]) -> Iterator[tuple[str, str]]:

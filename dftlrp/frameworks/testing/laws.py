@@ -10,7 +10,8 @@ import numpy as np
 
 from dftlrp.core.backend import Backend, Window, window_size
 from dftlrp.core.numpy_backend import BACKEND as NUMPY
-from dftlrp.core.rules import Call, rule
+from dftlrp.core.rule_text import read_rule
+from dftlrp.core.rules import Call
 from dftlrp.core.types import Real
 from dftlrp.graph.structure import Node
 from dftlrp.ops import OPS, At
@@ -234,7 +235,7 @@ def _share_by(at: At, text: str) -> Function:
         fixed = (bk.asarray(a, y.dtype) for a in at.args[len(xs) :])
         here = At(at.node, bk, (*xs, *fixed), at.live, y)
         layer = OPS[at.node.op].linearise(here)  # type: ignore[misc]
-        share = rule(text)(Call(bk, layer, xs, y, R, m))  # type: ignore[arg-type]
+        share = read_rule(text)(Call(bk, layer, xs, y, R, m))  # type: ignore[arg-type]
         absorbed = (share.bias() + 0 * y, share.stabiliser() + 0 * y)
         return [*share.relevance, *(share.multiplier or ()), *absorbed]
 
