@@ -289,6 +289,22 @@ def test_the_clip_is_viewed_in_every_domain(domains, monkeypatch, capsys):
         assert shown + rest == pytest.approx(total, abs=2e-4)
 
 
+# -- own_features
+
+
+@pytest.mark.parametrize("name", ["spectrum", "stft"])
+def test_own_features_are_explained_as_a_declared_front_end_is(name, monkeypatch, capsys):
+    features = example("own_features")
+    model, clip = dftlrp.load(dftlrp.embedded(name)), dftlrp.embedded("clip")
+    want = explain(model, clip, seed="contrast")
+    assert want.labels[want.target] == "seven"
+    found, waveform = features.explain(model, features.DOMAINS[name], want.signal["time"])
+    assert error(waveform.relevance, want.relevance["time"]) < 1e-4
+    assert waveform.relevance.sum() == pytest.approx(found.relevance.sum(), rel=1e-4)
+    assert run(features, monkeypatch, clip, "--model", name) == 0
+    assert capsys.readouterr().out.startswith("'seven': relevance ")
+
+
 # -- long_recording
 
 
