@@ -171,7 +171,7 @@ def test_one_session_of_an_embedded_model_answers_all_batches_but_the_first(
         {"masks": {"c2": np.linspace(0, 1, 6)[:, None]}},
         {"masks": {"hr": 0.5}},
     ],
-    ids=str,
+    ids=",".join,
 )
 def test_every_way_to_ask_of_any_batch(asked: dict[str, Any]) -> None:
     proto = NETWORKS["conv_stack"]()

@@ -98,7 +98,7 @@ def test_families_of_real_networks(path: Path, preset: str) -> None:
         {"overrides": {"c2": "flat", "first": "gamma"}},
         {"ledger": False},
     ],
-    ids=str,
+    ids=",".join,
 )
 def test_every_way_to_ask(asked: dict[str, Any]) -> None:
     proto = NETWORKS["conv_stack"]()
