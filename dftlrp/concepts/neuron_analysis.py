@@ -15,14 +15,14 @@ import numpy as np
 from dftlrp.attribution.waveform import find_waveform
 from dftlrp.concepts.flow import Edge, attribution_graph, layers_below
 from dftlrp.concepts.neuron_files import refuse_foreign_folder, save_results
-from dftlrp.concepts.neuron_results import NeuronResults
+from dftlrp.concepts.neuron_results import NeuronsData
 from dftlrp.concepts.portraits import make_portraits
 from dftlrp.concepts.recordings import Recordings, find_recordings
 from dftlrp.concepts.shards import Workers
 from dftlrp.concepts.shards.disk import lock_folder
 from dftlrp.concepts.study import Study, read_samples
-from dftlrp.concepts.survey import Survey, run_survey
-from dftlrp.concepts.trials import choose_recordings, run_ablations
+from dftlrp.concepts.survey import Survey, survey
+from dftlrp.concepts.trials import ablations, choose_recordings
 from dftlrp.core.progress import steps
 from dftlrp.core.types import InputError
 from dftlrp.engine.model import attach_front_end, load
@@ -34,8 +34,8 @@ DEPTH, WIDTH = 2, 3  # of an attribution graph: layers below, and neurons for ea
 
 
 @dataclass(frozen=True, eq=False)
-class Neurons(NeuronResults):
-    """Which neurons of a layer matter for which classes; see `NeuronResults` for its attributes."""
+class Neurons(NeuronsData):
+    """Which neurons of a layer matter for which classes; see `NeuronsData` for its attributes."""
 
     def save(self, folder: str | os.PathLike[str]) -> list[Path]:
         """Write report, tables, pictures and sounds; return the report and the tables.
@@ -153,10 +153,11 @@ def neurons(
 def _answer_request(request: _Request, folder: Path, workers: Workers) -> Neurons:
     """Return the results of a checked request; the folder is locked."""
     classes, top, count = request.classes, request.top, request.count
-    found = run_survey(request.study, request.recordings, folder / "survey", workers)
+    own: Any = {"workers": workers.count, "scheduler": workers.scheduler}
+    found = survey(request.study, request.recordings, folder / "survey", **own)
     gaps = [failure.index for failure in found.failures]  # on which the other stores depend
     place = folder / _name_store("ablation", classes, gaps)
-    checks, failed = run_ablations(found, classes, place, workers)
+    checks, failed = ablations(found, classes, place, **own)
     support = found.statistics.find_supporting
     shown = list(dict.fromkeys(n for c in classes for n in support(c, top)))
     place = folder / _name_store("portraits", shown, count, request.labels, gaps)

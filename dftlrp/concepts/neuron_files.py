@@ -23,7 +23,7 @@ from typing import Any
 
 from dftlrp.concepts.neuron_figures import draw_class, draw_graph
 from dftlrp.concepts.neuron_page import render_page
-from dftlrp.concepts.neuron_results import NeuronResults
+from dftlrp.concepts.neuron_results import NeuronsData
 from dftlrp.concepts.neuron_tables import make_tables
 from dftlrp.concepts.portraits import DPI, reduce_colours
 from dftlrp.concepts.shards.disk import lock_folder
@@ -36,7 +36,7 @@ from dftlrp.results.figure import render_figure
 CLASSES, NEURONS = "classes", "neurons"
 
 
-def save_results(found: NeuronResults, folder: str | os.PathLike[str]) -> list[Path]:
+def save_results(found: NeuronsData, folder: str | os.PathLike[str]) -> list[Path]:
     """Write all results; return the report and the tables, the report first.
 
     Raises
@@ -65,7 +65,7 @@ def refuse_foreign_folder(folder: str | os.PathLike[str]) -> None:
             raise InputError(f"{place}: is there and would be replaced: choose another folder")
 
 
-def _write_results(found: NeuronResults, target: Path) -> list[Path]:
+def _write_results(found: NeuronsData, target: Path) -> list[Path]:
     pictures = {c: _draw_pictures(found, c) for c in steps(found.classes, "drawing classes")}
     single = {
         "neurons.npz": pack_arrays(found.survey.statistics.to_arrays()),
@@ -86,7 +86,7 @@ def _write_results(found: NeuronResults, target: Path) -> list[Path]:
     return [target / name for name in ("report.html", *single)]
 
 
-def _draw_pictures(found: NeuronResults, c: int) -> dict[str, bytes]:
+def _draw_pictures(found: NeuronsData, c: int) -> dict[str, bytes]:
     """Return the PNG files of a class by their names."""
     figures = draw_class(found.survey.statistics, c, found.survey.study.rate, found.seconds)
     if c in found.graphs:
@@ -102,7 +102,7 @@ def _write_files(folder: Path, files: Mapping[str, bytes]) -> None:
         replace_file(folder / name, data)
 
 
-def _encode_graphs(found: NeuronResults) -> bytes:
+def _encode_graphs(found: NeuronsData) -> bytes:
     """Return the attribution graphs as JSON: nodes and edges of each class."""
     graphs: dict[str, Any] = {
         str(c): {

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from dftlrp.concepts.neuron_figures import find_narrow_peaks
-from dftlrp.concepts.neuron_results import NeuronResults
+from dftlrp.concepts.neuron_results import NeuronsData
 from dftlrp.concepts.portraits import Portrait
 from dftlrp.concepts.prototypes import rank_recordings
 from dftlrp.concepts.trials import DRAWS
@@ -24,11 +24,11 @@ PICTURES = {
     "spectrum": "Relevance by frequency: mean, and two standard errors of it",
     "magnitude": "Mean share of |relevance| by frequency",
     "map": "Mean relevance over time and frequency",
-    "spread": "Standard deviation of it over the recordings",
+    "spread": "Standard deviation over the recordings",
 }
 
 
-def render_page(found: NeuronResults, pictures: Mapping[int, Mapping[str, bytes]]) -> str:
+def render_page(found: NeuronsData, pictures: Mapping[int, Mapping[str, bytes]]) -> str:
     """Return the report as one self-contained HTML page.
 
     Parameters
@@ -63,7 +63,7 @@ def render_page(found: NeuronResults, pictures: Mapping[int, Mapping[str, bytes]
     )
 
 
-def _find_owners(found: NeuronResults) -> dict[int, int]:
+def _find_owners(found: NeuronsData) -> dict[int, int]:
     """Return the class under which each neuron is shown: the first that it is strongest for."""
     owners: dict[int, int] = {}
     for c in found.classes:
@@ -72,12 +72,12 @@ def _find_owners(found: NeuronResults) -> dict[int, int]:
 
 
 def _describe_class(
-    found: NeuronResults, c: int, pictures: Mapping[str, bytes], owners: Mapping[int, int]
+    found: NeuronsData, c: int, pictures: Mapping[str, bytes], owners: Mapping[int, int]
 ) -> dict[str, Any]:
     statistics = found.survey.statistics
     count = int(statistics.neurons.count[c])
     names = [*PICTURES, *(["graph"] if "graph.png" in pictures else [])]
-    titles = {**PICTURES, "graph": "What feeds its strongest neuron"}
+    titles = {**PICTURES, "graph": "Neurons that feed its strongest neuron"}
     return {
         "index": c,
         "label": found.label(c),
@@ -100,7 +100,7 @@ def _describe_class(
 
 
 def _describe_relevance(
-    found: NeuronResults, c: int, n: int, owners: Mapping[int, int]
+    found: NeuronsData, c: int, n: int, owners: Mapping[int, int]
 ) -> dict[str, Any]:
     relevance, activation = (
         found.survey.statistics.measure(m) for m in ("relevance", "activation")
@@ -116,7 +116,7 @@ def _describe_relevance(
 
 
 def _describe_neuron(
-    found: NeuronResults, portrait: Portrait, seconds: float | None
+    found: NeuronsData, portrait: Portrait, seconds: float | None
 ) -> dict[str, Any]:
     n, files = portrait.neuron, portrait.files
     return {
@@ -165,7 +165,7 @@ def _encode_wav(samples: Any, rate: int) -> bytes:
     return out.getvalue()
 
 
-def _limit_seconds(found: NeuronResults) -> float | None:
+def _limit_seconds(found: NeuronsData) -> float | None:
     """Return the length in seconds of the sounds on the page, or None where nothing is cut."""
     study, clips = found.survey.study, 2 * len(found.shown) * found.count
     room = SOUND_BYTES / (2 * study.rate * max(clips, 1))
@@ -175,7 +175,7 @@ def _limit_seconds(found: NeuronResults) -> float | None:
     return max(room, LEAST_SECONDS)
 
 
-def _write_warnings(found: NeuronResults) -> list[str]:
+def _write_warnings(found: NeuronsData) -> list[str]:
     statistics = found.survey.statistics
     lines = [
         f"“{found.label(c)}” has only {int(statistics.neurons.count[c])} recordings: its means and "
@@ -200,7 +200,7 @@ def _write_warnings(found: NeuronResults) -> list[str]:
     return lines
 
 
-def _collect_facts(found: NeuronResults) -> dict[str, str]:
+def _collect_facts(found: NeuronsData) -> dict[str, str]:
     identity = found.survey.study.identity(found.survey.recordings)
     versions = ", ".join(f"{k} {v}" for k, v in identity["versions"].items())
     return {

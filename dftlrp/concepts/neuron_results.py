@@ -15,7 +15,7 @@ from dftlrp.concepts.survey import Survey
 
 
 @dataclass(frozen=True, eq=False)
-class NeuronResults:
+class NeuronsData:
     """Which neurons of a layer matter for which classes; `Neurons` also saves it.
 
     Attributes

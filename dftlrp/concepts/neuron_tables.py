@@ -8,19 +8,19 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from dftlrp.concepts.neuron_figures import find_narrow_peaks
-from dftlrp.concepts.neuron_results import NeuronResults
+from dftlrp.concepts.neuron_results import NeuronsData
 from dftlrp.concepts.prototypes import rank_recordings
 from dftlrp.concepts.statistics import MEASURES, RANKINGS, band_centres
 
 Rows = Iterable[Sequence[Any]]
 
 
-def make_tables(found: NeuronResults) -> dict[str, str]:
+def make_tables(found: NeuronsData) -> dict[str, str]:
     """Return the text of every table by the name of its file."""
     return {f"{name}.csv": _format_csv(*make(found)) for name, make in TABLES.items()}
 
 
-def _list_strongest(found: NeuronResults) -> tuple[str, Rows]:
+def _list_strongest(found: NeuronsData) -> tuple[str, Rows]:
     """Return the strongest neurons of each class by relevance (RelMax) and activation (ActMax)."""
     measure = found.survey.statistics.measure
     count = found.survey.statistics.neurons.count
@@ -33,7 +33,7 @@ def _list_strongest(found: NeuronResults) -> tuple[str, Rows]:
     )
 
 
-def _list_measures(found: NeuronResults) -> tuple[str, Rows]:
+def _list_measures(found: NeuronsData) -> tuple[str, Rows]:
     """Return every measure of every neuron for each class that has recordings."""
     neurons = found.survey.statistics.neurons
     columns = ",".join(f"{m},{m}_spread" for m in MEASURES)
@@ -56,7 +56,7 @@ def _interleave(mean: Any, spread: Any) -> Iterable[float]:
     return (value for pair in zip(mean, spread, strict=True) for value in pair)
 
 
-def _list_prototypes(found: NeuronResults) -> tuple[str, Rows]:
+def _list_prototypes(found: NeuronsData) -> tuple[str, Rows]:
     """Return the rankings of the neurons shown."""
     return "neuron,by,rank,recording,label,value", (
         (n, by, rank, row.name, found.label(row.of_class), row.value)
@@ -66,7 +66,7 @@ def _list_prototypes(found: NeuronResults) -> tuple[str, Rows]:
     )
 
 
-def _list_dissipation(found: NeuronResults) -> tuple[str, Rows]:
+def _list_dissipation(found: NeuronsData) -> tuple[str, Rows]:
     """Return the share of a neuron's relevance that reaches the recording of each prototype."""
     return "neuron,rank,recording,label,through,dissipation", (
         (n, rank, p["name"], p["label"], p["through"], p["dissipation"])
@@ -76,14 +76,14 @@ def _list_dissipation(found: NeuronResults) -> tuple[str, Rows]:
     )
 
 
-def _list_ablations(found: NeuronResults) -> tuple[str, Rows]:
+def _list_ablations(found: NeuronsData) -> tuple[str, Rows]:
     return "class,label,recordings,neurons,rank_correlation,most_relevant,random", (
         (c, found.label(c), a.recordings, len(a.concepts), a.correlation, a.most_relevant, a.random)
         for c, a in found.ablation.items()
     )
 
 
-def _list_effects(found: NeuronResults) -> tuple[str, Rows]:
+def _list_effects(found: NeuronsData) -> tuple[str, Rows]:
     return "class,neuron,relevance,effect", (
         (c, n, relevance, effect)
         for c, a in found.ablation.items()
@@ -91,7 +91,7 @@ def _list_effects(found: NeuronResults) -> tuple[str, Rows]:
     )
 
 
-def _list_spectra(found: NeuronResults) -> tuple[str, Rows]:
+def _list_spectra(found: NeuronsData) -> tuple[str, Rows]:
     spectrum, rate = found.survey.statistics.spectrum, found.survey.study.rate
     return "class,hertz,mean,spread,absolute,absolute_spread", (
         (c, f, *_interleave(spectrum.mean[c, :, i], spread[c, :, i]))
@@ -101,7 +101,7 @@ def _list_spectra(found: NeuronResults) -> tuple[str, Rows]:
     )
 
 
-def _list_peaks(found: NeuronResults) -> tuple[str, Rows]:
+def _list_peaks(found: NeuronsData) -> tuple[str, Rows]:
     absolute, rate = found.survey.statistics.spectrum.mean[:, 1], found.survey.study.rate
     return "class,label,hertz,share", (
         (c, found.label(c), *peak)
@@ -110,7 +110,7 @@ def _list_peaks(found: NeuronResults) -> tuple[str, Rows]:
     )
 
 
-def _list_edges(found: NeuronResults) -> tuple[str, Rows]:
+def _list_edges(found: NeuronsData) -> tuple[str, Rows]:
     return "class,layer,neuron,feeds_layer,feeds_neuron,weight", (
         (c, *edge.source, *edge.target, edge.weight)
         for c, edges in found.graphs.items()
@@ -118,11 +118,11 @@ def _list_edges(found: NeuronResults) -> tuple[str, Rows]:
     )
 
 
-def _list_skipped(found: NeuronResults) -> tuple[str, Rows]:
+def _list_skipped(found: NeuronsData) -> tuple[str, Rows]:
     return "recording,why", found.survey.skipped
 
 
-TABLES: dict[str, Callable[[NeuronResults], tuple[str, Rows]]] = {
+TABLES: dict[str, Callable[[NeuronsData], tuple[str, Rows]]] = {
     "classes": _list_strongest,
     "neurons": _list_measures,
     "prototypes": _list_prototypes,

@@ -77,18 +77,12 @@ def survey(
         Before anything is computed, if the layer is unknown or the folder holds another study;
         afterwards, if no shard has a result.
     """
-    return run_survey(study, recordings, folder, Workers(workers, scheduler))
-
-
-def run_survey(
-    study: Study, recordings: Recordings, folder: str | os.PathLike[str], workers: Workers
-) -> Survey:
-    """Do the work of `survey`."""
     study, layers = settle_study(study, recordings.items)
     shards = list(_make_shards(recordings.items))
     with open_store(folder, study.identity(recordings)) as store:
         make = partial(_make_survey_work, study)
-        failures = run(make, shards, store, workers, progress=f"recordings / {SHARD}")
+        machines = Workers(workers, scheduler)
+        failures = run(make, shards, store, machines, progress=f"recordings / {SHARD}")
         total, skipped = _merge_shards(store.load(index) for index in sorted(store.done))
     if total is None:
         why = failures[0].reason if failures else skipped[0][1]

@@ -71,19 +71,13 @@ def ablations(
     list of Failure
         Recordings without a result.
     """
-    return run_ablations(found, classes, folder, Workers(workers, scheduler))
-
-
-def run_ablations(
-    found: Survey, classes: Sequence[int], folder: str | os.PathLike[str], workers: Workers
-) -> tuple[dict[int, Ablation], list[Failure]]:
-    """Do the work of `ablations`."""
     trials = [trial for c in classes for trial in _plan_trials(found, c)]
     plain = [{k: v for k, v in asdict(t).items() if k != "path"} for t in trials]
     settings = found.study.identity(found.recordings) | {"trials": plain}
     with open_store(folder, settings) as store:
         make = partial(_make_trial_work, found.study)
-        failures = run(make, trials, store, workers, progress="recordings under ablation")
+        machines = Workers(workers, scheduler)
+        failures = run(make, trials, store, machines, progress="recordings under ablation")
         results = {trials[i]: store.load(i) for i in sorted(store.done)}
     by_class = {c: {t: a for t, a in results.items() if t.of_class == c} for c in classes}
     return {c: _average_trials(own) for c, own in by_class.items() if own}, failures
@@ -93,10 +87,10 @@ def choose_recordings(found: Survey, of_class: int, count: int = RECORDINGS) -> 
     """Return usable recordings of a class, evenly spaced among their names."""
     bad = {name for name, _ in found.skipped}
     own = [i for i in found.recordings.items if i.index == of_class and i.name not in bad]
-    return [own[i] for i in _space_evenly(len(own), count)]
+    return [own[i] for i in _choose_evenly(len(own), count)]
 
 
-def _space_evenly(many: int, count: int) -> list[int]:
+def _choose_evenly(many: int, count: int) -> list[int]:
     """Return ``count`` of ``many`` indices at equal distances, the first and the last included."""
     return sorted({round(i) for i in np.linspace(0, many - 1, min(many, count))})
 
@@ -105,7 +99,7 @@ def _plan_trials(found: Survey, of_class: int) -> list[Trial]:
     """Return the trials of a class; its random draws are the same for all its recordings."""
     count = found.layers.concepts(found.study.layer).count
     order = found.statistics.strongest(of_class, count)
-    neurons = tuple(order[i] for i in _space_evenly(count, NEURONS))
+    neurons = tuple(order[i] for i in _choose_evenly(count, NEURONS))
     size, rng = min(TOGETHER, count), np.random.default_rng(of_class)
     draws = (rng.choice(count, size, replace=False) for _ in range(DRAWS))
     groups = (tuple(order[:size]), *(tuple(map(int, draw)) for draw in draws))

@@ -232,15 +232,15 @@ def test_other_weights_beside_the_model_are_refused(tmp_path):
 
 
 def test_after_a_shard_that_failed_the_whole_is_as_if_it_had_not(done, monkeypatch):
-    real = module.run_survey
+    real = module.survey
 
-    def torn(study, recordings, folder, workers):
+    def torn(study, recordings, folder, **options):
         some = replace(recordings, items=recordings.items[:4])
-        found = real(study, some, done / "half", workers)
+        found = real(study, some, done / "half", **options)
         return replace(found, recordings=recordings, failures=(Failure(1, "its worker died"),))
 
     asked = {"layer": "conv2", "top": 2, "count": 2, "folder": done / "torn"}
-    monkeypatch.setattr(module, "run_survey", torn)
+    monkeypatch.setattr(module, "survey", torn)
     assert neurons(done / "m.onnx", done / "data", **asked).failures
     monkeypatch.undo()
     neurons(done / "m.onnx", done / "data", **asked).save(done / "torn")

@@ -45,7 +45,7 @@ def compute(
         broken += 1
         with _open_pool(workers) as pool:
             try:
-                for outcome in queue.outcomes(pool, WINDOW * workers):
+                for outcome in queue.compute(pool, WINDOW * workers):
                     broken = 0
                     yield outcome
             except RuntimeError:  # of pebble: no worker is left; `perform` raises no RuntimeError
@@ -69,7 +69,7 @@ class _Queue:
     def left(self) -> bool:
         return bool(self.waiting or self.submitted)
 
-    def outcomes(self, pool: ProcessPool, window: int) -> Iterator[Outcome]:
+    def compute(self, pool: ProcessPool, window: int) -> Iterator[Outcome]:
         """Yield outcomes until no shard is left; raise RuntimeError if the pool breaks."""
         lost = sorted(self.submitted.values(), reverse=True)  # with the pool before
         self.waiting.extendleft(lost)

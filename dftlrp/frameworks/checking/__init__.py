@@ -99,13 +99,13 @@ def check(
         layer = (split_scope(value) or [value])[-1]
         wrong = Finding("activations", layer, value, "refused", float("inf"), compared.allowed)
         return Check(graph.path.name, native.name, (wrong,), (*native.notes, str(error)))
-    names = _name_backends(native) if backends is None else backends
+    names = _choose_backends(native) if backends is None else backends
     rules, ledger, notes = compared.compare_rules(names)
     found = (*compared.compare_activations(), *compared.compare_gradient(), *rules, *ledger)
     return Check(graph.path.name, native.name, found, (*native.notes, *notes))
 
 
-def _name_backends(native: Native) -> list[str]:
+def _choose_backends(native: Native) -> list[str]:
     return list(dict.fromkeys(filter(None, ("onnx", native.backend))))
 
 
