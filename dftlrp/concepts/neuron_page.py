@@ -184,9 +184,9 @@ def _write_warnings(found: NeuronsData) -> list[str]:
         if statistics.neurons.count[c] < FEW
     ]
     lines += [
-        f"“{found.label(c)}”: the model recognises only {statistics.right[c]:.0f} of "
-        f"{int(statistics.neurons.count[c])} recordings, so its neurons explain an answer that the "
-        "model rarely gives."
+        f"“{found.label(c)}”: the model classifies only {statistics.right[c]:.0f} of its "
+        f"{int(statistics.neurons.count[c])} recordings correctly; its neurons explain an answer "
+        "that the model rarely gives."
         for c in found.classes
         if statistics.right[c] < 0.5 * statistics.neurons.count[c]
     ]
