@@ -16,6 +16,7 @@ from dftlrp.results.panels import (
     PALE_POSITIVE,
     POSITIVE,
     add_up,
+    format_hertz,
     make_colours,
     style_axes,
 )
@@ -99,7 +100,7 @@ def _draw_magnitude(absolute: Real, rate: float) -> Figure:
     axes.set_ylim(0, 1.1 * float(absolute.max()) or 1.0)
     for f, share in find_narrow_peaks(absolute, rate):
         axes.annotate(
-            f" {format_number(f)} Hz: {100 * share:.0f} %", (f, float(absolute.max())), va="top",
+            f" {format_hertz(f)} Hz: {100 * share:.0f} %", (f, float(absolute.max())), va="top",
             fontsize=8.5, color=NEGATIVE, fontweight="bold",
         )  # fmt: skip
         axes.axvline(f, color=NEGATIVE, linewidth=1, linestyle=":")

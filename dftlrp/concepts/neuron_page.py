@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import io
 from collections.abc import Mapping
 from typing import Any
@@ -15,7 +14,9 @@ from dftlrp.concepts.portraits import Portrait
 from dftlrp.concepts.prototypes import rank_recordings
 from dftlrp.concepts.trials import DRAWS
 from dftlrp.core.progress import steps
+from dftlrp.results.panels import format_hertz
 from dftlrp.results.report import fill_page
+from dftlrp.results.report.media import make_uri
 
 FEW = 5  # with fewer recordings a class is shown with a warning
 SOUND_BYTES = 12_000_000  # of all sounds on the page, which plays part of long recordings
@@ -76,6 +77,7 @@ def _describe_class(
 ) -> dict[str, Any]:
     statistics = found.survey.statistics
     count = int(statistics.neurons.count[c])
+    peaks = find_narrow_peaks(statistics.spectrum.mean[c, 1], found.survey.study.rate)
     names = [*PICTURES, *(["graph"] if "graph.png" in pictures else [])]
     titles = {**PICTURES, "graph": "Neurons that feed its strongest neuron"}
     return {
@@ -86,11 +88,11 @@ def _describe_class(
         "rows": [_describe_relevance(found, c, n, owners) for n in found.strongest(c)],
         "activation": found.strongest(c, "activation"),
         "ablation": found.ablation.get(c),
-        "peaks": find_narrow_peaks(statistics.spectrum.mean[c, 1], found.survey.study.rate),
+        "peaks": [(format_hertz(f), share) for f, share in peaks],
         "pictures": [
             {
                 "title": titles[k],
-                "uri": make_data_uri("image/png", pictures[f"{k}.png"]),
+                "uri": make_uri("image/png", pictures[f"{k}.png"]),
                 "wide": k == "graph",
             }
             for k in names
@@ -122,15 +124,13 @@ def _describe_neuron(
     return {
         "number": n,
         "serves": [(found.label(c), mean) for c, mean in found.serves(n)],
-        "spectrum": make_data_uri("image/png", files["spectrum.png"]),
+        "spectrum": make_uri("image/png", files["spectrum.png"]),
         "activation": [row.name for row in rank_recordings(found.survey, n, "activation")],
         "prototypes": [
             {
                 **numbers,
-                "picture": make_data_uri("image/png", files[f"{i}-picture.png"]),
-                "sounds": [
-                    make_data_uri("audio/wav", data) for data in _cut_sounds(files, i, seconds)
-                ],
+                "picture": make_uri("image/png", files[f"{i}-picture.png"]),
+                "sounds": [make_uri("audio/wav", data) for data in _cut_sounds(files, i, seconds)],
             }
             for i, numbers in enumerate(portrait.prototypes, 1)
         ],
@@ -214,8 +214,3 @@ def _collect_facts(found: NeuronsData) -> dict[str, str]:
         "rate": f"{identity['rate']:g} Hz",
         "versions": versions,
     }
-
-
-def make_data_uri(kind: str, data: bytes) -> str:
-    """Return a data URI."""
-    return f"data:{kind};base64,{base64.b64encode(data).decode()}"
