@@ -94,7 +94,7 @@ def test_a_name_means_one_thing():
 
 PUBLIC = (  # functions that users call by keyword, and what they document
     ".explain", ".attribute", ".predict", ".export", ".check", ".conditional", ".neurons",
-    ".attribution_graph", ".stft_lrp", ".inverse_stft_lrp", ".relevance",
+    ".attribution_graph", ".layers_of", ".silenced", ".stft_lrp", ".inverse_stft_lrp", ".relevance",
     ".custom.__init__",  # of spectral.Custom
 )  # fmt: skip
 
