@@ -34,7 +34,7 @@ class Rule:
         known = list_parameters(self.name)
         if unknown := sorted(dict(self.params).keys() - known):
             raise InputError(
-                f"rule {self.name} has no parameter {unknown}: it {_describe(self.name)}"
+                f"rule {self.name} has no parameter {unknown}: it {_list_as_text(self.name)}"
             )
         _refuse_numbers(self.name, known | dict(self.params))
 
@@ -55,7 +55,7 @@ class Rule:
         return self.name == "gradient"
 
     def __str__(self) -> str:
-        inner = ", ".join(f"{k}={_write_number(v)}" for k, v in self.params)
+        inner = ", ".join(f"{k}={_shorten(v)}" for k, v in self.params)
         return f"{self.name}({inner})" if inner else self.name
 
 
@@ -88,7 +88,9 @@ def read_rule(text: str | Rule, /, **params: float) -> Rule:
     try:
         given = _read_numbers(match[3] or "", places, params)
     except ValueError as error:
-        raise InputError(f"{error} in rule {text!r}: {base.name} {_describe(base.name)}") from None
+        raise InputError(
+            f"{error} in rule {text!r}: {base.name} {_list_as_text(base.name)}"
+        ) from None
     return Rule(base.name, tuple((dict(base.params) | given).items()))
 
 
@@ -99,7 +101,7 @@ def list_parameters(name: str) -> dict[str, float]:
     return {p.name: p.default for p in own} | {k: getattr(defaults, k) for k in OPTIONS[name]}
 
 
-def _describe(name: str) -> str:
+def _list_as_text(name: str) -> str:
     """Return which numbers a rule takes, as text."""
     known = list(list_parameters(name))
     switches = [k for k in known if k in SWITCHES]
@@ -144,6 +146,6 @@ def _refuse_numbers(name: str, p: Mapping[str, float]) -> None:
         raise InputError(f"zbox needs low <= high, not {p['low']:g} and {p['high']:g}")
 
 
-def _write_number(number: float) -> str:
+def _shorten(number: float) -> str:
     """Return the shortest text that gives the number back."""
     return repr(float(number)).removesuffix(".0")

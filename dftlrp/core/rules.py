@@ -114,9 +114,9 @@ class Share:
         """Return the sum of two shares; it has a multiplier if both have one."""
         multiplier = None
         if self.multiplier is not None and other.multiplier is not None:
-            multiplier = _add(self.multiplier, other.multiplier)
+            multiplier = _add_pairs(self.multiplier, other.multiplier)
         return Share(
-            _add(self.relevance, other.relevance),
+            _add_pairs(self.relevance, other.relevance),
             multiplier,
             lambda: self.bias() + other.bias(),
             lambda: self.stabiliser() + other.stabiliser(),
@@ -139,11 +139,11 @@ class Term(NamedTuple):
     masks: Arrays | None = ()
 
 
-def _add(a: Arrays, b: Arrays) -> Arrays:
+def _add_pairs(a: Arrays, b: Arrays) -> Arrays:
     return tuple(p + q for p, q in zip(a, b, strict=True))
 
 
-def _multiply(a: Arrays, b: Arrays) -> Arrays:
+def _multiply_pairs(a: Arrays, b: Arrays) -> Arrays:
     return tuple(p * q for p, q in zip(a, b, strict=True))
 
 
@@ -169,11 +169,15 @@ def share(c: Call, terms: list[Term], bias: Array | None, z: Array | None = None
     guard = make_stabiliser(c.bk, z, c.options)
     s = c.relevance / (z + guard)
     back = [t.op.adjoint(s) for t in terms]
-    relevance = reduce(_add, (_multiply(t.inputs, g) for t, g in zip(terms, back, strict=True)))
+    relevance = reduce(
+        _add_pairs, (_multiply_pairs(t.inputs, g) for t, g in zip(terms, back, strict=True))
+    )
     multiplier = None
     if all(t.masks is not None for t in terms):
-        masked = (_multiply(t.masks, g) if t.masks else g for t, g in zip(terms, back, strict=True))
-        multiplier = reduce(_add, masked)
+        masked = (
+            _multiply_pairs(t.masks, g) if t.masks else g for t, g in zip(terms, back, strict=True)
+        )
+        multiplier = reduce(_add_pairs, masked)
     return Share(
         relevance, multiplier, lambda: 0 * s if bias is None else bias * s, lambda: guard * s
     )
@@ -203,7 +207,10 @@ def _split_terms(c: Call, f: Modify, g: Modify) -> list[Term]:
     if all(map(bk.nonneg, xs)):
         return [Term(on_pos, xs, up)]
     down = tuple(bk.step(-x, strict=True) for x in xs)
-    return [Term(on_pos, _multiply(up, xs), up), Term(c.op.map(g), _multiply(down, xs), down)]
+    return [
+        Term(on_pos, _multiply_pairs(up, xs), up),
+        Term(c.op.map(g), _multiply_pairs(down, xs), down),
+    ]
 
 
 def _modify_bias(c: Call, f: Modify) -> Array | None:
@@ -339,7 +346,7 @@ def gradient(c: Call) -> Share:
         )
     m = c.op.adjoint(m_y)
     absorbed = 0 if bias is None else bias
-    return Share(_multiply(c.inputs, m), m, lambda: absorbed * m_y, lambda: 0 * m_y)
+    return Share(_multiply_pairs(c.inputs, m), m, lambda: absorbed * m_y, lambda: 0 * m_y)
 
 
 FUNCTIONS: dict[str, Callable[..., Share]] = {

@@ -32,7 +32,7 @@ def write_binary(tape: Tape, op: str, a: Operand, b: Operand, dtype: Any = None)
     """
     shape = np.broadcast_shapes(np.shape(a), np.shape(b))
     own = find_dtype((a, b))
-    if "f" in (_find_kind(a), _find_kind(b)):
+    if "f" in (_find_dtype_kind(a), _find_dtype_kind(b)):
         own = FLOAT
         a, b = (x.astype(own) if isinstance(x, Symbol) else x for x in (a, b))
     if not isinstance(a, Symbol):
@@ -42,7 +42,7 @@ def write_binary(tape: Tape, op: str, a: Operand, b: Operand, dtype: Any = None)
     return tape.add_node(op, a, b, shape=shape, dtype=dtype or own, like=own)
 
 
-def _find_kind(x: Operand) -> str:
+def _find_dtype_kind(x: Operand) -> str:
     return (x if isinstance(x, Symbol) else np.asarray(x)).dtype.kind
 
 

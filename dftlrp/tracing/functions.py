@@ -91,7 +91,7 @@ def clip(tape: Tape, x: Symbol, low: Any, high: Any) -> Symbol:
     return tape.add_node("Clip", x, low, high, shape=x.shape, dtype=x.dtype)
 
 
-def _fill(x: Symbol, value: float) -> AnyArray:
+def _make_full(x: Symbol, value: float) -> AnyArray:
     return np.broadcast_to(np.full((), value, x.dtype), x.shape)
 
 
@@ -122,7 +122,7 @@ def conv(tape: Tape, x: Operand, w: Operand, g: Window) -> Symbol:
     """Return the contract's `conv`."""
     size, weights = np.shape(x), np.shape(w)
     shape = (size[0], weights[0], *window_size(size[2:], g))
-    return tape.add_node("Conv", x, w, shape=shape, **_describe(g), **_write_pads(g.pads))
+    return tape.add_node("Conv", x, w, shape=shape, **_write_window(g), **_write_pads(g.pads))
 
 
 def conv_T(tape: Tape, r: Operand, w: Operand, g: Window, size: Shape) -> Any:
@@ -161,12 +161,12 @@ def _transpose(tape: Tape, r: Operand, w: Operand, g: Window, size: Shape) -> Sy
     sizes = (n - x for n, x in zip(size, grow, strict=True))
     shape = (np.shape(r)[0], np.shape(w)[1] * g.groups, *sizes)
     more = {"output_padding": extra} if any(extra) else {}
-    attributes = {**_describe(g), **_write_pads(pads), **more}
+    attributes = {**_write_window(g), **_write_pads(pads), **more}
     y = tape.add_node("ConvTranspose", r, w, shape=shape, **attributes)
     return pad(tape, y, ((0, 0), (0, 0), *((0, x) for x in grow)))
 
 
-def _describe(g: Window) -> dict[str, Any]:
+def _write_window(g: Window) -> dict[str, Any]:
     """Return a window as ONNX attributes, without its pads."""
     return {
         "kernel_shape": list(g.kernel), "group": g.groups, "strides": list(g.strides),
@@ -183,6 +183,6 @@ FUNCTIONS |= {
     "argsort": argsort, "argmax": _make_arg("ArgMax"), "argmin": _make_arg("ArgMin"),
     "where": where, "clip": clip, "einsum": einsum, "matmul": matmul, "conv": conv,
     "conv_T": conv_T, "maxpool": pick_winners, "maxpool_T": spread_to_winners,
-    "full_like": lambda _, x, value: _fill(x, value),
-    "zeros_like": lambda _, x: _fill(x, 0), "ones_like": lambda _, x: _fill(x, 1),
+    "full_like": lambda _, x, value: _make_full(x, value),
+    "zeros_like": lambda _, x: _make_full(x, 0), "ones_like": lambda _, x: _make_full(x, 1),
 }  # fmt: skip

@@ -65,7 +65,7 @@ def pick_winners(tape: Tape, v: Any, x: Any, g: Window) -> Any:
         picked = (_mark_largest(tape, x) * v.reshape((*v.shape[:2], -1))).sum(axis=2)
         return picked.reshape((*v.shape[:2], *ones))
     for line in _find_lines(g, x.shape[2:]):
-        x, masks = _compare(_split_parts(tape, x, line, LOWEST))
+        x, masks = _mask_winners(_split_parts(tape, x, line, LOWEST))
         parts = _split_parts(tape, v, line, 0.0)
         v = reduce(add, (q if m is None else m * q for m, q in zip(masks, parts, strict=True)))
     return v
@@ -77,7 +77,7 @@ def spread_to_winners(tape: Tape, r: Any, x: Any, g: Window) -> Any:
         return (_mark_largest(tape, x) * r.reshape((*x.shape[:2], 1))).reshape(x.shape)
     steps = []
     for line in _find_lines(g, x.shape[2:]):
-        x, masks = _compare(_split_parts(tape, x, line, LOWEST))
+        x, masks = _mask_winners(_split_parts(tape, x, line, LOWEST))
         steps.append((line, masks))
     for line, masks in reversed(steps):
         shares = [r if m is None else m * r for m in masks]
@@ -131,15 +131,15 @@ def _split_phases(tape: Tape, x: Any, line: Line, fill: float) -> list[Any]:
 
 
 def _pad_line(x: Any, line: Line, fill: float) -> Any:
-    return _pad_axis(x, line.axis, line.begin, max(line.end, 0), fill)
+    return _pad_along(x, line.axis, line.begin, max(line.end, 0), fill)
 
 
-def _pad_axis(x: Any, axis: int, begin: int, end: int, fill: float = 0.0) -> Any:
+def _pad_along(x: Any, axis: int, begin: int, end: int, fill: float = 0.0) -> Any:
     pads = tuple((begin, end) if i == axis else (0, 0) for i in range(x.ndim))
     return np.pad(x, pads, constant_values=fill)
 
 
-def _compare(parts: list[Any]) -> tuple[Any, list[Any]]:
+def _mask_winners(parts: list[Any]) -> tuple[Any, list[Any]]:
     """Return the largest of the parts, and for each a mask of the windows that it wins."""
     best, masks = parts[0], [None]
     for part in parts[1:]:
@@ -155,7 +155,7 @@ def _join_parts(parts: list[Any], line: Line) -> Any:
     phases: list[Any] = [None] * line.stride
     for tap, part in enumerate(parts):
         phase, row = line.find_part(tap)
-        placed = _pad_axis(part, a, row, line.rows - row - line.out)
+        placed = _pad_along(part, a, row, line.rows - row - line.out)
         phases[phase] = placed if phases[phase] is None else phases[phase] + placed
     some = next(x for x in phases if x is not None)
     lead, rest = some.shape[:a], some.shape[a + 1 :]
@@ -163,4 +163,4 @@ def _join_parts(parts: list[Any], line: Line) -> Any:
     wide = [x.reshape((*lead, line.rows, 1, *rest)) for x in filled]
     joined = np.concatenate(wide, a + 1).reshape((*lead, line.rows * line.stride, *rest))
     joined = cut_axis(joined, a, line.begin, line.begin + line.n)
-    return _pad_axis(joined, a, 0, line.n - joined.shape[a])
+    return _pad_along(joined, a, 0, line.n - joined.shape[a])
