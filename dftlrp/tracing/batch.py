@@ -24,9 +24,9 @@ from onnx import (
 from dftlrp.core.ledger import AMOUNTS, LedgerRow
 from dftlrp.core.types import AnyArray, UnsupportedModelError
 from dftlrp.engine.plan import Plan
+from dftlrp.tracing.assembly import Traced, assemble_model
 from dftlrp.tracing.symbols import Symbol, narrow_dtype
 from dftlrp.tracing.tape import Tape
-from dftlrp.tracing.trace import Traced, assembled
 
 T = TypeVar("T")
 Arrays = dict[str, AnyArray]
@@ -105,7 +105,7 @@ def merged(small: Traced, large: Traced) -> Traced:
         raise FixedBatchError("the first axis of the explained output is not the batch")
     every = [*both.tape.nodes, *nodes, *both.ends]
     constants = both.kept | both.tape.constants
-    model, weights = assembled(every, inputs, [*infos, *both.infos], constants, opset)
+    model, weights = assemble_model(every, inputs, [*infos, *both.infos], constants, opset)
     return Traced(model, weights, outputs, small.target, fixed, rows)
 
 

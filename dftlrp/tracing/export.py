@@ -37,11 +37,12 @@ from dftlrp.graph.frontend import FrontEnd
 from dftlrp.ops.fourier import Pair, apply_dft
 from dftlrp.spectral import Stft, stft_for
 from dftlrp.spectral.dft import make_bin_weights
+from dftlrp.tracing.assembly import Traced
 from dftlrp.tracing.batch import FixedBatchError, for_any_batch
 from dftlrp.tracing.meaning import meanings
 from dftlrp.tracing.original import compare_with_original
 from dftlrp.tracing.session import runtime_of
-from dftlrp.tracing.trace import GraphRequest, Traced, trace
+from dftlrp.tracing.trace import GraphRequest, trace
 
 TIME, FREQUENCY, TILES, INPUT = DOMAINS = ("time", "frequency", "time-frequency", "input")
 ANY = "any"  # number of samples

@@ -24,9 +24,10 @@ from dftlrp.engine.plan import Plan
 from dftlrp.engine.seeds import SEEDS, make_coefficients
 from dftlrp.engine.settings import AUTO, Question, Settings
 from dftlrp.graph.structure import find_ancestors
+from dftlrp.tracing.assembly import Traced
 from dftlrp.tracing.batch import for_any_batch, one_batch, repeated
 from dftlrp.tracing.session import Arrays, Seen, Session, runtime_of
-from dftlrp.tracing.trace import GraphRequest, Traced, trace
+from dftlrp.tracing.trace import GraphRequest, trace
 
 MOST_SESSIONS = 8  # that a model keeps
 FEW = 2  # samples of a batch that gets a graph of its own

@@ -13,7 +13,7 @@ from dftlrp.engine.model import Model
 from dftlrp.engine.plan import Plan
 from dftlrp.graph.frontend import FrontEnd
 from dftlrp.spectral import Stft, stft_for
-from dftlrp.tracing.trace import Traced
+from dftlrp.tracing.assembly import Traced
 
 MOVED = ("relevance_frequency", "relevance_time_frequency")
 Axis = dict[str, Any]

@@ -13,7 +13,7 @@ from dftlrp.core.types import AnyArray, InputError, Real
 from dftlrp.engine.auto import Choice
 from dftlrp.engine.composites import LayerTable
 from dftlrp.engine.plan import Plan
-from dftlrp.tracing.trace import Traced
+from dftlrp.tracing.assembly import Traced
 
 Arrays = dict[str, AnyArray]
 

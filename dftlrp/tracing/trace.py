@@ -1,9 +1,9 @@
-"""Model and explanation as one ONNX graph: the engine's own pass, on symbolic arrays.
+"""Model and explanation as one ONNX graph: the engine's own pass on symbolic arrays.
 
-A forward pass in NumPy tells which nodes run at these shapes (loops and cells written out) and
-recognises the layers.  Then the nodes are taken over into a new graph, and the engine sends the
+A forward pass in NumPy has told which nodes run at these shapes (with loops and cells written out),
+and has recognised the layers.  These nodes are written into a new graph, and the engine sends the
 seed back through them on a backend whose primitives append nodes.  What does not depend on a signal
-stays a number and folds.
+stays a number.
 """
 
 from __future__ import annotations
@@ -14,17 +14,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from onnx import (
-    ModelProto,
-    NodeProto,
-    TensorProto,
-    ValueInfoProto,
-    helper,
-    numpy_helper,
-)
 
 from dftlrp.core.backend import Backend
-from dftlrp.core.ledger import AMOUNTS, LedgerRow
 from dftlrp.core.types import AnyArray, InputError, UnsupportedModelError
 from dftlrp.engine.evaluate import INFINITE, Run, Values, blame, make_at
 from dftlrp.engine.forward import Ready
@@ -32,14 +23,13 @@ from dftlrp.engine.plan import Plan
 from dftlrp.engine.propagate import Flow, Propagation, carry_back
 from dftlrp.engine.seeds import start_flow
 from dftlrp.graph.structure import Node
+from dftlrp.tracing.assembly import Traced, finish_graph
 from dftlrp.tracing.emit import emit
-from dftlrp.tracing.fuse import tidied
 from dftlrp.tracing.onnx_backend import OnnxBackend
-from dftlrp.tracing.symbols import FLOAT, Symbol
+from dftlrp.tracing.symbols import Symbol
 from dftlrp.tracing.tape import Tape
 
 OPSET = 17
-SMALL = 2**12  # bytes of a constant that lies in the graph itself
 Views = Callable[[Backend, Plan, Values, Mapping[str, Flow]], dict[str, Any]]
 INDEX, ARRAY, FORWARD = "index", "array", "forward"  # kinds of target
 SHAPING = {  # inputs whose numbers say how large the output is
@@ -54,7 +44,7 @@ SHAPING = {  # inputs whose numbers say how large the output is
 
 @dataclass(frozen=True)
 class GraphRequest:
-    """What a traced graph answers.
+    """What a traced graph computes; it is part of what a session is known by.
 
     Attributes
     ----------
@@ -62,16 +52,16 @@ class GraphRequest:
         ``"logit"``, ``"contrast"`` or ``"one"``.
     target : str
         ``"index"``: the graph's input ``target`` holds one index per sample into its explained
-        output, flattened; below zero: the largest.  ``"array"``: the input ``seed`` holds
-        coefficients c in the explained output's shape, R = c z (with seed ``"one"`` R = c).
-        ``"forward"``: nothing is explained, only the outputs are given.
+        output, flattened, where -1 means the largest.  ``"array"``: the input ``seed`` holds
+        coefficients c in the shape of the explained output, R = c z (with seed ``"one"`` R = c).
+        ``"forward"``: nothing is explained, the graph only gives the outputs.
     keep : tuple of str
-        Values on the way whose relevance is wanted, too.
+        Values on the way whose relevance is an output, too.
     ledger : bool
         Whether the sums of the accounts are outputs.
     masks : tuple of (str, shape or None)
-        Values under a condition: an input ``mask/NAME`` of that shape is what their relevance is
-        multiplied by (with ``"forward"`` the value itself); None: they are blocked.
+        Values under a condition: their relevance (with ``"forward"`` the value itself) is
+        multiplied by an input ``mask/NAME`` of that shape; with None they are blocked.
     """
 
     seed: str = "logit"
@@ -81,93 +71,65 @@ class GraphRequest:
     masks: tuple[tuple[str, tuple[int, ...] | None], ...] = ()
 
 
-@dataclass(frozen=True, eq=False)
-class Traced:
-    """A graph, and which of its outputs means what.
+def trace(ready: Ready, request: GraphRequest, views: Views | None = None) -> Traced:
+    """Return one graph for the model and its explanation, at the shapes of the sample that ran.
 
-    Attributes
+    Parameters
     ----------
-    model : ModelProto
-        The graph; its large constants are named only, `whole` has them.
-    weights : dict of str to array
-        Those constants.
-    outputs : dict of str to str
-        Graph output by meaning: ``output``, ``explained``, ``relevance:NAME``,
-        ``multiplier:NAME``, ``value:NAME``.
-    target : str
-        Name of the input that says what is explained.
-    fixed : dict of str to array
-        Outputs that do not depend on the signals, which no graph needs to compute.
-    rows : list of LedgerRow
-        Accounts whose amounts are names of outputs, or numbers.
-    """
-
-    model: ModelProto
-    weights: dict[str, AnyArray]
-    outputs: dict[str, str]
-    target: str
-    fixed: dict[str, AnyArray]
-    rows: list[LedgerRow]
-
-    @property
-    def constants(self) -> dict[str, AnyArray]:
-        """All constants of the graph, large or not."""
-        inside = (t for t in self.model.graph.initializer if t.name not in self.weights)
-        return self.weights | {t.name: numpy_helper.to_array(t) for t in inside}
-
-    def whole(self) -> ModelProto:
-        """The model as one file, which runs with plain onnxruntime."""
-        model = ModelProto()
-        model.CopyFrom(self.model)
-        for tensor in model.graph.initializer:
-            if tensor.name in self.weights:
-                tensor.CopyFrom(numpy_helper.from_array(self.weights[tensor.name], tensor.name))
-        return model
-
-
-def trace(ready: Ready, question: GraphRequest, views: Views | None = None) -> Traced:
-    """One graph for the model and its explanation, at the shapes of the sample that ran.
-
-    ``views`` makes further outputs of values and relevance, by their names.
+    views : callable, optional
+        Makes further outputs from values and relevance, by their names.
 
     Raises
     ------
     UnsupportedModelError
-        A node that cannot be written as ONNX nodes; names it.
+        A node cannot be written as ONNX nodes; the message names it.
     """
     plan, run = ready.plan, ready.run
     tape = Tape(opset=max(OPSET, *(n.opset for n in run.nodes)))
     tape.taken.update(ready.values)
     bk = OnnxBackend(tape)
     _refuse_decisions(plan, run)
-    masks = {n: s if s is None else tape.add_input(f"mask/{n}", s) for n, s in question.masks}
-    forward = question.target == FORWARD
+    masks = {n: s if s is None else tape.add_input(f"mask/{n}", s) for n, s in request.masks}
+    forward = request.target == FORWARD
     known = {**ready.values, **run.values}
-    values = _forward(plan, run.nodes, known, bk, masks if forward else {})
+    values = _trace_forward(plan, run.nodes, known, bk, masks if forward else {})
     z = values[plan.explained]
     if not isinstance(z, Symbol):
         raise InputError(f"{plan.explained!r} does not depend on the input: nothing to explain")
     if forward:
-        return _closed(tape, plan, values, {}, [], "", {})
+        return finish_graph(tape, plan, _list_outputs(plan, values, {}), [], "")
     for name, finite in run.finite.items():
         values[name] = _replace_non_finite(tape, values[name], finite)
-    start, target = _seed(bk, z, question, plan)
+    start, target = _add_seed(bk, z, request, plan)
     propagation = Propagation(
-        plan, values, ready.table.rules(), bk, question.ledger, question.keep, masks, _no_check
+        plan, values, ready.table.rules(), bk, request.ledger, request.keep, masks, _no_check
     )
-    with _traceable():
+    with _suggest_numpy():
         flows, rows = carry_back(propagation, start)
         more = views(bk, plan, values, flows) if views else {}
-    return _closed(tape, plan, values, flows, rows, target, more)
+    wanted = _list_outputs(plan, values, flows) | more
+    return finish_graph(tape, plan, wanted, rows, target)
+
+
+def _list_outputs(plan: Plan, values: Values, flows: Mapping[str, Flow]) -> dict[str, Any]:
+    """Return what the graph gives, by what it means."""
+    wanted = {"output": values[plan.output], "explained": values[plan.explained]}
+    for name, flow in sorted(flows.items(), key=lambda f: f[0] not in plan.signals):
+        wanted[f"relevance:{name}"] = flow.relevance
+        if name in plan.signals and flow.multiplier is not None:
+            wanted[f"multiplier:{name}"] = flow.multiplier
+        if name not in plan.signals:
+            wanted[f"value:{name}"] = values[name]
+    return wanted
 
 
 def _no_check(_: Any, __: str) -> None:
-    """Numbers exist when the graph runs."""
+    """Accept symbols, whose numbers only exist when the graph runs."""
 
 
 @contextmanager
-def _traceable() -> Iterator[None]:
-    """Say of what cannot be traced that another backend can."""
+def _suggest_numpy() -> Iterator[None]:
+    """Say in an error about tracing that another backend computes it."""
     try:
         yield
     except InputError as error:
@@ -180,10 +142,10 @@ def _traceable() -> Iterator[None]:
 # -- the forward part
 
 
-def _forward(
+def _trace_forward(
     plan: Plan, nodes: Sequence[Node], known: Values, bk: OnnxBackend, scaled: Mapping[str, Any]
 ) -> Values:
-    """Every value, symbolic where it depends on a signal; times what it is scaled by."""
+    """Return every value, a symbol if it depends on a signal; some are multiplied by masks."""
     values: Values = dict(known)
     for name in plan.signals:
         bk.tape.taken.discard(name)
@@ -201,7 +163,7 @@ def _forward(
         if any(isinstance(values.get(name), Symbol) for name in node.inputs):
             here = make_at(plan, node, values, bk)
             here = replace(here, y=None)
-            with _traceable(), blame(node):
+            with _suggest_numpy(), blame(node):
                 values[node.output] = emit(bk.tape, here, np.asarray(known[node.output]))
             if node.output in scaled:
                 values[node.output] = values[node.output] * scaled[node.output]
@@ -209,7 +171,7 @@ def _forward(
 
 
 def _refuse_decisions(plan: Plan, run: Run) -> None:
-    """What runs, and how large it is, must not hang on the signal: one graph is to explain all."""
+    """Refuse a model in which the signal decides which nodes run, or how large a value is."""
     moving = set(plan.signals)
     for node in run.nodes:
         sizes = [node.inputs[i] for i in SHAPING.get(node.op, ()) if i < len(node.inputs)]
@@ -244,31 +206,33 @@ def _replace_non_finite(tape: Tape, x: Any, finite: AnyArray) -> Any:
 # -- where relevance starts
 
 
-def _seed(bk: OnnxBackend, z: Symbol, question: GraphRequest, plan: Plan) -> tuple[Flow, str]:
-    """Relevance and multiplier at z, and the name of the input that chooses the target."""
+def _add_seed(bk: OnnxBackend, z: Symbol, request: GraphRequest, plan: Plan) -> tuple[Flow, str]:
+    """Return relevance and multiplier at z, and the name of the input that chooses the target."""
     tape = bk.tape
-    if question.target == ARRAY:
+    if request.target == ARRAY:
         c = tape.add_input("seed", z.shape)
         name = c.name
     else:
         count = z.shape[0] if z.ndim else 1
         vector = all(len(v.dims or (0, 0)) == 1 for v in plan.signals.values())
-        c, name = _coefficients(tape, z, 1 if vector else count, question.seed == "contrast")
-    return start_flow(bk, c, z, question.seed != "one"), name
+        c, name = _add_coefficients(tape, z, 1 if vector else count, request.seed == "contrast")
+    return start_flow(bk, c, z, request.seed != "one"), name
 
 
-def _coefficients(tape: Tape, z: Symbol, batch: int, contrast: bool) -> tuple[Symbol, str]:
-    """One at the target; for a contrast minus the mean of the others.
+def _add_coefficients(tape: Tape, z: Symbol, batch: int, contrast: bool) -> tuple[Symbol, str]:
+    """Return coefficients c, and the name of the input that holds the index of the target.
 
-    An index outside the output is outside ScatterElements' data: onnxruntime refuses to run.
+    c is one at the target; for a contrast minus the mean of the others.  An index outside the
+    output is outside the data of ScatterElements, so that onnxruntime refuses it.
     """
     flat = z.reshape((batch, z.size // batch))
     size, whole = flat.shape[1], np.dtype(np.int64)
     asked = tape.add_input("target", (batch,), whole)
     best = tape.add_node("ArgMax", flat, shape=(batch,), dtype=whole, axis=1, keepdims=0)
-    index = _where(tape, "Equal", asked, -1, best)
-    index = _where(tape, "Less", index, 0, index - np.int64(size))  # else it counts from the end
-    zeros = tape.add_node("ConstantOfShape", _shape(tape, flat), shape=flat.shape)
+    index = _choose_index(tape, "Equal", asked, -1, best)
+    index = _choose_index(tape, "Less", index, 0, index - np.int64(size))  # none from the end
+    dims = tape.add_node("Shape", flat, shape=(flat.ndim,), dtype=whole)
+    zeros = tape.add_node("ConstantOfShape", dims, shape=flat.shape)
     places, ones = index.reshape((batch, 1)), np.ones((batch, 1), np.float32)
     c: Any = tape.add_node("ScatterElements", zeros, places, ones, shape=flat.shape, axis=1)
     if contrast:  # within the last axis
@@ -278,111 +242,7 @@ def _coefficients(tape: Tape, z: Symbol, batch: int, contrast: bool) -> tuple[Sy
     return c.reshape(z.shape), asked.name
 
 
-def _where(tape: Tape, op: str, index: Symbol, bound: int, other: Symbol) -> Symbol:
-    """The index, and another one where it compares so with the bound."""
+def _choose_index(tape: Tape, op: str, index: Symbol, bound: int, other: Symbol) -> Symbol:
+    """Return another index where a comparison of the index with the bound holds."""
     true = tape.add_node(op, index, np.int64(bound), shape=index.shape, dtype=np.dtype(bool))
     return tape.add_node("Where", true, other, index, shape=index.shape, dtype=index.dtype)
-
-
-def _shape(tape: Tape, x: Symbol) -> Symbol:
-    return tape.add_node("Shape", x, shape=(x.ndim,), dtype=np.dtype(np.int64))
-
-
-# -- the outputs
-
-
-def _closed(
-    tape: Tape,
-    plan: Plan,
-    values: Values,
-    flows: Mapping[str, Flow],
-    rows: list[LedgerRow],
-    target: str,
-    more: Mapping[str, Any],
-) -> Traced:
-    """The model with its outputs; what none of these needs is left out."""
-    wanted = {"output": values[plan.output], "explained": values[plan.explained]}
-    for name, flow in sorted(flows.items(), key=lambda f: f[0] not in plan.signals):
-        wanted[f"relevance:{name}"] = flow.relevance
-        if name in plan.signals and flow.multiplier is not None:
-            wanted[f"multiplier:{name}"] = flow.multiplier
-        if name not in plan.signals:
-            wanted[f"value:{name}"] = values[name]
-    wanted |= more
-    infos = list[Any]()
-    outputs, fixed = dict[str, str](), dict[str, AnyArray]()
-    for meaning, x in wanted.items():
-        if not isinstance(x, Symbol):
-            fixed[meaning] = np.asarray(x)
-            continue
-        outputs[meaning] = _output(tape, x, _called(plan, meaning), infos)
-    named = [_named(tape, row, i, infos) for i, row in enumerate(rows)]
-    model, weights = _model(tape, infos)
-    tape.close()
-    return Traced(model, weights, outputs, target, fixed, named)
-
-
-def _called(plan: Plan, meaning: str) -> str:
-    """The output's name: of the one signal without its name, behind a front end ``_input``."""
-    kind, _, name = meaning.partition(":")
-    if not name or [name] == list(plan.signals):
-        return kind
-    return f"{kind}_{'input' if name == plan.graph.reads else name}"
-
-
-def _output(tape: Tape, x: Symbol, name: str, infos: list[Any]) -> str:
-    """A graph output for a value."""
-    own = tape.make_name(name)
-    tape.append_node("Identity", (x,), (own,), {})
-    code = helper.np_dtype_to_tensor_dtype(x.dtype)
-    infos.append(helper.make_tensor_value_info(own, code, x.shape))
-    return own
-
-
-def _named(tape: Tape, row: LedgerRow, place: int, infos: list[Any]) -> LedgerRow:
-    """The row, with names of outputs for its symbolic amounts."""
-    amounts = {k: getattr(row, k) for k in AMOUNTS}
-    named = {
-        k: _output(tape, a, f"ledger/{place}/{k}", infos) if isinstance(a, Symbol) else a
-        for k, a in amounts.items()
-    }
-    return replace(row, **named)  # type: ignore[arg-type]
-
-
-def _model(tape: Tape, infos: list[Any]) -> tuple[ModelProto, dict[str, AnyArray]]:
-    nodes = tidied(tape, [i.name for i in infos])
-    used = {name for node in nodes for name in node.input}
-    inputs = [
-        helper.make_tensor_value_info(x.name, helper.np_dtype_to_tensor_dtype(x.dtype), x.shape)
-        for x in tape.inputs
-    ]
-    constants = {name: a for name, a in tape.constants.items() if name in used}
-    return assembled(nodes, inputs, infos, constants, tape.opset)
-
-
-def assembled(
-    nodes: Sequence[NodeProto],
-    inputs: Sequence[ValueInfoProto],
-    outputs: Sequence[ValueInfoProto],
-    constants: Mapping[str, AnyArray],
-    opset: int,
-) -> tuple[ModelProto, dict[str, AnyArray]]:
-    """A model, and the large ones of its constants, which it only names."""
-    weights = {name: a for name, a in constants.items() if a.nbytes > SMALL and a.dtype == FLOAT}
-    tensors = [
-        _named_only(name, a) if name in weights else numpy_helper.from_array(a, name)
-        for name, a in constants.items()
-    ]
-    graph = helper.make_graph(nodes, "explained", inputs, outputs, tensors)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)])
-    model.ir_version = 10
-    model.producer_name = "dftlrp"
-    return model, weights
-
-
-def _named_only(name: str, a: AnyArray) -> TensorProto:
-    """A constant whose numbers lie elsewhere."""
-    tensor = TensorProto(name=name, dims=a.shape, data_location=TensorProto.EXTERNAL)
-    tensor.data_type = helper.np_dtype_to_tensor_dtype(a.dtype)
-    tensor.external_data.add(key="location", value="weights")
-    return tensor
