@@ -52,9 +52,9 @@ def prepare_onnx(folder: Path, _: str, rules: str) -> Run:
 
 def prepare_forward(folder: Path, _: str, __: str) -> Run:
     """Return a function that runs onnxruntime's forward pass alone, the lower limit."""
-    from dftlrp.tracing.session import runtime_of
+    from dftlrp.tracing.session import load_runtime
 
-    session = runtime_of((folder / "model.onnx").read_bytes(), f":{THREADS}")
+    session = load_runtime((folder / "model.onnx").read_bytes(), f":{THREADS}")
     x = np.load(folder / "x.npy")
     return lambda: session.run(None, {"x": x})
 

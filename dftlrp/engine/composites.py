@@ -1,8 +1,8 @@
 """Composites: which rule stands at which layer, by op type, by name and by position.
 
-The presets carry the names that zennit's users know, with zennit's maps (LGPL; facts only):
-convolutions get the preset's rule, all other affine maps (dense layers, sums, average
-pools, normalisation) epsilon, and where the name says Flat or Box the first layer its own.
+The presets have the names and the maps of zennit (LGPL; facts only): convolutions have the preset's
+rule, all other affine maps (dense layers, sums, average pools, normalisation) have epsilon, and in
+a preset whose name ends in Flat or Box the first layer has a rule of its own.
 """
 
 from __future__ import annotations
@@ -17,33 +17,33 @@ from dftlrp.engine.gates import FROZEN, SHARED, TANGENT
 from dftlrp.engine.plan import Plan
 from dftlrp.ops import OPS
 
-FRONT = read_rule("epsilon(0)")  # of transforms and front ends: exact, and 0 / 0 = 0
+FRONT = read_rule("epsilon(0)")  # of transforms and front ends: exact, with 0 / 0 = 0
 CONVOLUTION = ("Conv", "ConvTranspose")
 DENSE = ("Gemm", "MatMul")
 
 
 @dataclass(frozen=True)
 class Composite:
-    """A rule for each kind of layer.
+    """Rules for kinds of layers.
 
     Attributes
     ----------
     name : str
-        As shown in results.
+        Its name, as results show it.
     default : Rule
-        For every affine map that nothing else names.
+        The rule of every affine map that nothing else names.
     by_op : dict of str to Rule
-        By ONNX op type.
+        Rules by ONNX op type.
     first : Rule, optional
-        For the first layer among ``first_of``, in the order of execution.
+        The rule of the first layer among ``first_of``, in the order of execution.
     first_of : tuple of str
         Op types that count as a layer for ``first``.
     products : str
         How products of two signals are treated: ``"frozen"`` or ``"shared"``; see
         `dftlrp.engine.gates`.
     fold : bool
-        Whether a BatchNormalization right behind a linear layer is a part of it, so that all files
-        of one network, folded by their writer or not, have one explanation.
+        Whether a BatchNormalization right behind a linear layer is a part of it, so that a network
+        is explained alike whether its exporter folded it or not.
     """
 
     name: str
@@ -56,13 +56,13 @@ class Composite:
 
     @property
     def treatment(self) -> str:
-        """What is frozen: nothing, where a rule asks for the true tangent."""
+        """How products are treated; as the true tangent if the default rule asks for that."""
         return TANGENT if self.default.on_tangent else self.products
 
 
 @dataclass(frozen=True)
 class Layer:
-    """One row of the table; ``rule`` is None where relevance is only carried."""
+    """One row of the table; ``rule`` is None if relevance is only carried."""
 
     key: str
     op: str
@@ -73,7 +73,7 @@ class Layer:
 
     @property
     def rule_name(self) -> str:
-        """The rule as text; what a route does otherwise."""
+        """The rule as text, or ``"carried"``."""
         return str(self.rule) if self.rule else "carried"
 
 
@@ -90,11 +90,13 @@ class LayerTable:
         return "\n".join([f"{'layer':{wide}}  {'op':20}  rule ({self.composite})", *rows])
 
     def rules(self) -> dict[str, Rule | None]:
-        """Rule by layer key."""
+        """Return the rules by the key of their layer."""
         return {layer.key: layer.rule for layer in self.layers}
 
 
-def _convolutional(name: str, conv: str, first: str | None = None, box: bool = False) -> Composite:
+def _make_convolutional(
+    name: str, conv: str, first: str | None = None, box: bool = False
+) -> Composite:
     return Composite(
         name,
         by_op=dict.fromkeys(CONVOLUTION, read_rule(conv)),
@@ -104,13 +106,13 @@ def _convolutional(name: str, conv: str, first: str | None = None, box: bool = F
 
 
 def epsilon_gamma_box(low: float = -1.0, high: float = 1.0, gamma: float = 0.25) -> Composite:
-    """EpsilonGammaBox for inputs in the box [low, high]."""
+    """Return EpsilonGammaBox for inputs in the box [low, high]."""
     box = f"zbox({low}, {high})"
-    return _convolutional("EpsilonGammaBox", f"gamma({gamma})", box, box=True)
+    return _make_convolutional("EpsilonGammaBox", f"gamma({gamma})", box, box=True)
 
 
 def innvestigate_preset(which: str, flat: bool = False, epsilon: float = 0.1) -> Composite:
-    """iNNvestigate's ``lrp.sequential_preset_a`` or ``_b``; ``flat``: its ``_flat`` variant."""
+    """Return iNNvestigate's ``lrp.sequential_preset_a`` or ``_b``, or its ``_flat`` variant."""
     conv = read_rule({"a": "innvestigate.Alpha1Beta0", "b": "innvestigate.Alpha2Beta1"}[which])
     dense = read_rule(f"innvestigate.Epsilon({epsilon})")
     return Composite(
@@ -122,10 +124,10 @@ def innvestigate_preset(which: str, flat: bool = False, epsilon: float = 0.1) ->
 
 
 PRESETS: dict[str, Callable[[], Composite]] = {
-    "EpsilonPlus": lambda: _convolutional("EpsilonPlus", "zplus"),
-    "EpsilonPlusFlat": lambda: _convolutional("EpsilonPlusFlat", "zplus", "flat"),
-    "EpsilonAlpha2Beta1": lambda: _convolutional("EpsilonAlpha2Beta1", "alpha_beta(2, 1)"),
-    "EpsilonAlpha2Beta1Flat": lambda: _convolutional(
+    "EpsilonPlus": lambda: _make_convolutional("EpsilonPlus", "zplus"),
+    "EpsilonPlusFlat": lambda: _make_convolutional("EpsilonPlusFlat", "zplus", "flat"),
+    "EpsilonAlpha2Beta1": lambda: _make_convolutional("EpsilonAlpha2Beta1", "alpha_beta(2, 1)"),
+    "EpsilonAlpha2Beta1Flat": lambda: _make_convolutional(
         "EpsilonAlpha2Beta1Flat", "alpha_beta(2, 1)", "flat"
     ),
     "EpsilonGammaBox": epsilon_gamma_box,
@@ -137,12 +139,12 @@ PRESETS: dict[str, Callable[[], Composite]] = {
 
 
 def find_composite(name: str | Composite) -> Composite:
-    """A preset by its name.
+    """Return a preset by its name, and a composite as it is.
 
     Raises
     ------
     InputError
-        Unknown name; names the presets there are.
+        The name is unknown; the message has those that exist.
     """
     if isinstance(name, Composite):
         return name
@@ -154,29 +156,29 @@ def find_composite(name: str | Composite) -> Composite:
 def make_layer_table(
     plan: Plan, composite: str | Composite, overrides: Mapping[str, str | Rule] | None = None
 ) -> LayerTable:
-    """The rule of every layer between the signals and the explained value.
+    """Return the rule of every layer between the signals and the explained value.
 
     Parameters
     ----------
     overrides : dict, optional
         From ``"first"``, ``"last"``, an op type, a layer's name or a pattern of names
-        (``"conv*"``) to a rule.  A name beats a pattern, a pattern a position, a position a type;
-        among equals the later counts.  Nodes of a front end have the rule epsilon(0) and count
-        neither as first nor by type; a transform (STFT, DFT) has no weights that a rule could
-        modify and keeps epsilon(0) instead.
+        (``"conv*"``) to a rule.  A name is stronger than a pattern, a pattern than a position, a
+        position than a type; among equals the later one counts.  Nodes of a front end have the rule
+        epsilon(0), and neither a position nor a type means them.  A transform (STFT, DFT) has no
+        weights that a rule could modify, and keeps epsilon(0) instead.
 
     Raises
     ------
     InputError
-        Unknown composite or rule; a key that matches no layer with a rule.
+        A composite or rule is unknown; a key matches no layer that has a rule.
     """
     chosen = find_composite(composite)
-    layers = _layers(plan)
+    layers = _list_layers(plan)
     affine = [la for la in layers if la.kind == "Affine"]
     if chosen.default.on_tangent:
         if overrides:
             raise InputError("Gradient is one rule for all layers: it takes no overrides")
-        return _table(layers, chosen.name, {la.key: chosen.default for la in layers})
+        return _fill_table(layers, chosen.name, {la.key: chosen.default for la in layers})
     own = [la for la in affine if la.key not in plan.graph.front]
     rules = {la.key: FRONT for la in affine} | {
         la.key: chosen.by_op.get(la.op, chosen.default) for la in own
@@ -184,16 +186,16 @@ def make_layer_table(
     first = next((la.key for la in own if la.op in chosen.first_of), None)
     if chosen.first and first:
         rules[first] = chosen.first
-    steps = [(*_targets(key, own, affine), to) for key, to in (overrides or {}).items()]
+    steps = [(*_match_layers(key, own, affine), to) for key, to in (overrides or {}).items()]
     for _, keys, to in sorted(steps, key=lambda step: step[0]):
         rules.update(dict.fromkeys(keys, read_rule(to)))
-    bare = _weightless(plan)
+    bare = _find_weightless(plan)
     unfit = [la.key for la in affine if la.key in bare and rules[la.key].modifies_weights]
-    return _table(layers, chosen.name, rules | dict.fromkeys(unfit, FRONT))
+    return _fill_table(layers, chosen.name, rules | dict.fromkeys(unfit, FRONT))
 
 
-def _layers(plan: Plan) -> list[Layer]:
-    """The layers on the path, from input to output: a loop or an LSTM is one for all its steps."""
+def _list_layers(plan: Plan) -> list[Layer]:
+    """Return the layers on the path, from input to output; all steps of a loop are one layer."""
     found: dict[str, Layer] = {}
     for n in plan.path:
         op = n.layer_op or n.attrs.get("label", n.op)
@@ -205,14 +207,14 @@ def _layers(plan: Plan) -> list[Layer]:
     return list(found.values())
 
 
-def _weightless(plan: Plan) -> set[str]:
-    """Layers whose affine maps have no weights that a rule could modify."""
+def _find_weightless(plan: Plan) -> set[str]:
+    """Return layers whose affine maps have no weights that a rule could modify."""
     maps = [n for n in plan.path if n.op in OPS and OPS[n.op].kind == "Affine"]
     return {n.layer for n in maps} - {n.layer for n in maps if OPS[n.op].weighted}
 
 
-def _targets(key: str, own: list[Layer], affine: list[Layer]) -> tuple[int, list[str]]:
-    """How specific an override's key is, and the layers it means."""
+def _match_layers(key: str, own: list[Layer], affine: list[Layer]) -> tuple[int, list[str]]:
+    """Return how specific the key of an override is, and the layers that it means."""
     layers = [la.key for la in own if la.op in CONVOLUTION + DENSE] or [la.key for la in own]
     names = {la.key: {la.key, la.alias, *la.names} for la in affine}
     exact = [k for k, known in names.items() if key in known]
@@ -232,5 +234,6 @@ def _targets(key: str, own: list[Layer], affine: list[Layer]) -> tuple[int, list
     )
 
 
-def _table(layers: list[Layer], name: str, rules: Mapping[str, Rule]) -> LayerTable:
+def _fill_table(layers: list[Layer], name: str, rules: Mapping[str, Rule]) -> LayerTable:
+    """Return the table of layers with their rules."""
     return LayerTable(name, tuple(replace(la, rule=rules.get(la.key)) for la in layers))

@@ -1,6 +1,6 @@
-"""`inspect`: the layers of a model as its users know them, and what is done to it.
+"""`inspect`: the layers of a model as they are explained, with their rules.
 
-The model runs once on noise, since shapes, branches and merged layers show only then.
+The model runs once on noise, since shapes, branches and merged layers are only known then.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from dftlrp.engine.settings import Settings
 from dftlrp.graph.load import load_graph
 from dftlrp.graph.structure import Value
 
-LENGTHS = (64, 256, 1024, 4096, 16384, 65536)  # tried in turn where an axis has no length
+LENGTHS = (64, 256, 1024, 4096, 16384, 65536)  # tried in turn if the length of an axis is open
 
 
 @dataclass(frozen=True)
@@ -34,15 +34,15 @@ class LayerInfo:
     Attributes
     ----------
     name, op, rule : str
-        Name of its first output, as in Netron; ONNX op type; the rule (or "carried").
+        Name of its first output, as in Netron; ONNX op type; rule, or "carried".
     shape : tuple of int
-        Of its output, for the probe that was run.
+        Shape of its output for the inputs it was run with.
     parameters : int
         Number of its weights.
     receptive_field : int or None
-        Samples of the signal that one element of it sees; None: all.
+        Number of samples of the signal that one element depends on; None for all.
     names : tuple of str
-        Other names it can be called by: those of merged nodes, and node names.
+        Further names by which the layer is known: node names, and those of merged nodes.
     """
 
     name: str
@@ -54,24 +54,24 @@ class LayerInfo:
     names: tuple[str, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Inspection:
-    """What `inspect` finds.
+    """The layers of a model; what `inspect` returns.
 
     Attributes
     ----------
     model, composite : str
-        File name, preset.
+        Name of the file, and of the preset.
     inputs, outputs : dict of str to str
-        Type and declared shape.
+        Type and declared shape by name.
     probe : dict of str to tuple of int
-        The shapes it was run with.
+        Shapes of the inputs it was run with.
     layers : tuple of LayerInfo
         From input to output.
     bound : dict
         Inputs that are settings, with their values.
     folded : int
-        Nodes that do not depend on the signal.
+        Number of nodes that do not depend on the signal.
     explained, stripped : str
         The value that is explained; the op behind it that is left out, or "".
     refused : tuple of dict
@@ -79,23 +79,23 @@ class Inspection:
     """
 
     model: str
-    composite: str
+    composite: str = ""
     inputs: dict[str, str]
     outputs: dict[str, str]
-    probe: dict[str, tuple[int, ...]]
-    layers: tuple[LayerInfo, ...]
+    probe: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    layers: tuple[LayerInfo, ...] = ()
     bound: dict[str, Any]
-    folded: int
-    explained: str
-    stripped: str
-    refused: tuple[dict[str, str], ...]
+    folded: int = 0
+    explained: str = ""
+    stripped: str = ""
+    refused: tuple[dict[str, str], ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON holds it."""
+        """Return plain values, as JSON holds them."""
         return asdict(self)
 
     def __str__(self) -> str:
-        return "\n".join(_text(self))
+        return "\n".join(_write_lines(self))
 
 
 def inspect(
@@ -107,16 +107,16 @@ def inspect(
     bind: Mapping[str, Any] | None = None,
     shapes: Mapping[str, tuple[int, ...]] | None = None,
 ) -> Inspection:
-    """The table of layers: name, op, shape, rule, parameters, receptive field.
+    """Return the layers of a model: name, op, shape, rule, parameters and receptive field.
 
     Parameters
     ----------
     model : path, Model or object
-        An ONNX file; one that is refused is inspected, too.  What else `dftlrp.load` takes.
+        An ONNX file, also one that `dftlrp.load` refuses; or what else that loads.
     composite, overrides, output, bind
-        As in `dftlrp.attribute`; ``"auto"`` is what a waveform gets.
+        As in `dftlrp.attribute`; the default composite is chosen for noise.
     shapes : dict, optional
-        Shape of an input to run with, where the file leaves it open.
+        Shapes of inputs to run with, if the file leaves them open.
 
     Raises
     ------
@@ -129,8 +129,8 @@ def inspect(
     settings = Settings(output, bind or {}, composite, overrides or {})
     known: dict[str, Any] = {
         "model": model.path.name,
-        "inputs": {k: _told(v) for k, v in model.graph.inputs.items()},
-        "outputs": {k: _told(v) for k, v in model.graph.outputs.items()},
+        "inputs": {k: _describe_input(v) for k, v in model.graph.inputs.items()},
+        "outputs": {k: _describe_input(v) for k, v in model.graph.outputs.items()},
         "bound": dict(settings.bind),
     }
     try:
@@ -139,24 +139,21 @@ def inspect(
         refused = tuple(dict(zip(("name", "op", "reason"), r, strict=True)) for r in error.reasons)
         if not refused:
             raise
-        return Inspection(
-            **known, composite="", probe={}, layers=(), folded=0, explained="", stripped="",
-            refused=refused,
-        )  # fmt: skip
+        return Inspection(**known, refused=refused)
     plan, table = ready.plan, ready.table
     return Inspection(
         **known,
         composite=table.composite,
         probe=probe,
-        layers=tuple(_layers(ready)),
+        layers=tuple(_describe_layers(ready)),
         folded=len(plan.nodes) - len(plan.live),
         explained=plan.explained,
         stripped=plan.stripped,
-        refused=(),
     )
 
 
-def _told(value: Value) -> str:
+def _describe_input(value: Value) -> str:
+    """Return type and declared shape, as ``float32 (1, ?)``."""
     dims = (
         "any" if value.dims is None else ", ".join("?" if d is None else str(d) for d in value.dims)
     )
@@ -166,15 +163,15 @@ def _told(value: Value) -> str:
 def _run_on_noise(
     model: Model, settings: Settings, shapes: Mapping[str, tuple[int, ...]]
 ) -> tuple[Ready, dict[str, tuple[int, ...]]]:
-    """A run on noise of the declared shapes; open lengths are tried in turn."""
+    """Run on noise of the declared shapes, with open lengths in turn; also return the shapes."""
     plan = model.plan(settings.output, settings.bind)
     if unknown := sorted(set(shapes) - set(plan.signals)):
         raise InputError(f"--shape {unknown[0]}: the model reads {list(plan.signals)}")
     failed: DftlrpError | None = None
     for length in LENGTHS:
-        probe = {n: shapes.get(n) or _shape(n, v, length) for n, v in plan.signals.items()}
+        probe = {n: shapes.get(n) or _choose_shape(n, v, length) for n, v in plan.signals.items()}
         rng = np.random.default_rng(0)
-        noise = {n: _noise(rng, s, plan.signals[n]) for n, s in probe.items()}
+        noise = {n: _draw_noise(rng, s, plan.signals[n]) for n, s in probe.items()}
         try:
             return run_forward(model, noise, settings), probe
         except InputError as error:
@@ -184,7 +181,7 @@ def _run_on_noise(
     raise InputError(f"the model does not run on noise ({failed}): give --shape NAME=1,2,3")
 
 
-def _shape(name: str, value: Value, length: int) -> tuple[int, ...]:
+def _choose_shape(name: str, value: Value, length: int) -> tuple[int, ...]:
     if value.dims is None:
         raise InputError(f"input {name!r} has no shape: give --shape {name}=1,2,3")
     return tuple(
@@ -192,13 +189,13 @@ def _shape(name: str, value: Value, length: int) -> tuple[int, ...]:
     )
 
 
-def _noise(rng: np.random.Generator, shape: tuple[int, ...], value: Value) -> Any:
+def _draw_noise(rng: np.random.Generator, shape: tuple[int, ...], value: Value) -> Any:
     if value.dtype.startswith(("int", "uint")):
         return rng.integers(0, 2, shape)
     return 0.1 * rng.standard_normal(shape)
 
 
-def _layers(ready: Ready) -> Iterator[LayerInfo]:
+def _describe_layers(ready: Ready) -> Iterator[LayerInfo]:
     plan, values, table = ready.plan, ready.values, ready.table
     axes = {n: int(np.argmax(values[n].shape)) for n in plan.signals}
     seen = find_reaches(plan.path, values, plan.live, axes)
@@ -211,7 +208,7 @@ def _layers(ready: Ready) -> Iterator[LayerInfo]:
             op=layer.op,
             rule=layer.rule_name,
             shape=tuple(int(n) for n in values[nodes[-1].output].shape),
-            parameters=_parameters(ready, layer),
+            parameters=_count_parameters(ready, layer),
             receptive_field=None if math.isinf(reach.size) else int(reach.size),
             names=tuple(
                 dict.fromkeys(n for n in (layer.alias, *layer.names) if n and n != layer.key)
@@ -219,8 +216,8 @@ def _layers(ready: Ready) -> Iterator[LayerInfo]:
         )
 
 
-def _parameters(ready: Ready, layer: Layer) -> int:
-    """Numbers among the inputs of its nodes that do not depend on the signal; each once."""
+def _count_parameters(ready: Ready, layer: Layer) -> int:
+    """Return how many numbers a layer reads that do not depend on the signal, each once."""
     plan, values = ready.plan, ready.values
     used = {
         name
@@ -232,7 +229,7 @@ def _parameters(ready: Ready, layer: Layer) -> int:
     return sum(int(values[name].size) for name in used if values[name].dtype.kind == "f")
 
 
-def _text(i: Inspection) -> Iterator[str]:
+def _write_lines(i: Inspection) -> Iterator[str]:
     yield f"{i.model}: reads {', '.join(f'{k} {v}' for k, v in i.inputs.items())}"
     for name, value in i.bound.items():
         yield f"bound: {name} = {value}"

@@ -105,11 +105,11 @@ def _add_output(tape: Tape, x: Symbol, name: str, infos: list[ValueInfoProto]) -
     """Make a value an output of the graph, and return its name."""
     own = tape.make_name(name)
     tape.append_node("Identity", (x,), (own,), {})
-    infos.append(_describe_value(own, x))
+    infos.append(_make_info(own, x))
     return own
 
 
-def _describe_value(name: str, x: Symbol) -> ValueInfoProto:
+def _make_info(name: str, x: Symbol) -> ValueInfoProto:
     code = helper.np_dtype_to_tensor_dtype(x.dtype)
     return helper.make_tensor_value_info(name, code, x.shape)
 
@@ -130,7 +130,7 @@ def _make_proto(
     """Return what `assemble_model` does, for the nodes that these outputs need."""
     nodes = tidied(tape, [i.name for i in infos])
     used = {name for node in nodes for name in node.input}
-    inputs = [_describe_value(x.name, x) for x in tape.inputs]
+    inputs = [_make_info(x.name, x) for x in tape.inputs]
     constants = {name: a for name, a in tape.constants.items() if name in used}
     return assemble_model(nodes, inputs, infos, constants, tape.opset)
 

@@ -1,6 +1,6 @@
-"""`export`: model and explanation as one ONNX file that needs nothing of dftlrp to run.
+"""`export`: model and explanation as one ONNX file that runs without dftlrp.
 
-Inspection layers stand in the graph as matrix products (`dftlrp.ops.fourier`), an STFT as a
+In the graph, Fourier transforms are matrix products (`dftlrp.ops.fourier`), and an STFT is a
 convolution with windowed waves.
 """
 
@@ -38,10 +38,10 @@ from dftlrp.ops.fourier import Pair, apply_dft
 from dftlrp.spectral import Stft, stft_for
 from dftlrp.spectral.dft import make_bin_weights
 from dftlrp.tracing.assembly import Traced
-from dftlrp.tracing.batch import FixedBatchError, for_any_batch
-from dftlrp.tracing.meaning import meanings
+from dftlrp.tracing.batch import FixedBatchError, trace_any_batch
+from dftlrp.tracing.meaning import describe_file
 from dftlrp.tracing.original import compare_with_original
-from dftlrp.tracing.session import runtime_of
+from dftlrp.tracing.session import load_runtime
 from dftlrp.tracing.trace import GraphRequest, trace
 
 TIME, FREQUENCY, TILES, INPUT = DOMAINS = ("time", "frequency", "time-frequency", "input")
@@ -65,39 +65,41 @@ def export(
 ) -> Traced:
     """Write a model and its explanation as one ONNX file.
 
-    The file reads the model's signals (float32), the waveform if it is behind a front end, and
-    ``target``: for each sample an index into its explained output, flattened; -1: the largest.  It
-    gives ``output``, ``explained``, ``relevance`` and, where known, ``multiplier`` (of several
-    signals with ``_NAME``), and for each further domain ``relevance_frequency`` (batch, ..., K),
-    ``relevance_time_frequency`` (batch, ..., K, T), and ``value_input``, ``relevance_input`` in the
-    shape that the model itself reads.  Its metadata entry ``dftlrp`` (JSON) says what each means,
-    with axes and units.
+    The file reads the model's signals (float32; the waveform, if it is behind a front end) and
+    ``target``: for each sample an index into its explained output, flattened, or -1 for the
+    largest.  It gives ``output``, ``explained``, ``relevance`` and, if known, ``multiplier`` (with
+    ``_NAME`` for each of several signals); and for further domains ``relevance_frequency``
+    (batch, ..., K), ``relevance_time_frequency`` (batch, ..., K, T), and ``value_input`` and
+    ``relevance_input`` in the shape that the model itself reads.  Its metadata entry ``dftlrp``
+    (JSON) says what each means, with axes and units.
 
     Parameters
     ----------
     composite, overrides, seed, output, bind
-        As of `dftlrp.attribute`; seed ``"logit"``, ``"contrast"`` or ``"one"``.
+        As of `dftlrp.attribute`; the seed is ``"logit"``, ``"contrast"``, ``"one"`` or ``"auto"``.
     batch : int or ``"any"``, optional
-        Number of samples that it explains at a time.  Default: any where the model leaves its
+        Number of samples that the file explains at a time.  By default any, if the model leaves its
         batch open and computes each sample alike, else 1; the metadata says which, and why.
     shapes : dict, optional
-        Shapes of inputs, where the file leaves other axes than the batch open.
+        Shapes of inputs, if the model leaves other axes than the batch open.
     domains : list of str
-        ``"time"`` (always there), ``"frequency"``, ``"time-frequency"``, and ``"input"``: what the
-        model itself reads, behind a front end.
+        ``"time"`` (always included), ``"frequency"``, ``"time-frequency"``, and ``"input"``: what
+        the model itself reads behind a front end.
     frontend : FrontEnd or path, optional
         As of `dftlrp.explain`.
     masks : list of str
-        Layers that relevance goes through, as a condition of `dftlrp.attribute`: the file has an
-        optional input ``mask/NAME`` for each (default: ones), of a shape that broadcasts to its
-        output, as (1, channels, 1).
+        Layers under a condition, as of `dftlrp.attribute`: the file has an optional input
+        ``mask/NAME`` for each (ones by default), of a shape that broadcasts to the layer's output,
+        as (1, channels, 1).
 
     Raises
     ------
     InputError
-        Open shapes, unknown domains, rules without a multiplier where a domain needs it.
+        A shape is open, a domain is unknown, or a domain needs the multiplier, which a rule at the
+        input does not have.
     UnsupportedModelError
-        A node that cannot be written as ONNX nodes; batch ``"any"`` of a model that fixes it.
+        A node cannot be written as ONNX nodes; the batch is to be ``"any"`` but the model fixes
+        it.
     """
     if wrong := [d for d in domains if d not in DOMAINS]:
         raise InputError(f"domain {wrong[0]!r}: a file can hold {', '.join(DOMAINS)}")
@@ -106,27 +108,29 @@ def export(
     model = attach_front_end(model, frontend)
     settings = Settings(output, bind or {}, composite, overrides or {})
     plan = model.plan(output, settings.bind)
-    reads = _reads(plan) if INPUT in domains else []
+    reads = _list_read_value(plan) if INPUT in domains else []
     views = _Views(model.rate or 1.0, tuple(domains))
 
     def sample_at(samples: int, whole: bool = False) -> dict[str, AnyArray]:
-        return _sample(plan, samples, shapes or {}, whole)
+        return _make_noise_sample(plan, samples, shapes or {}, whole)
 
-    def traced_at(samples: int, whole: bool) -> tuple[Ready, Traced]:
+    def trace_at(samples: int, whole: bool) -> tuple[Ready, Traced]:
         sample = sample_at(samples, whole)
         ready = run_forward(model, sample, settings)
         keep = tuple(find_values(ready.plan, ready.table, reads))
         through = find_values(ready.plan, ready.table, masks)
         ones = tuple((name, (1,) * ready.values[name].ndim) for name in through)
-        return ready, trace(ready, GraphRequest(_kind(seed, ready), keep=keep, masks=ones), views)
+        return ready, trace(
+            ready, GraphRequest(_choose_seed_kind(seed, ready), keep=keep, masks=ones), views
+        )
 
-    (ready, traced), told = _batched(plan, batch, traced_at)
+    (ready, traced), told = _trace_batch(plan, batch, trace_at)
     _open_masks(traced)
-    _describe(traced, model, ready, _kind(seed, ready), told)
+    _add_metadata(traced, model, ready, _choose_seed_kind(seed, ready), told)
     whole = traced.whole()
     checker.check_model(whole, full_check=True)
     _compare_export(whole.SerializeToString(), traced, model, settings, sample_at)
-    _write(Path(path), whole.SerializeToString())
+    _write_file(Path(path), whole.SerializeToString())
     return traced
 
 
@@ -135,7 +139,7 @@ def _compare_export(
     sample_at: Callable[[int], dict[str, AnyArray]],
 ) -> None:  # fmt: skip
     """Raise ModelError if the file does not give the model's own output for a sample."""
-    runtime = runtime_of(file)
+    runtime = load_runtime(file)
     batch = {x.name: x.shape for x in runtime.get_inputs()}[traced.target][0]
     count = batch if isinstance(batch, int) else 1
     target = {traced.target: np.full(count, -1, np.int64)}
@@ -150,7 +154,7 @@ def _compare_export(
 
 
 def _open_masks(traced: Traced) -> None:
-    """Masks may be left out, and have any shape that broadcasts."""
+    """Let masks be left out, and have any shape that broadcasts."""
     graph = traced.model.graph
     for info in graph.input:
         if info.name.startswith("mask/"):
@@ -161,8 +165,8 @@ def _open_masks(traced: Traced) -> None:
                 dim.dim_param = f"{info.name}/{place}"
 
 
-def _reads(plan: Plan) -> list[str]:
-    """The value that the model itself reads, behind a front end."""
+def _list_read_value(plan: Plan) -> list[str]:
+    """Return the value that the model itself reads behind a front end."""
     if not plan.graph.reads:
         raise InputError(
             f"domain {INPUT!r}: the model has no front end, what it reads itself is in 'relevance'"
@@ -170,24 +174,24 @@ def _reads(plan: Plan) -> list[str]:
     return [plan.graph.reads]
 
 
-def _kind(seed: str, ready: Ready) -> str:
-    """How the seed is made."""
+def _choose_seed_kind(seed: str, ready: Ready) -> str:
+    """Return the kind of seed, which must not name a class."""
     kind = choose_seed(seed, ready.plan, ready.values[ready.plan.explained].shape).taken
     if kind not in SEEDS:
         raise InputError(f"seed {seed!r}: a file can hold {', '.join(SEEDS)}")
     return kind
 
 
-def _batched(
+def _trace_batch(
     plan: Plan, batch: int | str | None, at: Callable[[int, bool], tuple[Ready, Traced]]
 ) -> tuple[tuple[Ready, Traced], str]:
-    """What is traced, and what is to be told of its batch."""
+    """Return what is traced, and what to say of its batch."""
     if isinstance(batch, int):
         return at(batch, False), str(batch)
     if batch not in {None, ANY}:
         raise InputError(f"batch {batch!r}: a number or {ANY!r} is needed")
     try:
-        return for_any_batch(plan, lambda samples: at(samples, True)), ANY
+        return trace_any_batch(plan, lambda samples: at(samples, True)), ANY
     except FixedBatchError as error:
         if batch == ANY:
             raise FixedBatchError(f"batch {ANY!r}: {error}: name a number instead") from None
@@ -198,8 +202,8 @@ def _batched(
         return at(1, False), f"fixed: {error}"  # or one sample alone says what is wrong
 
 
-def _write(path: Path, contents: bytes) -> None:
-    """Write all of it or nothing."""
+def _write_file(path: Path, contents: bytes) -> None:
+    """Write all of the contents or nothing."""
     part = path.parent / f".{path.name}.{os.getpid()}.part"
     try:
         part.write_bytes(contents)
@@ -210,12 +214,12 @@ def _write(path: Path, contents: bytes) -> None:
         raise InputError(f"{path}: cannot be written: {error.strerror}") from None
 
 
-def _sample(
+def _make_noise_sample(
     plan: Plan, batch: int, shapes: Mapping[str, Sequence[int]], whole: bool
 ) -> dict[str, AnyArray]:
-    """Noise in the shapes that the file is to read.
+    """Return noise in the shapes that the file is to read.
 
-    The batch stands where a shape leaves it open; if ``whole``, in place of any first size.
+    The batch is the first size of each shape that leaves it open; if ``whole``, of every shape.
     """
     if batch < 1:
         raise InputError(f"batch {batch}: at least one sample is needed")
@@ -241,7 +245,7 @@ def _sample(
 
 @dataclass(frozen=True)
 class _Views:
-    """What is added to a graph: relevance in other domains, from signal and multiplier."""
+    """Adds relevance in other domains to a graph, from signal and multiplier."""
 
     rate: float
     domains: tuple[str, ...]
@@ -261,23 +265,23 @@ class _Views:
                 f"domain {wanted[0]!r} needs the multiplier, which a rule at the input has none of "
                 "(flat, wsquare, zbox, pass): choose another composite"
             )
-        made = {FREQUENCY: _frequency, TILES: self._tiles}
+        made = {FREQUENCY: _add_frequency, TILES: self._add_tiles}
         return {f"relevance_{d.replace('-', '_')}": made[d](bk, x, m) for d in wanted}
 
-    def _tiles(self, bk: Backend, x: Array, m: Array) -> Array:
+    def _add_tiles(self, bk: Backend, x: Array, m: Array) -> Array:
         """R_tk = w_k Re(Y_tk conj C_tk), C_t = rfft(s m / W) on frame t."""
         domain = Stft(x.shape[-1], **stft_for(self.rate))
         W = domain.overlap
         inverse = np.where(1e-4 * W.max() < W, 1 / np.maximum(W, 1e-300), 0)
-        Y = _framed(bk, x, domain, domain.analysis_window)
-        C = _framed(bk, m * inverse, domain, domain.synthesis_window_array)
+        Y = _transform_frames(bk, x, domain, domain.analysis_window)
+        C = _transform_frames(bk, m * inverse, domain, domain.synthesis_window_array)
         K, T = domain.shape
         R = (Y.real * C.real + Y.imag * C.imag) * domain.weights[:, None]
         return bk.reshape(R, (*x.shape[:-1], K, T))
 
 
-def _framed(bk: Backend, x: Array, domain: Stft, window: AnyArray) -> Pair:
-    """Orthonormal transforms of windowed frames, (rows, K, T)."""
+def _transform_frames(bk: Backend, x: Array, domain: Stft, window: AnyArray) -> Pair:
+    """Return orthonormal transforms of windowed frames, (rows, K, T)."""
     n, L, K = domain.n, domain.n_fft, domain.bins
     left = round(L / 2 - float(domain.times[0]))
     right = max((domain.frames - 1) * domain.hop + L - left - n, 0)
@@ -293,7 +297,7 @@ def _framed(bk: Backend, x: Array, domain: Stft, window: AnyArray) -> Pair:
     return Pair(real, imag)
 
 
-def _frequency(bk: Backend, x: Array, m: Array) -> Array:
+def _add_frequency(bk: Backend, x: Array, m: Array) -> Array:
     """R_k = w_k Re(Y_k conj C_k), orthonormal."""
     n = x.shape[-1]
     Y, C = apply_dft(bk, Pair(x)), apply_dft(bk, Pair(m))
@@ -304,7 +308,8 @@ def _frequency(bk: Backend, x: Array, m: Array) -> Array:
 # -- what the file says of itself
 
 
-def _describe(traced: Traced, model: Model, ready: Ready, seed: str, batch: str) -> None:
+def _add_metadata(traced: Traced, model: Model, ready: Ready, seed: str, batch: str) -> None:
+    """Write what the file means into its metadata."""
     text = {
         "composite": ready.table.composite,
         "rules": {la.key: la.rule_name for la in ready.table.layers if la.rule},
@@ -312,7 +317,7 @@ def _describe(traced: Traced, model: Model, ready: Ready, seed: str, batch: str)
         "batch": batch,
         "target": f"input {traced.target!r}: one index per sample into the explained output, "
         "flattened; -1: the largest",
-        **meanings(traced, model, ready.plan),
+        **describe_file(traced, model, ready.plan),
         "labels": model.labels,
         "model": model.path.name,
         "model sha256": model.graph.sha256,

@@ -25,8 +25,8 @@ from dftlrp.engine.seeds import SEEDS, make_coefficients
 from dftlrp.engine.settings import AUTO, Question, Settings
 from dftlrp.graph.structure import find_ancestors
 from dftlrp.tracing.assembly import Traced
-from dftlrp.tracing.batch import for_any_batch, one_batch, repeated
-from dftlrp.tracing.session import Arrays, Seen, Session, runtime_of
+from dftlrp.tracing.batch import have_one_batch, repeat_samples, trace_any_batch
+from dftlrp.tracing.session import Arrays, Seen, Session, load_runtime
 from dftlrp.tracing.trace import GraphRequest, trace
 
 MOST_SESSIONS = 8  # that a model keeps
@@ -116,7 +116,7 @@ class Prepared:
     def _make_key(self, request: GraphRequest, any_batch: bool) -> Hashable:
         """Return what a session is known by."""
         settings = self.settings
-        cut = int(any_batch and one_batch(self.arrays))
+        cut = int(any_batch and have_one_batch(self.arrays))
         shapes = tuple((k, a.shape[cut:]) for k, a in self.arrays.items())
         rules = tuple((k, str(r)) for k, r in settings.overrides.items())
         plan = make_key(settings.output, settings.bind)
@@ -139,8 +139,8 @@ class Prepared:
 
     def _trace_for_any_batch(self, request: GraphRequest) -> Session:
         return self._load(
-            *for_any_batch(
-                self.plan, lambda batch: self._trace(request, repeated(self.arrays, batch))
+            *trace_any_batch(
+                self.plan, lambda batch: self._trace(request, repeat_samples(self.arrays, batch))
             ),
             any_batch=True,
         )
@@ -176,7 +176,7 @@ class Prepared:
     def _load(self, seen: Seen, traced: Traced, any_batch: bool) -> Session:
         """Return the session of a graph, which onnxruntime loads."""
         graph = traced.model.SerializeToString()
-        runtime = runtime_of(graph, self._options, traced.weights)
+        runtime = load_runtime(graph, self._options, traced.weights)
         traced = replace(traced, model=type(traced.model)())  # the runtime has its own copy
         return Session(*seen, traced, runtime, any_batch)
 

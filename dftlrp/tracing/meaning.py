@@ -1,6 +1,6 @@
-"""What inputs and outputs of an exported file mean: in words, with units and axes.
+"""What the inputs and outputs of an exported file mean, in words, with units and axes.
 
-An axis is a dict with its ``name`` and, where its places are physical ones, ``unit``, ``start`` and
+An axis is a dict with its ``name`` and, if its places are physical, ``unit``, ``start`` and
 ``step``: place k is at ``start + k step``.
 """
 
@@ -34,7 +34,7 @@ EXPLAINED, OWN = "that of 'explained'", "the model's own"
 
 
 class _File(NamedTuple):
-    """An exported file: shapes of its inputs and outputs, and where it came from."""
+    """An exported file: shapes of its inputs and outputs, and the model that it explains."""
 
     shapes: dict[str, Shape]
     model: Model
@@ -51,30 +51,32 @@ class _File(NamedTuple):
         return self.shapes[next(iter(self.plan.signals))][-1]
 
 
-def meanings(traced: Traced, model: Model, plan: Plan) -> dict[str, dict[str, Meaning]]:
-    """Of ``inputs`` (the signals) and ``outputs``, by name: ``meaning``, ``unit`` and ``axes``."""
+def describe_file(traced: Traced, model: Model, plan: Plan) -> dict[str, dict[str, Meaning]]:
+    """Return ``meaning``, ``unit`` and ``axes`` of all ``inputs`` and ``outputs``, by name."""
     shapes = {
         info.name: tuple(d.dim_value for d in info.type.tensor_type.shape.dim)
         for info in (*traced.model.graph.input, *traced.model.graph.output)
     }
     file = _File(shapes, model, plan)
     return {
-        "inputs": {name: _signal(name, file) for name in plan.signals}
+        "inputs": {name: _describe_signal(name, file) for name in plan.signals}
         | {name: MASK for name in shapes if name.startswith("mask/")},
-        "outputs": {name: _output(name, key, file) for key, name in traced.outputs.items()},
+        "outputs": {
+            name: _describe_output(name, key, file) for key, name in traced.outputs.items()
+        },
     }
 
 
-def _signal(name: str, file: _File) -> Meaning:
+def _describe_signal(name: str, file: _File) -> Meaning:
     wave = bool(file.model.rate) and _is_wave(name, file)
     return {
         "meaning": f"waveform at {file.model.rate:g} Hz" if wave else "what the model reads",
         "unit": "full scale 1" if wave else OWN,
-        "axes": list(_read(name, file)),
+        "axes": list(_find_signal_axes(name, file)),
     }
 
 
-def _output(name: str, key: str, file: _File) -> Meaning:
+def _describe_output(name: str, key: str, file: _File) -> Meaning:
     kind, _, value = key.partition(":")
     words = WORDS.get(name) or WORDS[kind]
     if name == MOVED[1]:
@@ -84,74 +86,83 @@ def _output(name: str, key: str, file: _File) -> Meaning:
     return {
         "meaning": words + (f": {value}" if value else ""),
         "unit": units.get(kind.partition("_")[0], OWN),
-        "axes": list(_axes(name, value, file)),
+        "axes": list(_choose_axes(name, value, file)),
     }
 
 
-def _axes(name: str, value: str, file: _File) -> tuple[Axis, ...]:
-    """Of an output that belongs to a value of the model, or to none."""
+def _choose_axes(name: str, value: str, file: _File) -> tuple[Axis, ...]:
+    """Return the axes of an output that belongs to a value of the model, or to none."""
     rate = file.model.rate
     if name == MOVED[0]:
         signal = next(iter(file.plan.signals))
-        return (*_read(signal, file)[:-1], _bins(file.length, rate))
+        return (*_find_signal_axes(signal, file)[:-1], _make_frequency_axis(file.length, rate))
     if name == MOVED[1]:
         signal = next(iter(file.plan.signals))
-        return (*_read(signal, file)[:-1], *_tiles(file.length, rate))
+        return (*_find_signal_axes(signal, file)[:-1], *_make_tile_axes(file.length, rate))
     if value and value == file.plan.graph.reads and file.model.frontend:
-        return _laid_out(file.model.frontend, file.length)
-    return _read(value, file) if value in file.plan.signals else _classes(name, file)
+        return _find_front_end_axes(file.model.frontend, file.length)
+    return (
+        _find_signal_axes(value, file)
+        if value in file.plan.signals
+        else _find_class_axes(name, file)
+    )
 
 
-def _regular(name: str, unit: str, step: float, start: float = 0.0) -> Axis:
+def _make_axis(name: str, unit: str, step: float, start: float = 0.0) -> Axis:
     return {"name": name, "unit": unit, "start": start, "step": step}
 
 
-def _time(rate: float | None, hop: int = 1, start: float = 0.0) -> Axis:
+def _make_time_axis(rate: float | None, hop: int = 1, start: float = 0.0) -> Axis:
     rate, unit = (rate, "s") if rate else (1.0, "samples")
-    return _regular("time", unit, hop / rate, start / rate)
+    return _make_axis("time", unit, hop / rate, start / rate)
 
 
-def _bins(n: int, rate: float | None) -> Axis:
-    """Bins of a DFT of n samples."""
-    return _regular("frequency", "Hz" if rate else "cycles per sample", (rate or 1.0) / n)
+def _make_frequency_axis(n: int, rate: float | None) -> Axis:
+    """Return the axis of the bins of a DFT of n samples."""
+    return _make_axis("frequency", "Hz" if rate else "cycles per sample", (rate or 1.0) / n)
 
 
-def _tiles(n: int, rate: float | None) -> tuple[Axis, Axis]:
+def _make_tile_axes(n: int, rate: float | None) -> tuple[Axis, Axis]:
     domain = Stft(n, **stft_for(rate or 1.0))
-    return _bins(domain.n_fft, rate), _time(rate, domain.hop, float(domain.times[0]))
+    return _make_frequency_axis(domain.n_fft, rate), _make_time_axis(
+        rate, domain.hop, float(domain.times[0])
+    )
 
 
 def _is_wave(name: str, file: _File) -> bool:
-    """Whether a signal is a waveform: its rate is known and one axis is long, or it was moved."""
+    """Return whether a signal is a waveform.
+
+    It is if its rate is known and only one axis is long, or if it was moved to another domain.
+    """
     one_long = bool(file.model.rate) and math.prod(file.shapes[name][file.lead : -1]) == 1
     return one_long or not file.shapes.keys().isdisjoint(MOVED)
 
 
-def _read(name: str, file: _File) -> tuple[Axis, ...]:
-    """Of a signal: (batch, channel, time), (batch, time), (time,), or without names."""
+def _find_signal_axes(name: str, file: _File) -> tuple[Axis, ...]:
+    """Return the axes of a signal: batch, channel and time, as far as it has them; or numbers."""
     shape = file.shapes[name]
     if not _is_wave(name, file):
-        return _numbered(shape, file)
+        return _number_axes(shape, file)
     lead = ("batch", *["channel"] * (len(shape) - 2))[: len(shape) - 1]
-    return (*({"name": each} for each in lead), _time(file.model.rate))
+    return (*({"name": each} for each in lead), _make_time_axis(file.model.rate))
 
 
-def _numbered(shape: Shape, file: _File) -> tuple[Axis, ...]:
+def _number_axes(shape: Shape, file: _File) -> tuple[Axis, ...]:
     return tuple({"name": "batch" if i < file.lead else f"axis {i}"} for i in range(len(shape)))
 
 
-def _classes(name: str, file: _File) -> tuple[Axis, ...]:
+def _find_class_axes(name: str, file: _File) -> tuple[Axis, ...]:
     shape = file.shapes[name]
-    axes, labels = _numbered(shape, file), file.model.labels
+    axes, labels = _number_axes(shape, file), file.model.labels
     named = len(shape) > file.lead and len(labels) == shape[-1]
     return (*axes[:-1], {"name": "class"}) if named else axes
 
 
-def _laid_out(fe: FrontEnd, samples: int) -> tuple[Axis, ...]:
-    """Of what a front end makes of so many samples."""
-    frequency = _bins(fe.size or samples, fe.rate)
+def _find_front_end_axes(fe: FrontEnd, samples: int) -> tuple[Axis, ...]:
+    """Return the axes of what a front end makes of so many samples."""
+    frequency = _make_frequency_axis(fe.size or samples, fe.rate)
     if fe.n_mels or fe.n_mfcc:
         frequency = {"name": "cepstral coefficient" if fe.n_mfcc else "mel filter"}
-    time = _time(fe.rate, fe.hop, 0.0 if fe.center else fe.n_fft / 2)
+    time = _make_time_axis(fe.rate, fe.hop, 0.0 if fe.center else fe.n_fft / 2)
     known = {"frequency": frequency, "time": time}
     return tuple(known.get(str(axis), {"name": str(axis)}) for axis in fe.layout)

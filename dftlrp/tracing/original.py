@@ -31,7 +31,7 @@ from dftlrp.engine.model import Model, make_key
 from dftlrp.engine.plan import Plan
 from dftlrp.engine.settings import Settings
 from dftlrp.graph.structure import find_ancestors
-from dftlrp.tracing.session import TYPES, Arrays, runtime_of
+from dftlrp.tracing.session import TYPES, Arrays, load_runtime
 
 DOUBLE, SINGLE = np.dtype(np.float64), np.dtype(np.float32)
 CHUNKS = "Chunks"  # a recording cut in chunks: no file computes this
@@ -157,7 +157,7 @@ def _run(proto: ModelProto, feed: Mapping[str, AnyArray], outputs: Sequence[str]
     InputError
         onnxruntime does not run the file.
     """
-    runtime = runtime_of(proto.SerializeToString(), optimised=False)
+    runtime = load_runtime(proto.SerializeToString(), optimised=False)
     types = {x.name: TYPES.get(x.type, np.float64) for x in runtime.get_inputs()}
     given: Arrays = {k: np.ascontiguousarray(feed[k], t) for k, t in types.items() if k in feed}
     try:

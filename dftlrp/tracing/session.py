@@ -1,4 +1,4 @@
-"""Sessions of onnxruntime: graphs that are loaded and run."""
+"""Sessions of onnxruntime: traced graphs that are loaded and run."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ Arrays = dict[str, AnyArray]
 
 
 class Seen(NamedTuple):
-    """What is known of a model that was traced."""
+    """What a trace told of the model: plan, table, shape of the explained output, kind of seed."""
 
     plan: Plan
     table: LayerTable
-    shape: tuple[int, ...]  # of what is explained
+    shape: tuple[int, ...]
     seed_kind: Choice[str]
 
 
 @dataclass(frozen=True, eq=False)
 class Session:
-    """A traced graph that onnxruntime has loaded; its weights lie in ``traced``."""
+    """A traced graph that onnxruntime has loaded; ``traced`` holds its weights."""
 
     plan: Plan
     table: LayerTable
@@ -40,24 +40,26 @@ class Session:
     any_batch: bool
 
     def explained(self, given: Arrays) -> Real:
-        """Zeros in the shape of what is explained of these inputs."""
+        """Return zeros in the shape of the explained output for these inputs."""
         batch = next(iter(given.values())).shape[:1] if self.any_batch else self.shape[:1]
         return np.broadcast_to(np.zeros(()), (*batch, *self.shape[1:]))
 
     def run(self, feed: Mapping[str, AnyArray]) -> Arrays:
-        """Outputs by what they mean.
+        """Return the outputs of the graph by their names.
 
         Raises
         ------
         InputError
-            onnxruntime failed.
+            If onnxruntime fails.
         """
         types = {x.name: TYPES[x.type] for x in self.runtime.get_inputs()}
         given: Arrays = {k: np.ascontiguousarray(feed[k], types[k]) for k in types}
         try:
             results = self.runtime.run(None, given)
         except Exception as error:  # onnxruntime has no type of its own
-            raise InputError(f"onnxruntime failed on the traced graph: {_line(error)}") from error
+            raise InputError(
+                f"onnxruntime failed on the traced graph: {_first_line(error)}"
+            ) from error
         names = (x.name for x in self.runtime.get_outputs())
         return dict(zip(names, results, strict=True))
 
@@ -70,7 +72,8 @@ TYPES = {
 }  # fmt: skip
 
 
-def _line(error: Exception) -> str:
+def _first_line(error: Exception) -> str:
+    """Return the first line of an error's message, or its type if there is none."""
     return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
@@ -81,19 +84,28 @@ def count_cores() -> int:
     return os.cpu_count() or 1
 
 
-def runtime_of(
+def load_runtime(
     graph: bytes, options: str = "", weights: Arrays | None = None, optimised: bool = True
 ) -> Any:
-    """An onnxruntime session; options as ``PROVIDER:THREADS``, each may be left out.
+    """Load a graph into a session of onnxruntime.
 
-    ``weights``: constants that the graph only names; they are read where they lie, so they must
-    live as long as the session.
-    Threads: as OMP_NUM_THREADS says, else as many as there are cores.
+    Parameters
+    ----------
+    graph : bytes
+        A serialised model.
+    options : str
+        ``PROVIDER:THREADS``, each of which may be left out.  Without a number of threads it is
+        that of OMP_NUM_THREADS, else the number of cores.
+    weights : dict of str to array, optional
+        Constants that the graph only names.  They are not copied, so that they must be kept as
+        long as the session.
+    optimised : bool
+        Whether onnxruntime may optimise the graph.
 
     Raises
     ------
     InputError
-        onnxruntime or the execution provider is not there; the graph cannot be loaded.
+        If onnxruntime or the execution provider is missing, or the graph cannot be loaded.
     """
     try:
         import onnxruntime as ort
@@ -118,4 +130,6 @@ def runtime_of(
     try:
         return ort.InferenceSession(graph, settings, providers=[provider])
     except Exception as error:
-        raise InputError(f"onnxruntime cannot load the traced graph: {_line(error)}") from error
+        raise InputError(
+            f"onnxruntime cannot load the traced graph: {_first_line(error)}"
+        ) from error

@@ -23,7 +23,7 @@ from dftlrp.core.types import InputError
 from dftlrp.tracing.batch import FixedBatchError
 from dftlrp.tracing.export import export
 from dftlrp.tracing.finder import Sessions
-from dftlrp.tracing.session import Session, runtime_of
+from dftlrp.tracing.session import Session, load_runtime
 
 BATCHES = (1, 2, 3, 5, 16)
 PRESETS = ("EpsilonPlus", "EpsilonAlpha2Beta1", "AttnLRP")
@@ -294,7 +294,7 @@ def test_one_file_explains_any_batch(tmp_path: Path, capsys: Any) -> None:
                  "--composite", "EpsilonPlus"]) == 0  # fmt: skip
     assert "[batch, 8000]" in capsys.readouterr().out
     assert told(file)["batch"] == "any"
-    session = runtime_of(file.read_bytes())
+    session = load_runtime(file.read_bytes())
     assert all(x.shape[0] == "batch" for x in (*session.get_inputs(), *session.get_outputs()))
     names = [x.name for x in session.get_outputs()]
     for batch in (1, 3):
@@ -314,10 +314,10 @@ def test_a_file_with_a_fixed_batch_says_why(tmp_path: Path) -> None:
     file = tmp_path / "e.onnx"
     export(loaded(numbered_samples()), file)
     assert told(file)["batch"].startswith("fixed: 'z' (Add): ")
-    assert runtime_of(file.read_bytes()).get_inputs()[0].shape == [1, 3]
+    assert load_runtime(file.read_bytes()).get_inputs()[0].shape == [1, 3]
     export(loaded(numbered_samples()), file, batch=3)
     assert told(file)["batch"] == "3"
-    assert runtime_of(file.read_bytes()).get_inputs()[0].shape == [3, 3]
+    assert load_runtime(file.read_bytes()).get_inputs()[0].shape == [3, 3]
 
 
 def test_an_open_length_is_given_beside_any_batch(tmp_path: Path) -> None:
@@ -326,5 +326,5 @@ def test_an_open_length_is_given_beside_any_batch(tmp_path: Path) -> None:
     n.add("ReduceMean", "c", "z", axes=[2], keepdims=0)
     model = loaded(n.model({"x": ["B", 2, "T"]}, {"z": ["B", 3]}))
     export(model, tmp_path / "e.onnx", batch="any", shapes={"x": (1, 2, 9)})
-    session = runtime_of((tmp_path / "e.onnx").read_bytes())
+    session = load_runtime((tmp_path / "e.onnx").read_bytes())
     assert session.get_inputs()[0].shape == ["batch", 2, 9]

@@ -26,7 +26,7 @@ from dftlrp.engine.settings import Settings
 from dftlrp.ops.fourier import split_size
 from dftlrp.tracing.export import export
 from dftlrp.tracing.finder import MOST_SESSIONS, Sessions
-from dftlrp.tracing.session import runtime_of
+from dftlrp.tracing.session import load_runtime
 from dftlrp.tracing.trace import GraphRequest, trace
 
 LIMIT = 1e-4
@@ -419,7 +419,7 @@ def test_no_output_is_computed_that_nobody_asked_for(tmp_path: Path) -> None:
     ops = [node.op_type for node in traced.model.graph.node]
     assert ops.count("Conv") == 2 + 1 + 2  # forward, z+ of the second, and their transposes
     assert ops.count("Where") == 2  # the target
-    assert runtime_of(traced.whole().SerializeToString()).get_inputs()[0].name == "x"
+    assert load_runtime(traced.whole().SerializeToString()).get_inputs()[0].name == "x"
 
 
 @pytest.mark.parametrize(("n", "pair"), [(8000, (80, 100)), (16000, (125, 128)), (7, (1, 7))])

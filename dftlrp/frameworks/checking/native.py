@@ -16,7 +16,7 @@ import onnx
 from dftlrp.core.backend import get_backend
 from dftlrp.core.types import AnyArray, DftlrpError, InputError
 from dftlrp.engine.model import Model, find_packages
-from dftlrp.tracing.session import runtime_of
+from dftlrp.tracing.session import load_runtime
 
 Arrays = dict[str, AnyArray]
 
@@ -139,7 +139,7 @@ class Runtime:
         self.parts = [name for n in proto.graph.node for name in n.output if name]
         named = (onnx.ValueInfoProto(name=k) for k in self.parts if k not in self.outputs)
         proto.graph.output.extend(named)
-        self.session = runtime_of(proto.SerializeToString(), optimised=False)
+        self.session = load_runtime(proto.SerializeToString(), optimised=False)
 
     def run(self, inputs: Arrays) -> Ran:
         """Run the forward pass."""

@@ -12,7 +12,7 @@ from onnx import helper, numpy_helper
 from dftlrp.core.types import AnyArray
 from dftlrp.tracing.fuse import tidied
 from dftlrp.tracing.onnx_backend import OnnxBackend
-from dftlrp.tracing.session import runtime_of
+from dftlrp.tracing.session import load_runtime
 from dftlrp.tracing.symbols import Symbol, narrow_dtype
 from dftlrp.tracing.tape import Tape
 
@@ -43,7 +43,7 @@ def evaluate_symbols(
     if named:
         onnx.checker.check_model(model, full_check=True)
         given = {x.name: np.asarray(feed[x.name], x.dtype) for x in inputs}
-        results = iter(runtime_of(model.SerializeToString()).run(None, given))
+        results = iter(load_runtime(model.SerializeToString()).run(None, given))
     return [next(results) if isinstance(x, Symbol) else _convert_constant(x) for x in arrays]
 
 
