@@ -8,10 +8,12 @@ public function of a room below and prints what that gives.
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import os
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import NoReturn, TextIO
 
 from dftlrp import __version__
 from dftlrp.cli import (
@@ -21,6 +23,7 @@ from dftlrp.cli import (
     inspect_command,
     neurons_command,
 )
+from dftlrp.core.text import make_printable
 from dftlrp.core.types import DftlrpError, InputError
 
 COMMANDS = (explain_command, neurons_command, inspect_command, check_command, export_command)
@@ -37,17 +40,33 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     try:
         args = _make_parser().parse_args(argv)
-        status = int(args.run(args))
+        with contextlib.redirect_stdout(_Terminal(sys.stdout)):
+            status = int(args.run(args))
         sys.stdout.flush()
         return status
     except DftlrpError as error:
-        print(f"dftlrp: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"dftlrp: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:  # the reader of what is printed has gone; all files are written
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+
+
+class _Terminal(io.TextIOBase):
+    """Standard output, in which the control characters of names and labels are escaped."""
+
+    def __init__(self, out: TextIO) -> None:
+        self.out = out
+
+    def write(self, text: str) -> int:
+        """Write the text, all but its line breaks printable."""
+        return self.out.write("\n".join(map(make_printable, text.split("\n"))))
+
+    def flush(self) -> None:
+        """Flush standard output."""
+        self.out.flush()
 
 
 class _Parser(argparse.ArgumentParser):

@@ -17,6 +17,7 @@ from dftlrp.cli.options import (
     read_labels,
     split_words,
 )
+from dftlrp.core.text import make_printable
 from dftlrp.core.types import InputError
 from dftlrp.results.views import DEFAULT, DOMAINS, INPUT
 
@@ -156,12 +157,12 @@ def _print_explanations(explanations: Sequence[Any], table: bool) -> None:
     if first.explained.shape[-1:] == scores.shape:
         best = int(scores.argmax())
         name = first.labels[best] if best < len(first.labels) else str(best)
-        print(f"prediction: {name} (score {scores[best]:.3f})")
+        print(f"prediction: {make_printable(name)} (score {scores[best]:.3f})")
     for one in explanations:
-        print(describe_seed(one))
+        print(make_printable(describe_seed(one)))
         print(f"  {describe_check(one.ledger.gap)}")
     for note in first.notes:
-        print(f"  {note}")
+        print(f"  {make_printable(note)}")
     if (speed := choose_playback(first.rate)[1]) > 1:
         print(f"  sounds are played {speed:g} times faster")
     if table:

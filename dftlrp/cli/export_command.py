@@ -14,6 +14,7 @@ from dftlrp.cli.options import (
     parse_shapes,
     split_words,
 )
+from dftlrp.core.text import make_printable
 
 DESCRIPTION = """Write a model and its explanation as one ONNX file that onnxruntime runs without
 dftlrp.  The file reads the model's input and a target, and gives the output and the relevance.  Its
@@ -63,7 +64,7 @@ def _run_export(args: argparse.Namespace) -> int:
     )
     for info in (*traced.model.graph.input, *traced.model.graph.output):
         shape = [d.dim_param or d.dim_value for d in info.type.tensor_type.shape.dim]
-        print(f"  {info.name:26} [{', '.join(map(str, shape))}]")
+        print(make_printable(f"  {info.name:26} [{', '.join(map(str, shape))}]"))
     print(f"  {args.out}")
     return 0
 

@@ -14,6 +14,7 @@ from dftlrp.cli.options import (
     parse_pairs,
     read_labels,
 )
+from dftlrp.core.text import make_printable
 
 if TYPE_CHECKING:
     from dftlrp.concepts import Neurons
@@ -84,12 +85,14 @@ def _run_neurons(args: argparse.Namespace) -> int:
 
 def _print_neurons(found: Neurons, written: list[Path]) -> None:
     for c in found.classes:
-        print(f"{found.label(c)}: neurons {', '.join(map(str, found.strongest(c))) or 'none'}")
+        neurons = ", ".join(map(str, found.strongest(c))) or "none"
+        print(f"{make_printable(found.label(c))}: neurons {neurons}")
     for note in found.notes:
-        print(f"  {note}")
+        print(f"  {make_printable(note)}")
     for name, why in found.survey.skipped:
-        print(f"  skipped {name}: {why}")
+        print(make_printable(f"  skipped {name}: {why}"))
     for failure in found.failures:
-        print(f"  a part failed: {failure.reason}; run the command again to retry it")
+        reason = make_printable(failure.reason)
+        print(f"  a part failed: {reason}; run the command again to retry it")
     for file in written:
         print(f"  {file}")

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from dftlrp.core.text import make_printable
 from dftlrp.core.types import AnyArray, Real
 
 LEAST = 1e-290  # sums of |R| below this have lost their digits: they count as so much
@@ -130,7 +131,7 @@ class Ledger:
     def __str__(self) -> str:
         head = f"{'node':40} {'op':18} {'rule':16}" + "".join(f"{t:>13}" for t in TERMS)
         lines = [
-            f"{row.node[:40]:40} {row.op[:18]:18} {row.rule[:16]:16}"
+            f"{make_printable(row.node)[:40]:40} {row.op[:18]:18} {row.rule[:16]:16}"
             + "".join(f"{float(getattr(row, t).sum()):13.5g}" for t in TERMS)
             for row in self.rows
         ]

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dftlrp.core.text import make_printable
+
 Real = NDArray[np.floating[Any]]
 Complex = NDArray[np.complexfloating[Any, Any]]
 AnyArray = NDArray[Any]
@@ -19,7 +21,10 @@ Axes = AnyArray | tuple[AnyArray, ...]  # one array for each axis
 
 
 class DftlrpError(Exception):
-    """Base of everything that dftlrp refuses."""
+    """Base of everything that dftlrp refuses; its message is one line."""
+
+    def __str__(self) -> str:
+        return make_printable(super().__str__())
 
 
 class ModelError(DftlrpError):

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 
 from dftlrp.core.rule_text import Rule, read_rule
+from dftlrp.core.text import make_printable
 from dftlrp.core.types import InputError
 from dftlrp.engine.gates import FROZEN, SHARED, TANGENT
 from dftlrp.engine.plan import Plan
@@ -85,8 +86,12 @@ class LayerTable:
     layers: tuple[Layer, ...]
 
     def __str__(self) -> str:
-        wide = max([5, *(len(layer.key) for layer in self.layers)])
-        rows = [f"{la.key:{wide}}  {la.op:20}  {la.rule_name}" for la in self.layers]
+        keys = [make_printable(layer.key) for layer in self.layers]
+        wide = max([5, *map(len, keys)])
+        rows = [
+            f"{key:{wide}}  {layer.op:20}  {layer.rule_name}"
+            for key, layer in zip(keys, self.layers, strict=True)
+        ]
         return "\n".join([f"{'layer':{wide}}  {'op':20}  rule ({self.composite})", *rows])
 
     def rules(self) -> dict[str, Rule | None]:

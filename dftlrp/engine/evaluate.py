@@ -33,7 +33,7 @@ Values = dict[str, Array]
 # which make values of their own; at most `MAX_BYTES`.  A small file on a small input stays small.
 FLOOR, PER_INPUT, PER_WEIGHT, MAX_BYTES = 2**27, 2**12, 2**4, 2**34
 # The same in nodes, loops and cells written out, beyond those in the file.
-FLOOR_NODES, NODES_PER_NUMBER, MAX_NODES = 2 * 10**4, 2**6, 10**6
+FLOOR_NODES, NODES_PER_NUMBER, MAX_NODES = 2 * 10**4, 2**6, 2 * 10**5
 INFINITE = 1e9  # what stands for an infinite number where relevance is computed
 LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul", "BatchNormalization")  # add no masks
 # What NumPy and an op's own code raise where a node does not go with its inputs.
@@ -68,8 +68,11 @@ def evaluate(
     bk: Backend,
     dtype: np.dtype[Any],
     scaled: Mapping[str, AnyArray] = MappingProxyType({}),
+    room: int = MAX_BYTES,
 ) -> Run:
     """Return all values that the output needs; those in ``scaled`` are multiplied by its arrays.
+
+    ``room`` is the number of bytes that the inputs may ask for, see `make_budget`.
 
     If, Loop, Scan, LSTM, GRU and RNN become the nodes that they stand for at these inputs.
 
@@ -83,7 +86,7 @@ def evaluate(
     bound = {
         k: bk.asarray(v, dtype if v.dtype.kind == "f" else None) for k, v in plan.bound.items()
     }
-    progress = _Progress(plan, Known({**bound, **given}))
+    progress = _Progress(plan, Known({**bound, **given}), room)
     values = progress.values
     with np.errstate(all="ignore"):  # what overflows is reported by the name of its layer
         for node in expand_nodes(steps(plan.nodes, "forward"), values, progress.count_left):
@@ -99,13 +102,13 @@ def evaluate(
 class _Progress:
     """A forward pass that is under way: what was computed, and what may still be."""
 
-    def __init__(self, plan: Plan, values: Known) -> None:
+    def __init__(self, plan: Plan, values: Known, room: int) -> None:
         self.plan = plan
         self.values = values
         self.nodes: list[Node] = []
         self.carriers = set(plan.signals)
         self.masked: dict[str, NonFiniteError] = {}
-        self.budget = make_budget(plan, values)
+        self.budget = make_budget(plan, values, room)
         self.most = _count_allowed_nodes(plan, values)
 
     def count_left(self) -> int:
@@ -149,11 +152,14 @@ class _Progress:
         return Run(values, tuple(self.nodes), finite, frozenset(values.decisive))
 
 
-def make_budget(plan: Plan, given: Mapping[str, Array]) -> Budget:
-    """Return what may be allocated and computed at these inputs and weights."""
+def make_budget(plan: Plan, given: Mapping[str, Array], most: int = MAX_BYTES) -> Budget:
+    """Return what may be allocated and computed at these inputs and weights.
+
+    ``most`` is the number of bytes that the inputs may ask for: few, where nobody gave them.
+    """
     inputs = sum(given[name].nbytes for name in plan.signals)
     weights = sum(a.nbytes for a in given.values()) - inputs
-    room = min(MAX_BYTES, FLOOR + PER_INPUT * inputs + PER_WEIGHT * weights)
+    room = min(MAX_BYTES, FLOOR + min(most, PER_INPUT * inputs) + PER_WEIGHT * weights)
     return Budget(room, WORK * room)
 
 

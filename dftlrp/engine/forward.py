@@ -60,7 +60,8 @@ def run_forward(
     """
     bk, floats, settings = get_backend(settings.backend), settings.floats, settings.with_rules()
     plan = model.plan(settings.output, settings.bind)
-    run = evaluate(plan, {**gather_arrays(model, plan, inputs, bk, floats), **given}, bk, floats)
+    arrays = {**gather_arrays(model, plan, inputs, bk, floats), **given}
+    run = evaluate(plan, arrays, bk, floats, room=settings.room)
     values = {**run.values, **run.finite}
     seen: Values = values if bk.numbers else ReadValues(values, bk)
     chosen = choose_composite(settings, plan, seen)

@@ -15,8 +15,10 @@ from typing import Any
 import numpy as np
 
 from dftlrp.core.rule_text import Rule
+from dftlrp.core.text import make_printable
 from dftlrp.core.types import DftlrpError, InputError, UnsupportedModelError
 from dftlrp.engine.composites import Composite, Layer
+from dftlrp.engine.evaluate import MAX_BYTES
 from dftlrp.engine.forward import Ready, run_forward
 from dftlrp.engine.model import Model, as_model
 from dftlrp.engine.reach import WHOLE, find_reaches
@@ -24,6 +26,7 @@ from dftlrp.engine.settings import Settings
 from dftlrp.graph.load import load_graph
 from dftlrp.graph.structure import Value
 
+PROBE_NUMBERS, PROBE_BYTES = 2**22, 2**29  # that a file may ask for; its user, by shapes, for more
 LENGTHS = (64, 256, 1024, 4096, 16384, 65536)  # tried in turn if the length of an axis is open
 
 
@@ -126,7 +129,8 @@ def inspect(
     if isinstance(model, str | os.PathLike):
         model = Model(Path(model), load_graph(model))
     model = as_model(model)
-    settings = Settings(output, bind or {}, composite, overrides or {})
+    room = MAX_BYTES if shapes else PROBE_BYTES
+    settings = Settings(output, bind or {}, composite, overrides or {}, room=room)
     known: dict[str, Any] = {
         "model": model.path.name,
         "inputs": {k: _describe_input(v) for k, v in model.graph.inputs.items()},
@@ -167,26 +171,36 @@ def _run_on_noise(
     plan = model.plan(settings.output, settings.bind)
     if unknown := sorted(set(shapes) - set(plan.signals)):
         raise InputError(f"--shape {unknown[0]}: the model reads {list(plan.signals)}")
+    for name, value in plan.signals.items():
+        if value.dims is None and name not in shapes:
+            raise InputError(f"input {name!r} has no shape: give --shape {name}=1,2,3")
     failed: DftlrpError | None = None
     for length in LENGTHS:
-        probe = {n: shapes.get(n) or _choose_shape(n, v, length) for n, v in plan.signals.items()}
+        probe = {n: shapes.get(n) or _choose_shape(v, length) for n, v in plan.signals.items()}
         rng = np.random.default_rng(0)
-        noise = {n: _draw_noise(rng, s, plan.signals[n]) for n, s in probe.items()}
         try:
+            for name in probe.keys() - shapes.keys():
+                _refuse_large(name, probe[name])
+            noise = {n: _draw_noise(rng, s, plan.signals[n]) for n, s in probe.items()}
             return run_forward(model, noise, settings), probe
-        except InputError as error:
+        except (InputError, UnsupportedModelError) as error:
+            if getattr(error, "reasons", ()):
+                raise
             failed = error
             if all(v.dims and None not in v.dims[1:] for v in plan.signals.values()):
                 break
     raise InputError(f"the model does not run on noise ({failed}): give --shape NAME=1,2,3")
 
 
-def _choose_shape(name: str, value: Value, length: int) -> tuple[int, ...]:
-    if value.dims is None:
-        raise InputError(f"input {name!r} has no shape: give --shape {name}=1,2,3")
-    return tuple(
-        d or (1 if i == 0 and len(value.dims) > 1 else length) for i, d in enumerate(value.dims)
-    )
+def _choose_shape(value: Value, length: int) -> tuple[int, ...]:
+    dims = value.dims or ()
+    return tuple(d or (1 if i == 0 and len(dims) > 1 else length) for i, d in enumerate(dims))
+
+
+def _refuse_large(name: str, shape: tuple[int, ...]) -> None:
+    if math.prod(shape) > PROBE_NUMBERS:
+        told = ",".join(map(str, shape))
+        raise InputError(f"input {name!r} of shape {told} is made on request only")
 
 
 def _draw_noise(rng: np.random.Generator, shape: tuple[int, ...], value: Value) -> Any:
@@ -229,18 +243,19 @@ def _count_parameters(ready: Ready, layer: Layer) -> int:
     return sum(int(values[name].size) for name in used if values[name].dtype.kind == "f")
 
 
-def _write_lines(i: Inspection) -> Iterator[str]:
-    yield f"{i.model}: reads {', '.join(f'{k} {v}' for k, v in i.inputs.items())}"
+def _text(i: Inspection) -> Iterator[str]:
+    reads = ", ".join(f"{k} {v}" for k, v in i.inputs.items())
+    yield make_printable(f"{i.model}: reads {reads}")
     for name, value in i.bound.items():
-        yield f"bound: {name} = {value}"
+        yield make_printable(f"bound: {name} = {value}")
     if i.refused:
         yield f"refused: {len(i.refused)} node(s)"
-        yield from (f"  {r['name']} ({r['op']}): {r['reason']}" for r in i.refused)
+        yield from (make_printable(f"  {r['name']} ({r['op']}): {r['reason']}") for r in i.refused)
         return
     rows = [
         (
-            la.name, la.op, "x".join(map(str, la.shape)), la.rule, str(la.parameters),
-            "all" if la.receptive_field is None else str(la.receptive_field),
+            make_printable(la.name), la.op, "x".join(map(str, la.shape)), la.rule,
+            str(la.parameters), "all" if la.receptive_field is None else str(la.receptive_field),
         )
         for la in i.layers
     ]  # fmt: skip
@@ -248,7 +263,7 @@ def _write_lines(i: Inspection) -> Iterator[str]:
     wide = [max(len(row[c]) for row in (head, *rows)) for c in range(len(head))]
     for row in (head, *rows):
         yield "  ".join(text.ljust(w) for text, w in zip(row, wide, strict=True)).rstrip()
-    yield f"run with {', '.join(f'{k} {v}' for k, v in i.probe.items())}"
+    yield make_printable(f"run with {', '.join(f'{k} {v}' for k, v in i.probe.items())}")
     yield f"folded: {i.folded} nodes that do not depend on the signal"
     left_out = f" (the final {i.stripped} is left out)" if i.stripped else ""
-    yield f"explained: {i.explained}{left_out}"
+    yield make_printable(f"explained: {i.explained}{left_out}")

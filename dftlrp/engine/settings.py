@@ -23,6 +23,7 @@ from dftlrp.core.backend import Backend
 from dftlrp.core.rule_text import Rule, read_rule
 from dftlrp.core.types import AnyArray, InputError
 from dftlrp.engine.composites import Composite, find_composite
+from dftlrp.engine.evaluate import MAX_BYTES
 from dftlrp.engine.seeds import Target
 
 AUTO = "auto"
@@ -43,6 +44,8 @@ class Settings:
     waveform : bool
         Whether the model's input is known to be a waveform (or to be computed from one by a front
         end); it decides what ``composite="auto"`` takes.
+    room : int
+        Bytes that the inputs may ask for in a forward pass; see `dftlrp.engine.evaluate`.
     """
 
     output: str | None = None
@@ -52,6 +55,7 @@ class Settings:
     backend: str | Backend | None = None
     dtype: Any = None
     waveform: bool = False
+    room: int = MAX_BYTES
 
     @property
     def floats(self) -> np.dtype[Any]:

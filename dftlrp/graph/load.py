@@ -26,6 +26,7 @@ from dftlrp.graph.structure import Body, Dims, Graph, Node, Value
 MAX_RANK = 8
 MAX_BYTES = 2**31
 ONNX = ("", "ai.onnx")
+UNREAD = (AttributeProto.GRAPHS, AttributeProto.TYPE_PROTO, AttributeProto.TYPE_PROTOS)  # of no op
 
 
 def load_graph(path: str | os.PathLike[str]) -> Graph:
@@ -214,8 +215,8 @@ def _read_attribute(a: AttributeProto, opset: int, path: Path) -> Any:
         return _read_tensor(a.t, path)
     if a.type == AttributeProto.GRAPH:
         return _read_body(a.g, opset, path)
-    if a.type == AttributeProto.GRAPHS:
-        return None  # no known op has a list of graphs
+    if a.type in UNREAD:
+        return None
     value = onnx.helper.get_attribute_value(a)
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")

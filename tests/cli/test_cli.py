@@ -358,7 +358,7 @@ EXPORT_REFUSED: dict[str, tuple[list[str], str]] = {
     "an input without a front end": ([M, *O, "--domains", "input"], "has no front end"),
     "a rule without a multiplier": (
         [M, *O, "--composite", "EpsilonPlusFlat", "--domains", "frequency"], "another composite"),
-    "no such front end": ([M, *O, "--frontend", "no.toml"], "no.toml: No such file"),
+    "no such front end": ([M, *O, "--frontend", "no.toml"], "no.toml: no such file"),
     "a front end that does not fit": ([M, *O, "--frontend", "fe.toml"], "its axis"),
     "an unknown seed": ([M, *O, "--seed-kind", "contrast:1"], "a file can hold"),
     "an unknown output": ([M, *O, "--output", "y"], "scores"),

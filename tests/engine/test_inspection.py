@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 
 import numpy as np
 import pytest
 import reference
 from graphs import Nodes, loaded, normal
-from models import saved
+from models import model, saved
+from onnx import helper
 
 import dftlrp
 from dftlrp.cli import main
 from dftlrp.core.types import InputError
+
+
+def node(op, inputs, outputs, **attributes):
+    return helper.make_node(op, inputs.split(), outputs.split(), **attributes)
 
 
 def named(found):
@@ -104,3 +110,28 @@ def test_float_weights_are_counted_once():
     n.weights["w"] = np.eye(4)
     found = dftlrp.inspect(loaded(n.model({"x": [1, 4]}, {"y": None})))
     assert [la.parameters for la in found.layers] == [16, 0, 16]
+
+
+@pytest.mark.parametrize("dims", [(1, 2**28), (2**40,), (2**31, 2**31, 2**31), (70_000, 1000, 1)])
+def test_a_declared_shape_is_not_made_unless_it_is_asked_for(tmp_path, dims):
+    x = node("Relu", "x", "y")
+    path = saved(model([x], {"x": dims}, {"y": None}), tmp_path)
+    tracemalloc.start()
+    with pytest.raises(InputError, match=r"made on request only\): give --shape"):
+        dftlrp.inspect(path)
+    assert tracemalloc.get_traced_memory()[1] < 2**20
+    tracemalloc.stop()
+
+
+def test_two_open_axes_are_probed_as_long_as_the_probe_is_small(tmp_path):
+    path = saved(model([node("Relu", "x", "y")], {"x": [None, None, None]}, {"y": None}), tmp_path)
+    assert dftlrp.inspect(path).probe == {"x": (1, 64, 64)}
+
+
+def test_what_the_probe_would_need_is_bounded_unless_its_shape_is_given(tmp_path):
+    nodes = [node("Mul", "x w", "y"), node("ReduceSum", "y a", "z", keepdims=0)]
+    weights = {"w": np.ones((48, 1), np.float32), "a": np.array([1])}
+    path = saved(model(nodes, {"x": [1, 1, 2**21]}, {"z": None}, weights), tmp_path)
+    with pytest.raises(InputError, match=r"too large.*give --shape"):
+        dftlrp.inspect(path)
+    assert dftlrp.inspect(path, shapes={"x": (1, 1, 2**21)}).layers

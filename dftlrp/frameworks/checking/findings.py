@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass
 from html import escape
 from typing import Any
 
+from dftlrp.core.text import make_printable
+
 KINDS = {
     "activations": "a layer of the native network, compared with the graph in float64",
     "gradient": "gradient x input, compared with the framework's autodiff",
@@ -96,10 +98,12 @@ class Check:
         return f"{self.model} differs from {self.native}: first {what} {first.layer!r} {off}"
 
     def __str__(self) -> str:
-        rows = [HEAD, *map(_format_cells, self.findings)]
+        cells = (map(make_printable, _format_cells(finding)) for finding in self.findings)
+        rows = [HEAD, *map(tuple, cells)]
         wide = [max(len(row[c]) for row in rows) for c in range(len(HEAD))]
         table = ("  ".join(t.ljust(w) for t, w in zip(r, wide, strict=True)).rstrip() for r in rows)
-        return "\n".join([*table, *(f"note: {n}" for n in self.notes), self.verdict])
+        lines = [*(f"note: {note}" for note in self.notes), self.verdict]
+        return "\n".join([*table, *map(make_printable, lines)])
 
     def to_dict(self) -> dict[str, Any]:
         """Return a dict that JSON can hold; infinite deviations are None."""

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from dftlrp.core.files import regular
 from dftlrp.core.types import InputError
 from dftlrp.graph.frontend.fields import FIELDS, FLAG, MOST_WEIGHTS, read_field
 from dftlrp.spectral.windows import make_window
+
+MOST_TEXT, MOST_DOTS = 2**16, 8  # of TOML: two lists of some thousand numbers, plain keys
 
 
 @dataclass(frozen=True)
@@ -156,21 +160,23 @@ class FrontEnd:
             There is no such file, it is not TOML, or it holds an unknown key.
         """
         try:
-            text = Path(path).read_text(encoding="utf-8")
+            with regular(Path(path), InputError) as (file, _):
+                text = file.read(MOST_TEXT + 1).decode("utf-8")
         except TypeError:
             raise InputError(
                 f"frontend is {path!r}, but must be a FrontEnd or the path of a TOML file"
             ) from None
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"{path}: {getattr(error, 'strerror', 'not UTF-8 text')}") from None
+        except UnicodeDecodeError:
+            raise InputError(f"{path}: not UTF-8 text") from None
         return cls.from_text(text, str(path))
 
     @classmethod
     def from_text(cls, text: str, where: str = "front end") -> FrontEnd:
         """Return the front end that TOML text declares; see `from_toml`."""
+        _check_text(text, where)
         try:
             table = tomllib.loads(text).get("frontend", {})
-        except tomllib.TOMLDecodeError as error:
+        except (ValueError, RecursionError) as error:  # of integers of thousands of digits, too
             raise InputError(f"{where}: not TOML: {error}") from None
         if not isinstance(table, dict):
             raise InputError(f"{where}: frontend must be a table, [frontend]")
@@ -191,6 +197,15 @@ class FrontEnd:
             "\n".join(["[frontend]", *(f"{k} = {_write_toml(v)}" for k, v in changed.items())])
             + "\n"
         )
+
+
+def _check_text(text: str, where: str) -> None:
+    """Raise `InputError` for text that would take the TOML reader long."""
+    if len(text) > MOST_TEXT:
+        raise InputError(f"{where}: more than {MOST_TEXT} characters of TOML")
+    keys = re.split(r"[\s,=\[\]{}]", ".".join(part.strip(" \t") for part in text.split(".")))
+    if max(key.count(".") for key in keys) > MOST_DOTS:
+        raise InputError(f"{where}: a key of more than {MOST_DOTS} dots")
 
 
 class Law(NamedTuple):
