@@ -32,7 +32,7 @@ def test_every_refusal_is_one_line(error):
 
 
 def test_a_terminal_never_gets_what_a_model_file_says(tmp_path, monkeypatch, capsys):
-    proto = listener(labels=["\x1b]0;title\x07", "b\nexplained: c", "d"])
+    proto = listener(labels=[f"\x1b]0;{name}\x07\nexplained: x" for name in "abc"])
     for node in proto.graph.node:
         node.name = "\x1b[8m" + node.output[0]
     proto.graph.node[-1].output[0] = proto.graph.output[0].name = "y\x1b[2J"
@@ -43,4 +43,4 @@ def test_a_terminal_never_gets_what_a_model_file_says(tmp_path, monkeypatch, cap
     out = capsys.readouterr().out
     assert all(c.isprintable() or c == "\n" for c in out)
     assert r"y\x1b[2J" in out
-    assert r"b\nexplained: c" in out or r"\x1b]0;title\x07" in out
+    assert r"\x07\nexplained: x" in out
