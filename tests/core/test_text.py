@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from models import listener, saved
 
@@ -32,7 +34,9 @@ def test_every_refusal_is_one_line(error):
 
 
 def test_a_terminal_never_gets_what_a_model_file_says(tmp_path, monkeypatch, capsys):
-    proto = listener(labels=[f"\x1b]0;{name}\x07\nexplained: x" for name in "abc"])
+    proto = listener(labels=None)
+    labels = [f"\x1b]0;{name}\x07\nexplained: x" for name in "abc"]
+    proto.metadata_props.add(key="labels", value=json.dumps(labels))
     for node in proto.graph.node:
         node.name = "\x1b[8m" + node.output[0]
     proto.graph.node[-1].output[0] = proto.graph.output[0].name = "y\x1b[2J"
