@@ -243,7 +243,7 @@ def _count_parameters(ready: Ready, layer: Layer) -> int:
     return sum(int(values[name].size) for name in used if values[name].dtype.kind == "f")
 
 
-def _text(i: Inspection) -> Iterator[str]:
+def _write_lines(i: Inspection) -> Iterator[str]:
     reads = ", ".join(f"{k} {v}" for k, v in i.inputs.items())
     yield make_printable(f"{i.model}: reads {reads}")
     for name, value in i.bound.items():
