@@ -72,10 +72,14 @@ def compare_with_original(
     key = (make_key(settings.output, settings.bind), shapes)
     notes = model.cache.part(Comparisons).notes
     name = plan.explained if plan.explained in given else plan.output
-    return notes.find(key, lambda: tuple(_compare_outputs(model, plan, arrays, (name, given[name]))))
+    return notes.find(
+        key, lambda: tuple(_compare_outputs(model, plan, arrays, (name, given[name])))
+    )
 
 
-def _compare_outputs(model: Model, plan: Plan, arrays: Arrays, ours: tuple[str, Real]) -> Iterator[str]:
+def _compare_outputs(
+    model: Model, plan: Plan, arrays: Arrays, ours: tuple[str, Real]
+) -> Iterator[str]:
     name, value = ours
     try:
         proto = read_original(model)
