@@ -140,7 +140,7 @@ def _write_resize(tape: Tape, at: At, wanted: AnyArray) -> Any:
     )  # fmt: skip
 
 
-def _write_window(tape: Tape, at: At, wanted: AnyArray) -> Any:
+def _write_size_keeping(tape: Tape, at: At, wanted: AnyArray) -> Any:
     """Write the pads that keep the size as numbers: with dilations onnxruntime refuses SAME."""
     if not at.get_attr("auto_pad", "NOTSET").startswith("SAME"):
         return None
@@ -161,7 +161,7 @@ def _write_number(_: Tape, __: At, wanted: AnyArray) -> Any:
 
 
 WRITTEN: dict[str, Callable[[Tape, At, AnyArray], Any]] = {
-    **dict.fromkeys(("Conv", "MaxPool", "AveragePool", "LpPool"), _write_window),
+    **dict.fromkeys(("Conv", "MaxPool", "AveragePool", "LpPool"), _write_size_keeping),
     "Softmax": _write_softmax, "LogSoftmax": _write_softmax, "Cast": _write_cast,
     "CastLike": _write_cast, "Dropout": _write_dropout, "Upsample": _write_resize,
     "Resize": _write_resize, "Shape": _write_number, "Size": _write_number,
