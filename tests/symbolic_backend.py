@@ -1,6 +1,6 @@
 """A backend whose arrays have no values to look at: what runs on it can be traced into a graph.
 
-An array knows its shape, rank and dtype.  It has ``+ - * /`` and unary minus, and raises on
+An array knows its shape, rank and dtype.  It has ``+ - * /``, unary minus and abs, and raises on
 everything that would need its numbers: truth, comparison, iteration, conversion to NumPy.
 """
 
@@ -52,6 +52,9 @@ class Symbol:
 
     def __neg__(self) -> Symbol:
         return Symbol(-self._hidden)
+
+    def __abs__(self) -> Symbol:
+        return Symbol(abs(self._hidden))
 
 
 for _name in ("add", "sub", "mul", "truediv"):

@@ -23,3 +23,13 @@ def test_a_page_is_what_its_command_writes(name):
 @pytest.mark.parametrize("term", TERMS)
 def test_a_term_of_the_glossary_has_two_sentences(term):
     assert len(re.findall(r"\.(?= [A-Z]|$)", TERMS[term])) == 2
+
+
+def test_the_pages_of_rules_name_every_rule():
+    from dftlrp.core.rules import FUNCTIONS
+
+    rules = (DOCS / "rules.md").read_text("utf-8")
+    readme = " ".join((DOCS.parent / "README.md").read_text("utf-8").split())
+    for name in FUNCTIONS:
+        assert f"| `{name}" in rules, f"docs/rules.md has no row for {name}"
+        assert name in readme, f"the README does not name the rule {name}"

@@ -27,12 +27,12 @@ def compute_cosine(w: Waveform) -> View:
     return View(moved.coefficients, moved.relevance, hertz, rest)
 
 
-COSINE = Domain("dct", "Cosine transform", "cosine waves", (HERTZ,), compute_cosine, draw_line)
+COSINE = Domain("cosines", "Cosine transform", "cosine waves", (HERTZ,), compute_cosine, draw_line)
 
 
 @pytest.fixture
 def cosine(monkeypatch):
-    monkeypatch.setitem(DOMAINS, "dct", COSINE)
+    monkeypatch.setitem(DOMAINS, "cosines", COSINE)
 
 
 def with_cosine(e):
@@ -41,10 +41,10 @@ def with_cosine(e):
     view = compute_cosine(Waveform(x, R, m, 0.0, e.rate, stft_for(e.rate)))
     return replace(
         e,
-        signal={**e.signal, "dct": view.signal},
-        relevance={**e.relevance, "dct": view.relevance},
-        axes={**e.axes, "dct": view.axes},
-        rest={**e.rest, "dct": view.rest},
+        signal={**e.signal, "cosines": view.signal},
+        relevance={**e.relevance, "cosines": view.relevance},
+        axes={**e.axes, "cosines": view.axes},
+        rest={**e.rest, "cosines": view.rest},
     )
 
 
@@ -53,36 +53,45 @@ def test_a_row_and_a_function_make_a_domain_that_is_explained_drawn_reported_and
 ):
     from dftlrp.cli import main
 
-    command = ["explain", "--domains", "time", "dct", "--backend", "numpy", "--out", str(tmp_path)]
+    command = [
+        "explain",
+        "--domains",
+        "time",
+        "cosines",
+        "--backend",
+        "numpy",
+        "--out",
+        str(tmp_path),
+    ]
     assert main(command) == 0
     e = dftlrp.Explanation.load(tmp_path)
-    assert e.domains == ("time", "dct")
-    assert e.relevance["dct"].shape == e.relevance["time"].shape
-    assert e.relevance["dct"].sum() == pytest.approx(e.relevance["time"].sum(), rel=1e-9)
-    assert e.axes["dct"][-1] < e.rate / 2
+    assert e.domains == ("time", "cosines")
+    assert e.relevance["cosines"].shape == e.relevance["time"].shape
+    assert e.relevance["cosines"].sum() == pytest.approx(e.relevance["time"].sum(), rel=1e-9)
+    assert e.axes["cosines"][-1] < e.rate / 2
     signal, relevance = (row[1] for row in np.array(e.plot().axes).reshape(2, 2))
     assert signal.get_title(loc="left") == "cosine waves"
     assert relevance.get_xlabel() == "frequency (Hz)"
     net = sum(p.get_data().values.sum() for p in relevance.patches[2:])
-    assert net == pytest.approx(e.relevance["dct"].sum())
+    assert net == pytest.approx(e.relevance["cosines"].sum())
     page = (tmp_path / "report.html").read_text("utf-8")
     assert "<figcaption>Cosine transform</figcaption>" in page
     with pytest.raises(SystemExit):
         main(["explain", "--help"])
-    assert "dct" in capsys.readouterr().out
+    assert "cosines" in capsys.readouterr().out
 
 
 def test_several_channels_of_a_new_domain_are_drawn_one_by_one(cosine):
     e = with_cosine(quake(500))
-    assert [c.relevance["dct"].shape for c in e.channels] == [(500,)] * 3
-    assert len(draw_figure([e], ["dct"]).axes) == 6
+    assert [c.relevance["cosines"].shape for c in e.channels] == [(500,)] * 3
+    assert len(draw_figure([e], ["cosines"]).axes) == 6
 
 
 def test_a_row_without_a_way_to_draw_is_refused_by_name(monkeypatch, tmp_path):
-    monkeypatch.setitem(DOMAINS, "dct", replace(COSINE, draw=None))
+    monkeypatch.setitem(DOMAINS, "cosines", replace(COSINE, draw=None))
     e = with_cosine(explanation(two_tones(400)))
     for refused in (e.plot, lambda: render([e]), lambda: e.save(tmp_path)):
-        with pytest.raises(InputError, match="domain 'dct' cannot be drawn"):
+        with pytest.raises(InputError, match="domain 'cosines' cannot be drawn"):
             refused()
     assert list(tmp_path.iterdir()) == []
     assert draw_figure([e], ["time"]).axes
@@ -90,8 +99,10 @@ def test_a_row_without_a_way_to_draw_is_refused_by_name(monkeypatch, tmp_path):
 
 def test_a_domain_that_is_not_in_the_table_is_refused_by_name_and_never_left_out():
     e = with_cosine(explanation(two_tones(400)))
-    for refused in (e.plot, lambda: render([e]), lambda: find_domain("dct")):
-        with pytest.raises(InputError, match="unknown domain 'dct': choose among time, frequency"):
+    for refused in (e.plot, lambda: render([e]), lambda: find_domain("cosines")):
+        with pytest.raises(
+            InputError, match="unknown domain 'cosines': choose among time, frequency"
+        ):
             refused()
 
 
