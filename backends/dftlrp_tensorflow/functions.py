@@ -1,4 +1,4 @@
-"""TensorFlow's functions by the names of the backend's contract and of NumPy."""
+"""TensorFlow's functions by the names of the backend contract."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .kernels import Tensor, conv, conv_T, maxpool, maxpool_T, pad_axes, write_s
 
 
 def make_framework(device: str) -> Framework:
-    """TensorFlow on a device.
+    """Return TensorFlow's functions on a device.
 
     Raises
     ------
@@ -34,7 +34,7 @@ def make_framework(device: str) -> Framework:
         with tf.device(device):
             return tf.constant(np.asarray(array, wanted))
 
-    def there(f: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    def place(f: Callable[..., Tensor]) -> Callable[..., Tensor]:
         def call(*args: Any, **kwargs: Any) -> Tensor:
             try:
                 with tf.device(device):
@@ -44,14 +44,14 @@ def make_framework(device: str) -> Framework:
 
         return call
 
-    functions = {name: there(f) for name, f in FUNCTIONS.items()}
+    functions = {name: place(f) for name, f in FUNCTIONS.items()}
     return Framework(
-        "tensorflow", make_tensor, lambda x: x.numpy(), dtype_of, (ValueError,), functions
+        "tensorflow", make_tensor, lambda x: x.numpy(), find_dtype, (ValueError,), functions
     )
 
 
-def dtype_of(x: Tensor) -> np.dtype[Any]:
-    """NumPy's."""
+def find_dtype(x: Tensor) -> np.dtype[Any]:
+    """Return the dtype as one of NumPy."""
     dtype: np.dtype[Any] = np.dtype(x.dtype.as_numpy_dtype)
     return dtype
 
@@ -59,36 +59,36 @@ def dtype_of(x: Tensor) -> np.dtype[Any]:
 # -- several of one dtype, which TensorFlow leaves to the caller
 
 
-def _common(*xs: Any) -> list[Tensor]:
-    """Tensors of one dtype, that of the floats among them; numbers follow the tensors."""
-    kinds = [dtype_of(x) if tf.is_tensor(x) else x for x in xs]
+def _unify(*xs: Any) -> list[Tensor]:
+    """Return tensors of one dtype, that of the floats among them; numbers follow the tensors."""
+    kinds = [find_dtype(x) if tf.is_tensor(x) else x for x in xs]
     floats = [k for k in kinds if isinstance(k, np.dtype) and k.kind == "f"]
     dtype = np.result_type(*(floats or kinds))
     return [tf.cast(x, dtype) if tf.is_tensor(x) else tf.constant(np.asarray(x, dtype)) for x in xs]
 
 
-def _both(f: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """A function of two tensors, one of which may be a number."""
-    return lambda a, b: f(*_common(a, b))
+def _take_two(f: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """Return a function of two tensors, one of which may be a number."""
+    return lambda a, b: f(*_unify(a, b))
 
 
 def _where(condition: Any, a: Any, b: Any) -> Tensor:
-    return tf.where(tf.cast(condition, tf.bool), *_common(a, b))
+    return tf.where(tf.cast(condition, tf.bool), *_unify(a, b))
 
 
-def _concat(xs: tuple[Tensor, ...], axis: int = 0) -> Tensor:
-    return tf.concat(_common(*xs), axis)
+def _concatenate(xs: tuple[Tensor, ...], axis: int = 0) -> Tensor:
+    return tf.concat(_unify(*xs), axis)
 
 
 def _clip(x: Tensor, low: Any, high: Any) -> Tensor:
     for bound, f in ((low, tf.maximum), (high, tf.minimum)):
-        x = x if bound is None else _both(f)(x, bound)
+        x = x if bound is None else _take_two(f)(x, bound)
     return x
 
 
 def _matmul(a: Tensor, b: Tensor) -> Tensor:
-    """Vectors, too, which TensorFlow does not take."""
-    a, b = _common(a, b)
+    """Multiply as NumPy does; TensorFlow itself takes no vectors."""
+    a, b = _unify(a, b)
     left, right = len(a.shape) == 1, len(b.shape) == 1
     y = tf.matmul(a[None] if left else a, b[:, None] if right else b)
     y = y[..., 0] if right else y
@@ -104,13 +104,12 @@ def _slice_T(r: Tensor, key: tuple[slice, ...], shape: Shape) -> Tensor:
 
 
 def _getitem(x: Tensor, key: Any) -> Tensor:
-    """Slices and numbers, or one tensor of numbers."""
+    """Index by slices and integers, or by one tensor of integers."""
     return _take(x, key, 0) if tf.is_tensor(key) else x[key]
 
 
-def _pad(x: Tensor, pads: Any, value: float = 0.0, constant_values: Any = None) -> Tensor:
-    fill = value if constant_values is None else constant_values
-    return pad_axes(x, tuple((int(a), int(b)) for a, b in pads), fill)
+def _pad(x: Tensor, pads: Any, constant_values: float) -> Tensor:
+    return pad_axes(x, tuple((int(a), int(b)) for a, b in pads), constant_values)
 
 
 def _pick(x: Tensor, index: Tensor, fill: float = 0.0) -> Tensor:
@@ -144,7 +143,7 @@ def _sum(x: Tensor, axis: Any = None, keepdims: bool = False) -> Tensor:
     return tf.reduce_sum(tf.cast(x, tf.int64) if x.dtype == tf.bool else x, axis, keepdims)
 
 
-def _extreme(f: Callable[..., Tensor]) -> Callable[..., Tensor]:
+def _make_extreme(f: Callable[..., Tensor]) -> Callable[..., Tensor]:
     def call(x: Tensor, axis: Any = None, keepdims: bool = False, initial: Any = None) -> Tensor:
         if initial is not None and 0 in x.shape:
             return tf.reduce_sum(x, axis, keepdims) + initial
@@ -153,8 +152,8 @@ def _extreme(f: Callable[..., Tensor]) -> Callable[..., Tensor]:
     return call
 
 
-def _arg(f: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """The first of the largest, which TensorFlow's own does not promise."""
+def _make_arg(f: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """Return a function that finds the first of the largest, which TensorFlow does not promise."""
 
     def call(x: Tensor, axis: int, keepdims: bool = False) -> Tensor:
         best = tf.cast(x == f(x, axis, True), tf.int64)
@@ -166,12 +165,12 @@ def _arg(f: Callable[..., Tensor]) -> Callable[..., Tensor]:
     return call
 
 
-def _along(f: Callable[..., Tensor]) -> Callable[..., Tensor]:
+def _drop_dtype(f: Callable[..., Tensor]) -> Callable[..., Tensor]:
     return lambda x, axis, dtype=None: f(x, axis)
 
 
 def _einsum(equation: str, *xs: Tensor, optimize: Any = None) -> Tensor:
-    return tf.einsum(equation, *_common(*xs))
+    return tf.einsum(equation, *_unify(*xs))
 
 
 def _step(x: Tensor, strict: bool) -> Tensor:
@@ -196,20 +195,19 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "absolute": tf.abs, "rint": tf.round, "round": tf.round,
     "isfinite": tf.math.is_finite, "isnan": tf.math.is_nan, "isinf": tf.math.is_inf,
     "isneginf": lambda x: tf.equal(x, -math.inf), "matmul": _matmul,
-    **{n: _both(getattr(tf.math, n)) for n in (
+    **{n: _take_two(getattr(tf.math, n)) for n in (
         "add", "subtract", "multiply", "divide", "maximum", "minimum", "greater", "greater_equal",
         "less", "less_equal", "equal",
     )},
-    "fmod": _both(tf.truncatemod), "power": _both(tf.pow),
-    "sum": _sum, "max": _extreme(tf.reduce_max), "min": _extreme(tf.reduce_min),
-    "argmax": _arg(tf.reduce_max), "argmin": _arg(tf.reduce_min),
+    "fmod": _take_two(tf.truncatemod), "power": _take_two(tf.pow),
+    "sum": _sum, "max": _make_extreme(tf.reduce_max), "min": _make_extreme(tf.reduce_min),
+    "argmax": _make_arg(tf.reduce_max), "argmin": _make_arg(tf.reduce_min),
     "where": _where, "einsum": _einsum, "take": _take, "clip": _clip,
-    "concatenate": _concat, "pad": _pad,
-    "cumsum": _along(tf.cumsum), "cumprod": _along(tf.math.cumprod),
+    "concatenate": _concatenate, "pad": _pad,
+    "cumsum": _drop_dtype(tf.cumsum), "cumprod": _drop_dtype(tf.math.cumprod),
     "argsort": lambda x, axis, kind: tf.argsort(x, axis, stable=True),
     "flip": _flip, "moveaxis": _moveaxis,
     "broadcast_to": tf.broadcast_to,
-    "ones_like": lambda x, dtype=None: tf.ones_like(x),
-    "zeros_like": lambda x, dtype=None: tf.zeros_like(x),
+    "ones_like": tf.ones_like, "zeros_like": tf.zeros_like,
     "full_like": lambda x, value: tf.fill(x.shape, tf.constant(value, x.dtype)),
 }  # fmt: skip

@@ -1,8 +1,8 @@
 """Convolutions and max pools on TensorFlow's tensors, tap by tap.
 
-TensorFlow's own
-kernels want channels last and on a CPU have neither gradients of dilated and of grouped
-convolutions nor windows over more than three axes; slices and one matrix product have them all.
+A tap is one place of the kernel.  TensorFlow's own kernels want channels last, and on a CPU have
+neither gradients of dilated and of grouped convolutions nor windows over more than three axes;
+slices and one matrix product have them all.
 """
 
 from __future__ import annotations

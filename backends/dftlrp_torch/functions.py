@@ -1,4 +1,4 @@
-"""torch's functions by the names of the backend's contract and of NumPy."""
+"""torch's functions by the names of the backend contract."""
 
 from __future__ import annotations
 
@@ -10,13 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dftlrp.core.types import AnyArray, InputError
+from dftlrp.core.types import AnyArray, InputError, Shape
 from dftlrp.frameworks.tensors import Framework, refuse_float, sort_slices
 
-from .kernels import conv, conv_T, maxpool, maxpool_T
+from .kernels import conv, conv_T, maxpool, maxpool_T, pad_axes
 
-Shape = tuple[int, ...]
-Pads = tuple[tuple[int, int], ...]
 DTYPES: dict[torch.dtype, np.dtype[Any]] = {
     getattr(torch, n): np.dtype(n)
     for n in ("float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "bool")
@@ -25,7 +23,7 @@ TORCH = {ours: theirs for theirs, ours in DTYPES.items()}
 
 
 def make_framework(device: str) -> Framework:
-    """torch on a device.
+    """Return torch's functions on a device.
 
     Raises
     ------
@@ -60,29 +58,29 @@ def read_tensor(x: Tensor) -> AnyArray:
     return array
 
 
-def _tensor(x: Any, like: Tensor) -> Tensor:
-    """Also a number as a tensor."""
+def _make_like(x: Any, like: Tensor) -> Tensor:
+    """Return a tensor, also of a number, in the dtype and on the device of another one."""
     return x if isinstance(x, Tensor) else torch.as_tensor(x, dtype=like.dtype, device=like.device)
 
 
-def _both(f: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """A function of two tensors, one of which may be a number."""
+def _take_two(f: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """Return a function of two tensors, one of which may be a number."""
 
     def call(a: Any, b: Any) -> Tensor:
         like = a if isinstance(a, Tensor) else b
-        return f(_tensor(a, like), _tensor(b, like))
+        return f(_make_like(a, like), _make_like(b, like))
 
     return call
 
 
 def _step(x: Tensor, strict: bool) -> Tensor:
-    """By the sign, which is ten times as fast as a comparison cast to floats."""
+    """Use the sign, which is ten times as fast as a comparison cast to floats."""
     sign = torch.sign(x.detach())
     return sign.relu_() if strict else sign.add_(1).clamp_(max=1)
 
 
 def _getitem(x: Tensor, key: Any) -> Tensor:
-    """Also slices that go down."""
+    """Index as NumPy does; torch itself has no slices that go down."""
     keys = key if isinstance(key, tuple) else (key,)
     if not any(isinstance(k, slice) and (k.step or 1) < 0 for k in keys):
         return x[keys]
@@ -99,10 +97,8 @@ def _slice_T(r: Tensor, key: tuple[slice, ...], shape: Shape) -> Tensor:
     return out
 
 
-def _pad(x: Tensor, pads: Any, value: float = 0.0, constant_values: Any = None) -> Tensor:
-    fill = value if constant_values is None else constant_values
-    flat = [int(n) for pair in reversed(tuple(pads)) for n in pair]
-    return torch.nn.functional.pad(x, flat, value=float(fill)) if any(flat) else x
+def _pad(x: Tensor, pads: Any, constant_values: float) -> Tensor:
+    return pad_axes(x, tuple((int(a), int(b)) for a, b in pads), float(constant_values))
 
 
 def _pick(x: Tensor, index: Tensor, fill: float = 0.0) -> Tensor:
@@ -120,20 +116,20 @@ def _pick_T(r: Tensor, index: Tensor, shape: Shape) -> Tensor:
     return sums[:size].reshape(shape)
 
 
-def _axes(x: Tensor, axis: Any) -> Shape:
+def _list_axes(x: Tensor, axis: Any) -> Shape:
     if axis is None:
         return tuple(range(x.ndim))
     return tuple(int(a) for a in axis) if isinstance(axis, tuple | list) else (int(axis),)
 
 
 def _sum(x: Tensor, axis: Any = None, keepdims: bool = False) -> Tensor:
-    axes = _axes(x, axis)
+    axes = _list_axes(x, axis)
     return x.sum(axes, keepdim=keepdims) if axes else x
 
 
-def _extreme(f: Callable[..., Tensor]) -> Callable[..., Tensor]:
+def _make_extreme(f: Callable[..., Tensor]) -> Callable[..., Tensor]:
     def call(x: Tensor, axis: Any = None, keepdims: bool = False, initial: Any = None) -> Tensor:
-        axes = _axes(x, axis)
+        axes = _list_axes(x, axis)
         if initial is not None and 0 in x.shape:
             x = _sum(x, axes, True) + initial
         y: Tensor = f(x, dim=axes, keepdim=keepdims) if axes else x
@@ -142,8 +138,8 @@ def _extreme(f: Callable[..., Tensor]) -> Callable[..., Tensor]:
     return call
 
 
-def _arg(f: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """The first of the largest, which torch's own does not promise."""
+def _make_arg(f: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """Return a function that finds the first of the largest, which torch does not promise."""
 
     def call(x: Tensor, axis: int, keepdims: bool = False) -> Tensor:
         best = x == f(x, dim=axis, keepdim=True)
@@ -175,7 +171,7 @@ def _take(x: Tensor, index: Any, axis: int) -> Tensor:
     return found.reshape(*x.shape[:axis], *places.shape, *x.shape[axis + 1 :])
 
 
-def _concat(xs: tuple[Tensor, ...], axis: int = 0) -> Tensor:
+def _concatenate(xs: tuple[Tensor, ...], axis: int = 0) -> Tensor:
     like = next(x for x in xs if x.is_floating_point() or x is xs[-1])
     return torch.cat([x.to(like.dtype) for x in xs], axis)
 
@@ -185,10 +181,10 @@ def _clip(x: Tensor, low: Any, high: Any) -> Tensor:
 
 
 def _clip_each(x: Tensor, low: Any, high: Any) -> Tensor:
-    return torch.minimum(torch.maximum(x, _tensor(low, x)), _tensor(high, x))
+    return torch.minimum(torch.maximum(x, _make_like(low, x)), _make_like(high, x))
 
 
-def _sum_last(f: Callable[..., Tensor]) -> Callable[..., Tensor]:
+def _drop_dtype(f: Callable[..., Tensor]) -> Callable[..., Tensor]:
     def call(x: Tensor, axis: int, dtype: Any = None) -> Tensor:
         return f(x, axis)
 
@@ -211,21 +207,19 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
         "isfinite", "isnan", "isinf", "isneginf", "matmul", "negative", "absolute",
     )},
     "rint": torch.round, "round": torch.round,
-    **{n: _both(getattr(torch, n)) for n in (
+    **{n: _take_two(getattr(torch, n)) for n in (
         "add", "subtract", "multiply", "divide", "maximum", "minimum", "fmod", "greater",
         "greater_equal", "less", "less_equal",
     )},
-    "equal": _both(torch.eq), "power": torch.pow,
-    "sum": _sum, "max": _extreme(torch.amax), "min": _extreme(torch.amin),
-    "argmax": _arg(torch.amax), "argmin": _arg(torch.amin),
+    "equal": _take_two(torch.eq), "power": torch.pow,
+    "sum": _sum, "max": _make_extreme(torch.amax), "min": _make_extreme(torch.amin),
+    "argmax": _make_arg(torch.amax), "argmin": _make_arg(torch.amin),
     "where": _where, "einsum": _einsum, "take": _take, "clip": _clip,
-    "concatenate": _concat, "pad": _pad,
-    "cumsum": _sum_last(torch.cumsum), "cumprod": _sum_last(torch.cumprod),
+    "concatenate": _concatenate, "pad": _pad,
+    "cumsum": _drop_dtype(torch.cumsum), "cumprod": _drop_dtype(torch.cumprod),
     "argsort": lambda x, axis, kind: torch.argsort(x, dim=axis, stable=True),
     "flip": lambda x, axis: x.flip((axis,) if isinstance(axis, int) else axis),
     "moveaxis": torch.moveaxis,
     "broadcast_to": lambda x, shape: x.expand(shape),
-    "ones_like": lambda x, dtype=None: torch.ones_like(x),
-    "zeros_like": lambda x, dtype=None: torch.zeros_like(x),
-    "full_like": torch.full_like,
+    "ones_like": torch.ones_like, "zeros_like": torch.zeros_like, "full_like": torch.full_like,
 }  # fmt: skip

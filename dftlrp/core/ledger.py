@@ -1,12 +1,12 @@
-"""The ledger: where the relevance of every node went.
+"""The ledger: an account of where the relevance of every node went.
 
-For each node, and each sample of the batch (or all together, where some layer has another
+For each node, and each sample of the batch (or all samples together, where some layer has another
 axis in the batch's place),
 
     relevance = to_inputs + bias + stabiliser + stopped
 
-where every term is computed on its own, never by subtraction, so that the sum
-is a check and not a definition.
+Every term is computed on its own, never by subtraction, so that the sum is a check and not a
+definition.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import numpy as np
 from dftlrp.core.text import make_printable
 from dftlrp.core.types import AnyArray, Real
 
-LEAST = 1e-290  # sums of |R| below this have lost their digits: they count as so much
+LEAST = 1e-290  # a sum of |R| below this has lost its digits and counts as this
 TERMS = ("relevance", "to_inputs", "bias", "stabiliser", "stopped")
 AMOUNTS = (*TERMS, "magnitude", "inner")  # of one node
 
@@ -42,13 +42,13 @@ class LedgerRow:
     stopped : array
         What reached a value that carries no relevance.
     magnitude : float
-        Sum of |R| over elements and samples: of what arrived or of what went on, whichever is
-        larger (where large parts cancel, round-off is a share of these).
+        Sum of |R| over elements and samples, of what arrived or of what went on, whichever is
+        larger; round-off is relative to it, also where large parts cancel.
     inner : array
-        What the nodes of one layer (steps of a loop or an LSTM) gave each other; counted neither
-        in what arrived nor in what went on.
+        What the nodes of one layer (steps of a loop or an LSTM) gave each other; `outer` counts it
+        neither in what arrived nor in what went on.
     worst : float
-        What is missing in the account of one node at most, where the layer has several.
+        The largest amount that is missing in the account of one node, where a layer has several.
     """
 
     node: str
@@ -64,7 +64,7 @@ class LedgerRow:
     worst: float = 0.0
 
     def __add__(self, other: LedgerRow) -> LedgerRow:
-        """Two nodes of one layer."""
+        """Return the account of two nodes of one layer together."""
         mixed = self.relevance.shape != other.relevance.shape
         a, b = (self.total, other.total) if mixed else (self, other)
         moved = b.inner + a.inner
@@ -85,16 +85,17 @@ class LedgerRow:
 
     @property
     def gap(self) -> float:
-        """|in - (sum of the four)|, of all samples together, relative to the sum of |R|.
+        """|relevance - (sum of the four)|, of all samples together, relative to the sum of |R|.
 
-        Together, because a node may move relevance along the first axis (a Transpose).  Of a layer
-        of several nodes: what any of them misses, relative to the largest of their sums of |R|.
+        The samples are taken together, because a node may move relevance along the first axis (a
+        Transpose).  For a layer of several nodes it is the largest amount that one of them misses,
+        relative to the largest of their sums of |R|.
         """
         return self.missing / max(self.magnitude, LEAST) if self.magnitude > 0 else self.missing
 
     @property
     def missing(self) -> float:
-        """|in - (sum of the four)| of all samples together."""
+        """|relevance - (sum of the four)|, of all samples together."""
         if self.worst:
             return self.worst
         left = self.relevance - (self.to_inputs + self.bias + self.stabiliser + self.stopped)
@@ -107,8 +108,8 @@ class LedgerRow:
         return replace(self, **sums)
 
 
-def uniform(rows: Sequence[LedgerRow]) -> tuple[LedgerRow, ...]:
-    """The rows, per sample where every node's account is, else all of them in total."""
+def align_rows(rows: Sequence[LedgerRow]) -> tuple[LedgerRow, ...]:
+    """Return the rows per sample if every node's account is, else all of them in total."""
     mixed = len({row.relevance.shape for row in rows}) > 1
     return tuple((row.total if mixed else row).outer for row in rows)
 
@@ -121,11 +122,11 @@ class Ledger:
 
     @property
     def gap(self) -> float:
-        """Largest non-closure of any node, relative to its sum of absolute relevance."""
+        """The largest gap of any node; NaN if one is NaN."""
         return float(np.max([row.gap for row in self.rows], initial=0.0))  # NaN stays NaN
 
     def absorbed(self, term: str) -> Real:
-        """Sum of one term (``"bias"``, ``"stabiliser"`` or ``"stopped"``) over all nodes."""
+        """Return the sum of ``"bias"``, ``"stabiliser"`` or ``"stopped"`` over all nodes."""
         return sum((getattr(row, term) for row in self.rows), start=np.zeros(1))
 
     def __str__(self) -> str:
@@ -138,7 +139,7 @@ class Ledger:
         return "\n".join([head, *lines, f"gap {self.gap:.1e}"])
 
     def to_arrays(self) -> dict[str, AnyArray]:
-        """Plain arrays, one per column (no pickles), for `Ledger.from_arrays`."""
+        """Return plain arrays, one per column (no pickles), for `Ledger.from_arrays`."""
         text = {
             k: np.array([getattr(r, k) for r in self.rows], str) for k in ("node", "op", "rule")
         }
@@ -147,7 +148,7 @@ class Ledger:
 
     @classmethod
     def from_arrays(cls, columns: Mapping[str, AnyArray]) -> Ledger:
-        """Inverse of `to_arrays`."""
+        """Return the ledger that `to_arrays` wrote."""
 
         def row(i: int) -> LedgerRow:
             text: dict[str, Any] = {k: str(columns[k][i]) for k in ("node", "op", "rule")}

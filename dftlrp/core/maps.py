@@ -4,13 +4,13 @@ Every ONNX node becomes one of three things at the current activations:
 
 * `Affine`: ``y = A(w) x + b``, linear in its inputs, with weights that a rule may
   modify.  A rule decides how its relevance is shared.
-* `Route`: relevance is carried and never rescaled: data movement, the winners of a
-  max pool, activations.
-* `Stop`: carries none: shapes, comparisons, indices.
+* `Route`: relevance is carried to the inputs and never rescaled, as through data movement, the
+  winners of a max pool and activations.
+* `Stop`: carries no relevance, as shapes, comparisons and indices.
 
-Beside the map that relevance uses, every op that is not linear states its true tangent (an
-`Affine` that is linear only with something frozen, too), so that gradient x input is exact and
-not what relevance would give.
+The map that relevance uses need not be the derivative: an activation carries relevance unchanged,
+and a product is linear only with one factor frozen.  Every such op therefore states its true
+tangent, too, so that gradient x input is exact.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Affine:
 
     Notes
     -----
-    Admission test: ``<A x, y> = <x, A^T y>`` for random x and y (`dottest`).
+    Admission test: ``<A x, y> = <x, A^T y>`` for random x and y (`run_dot_test`).
     """
 
     linear: Callable[[Arrays, Arrays], Array]
@@ -52,31 +52,31 @@ class Affine:
     slope: Callable[[], Affine] | None = None
 
     def tangent(self) -> Affine:
-        """The true tangent at the current activations: the map itself, if nothing is frozen."""
+        """Return the true tangent at the current activations: the map itself if all is linear."""
         return self if self.slope is None else self.slope()
 
     def apply(self, *inputs: Array) -> Array:
-        """``A x``, without the bias."""
+        """Return ``A x``, without the bias."""
         return self.linear(self.weights, inputs)
 
     def forward(self, *inputs: Array) -> Array:
-        """``A x + b``."""
+        """Return ``A x + b``."""
         y = self.apply(*inputs)
         return y if self.bias is None else y + self.bias
 
     def adjoint(self, r: Array) -> Arrays:
-        """``A^T r``, one array per input."""
+        """Return ``A^T r``, one array per input."""
         return self.transpose(self.weights, r)
 
     def map(self, f: Callable[[Array], Array]) -> Affine:
-        """The map with ``f(w)`` for its weights and ``f(b)`` for its bias."""
+        """Return the map with ``f(w)`` for its weights and ``f(b)`` for its bias."""
         bias = None if self.bias is None else f(self.bias)
         return replace(self, weights=tuple(map(f, self.weights)), bias=bias)
 
 
 @dataclass(frozen=True)
 class Route:
-    """Relevance is carried: ``carry(R)`` gives each input its part.
+    """A layer that carries relevance: ``carry(R)`` gives each input its part.
 
     Parameters
     ----------
@@ -85,8 +85,8 @@ class Route:
     tangent : callable ``() -> Affine``
         The true tangent at the current activations (made only when asked for).
     homogeneous : bool
-        Whether ``y = (tangent without bias)(x)``.  Then a multiplier m, R = y m, travels by
-        the transposed tangent; else it ends here.
+        Whether ``y = (tangent without bias)(x)``.  Then a multiplier m, with R = y m, goes back
+        by the transposed tangent; else there is none behind this layer.
     stopped : callable ``R -> array``, optional
         What lands on constants that the route writes into its output (padding).
     """
@@ -99,7 +99,7 @@ class Route:
 
 @dataclass(frozen=True)
 class Stop:
-    """Carries no relevance."""
+    """A layer that carries no relevance."""
 
 
 Map = Affine | Route | Stop
@@ -108,10 +108,16 @@ Map = Affine | Route | Stop
 def move(
     linear: Callable[..., Array], transpose: Callable[[Array], Arrays], covered: Array | None = None
 ) -> Route:
-    """A route by a map of zeros and ones: each output element is one input element, or a constant.
+    """Return the route of a map whose output elements are each one input element or a constant.
 
-    ``covered`` is 1 on output elements that come from an input and 0 on constants;
-    left out where there are none of these.
+    Parameters
+    ----------
+    linear : callable ``(*inputs) -> y``
+        The movement, with zeros in place of constants.
+    transpose : callable ``r -> inputs``
+        Its adjoint.
+    covered : array, optional
+        1 on output elements that come from an input and 0 on constants; None if there are none.
     """
     tangent = Affine(lambda _, xs: linear(*xs), lambda _, r: transpose(r))
     stopped = None if covered is None else lambda r: r * (1 - covered)
@@ -119,9 +125,15 @@ def move(
 
 
 def activation(x: Array, y: Array, slope: Callable[[], Array], homogeneous: bool = False) -> Route:
-    """A pointwise function y = f(x): R passes unchanged, the tangent is ``diag f'(x)``.
+    """Return the route of a pointwise function y = f(x), through which R passes unchanged.
 
-    ``homogeneous`` says that f(x) = f'(x) x (ReLU and its kin).
+    Parameters
+    ----------
+    x, y : array
+    slope : callable ``() -> array``
+        f'(x); the tangent is ``diag f'(x)``.
+    homogeneous : bool
+        Whether f(x) = f'(x) x, as of ReLU.
     """
 
     def tangent() -> Affine:
@@ -131,12 +143,12 @@ def activation(x: Array, y: Array, slope: Callable[[], Array], homogeneous: bool
 
 
 def diagonal(weight: Array, bias: Array | None = None) -> Affine:
-    """``y = weight * x + bias``, elementwise, weight in the shape of x or a scalar."""
+    """Return the map ``y = weight * x + bias``, elementwise; weight has the shape of x or ()."""
     return Affine(lambda w, xs: w[0] * xs[0], lambda w, r: (w[0] * r,), (weight,), bias)
 
 
-def dottest(op: Affine, inputs: Arrays, r: Array) -> float:
-    """``|<A x, r> - <x, A^T r>|`` relative to ``|A x| |r|``: the admission test of a map."""
+def run_dot_test(op: Affine, inputs: Arrays, r: Array) -> float:
+    """Return ``|<A x, r> - <x, A^T r>|`` relative to ``|A x| |r|``; round-off for a right map."""
     y = op.apply(*inputs)
     back = sum(float((x * g).sum()) for x, g in zip(inputs, op.adjoint(r), strict=True))
     scale = float((y * y).sum()) ** 0.5 * float((r * r).sum()) ** 0.5

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dftlrp.core.backend import Backend
-from dftlrp.core.ledger import AMOUNTS, Ledger, LedgerRow, uniform
+from dftlrp.core.ledger import AMOUNTS, Ledger, LedgerRow, align_rows
 from dftlrp.core.maps import Affine, Array, Map, Route, Stop
 from dftlrp.core.progress import steps
 from dftlrp.core.rule_text import Rule
@@ -114,7 +114,7 @@ def close_accounts(rows: Sequence[LedgerRow]) -> Ledger:
     for row in rows:
         row = replace(row, magnitude=float(row.magnitude))  # noqa: PLW2901
         layers[row.node] = layers[row.node] + row if row.node in layers else row
-    return Ledger(uniform(list(layers.values())))
+    return Ledger(align_rows(list(layers.values())))
 
 
 def carry_back(way: Propagation, seed: Flow) -> tuple[dict[str, Flow], list[LedgerRow]]:

@@ -12,7 +12,7 @@ from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, num
 from dftlrp.core.ledger import AMOUNTS, LedgerRow
 from dftlrp.core.types import AnyArray
 from dftlrp.engine.plan import Plan
-from dftlrp.tracing.fuse import tidied
+from dftlrp.tracing.fuse import simplify
 from dftlrp.tracing.symbols import FLOAT, Symbol
 from dftlrp.tracing.tape import Tape
 
@@ -128,7 +128,7 @@ def _make_proto(
     tape: Tape, infos: Sequence[ValueInfoProto]
 ) -> tuple[ModelProto, dict[str, AnyArray]]:
     """Return what `assemble_model` does, for the nodes that these outputs need."""
-    nodes = tidied(tape, [i.name for i in infos])
+    nodes = simplify(tape, [i.name for i in infos])
     used = {name for node in nodes for name in node.input}
     inputs = [_make_info(x.name, x) for x in tape.inputs]
     constants = {name: a for name, a in tape.constants.items() if name in used}

@@ -122,7 +122,7 @@ def conv(tape: Tape, x: Operand, w: Operand, g: Window) -> Symbol:
     """Return the contract's `conv`."""
     size, weights = np.shape(x), np.shape(w)
     shape = (size[0], weights[0], *window_size(size[2:], g))
-    return tape.add_node("Conv", x, w, shape=shape, **_write_window(g), **_write_pads(g.pads))
+    return tape.add_node("Conv", x, w, shape=shape, **_describe_window(g), **_write_pads(g.pads))
 
 
 def conv_T(tape: Tape, r: Operand, w: Operand, g: Window, size: Shape) -> Any:
@@ -161,12 +161,12 @@ def _transpose(tape: Tape, r: Operand, w: Operand, g: Window, size: Shape) -> Sy
     sizes = (n - x for n, x in zip(size, grow, strict=True))
     shape = (np.shape(r)[0], np.shape(w)[1] * g.groups, *sizes)
     more = {"output_padding": extra} if any(extra) else {}
-    attributes = {**_write_window(g), **_write_pads(pads), **more}
+    attributes = {**_describe_window(g), **_write_pads(pads), **more}
     y = tape.add_node("ConvTranspose", r, w, shape=shape, **attributes)
     return pad(tape, y, ((0, 0), (0, 0), *((0, x) for x in grow)))
 
 
-def _write_window(g: Window) -> dict[str, Any]:
+def _describe_window(g: Window) -> dict[str, Any]:
     """Return a window as ONNX attributes, without its pads."""
     return {
         "kernel_shape": list(g.kernel), "group": g.groups, "strides": list(g.strides),

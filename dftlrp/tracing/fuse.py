@@ -1,7 +1,7 @@
 """Passes over a traced graph.
 
-What nobody reads is left out, transposed convolutions of one input become one, additions join
-convolutions.
+Nodes that no output needs are left out, transposed convolutions of one input become one, and
+constants added behind a convolution become its bias.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from onnx import NodeProto, helper
 from dftlrp.tracing.tape import Tape
 
 
-def tidied(tape: Tape, outputs: Sequence[str]) -> list[NodeProto]:
-    """The nodes that the outputs need, additions of constants joined to convolutions."""
-    nodes = _needed(tape.nodes, outputs)
-    return _needed(_biased(tape, _side_by_side(tape, nodes), set(outputs)), outputs)
+def simplify(tape: Tape, outputs: Sequence[str]) -> list[NodeProto]:
+    """Return the nodes that the outputs need, simplified."""
+    nodes = _keep_needed(tape.nodes, outputs)
+    return _keep_needed(_move_additions(tape, _join_transposed(tape, nodes), set(outputs)), outputs)
 
 
-def _needed(nodes: Sequence[NodeProto], outputs: Sequence[str]) -> list[NodeProto]:
+def _keep_needed(nodes: Sequence[NodeProto], outputs: Sequence[str]) -> list[NodeProto]:
     wanted, kept = set(outputs), []
     for node in reversed(nodes):
         if not wanted.isdisjoint(node.output):
@@ -31,26 +31,30 @@ def _needed(nodes: Sequence[NodeProto], outputs: Sequence[str]) -> list[NodeProt
     return kept[::-1]
 
 
-def _side_by_side(tape: Tape, nodes: Sequence[NodeProto]) -> list[NodeProto]:
-    """Transposed convolutions of one input to few channels: one that reads it once, and a Split."""
+def _join_transposed(tape: Tape, nodes: Sequence[NodeProto]) -> list[NodeProto]:
+    """Join transposed convolutions of one input to few channels into one, and a Split."""
     alike: dict[Any, list[NodeProto]] = {}
     for node in nodes:
         w = tape.constants.get(node.input[1]) if node.op_type == "ConvTranspose" else None
         if w is not None and len(node.input) == 2 and 2 * w.shape[1] < w.shape[0]:
             attrs = sorted(a.SerializeToString() for a in node.attribute)
             alike.setdefault((node.input[0], w.shape, *attrs), []).append(node)
-    groups = {g[0].output[0]: g for g in alike.values() if len(g) > 1 and _attr(g[0], "group") == 1}
+    groups = {
+        g[0].output[0]: g
+        for g in alike.values()
+        if len(g) > 1 and _find_attribute(g[0], "group") == 1
+    }
     joined = {n.output[0] for g in groups.values() for n in g}
     found = []
     for node in nodes:
         if node.output[0] in groups:
-            found += _joined(tape, groups[node.output[0]])
+            found += _join_group(tape, groups[node.output[0]])
         elif node.output[0] not in joined:
             found.append(node)
     return found
 
 
-def _joined(tape: Tape, group: Sequence[NodeProto]) -> list[NodeProto]:
+def _join_group(tape: Tape, group: Sequence[NodeProto]) -> list[NodeProto]:
     weights = [tape.constants[n.input[1]] for n in group]
     own = NodeProto()
     own.CopyFrom(group[0])
@@ -61,12 +65,12 @@ def _joined(tape: Tape, group: Sequence[NodeProto]) -> list[NodeProto]:
     return [own, helper.make_node("Split", [own.output[0], sizes], names, axis=1)]
 
 
-def _attr(node: NodeProto, name: str) -> Any:
+def _find_attribute(node: NodeProto, name: str) -> Any:
     return next((helper.get_attribute_value(a) for a in node.attribute if a.name == name), None)
 
 
-def _biased(tape: Tape, nodes: Sequence[NodeProto], ends: set[str]) -> list[NodeProto]:
-    """Conv + Add of a constant per channel: the convolution's bias."""
+def _move_additions(tape: Tape, nodes: Sequence[NodeProto], ends: set[str]) -> list[NodeProto]:
+    """Make the constant of each channel that is added behind a Conv the Conv's bias."""
     reads = Counter(name for node in nodes for name in node.input)
     convs: dict[str, NodeProto] = {}
     found = []
@@ -80,7 +84,7 @@ def _biased(tape: Tape, nodes: Sequence[NodeProto], ends: set[str]) -> list[Node
                 convs[node.output[0]] = node
             found.append(node)
             continue
-        bias = _per_channel(added, len(weights), weights.ndim)
+        bias = _read_bias(added, len(weights), weights.ndim)
         if bias is None:
             found.append(node)
             continue
@@ -95,8 +99,8 @@ def _biased(tape: Tape, nodes: Sequence[NodeProto], ends: set[str]) -> list[Node
     return found
 
 
-def _per_channel(added: np.ndarray, channels: int, rank: int) -> np.ndarray | None:
-    """A constant as a vector over channels, if it is one."""
+def _read_bias(added: np.ndarray, channels: int, rank: int) -> np.ndarray | None:
+    """Return a constant as a vector over channels, or None if it is not one."""
     if added.size == 1:
         return np.full(channels, added.ravel()[0], np.float32)
     shape = (1,) * (rank - added.ndim) + added.shape

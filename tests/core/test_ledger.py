@@ -9,7 +9,7 @@ import pytest
 from graphs import NETWORKS, loaded, signals, time_first
 from reference import attribute
 
-from dftlrp.core.ledger import TERMS, Ledger, LedgerRow, uniform
+from dftlrp.core.ledger import TERMS, Ledger, LedgerRow, align_rows
 
 
 def row(*amounts: float, batch: int = 1, magnitude: float = 10.0) -> LedgerRow:
@@ -31,8 +31,8 @@ def test_the_gap_of_nothing_is_nothing() -> None:
 
 def test_rows_of_one_ledger_are_all_per_sample_or_all_in_total() -> None:
     rows = (row(4, 3, 1, 0, 0, batch=2), row(3, 3, 0, 0, 0))
-    assert [r.relevance.shape for r in uniform(rows[:1])] == [(2,)]
-    mixed = uniform(rows)
+    assert [r.relevance.shape for r in align_rows(rows[:1])] == [(2,)]
+    mixed = align_rows(rows)
     assert [r.relevance.tolist() for r in mixed] == [[4.0], [3.0]]
     assert Ledger(mixed).absorbed("bias").tolist() == [1.0]
 

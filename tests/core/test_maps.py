@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from graphs import normal
 
-from dftlrp.core.maps import Affine, activation, diagonal, dottest, move
+from dftlrp.core.maps import Affine, activation, diagonal, move, run_dot_test
 
 W, B = normal(4, 3), normal(4, seed=1)
 DENSE = Affine(lambda w, xs: xs[0] @ w[0].T, lambda w, r: (r @ w[0],), (W,), B)
@@ -28,20 +28,20 @@ def test_map_changes_weights_and_bias_and_leaves_the_map_alone() -> None:
 
 
 def test_the_dot_test_admits_a_map_and_its_transpose() -> None:
-    assert dottest(DENSE, (X,), R) < 1e-15
+    assert run_dot_test(DENSE, (X,), R) < 1e-15
 
 
 @pytest.mark.parametrize(
     "wrong", [lambda w, r: (r @ w[0] * 1.001,), lambda w, r: (r @ np.flip(w[0]),)]
 )
 def test_the_dot_test_rejects_anything_else(wrong: object) -> None:
-    assert dottest(Affine(DENSE.linear, wrong, (W,)), (X,), R) > 1e-4  # type: ignore[arg-type]
+    assert run_dot_test(Affine(DENSE.linear, wrong, (W,)), (X,), R) > 1e-4  # type: ignore[arg-type]
 
 
 def test_the_dot_test_needs_one_array_for_each_input() -> None:
     two = Affine(lambda w, xs: xs[0] + xs[1], lambda w, r: (r,))
     with pytest.raises(ValueError, match="zip"):
-        dottest(two, (X, X), X)
+        run_dot_test(two, (X, X), X)
 
 
 def test_a_diagonal_is_its_own_transpose() -> None:

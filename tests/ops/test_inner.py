@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from graphs import at_node, linearised, normal
 
-from dftlrp.core.maps import Affine, dottest
+from dftlrp.core.maps import Affine, run_dot_test
 from dftlrp.ops import OPS, inner
 
 X, Y = normal(3, 4), normal(3, 4, seed=5)
@@ -35,7 +35,7 @@ def test_the_adjoint_passes_the_dot_test_and_the_forward_is_the_nodes(name):
     maps = [layer, layer.tangent()] if isinstance(layer, Affine) else [layer.tangent()]
     for op in maps:
         xs = tuple(normal(*x.shape, seed=i) for i, x in enumerate(at.inputs))
-        assert dottest(op, xs, normal(*at.y.shape, seed=9)) < 1e-13
+        assert run_dot_test(op, xs, normal(*at.y.shape, seed=9)) < 1e-13
     if isinstance(layer, Affine):
         for op in maps:
             np.testing.assert_allclose(op.forward(*at.inputs), at.y, rtol=1e-12, atol=1e-13)

@@ -10,7 +10,7 @@ import onnxruntime as ort
 import pytest
 from graphs import linearised, normal
 
-from dftlrp.core.maps import Affine, dottest
+from dftlrp.core.maps import Affine, run_dot_test
 from dftlrp.ops import OPS
 from ops.case import Case
 from ops.draws import DRAWS
@@ -40,7 +40,7 @@ def agrees(c: Case) -> bool:
         layer = linearised(at)
         tangent = layer if isinstance(layer, Affine) else layer.tangent()
         xs = tuple(normal(*x.shape, seed=i) for i, x in enumerate(at.inputs))
-        assert dottest(tangent, xs, normal(*at.y.shape, seed=9)) <= 1e-12
+        assert run_dot_test(tangent, xs, normal(*at.y.shape, seed=9)) <= 1e-12
     return True
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from graphs import Real, at_node, linearised, normal
 
-from dftlrp.core.maps import Affine, Route, dottest
+from dftlrp.core.maps import Affine, Route, run_dot_test
 from dftlrp.core.types import UnsupportedModelError
 from dftlrp.ops import OPS, At, inner
 from ops.case import X1, Case
@@ -59,7 +59,7 @@ def test_the_adjoint_passes_the_dot_test(name: str) -> None:
         layer = linearised(at)
         for op in [layer] if isinstance(layer, Affine) else [layer.tangent()]:
             xs = tuple(random_like(x, i) for i, x in enumerate(at.inputs))
-            assert dottest(op, xs, random_like(at.y, 9)) <= 1e-12
+            assert run_dot_test(op, xs, random_like(at.y, 9)) <= 1e-12
             back = op.adjoint(random_like(at.y, 9))
             assert [b.shape for b in back] == [x.shape for x in at.inputs]
 
@@ -106,7 +106,7 @@ def test_the_slope_of_an_affine_map_is_the_derivative(name: str) -> None:
     want = (8 * (y(1) - y(-1)) - (y(2) - y(-2))) / (12 * h)
     np.testing.assert_allclose(tangent.apply(*along), want, rtol=1e-7, atol=1e-8)
     np.testing.assert_allclose(tangent.forward(*at.inputs), at.y, rtol=1e-11, atol=1e-11)
-    assert dottest(tangent, along, random_like(at.y, 9)) <= 1e-12
+    assert run_dot_test(tangent, along, random_like(at.y, 9)) <= 1e-12
 
 
 @pytest.mark.parametrize("name", ROUTES)

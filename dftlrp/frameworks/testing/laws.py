@@ -11,7 +11,8 @@ import numpy as np
 from dftlrp.core.backend import Backend, Window, window_size
 from dftlrp.core.numpy_backend import BACKEND as NUMPY
 from dftlrp.core.rule_text import read_rule
-from dftlrp.core.rules import FUNCTIONS, Call
+from dftlrp.core.rules import FUNCTIONS as RULE_FUNCTIONS
+from dftlrp.core.rules import Call
 from dftlrp.core.types import Real
 from dftlrp.graph.structure import Node
 from dftlrp.ops import OPS, At
@@ -19,7 +20,7 @@ from dftlrp.ops import OPS, At
 Function = Callable[..., Any]  # (backend, *arrays) -> array or list of arrays
 MAPS = ("Conv", "Gemm", "AveragePool", "Add")
 RULES = (
-    *(name for name in FUNCTIONS if name != "pass"),
+    *(name for name in RULE_FUNCTIONS if name != "pass"),
     "epsilon(0.25)", "epsilon(at_zero=1)", "zplus(split=0)", "alpha_beta(1, 0)", "gamma(split=0)",
     "zbox(-3, 4)",
 )  # fmt: skip

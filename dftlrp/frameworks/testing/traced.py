@@ -10,7 +10,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from dftlrp.core.types import AnyArray
-from dftlrp.tracing.fuse import tidied
+from dftlrp.tracing.fuse import simplify
 from dftlrp.tracing.onnx_backend import OnnxBackend
 from dftlrp.tracing.session import load_runtime
 from dftlrp.tracing.symbols import Symbol, narrow_dtype
@@ -27,7 +27,7 @@ def evaluate_symbols(
             name = tape.make_name("out")
             tape.append_node("Identity", (x,), (name,), {})
             named[name] = x
-    nodes = tidied(tape, list(named))
+    nodes = simplify(tape, list(named))
     used = {name for node in nodes for name in node.input}
     inputs = [x for x in tape.inputs if x.name in used]
     graph = helper.make_graph(
