@@ -88,29 +88,28 @@ def sum_absolute(a: Any) -> float:
 @contextmanager
 def follow_relevance() -> Iterator[Walk]:
     """Follow the relevance of one explanation, element by element."""
-    walk, live = Walk(), {}
-    propagate, row = dftlrp.engine.propagate.propagate, dftlrp.engine.propagate._row
+    walk = Walk()
+    propagate, make_row = dftlrp.engine.propagate.propagate, dftlrp.engine.propagate._make_row
 
-    def propagate_noted(plan: Any, *args: Any) -> Any:
-        walk.explained, walk.signals = plan.explained, tuple(plan.signals)
-        live.update(plan.live)
-        return propagate(plan, *args)
+    def propagate_noted(way: Any, seed: Any) -> Any:
+        walk.explained, walk.signals = way.plan.explained, tuple(way.plan.signals)
+        return propagate(way, seed)
 
-    def row_noted(bk: Any, node: Any, *more: Any) -> Any:
-        _rule, _batch, _R, share, stopped, _within = more
+    def row_noted(way: Any, node: Any, came: Any, share: Any, taken: Any) -> Any:
         op = node.layer_op or node.attrs.get("label", node.op)
-        names = tuple(node.inputs[i] for i in live[node.key])
-        taken = {"bias": share.bias(), "stabiliser": share.stabiliser(), "stopped": stopped}
+        names = tuple(node.inputs[i] for i in way.plan.live[node.key])
+        ends = {"bias": share.bias(), "stabiliser": share.stabiliser()}
         walk.note(
             Step(node.output, node.layer, op, names),
             [sum_absolute(r) for r in share.relevance],
-            {end: sum_absolute(a) for end, a in taken.items()},
+            {end: sum_absolute(a) for end, a in ends.items()}
+            | {"stopped": sum(map(sum_absolute, taken))},
         )
-        return row(bk, node, *more)
+        return make_row(way, node, came, share, taken)
 
     with (
         patch.object(dftlrp.engine.backward, "propagate", propagate_noted),
-        patch.object(dftlrp.engine.propagate, "_row", row_noted),
+        patch.object(dftlrp.engine.propagate, "_make_row", row_noted),
     ):
         yield walk
 

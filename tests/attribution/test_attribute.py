@@ -162,7 +162,7 @@ def test_inputs_that_do_not_fit_are_refused(model: Model, inputs: Any, message: 
         ({"target": 3}, "target 3 is out of range"),
         ({"seed": "logits"}, "unknown seed"),
         ({"composite": "LRP"}, "unknown composite"),
-        ({"backend": "jax"}, r"unknown backend 'jax': installed are \['numpy'"),
+        ({"backend": "mlx"}, r"unknown backend 'mlx': installed are \["),
         ({"output": "nought"}, "unknown output 'nought'"),
         ({"overrides": {"nought": "flat"}}, "override 'nought'"),
         ({"dtype": "int32"}, "dtype 'int32'"),
