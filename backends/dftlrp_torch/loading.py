@@ -1,72 +1,84 @@
 """From a torch module to a model, exported in memory; torch is imported when a module is given.
 
-While the module is traced, a hook at each of its parts hands out the part's output under the part's
-path (``named_modules()``).  So layers carry the module's own names, whatever the exporter calls
-its values.
+A graph is taken only if it gives what the module's own call gives: at the example, at other numbers
+and at another batch size.  What both of torch's exporters write otherwise is refused, and so is a
+module whose output depends on earlier calls or on chance.  The module is left as it was.
 """
 
 from __future__ import annotations
 
-import inspect
-import io
-import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
-import onnx
-from onnx import ModelProto, NodeProto
-
-from dftlrp.core.types import InputError, ModelError
+from dftlrp.core.identity import allow_deviation, find_difference
+from dftlrp.core.types import DftlrpError, InputError, ModelError
 from dftlrp.engine.model import Model, from_bytes
+from dftlrp.frameworks.exported import Call, find_export_error, refuse_export, silence
+
+from .calling import (
+    Tensors,
+    arguments,
+    as_arrays,
+    change_batch,
+    change_values,
+    run,
+)
+from .exporters import EXPORTERS, Task, lacks_op
+from .module_state import DRAWN, ModuleState
 
 if TYPE_CHECKING:
-    from torch import Tensor
     from torch.nn import Module
 
-OPSET = 18
-PART = ":part"
-NUMBERS = frozenset({
+EXAMPLE, NUMBERS, BATCH = "the example", "other numbers", "another batch size"  # the calls made
+TAKES_NUMBERS = frozenset({
     "__bool__", "__int__", "__float__", "__index__", "__complex__", "__array__", "item", "tolist",
     "numpy",
 })  # fmt: skip
-T = TypeVar("T")
-Tensors = dict[str, "Tensor"]
+ADVICE = (
+    "write it in operations that one of them exports, or export it yourself and give the ONNX file "
+    "(`dftlrp check` compares it with the module)"
+)
 
 
 def load(module: Module, example_inputs: Any) -> Model:
-    """A module as a model; its layers and weights carry the module's names.
+    """Load a module as a model; its layers and weights carry the module's names.
 
     Nothing is written to disk.  The weights are those of now: load again after a training step.
 
     Parameters
     ----------
     module : torch.nn.Module
-        In evaluation mode.
+        In evaluation mode.  It is left as it was, with whatever it keeps on itself.
     example_inputs : tensor or array, or tuple or dict (by argument of ``forward``) of these
-        What it reads, batch first.  The model has this shape, with any batch size.
+        What it reads, batch first.  The model has this shape, with any batch size where the module
+        works on any.
 
     Raises
     ------
     InputError
         No inputs to run it with; it does not run on them; a part is in training mode.
     ModelError
-        The module decides by numbers of its signals what it does, or holds an op that torch cannot
-        export; also all of `dftlrp.load`.
+        The module decides by numbers of its signals what it does; its output depends on earlier
+        calls or on random numbers; no exporter of torch writes a graph that computes what it does;
+        also all of `dftlrp.load`.
     """
+    module = getattr(module, "_orig_mod", module)  # behind torch.compile
+    refuse_scripts(module)
     refuse_training(module)
     inputs = arguments(module, example_inputs)
-    proto, paths = _exported(module, inputs)
-    names = _renamed(proto, paths)
-    model = from_bytes(proto.SerializeToString(), type(module).__name__)
-    nodes = (replace(n, names=names.get(n.output, ())) for n in model.graph.nodes)
-    return replace(model, graph=replace(model.graph, nodes=tuple(nodes)))
+    state = ModuleState(module)
+    try:
+        calls = _call_own(module, inputs, state)
+        state.restore()
+        _refuse_decisions(module, inputs)
+        with silence():
+            return _export(module, calls, state)
+    finally:
+        state.restore()
 
 
 def from_example(module: Module, *, example: Any = None) -> Model:
-    """As `dftlrp.load` asks for it."""
+    """Load a module as `dftlrp.load` asks for it."""
     if example is None:
         raise InputError(
             f"{type(module).__name__} does not say what it reads: give an example, batch first: "
@@ -84,120 +96,97 @@ def refuse_training(module: Module) -> None:
         )
 
 
-def arguments(module: Module, example: Any) -> Tensors:
-    """The inputs by the arguments of ``forward``, where the parameters are and in their dtype."""
-    if not isinstance(example, Mapping):
-        given = example if isinstance(example, tuple | list) else (example,)
-        example = dict(zip(inspect.signature(module.forward).parameters, given, strict=False))
-    return {name: _like(module, x) for name, x in example.items()}
-
-
-def _like(module: Module, x: Any) -> Tensor:
+def refuse_scripts(module: Module) -> None:
+    """Refuse a module that torch.jit made: its parts can be neither called nor exported by name."""
     import torch
 
-    weights = (p for p in module.parameters() if p.is_floating_point())
-    own = next(weights, torch.zeros(()))
-    t = x.detach() if isinstance(x, torch.Tensor) else torch.tensor(np.asarray(x))
-    return t.to(own.device, own.dtype if t.is_floating_point() else t.dtype)
+    if isinstance(module, torch.jit.ScriptModule):
+        name = getattr(module, "original_name", "The module")
+        raise InputError(f"{name} is a module of torch.jit: give the module that it was made from")
 
 
-# -- running, with the outputs of all parts
+# -- the module's own calls
 
 
-def run(module: Module, inputs: Tensors) -> tuple[Tensors, Tensors]:
-    """Outputs by name, and the first output of each part by its path; a second call is ``path:1``.
+class OwnCall(NamedTuple):
+    """A call of the module: what it reads, and that and what it gives as arrays."""
+
+    inputs: Tensors
+    call: Call
+
+
+Calls = dict[str, OwnCall]
+
+
+def _call_own(module: Module, inputs: Tensors, state: ModuleState) -> Calls:
+    """Return calls at the example, at other numbers, and with one sample more.
+
+    The last two are left out where the module does not run on them.
 
     Raises
     ------
     InputError
-        It does not run on these inputs.
+        The module does not run on the example.
+    ModelError
+        Its output depends on earlier calls or on random numbers.
     """
-    import torch
+    first = _call_once(module, inputs)
+    changes = state.find_changes()
+    _compare_calls(module, first, _call_once(module, inputs), changes)
+    calls, other = {EXAMPLE: first}, change_values(inputs)
+    late = _try_call(module, other) if changes else None
+    for name, given in ((NUMBERS, other), (BATCH, change_batch(inputs))):
+        state.restore()
+        if (made := _try_call(module, given)) is not None:
+            calls[name] = made
+    if late is not None and NUMBERS in calls:
+        _compare_calls(module, calls[NUMBERS], late, changes)
+    return calls
 
-    with torch.no_grad(), tapped(module) as taken:
-        _clearly(module, inputs, lambda: module(**inputs))
-    return taken
 
-
-def _clearly(module: Module, inputs: Tensors, call: Callable[[], T]) -> T:
-    """What a module refuses, as one line of our own."""
+def _try_call(module: Module, inputs: Tensors) -> OwnCall | None:
+    """Call a module on inputs that it need not be made for."""
     try:
-        return call()
-    except Exception as error:
-        shapes = ", ".join(f"{k} {tuple(t.shape)}" for k, t in inputs.items())
-        line = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-        raise InputError(f"{type(module).__name__} does not run on {shapes}: {line}") from error
+        return _call_once(module, inputs)
+    except InputError:
+        return None
 
 
-@contextmanager
-def tapped(module: Module) -> Iterator[tuple[Tensors, Tensors]]:
-    """While it lasts a call of the module gives all of these one after the other.
-
-    They are copies: what works in place behind a part does not change what it has handed out.
-    """
-    taken: tuple[Tensors, Tensors] = ({}, {})
-    outputs, parts = taken
-
-    def tap(path: str) -> Callable[..., None]:
-        def hook(_: Module, __: Any, output: Any) -> None:
-            for tensor in list(_flat(output).values())[:1]:
-                count = sum(name.partition(":")[0] == path for name in parts)
-                parts[f"{path}:{count}" if count else path] = tensor.clone()
-
-        return hook
-
-    def end(_: Module, __: Any, output: Any) -> tuple[Tensor, ...]:
-        outputs.update(_flat(output))
-        return (*outputs.values(), *parts.values())
-
-    hooks = [part.register_forward_hook(tap(path)) for path, part in module.named_modules() if path]
-    hooks.append(module.register_forward_hook(end))
-    try:
-        yield taken
-    finally:
-        for handle in hooks:
-            handle.remove()
-
-
-def _flat(output: Any, name: str = "output") -> Tensors:
-    """The tensors within tuples, lists and dicts."""
-    import torch
-
-    if isinstance(output, Mapping):
-        items = [(str(k), v) for k, v in output.items()]
-    elif isinstance(output, tuple | list):
-        items = [(f"{name}.{i}", v) for i, v in enumerate(output)]
-    else:
-        return {name: output} if isinstance(output, torch.Tensor) else {}
-    return {k: t for key, v in items for k, t in _flat(v, key).items()}
-
-
-# -- the export
-
-
-def _exported(module: Module, inputs: Tensors) -> tuple[ModelProto, list[str]]:
-    """The graph, and the paths that its last outputs belong to."""
-    import torch
-
+def _call_once(module: Module, inputs: Tensors) -> OwnCall:
     outputs, parts = run(module, inputs)
-    names = [*outputs, *(f"{i}{PART}" for i in range(len(parts)))]
-    axes = {k: {0: "batch"} for k, t in inputs.items() if t.ndim}
-    file = io.BytesIO()
-    how: dict[str, Any] = {
-        "f": file, "kwargs": inputs, "input_names": list(inputs), "output_names": names,
-        "dynamic_axes": axes, "opset_version": OPSET, "dynamo": False, "verbose": False,
-        # neither fold constants nor BatchNorm: weights keep their names
-        "do_constant_folding": False, "training": torch.onnx.TrainingMode.PRESERVE,
-    }  # fmt: skip
-    _refuse_decisions(module, inputs)
-    with warnings.catch_warnings(), tapped(module):
-        warnings.simplefilter("ignore")  # of a tracer, which cannot tell shapes from numbers
-        try:
-            torch.onnx.export(module, **how)
-        except Exception as error:
-            line = " ".join(str(error).split())[:300]
-            raise ModelError(f"{type(module).__name__}: torch cannot export it: {line}") from error
-    return onnx.load_from_string(file.getvalue()), list(parts)
+    if lost := [k for k, t in outputs.items() if t.is_complex()]:
+        raise ModelError(
+            f"{type(module).__name__}: its output {lost[0]!r} is complex: give its magnitude, its "
+            "real part or torch.view_as_real of it"
+        )
+    floating = [t.dtype for t in outputs.values() if t.dtype.is_floating_point]
+    coarsest = str(min(floating, key=lambda d: d.itemsize)) if floating else "torch.float32"
+    given, made, within = (as_arrays(t) for t in (inputs, outputs, parts))
+    return OwnCall(inputs, Call(given, made, within, coarsest.removeprefix("torch.")))
+
+
+def _compare_calls(module: Module, first: OwnCall, again: OwnCall, changes: list[str]) -> None:
+    """Refuse a module that gives something else when it is called again on the same inputs.
+
+    Where the first call changed something, the two must be equal to the last bit.
+    """
+    (_, one), (_, two) = first, again
+    allowed = 0.0 if changes else allow_deviation(one.dtype)
+    if find_difference(two.outputs, one.outputs, allowed) is None:
+        return
+    part = find_difference(two.parts, one.parts, allowed)
+    where = f" in its part {part.name!r}" if part else ""
+    kept = [repr(path) for path in changes if path != DRAWN]
+    if DRAWN in changes:
+        told = f"draws random numbers{where}: switch that off"
+    elif kept:
+        told = (
+            f"keeps {', '.join(kept[:8])} from call to call, and its output depends on that: reset "
+            "it at the start of forward, or make it an input of forward"
+        )
+    else:
+        told = f"gives something else at each call{where}: make it depend on its inputs alone"
+    raise ModelError(f"{type(module).__name__} {told}, for one graph explains one function")
 
 
 def _refuse_decisions(module: Module, inputs: Tensors) -> None:
@@ -218,7 +207,7 @@ def _refuse_decisions(module: Module, inputs: Tensors) -> None:
         ) -> Any:
             given = [t for t in tree_leaves((args, kwargs)) if isinstance(t, torch.Tensor)]
             depends = any(t in moving for t in given)
-            if depends and func.__name__ in NUMBERS:
+            if depends and func.__name__ in TAKES_NUMBERS:
                 raise ModelError(
                     f"{type(module).__name__}: what it does depends on numbers of the signal "
                     f"(Tensor.{func.__name__}), so no one graph explains it"
@@ -232,48 +221,59 @@ def _refuse_decisions(module: Module, inputs: Tensors) -> None:
         module(**inputs)
 
 
-# -- the names
+# -- the export
 
 
-def _renamed(proto: ModelProto, paths: list[str]) -> dict[str, tuple[str, ...]]:
-    """Give values the paths of the parts that make them; further names by value.
+class WrongGraphError(Exception):
+    """An exported graph gives something else than the module at one of its calls, or nothing."""
 
-    A part's output is one more output of the graph, which is taken away: the value itself, or a
-    copy of one that has a name already.
+    def __init__(self, call: str, told: str) -> None:
+        super().__init__(f"at {call} its graph {told}")
+        self.call = call
+
+
+def _export(module: Module, calls: Calls, state: ModuleState) -> Model:
+    """Return the first graph that computes what the module does; of any batch size if one does.
+
+    Raises
+    ------
+    ModelError
+        There is none; the message holds what each exporter said.
     """
-    graph = proto.graph
-    made = {name: node for node in graph.node for name in node.output}
-    kept = [v for v in graph.output if not v.name.endswith(PART)]
-    fixed = {v.name for v in (*kept, *graph.input, *graph.initializer)}
-    names, more = dict[str, str](), dict[str, list[str]]()
-    for place, path in enumerate(paths):
-        value = _source(f"{place}{PART}", made)
-        if value in fixed or value in names or path in fixed:
-            more.setdefault(value, []).append(path)
-        else:
-            names[value] = path
-        _name_recurrence(value, path, made)
-    copies = [n for n in graph.node if n.op_type == "Identity" and n.output[0].endswith(PART)]
-    for node in copies:
-        graph.node.remove(node)
-    del graph.output[:]
-    graph.output.extend(kept)
-    for node in graph.node:
-        node.input[:] = [names.get(v, v) for v in node.input]
-        node.output[:] = [names.get(v, v) for v in node.output]
-    return {names.get(value, value): tuple(further) for value, further in more.items()}
+    errors, names = dict[str, Exception](), list(EXPORTERS)
+    without = {k: c for k, c in calls.items() if k != BATCH}
+    for checked in (calls, without) if BATCH in calls else (calls,):
+        for name in names:
+            state.restore()
+            try:
+                return _export_once(module, name, checked)
+            except Exception as error:  # exporters raise what they like
+                errors[name] = error
+        names = [name for name, error in errors.items() if _may_need_batch(error)]
+    raise refuse_export(type(module).__name__, errors, ADVICE)
 
 
-def _source(value: str, made: Mapping[str, NodeProto]) -> str:
-    """What a copy is of."""
-    while value in made and made[value].op_type == "Identity":
-        value = made[value].input[0]
-    return value
+def _may_need_batch(error: Exception) -> bool:
+    """Whether an export may succeed for the example's batch size alone."""
+    if isinstance(error, WrongGraphError):
+        return error.call == BATCH
+    return not lacks_op(error)
 
 
-def _name_recurrence(value: str, path: str, made: Mapping[str, NodeProto]) -> None:
-    """The node of a recurrent part bears its path, too; what moves its axes lies behind it."""
-    while value in made and made[value].op_type in {"Transpose", "Squeeze", "Reshape"}:
-        value = made[value].input[0]
-    if value in made and made[value].op_type in {"LSTM", "GRU", "RNN"}:
-        made[value].name = path
+def _export_once(module: Module, exporter: str, calls: Calls) -> Model:
+    """Return the graph of one exporter, compared with the module's own calls."""
+    own = calls[EXAMPLE].call
+    examples = [c.inputs for k, c in calls.items() if k in {EXAMPLE, BATCH}]
+    proto, names = EXPORTERS[exporter](Task(module, examples, list(own.outputs), list(own.parts)))
+    data = proto.SerializeToString()
+    model = from_bytes(data, type(module).__name__)
+    nodes = (replace(n, names=names.get(n.output, ())) for n in model.graph.nodes)
+    model = replace(model, graph=replace(model.graph, nodes=tuple(nodes)))
+    for key, (_, call) in calls.items():
+        try:
+            found = find_export_error(data, model, call, by_engine=key == EXAMPLE)
+        except DftlrpError as error:
+            raise WrongGraphError(key, f"does not run: {error}") from error
+        if found is not None:
+            raise WrongGraphError(key, f"is {found}")
+    return model

@@ -14,8 +14,8 @@ from dftlrp.frameworks.checking.native import Arrays, Ran
 from dftlrp.frameworks.checking.native_graph import NativeGraph
 
 from .backend import BACKEND
+from .calling import arguments, run, tapped
 from .functions import read_tensor
-from .loading import arguments, run, tapped
 
 if TYPE_CHECKING:
     from torch import Tensor
