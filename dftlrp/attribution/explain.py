@@ -25,6 +25,8 @@ from dftlrp.results.data import View, Waveform
 from dftlrp.results.explanation import Explanation
 from dftlrp.spectral import stft_for
 
+THREADS = 2  # of onnxruntime on every machine, so that an explanation has the same digits
+
 
 def explain(
     model: Any,
@@ -92,7 +94,9 @@ def explain(
     multiplier, so that silence needs no stabiliser.
     """
     chosen = views.choose_domains(domains)
-    settings = Settings(output, bind or {}, composite, overrides or {}, backend, waveform=True)
+    settings = Settings(
+        output, bind or {}, composite, overrides or {}, backend, waveform=True, threads=THREADS
+    )
     model = attach_front_end(_load_model(model, signal, rate), frontend)
     plan = model.plan(settings.output, settings.bind)
     read = find_waveform(plan, signal)

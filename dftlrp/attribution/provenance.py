@@ -75,6 +75,7 @@ def collect_provenance(
         "seed": result.seed_kind,
         "backend": result.backend,
         "defaults": result.defaults,
+        **({"threads": settings.threads} if result.backend == "onnx" else {}),
         "dtype": str(result.explained.dtype),
         "versions": {n: version(n) for n in PACKAGES} | {"python": platform.python_version()},
         **({"conditions": conditions} if conditions else {}),

@@ -11,8 +11,10 @@ import argparse
 import contextlib
 import io
 import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
 from typing import NoReturn, TextIO
 
 from dftlrp import __version__
@@ -40,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     try:
         args = _make_parser().parse_args(argv)
-        with contextlib.redirect_stdout(_Terminal(sys.stdout)):
+        with _end_on_sigterm(), contextlib.redirect_stdout(_Terminal(sys.stdout)):
             status = int(args.run(args))
         sys.stdout.flush()
         return status
@@ -52,6 +54,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of what is printed has gone; all files are written
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+
+
+@contextlib.contextmanager
+def _end_on_sigterm() -> Iterator[None]:
+    """Let SIGTERM end the program as an exception does: what is half-written is removed."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 class _Terminal(io.TextIOBase):

@@ -19,10 +19,10 @@ from dftlrp.concepts.neuron_results import NeuronsData
 from dftlrp.concepts.portraits import make_portraits
 from dftlrp.concepts.recordings import Recordings, find_recordings
 from dftlrp.concepts.shards import Workers
-from dftlrp.concepts.shards.disk import lock_folder
 from dftlrp.concepts.study import Study, read_samples
 from dftlrp.concepts.survey import Survey, survey
 from dftlrp.concepts.trials import ablations, choose_recordings
+from dftlrp.core.disk import lock_folder
 from dftlrp.core.progress import steps
 from dftlrp.core.types import InputError
 from dftlrp.engine.model import attach_front_end, load

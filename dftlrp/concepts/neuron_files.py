@@ -26,8 +26,8 @@ from dftlrp.concepts.neuron_page import render_page
 from dftlrp.concepts.neuron_results import NeuronsData
 from dftlrp.concepts.neuron_tables import make_tables
 from dftlrp.concepts.portraits import DPI, reduce_colours
-from dftlrp.concepts.shards.disk import lock_folder
 from dftlrp.concepts.shards.store import pack_arrays
+from dftlrp.core.disk import lock_folder
 from dftlrp.core.files import replace_file
 from dftlrp.core.progress import steps
 from dftlrp.core.types import InputError

@@ -44,6 +44,9 @@ class Settings:
     waveform : bool
         Whether the model's input is known to be a waveform (or to be computed from one by a front
         end); it decides what ``composite="auto"`` takes.
+    threads : int, optional
+        Threads of onnxruntime, on which the last digits depend, if the backend does not name them;
+        if not given, as many as there are cores.
     room : int
         Bytes that the inputs may ask for in a forward pass; see `dftlrp.engine.evaluate`.
     """
@@ -55,6 +58,7 @@ class Settings:
     backend: str | Backend | None = None
     dtype: Any = None
     waveform: bool = False
+    threads: int | None = None
     room: int = MAX_BYTES
 
     @property

@@ -1,19 +1,16 @@
 """Results on disk: complete or not there.
 
-Everything is first written into a hidden folder beside the results and moved into place once all
-of it is there, so that a failure leaves the former results as they were.
+How former results are replaced is in `dftlrp.results.result_folder`.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
-import tempfile
+import tokenize
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import IO, Any, TypeVar
@@ -24,10 +21,12 @@ from dftlrp.core.files import regular
 from dftlrp.core.ledger import Ledger
 from dftlrp.core.progress import steps
 from dftlrp.core.types import AnyArray, InputError
+from dftlrp.results.damage import DamageError, check_fields, read_npz
 from dftlrp.results.data import ExplanationData
 from dftlrp.results.figure import draw_figure, save_figure
 from dftlrp.results.questions import TABLES, write_csv
 from dftlrp.results.report import render
+from dftlrp.results.result_folder import replace_results
 from dftlrp.results.sound import KINDS, find_obstacle, make_sounds
 
 E = TypeVar("E", bound=ExplanationData)
@@ -39,7 +38,8 @@ TUPLES = ("labels", "notes", "channel_names")
 FORMAT = 1
 BROKEN = (
     OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, IndexError, RuntimeError,
-    NotImplementedError, zipfile.BadZipFile, zlib.error,
+    NotImplementedError, SyntaxError, MemoryError, tokenize.TokenError, zipfile.BadZipFile,
+    zlib.error,
 )  # fmt: skip
 
 
@@ -54,7 +54,7 @@ def save(explanations: Sequence[ExplanationData], folder: str | os.PathLike[str]
         One; or two of the same recording to compare, in which case the files of the second start
         with ``versus-``.  Sounds and colours share their scales.
     folder : path
-        Created if it does not exist; other files in it are left alone.
+        Created if it does not exist; files that no former result wrote are left alone.
 
     Returns
     -------
@@ -64,10 +64,11 @@ def save(explanations: Sequence[ExplanationData], folder: str | os.PathLike[str]
     Raises
     ------
     InputError
-        If the folder cannot be written to, or a domain cannot be drawn.
+        If the folder cannot be written to, another run is writing there, a file of other origin is
+        in the way, or a domain cannot be drawn.
     """
     target, writers = Path(folder), _list_writers(explanations)
-    with _replace_folder(target) as stage:
+    with replace_results(target) as stage:
         for name in steps(list(writers), "writing"):
             writers[name](stage / name)
     return [target / name for name in writers]
@@ -100,48 +101,6 @@ def is_result(name: str) -> bool:
     made = {*(f"{kind}.wav" for kind in KINDS), *(f"{what}.csv" for what in TABLES)}
     plain = name.removeprefix("versus-")
     return plain in {"report.html", "figure.png", "explanation.npz", *made}
-
-
-@contextmanager
-def _replace_folder(target: Path) -> Iterator[Path]:
-    """Yield a hidden folder whose files replace those of ``target`` once the block succeeded."""
-    missing = [folder for folder in (target, *target.parents) if not folder.exists()]
-    stage = None
-    try:
-        target.mkdir(parents=True, exist_ok=True)
-        stage = Path(tempfile.mkdtemp(prefix=".dftlrp-", dir=target))
-        yield stage
-        _replace_results(stage, target)
-    except OSError as error:
-        reason = error.strerror or error
-        raise InputError(f"{target}: cannot write results here: {reason}") from None
-    finally:
-        if stage is not None:
-            shutil.rmtree(stage, ignore_errors=True)
-        for folder in missing:
-            if folder.is_dir() and not any(folder.iterdir()):
-                folder.rmdir()
-
-
-def _replace_results(stage: Path, target: Path) -> None:
-    """Move the new files into place and remove former results that are not among them."""
-    new = {path.name for path in stage.iterdir()}
-    if blocked := [name for name in sorted(new) if (target / name).is_dir()]:
-        raise InputError(f"{target / blocked[0]}: is a folder where a result belongs")
-    former = _holds_result(target)
-    for name in new:
-        (stage / name).replace(target / name)
-    for path in target.iterdir() if former else ():
-        if is_result(path.name) and path.name not in new and not path.is_dir():
-            path.unlink()
-
-
-def _holds_result(folder: Path) -> bool:
-    try:
-        load(folder, ExplanationData)
-    except InputError:
-        return False
-    return True
 
 
 def write_arrays(one: ExplanationData, file: Path | IO[bytes]) -> None:
@@ -179,12 +138,14 @@ def load(path: str | os.PathLike[str], kind: type[E]) -> E:
     """
     path = Path(path)
     path = path / "explanation.npz" if path.is_dir() else path
-    with regular(path, InputError) as (file, _):
+    with regular(path, InputError) as (file, size):
         try:
-            with np.load(file, allow_pickle=False) as arrays:
-                return kind(**_parse_arrays({name: arrays[name] for name in arrays.files}))
-        except BROKEN:
-            raise InputError(f"{path}: not an explanation written by this dftlrp") from None
+            fields = _parse_arrays(read_npz(file, size))
+            check_fields(fields)
+        except BROKEN as error:
+            why = f" ({error})" if isinstance(error, DamageError) else ""
+            raise InputError(f"{path}: not an explanation written by this dftlrp{why}") from None
+    return kind(**fields)
 
 
 def _parse_arrays(arrays: dict[str, AnyArray]) -> dict[str, Any]:

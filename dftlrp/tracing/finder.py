@@ -135,7 +135,7 @@ class Prepared:
     def _options(self) -> str:
         """Options of the backend: execution provider and threads."""
         options: str = getattr(get_backend(self.settings.backend), "options", "")
-        return options
+        return options or (f":{self.settings.threads}" if self.settings.threads else "")
 
     def _trace_for_any_batch(self, request: GraphRequest) -> Session:
         return self._load(

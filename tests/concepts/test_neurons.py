@@ -24,7 +24,7 @@ import dftlrp
 from dftlrp.cli import main
 from dftlrp.concepts import neurons
 from dftlrp.concepts.shards import Failure
-from dftlrp.concepts.shards.disk import lock_folder
+from dftlrp.core.disk import lock_folder
 from dftlrp.core.types import InputError
 
 module = import_module("dftlrp.concepts.neuron_analysis")

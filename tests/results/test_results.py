@@ -5,6 +5,9 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
+import tracemalloc
+import zipfile
 from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
@@ -16,6 +19,7 @@ import soundfile
 from explanations import explanation, ledger, quake, two_tones, with_mel
 
 import dftlrp
+from dftlrp.core.disk import lock_folder
 from dftlrp.core.types import InputError
 from dftlrp.results.explanation import Explanation
 from dftlrp.results.saving import save
@@ -37,7 +41,8 @@ def quick(monkeypatch):
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    return {p.name: p.read_bytes() for p in folder.iterdir()}
+    own = (".lock", ".dftlrp.json")
+    return {p.name: p.read_bytes() for p in folder.iterdir() if p.name not in own}
 
 
 def assert_equal(a: Any, b: Any) -> None:
@@ -264,7 +269,7 @@ def stumble(*_: Any, **__: Any) -> Any:
         "dftlrp.results.saving.make_sounds",
         "dftlrp.results.saving.write_arrays",
         "dftlrp.results.sound.Sound.save",
-        "dftlrp.results.saving._replace_results",
+        "dftlrp.results.result_folder._move_into_place",
     ],
 )
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, OSError])
@@ -300,7 +305,7 @@ def test_a_failure_midway_leaves_folders_that_were_there(tmp_path, quick, monkey
 def test_a_file_in_the_way_is_refused_in_one_line_and_left_alone(tmp_path, quick):
     (tmp_path / "file").write_text("mine")
     for folder in (tmp_path / "file", tmp_path / "file" / "out"):
-        with pytest.raises(InputError, match="cannot write results here") as caught:
+        with pytest.raises(InputError, match="cannot write") as caught:
             save([explanation()], folder)
         assert "\n" not in str(caught.value)
     assert (tmp_path / "file").read_text() == "mine"
@@ -345,3 +350,141 @@ def test_a_ledger_survives_as_text_and_numbers(tmp_path, quick):
     with np.load(buffer) as file:
         read = dftlrp.Ledger.from_arrays(file)
     assert str(read) == str(ledger(7.9))
+
+
+# -- what somebody else may have changed
+
+
+def change_arrays(folder: Path, **changed: Any) -> Path:
+    """The arrays of a saved explanation with some of them changed."""
+    path = folder / "explanation.npz"
+    with np.load(path) as file:
+        arrays = {name: file[name] for name in file.files}
+    np.savez(path, **{**arrays, **{k.replace("__", "/"): v for k, v in changed.items()}})
+    return path
+
+
+DAMAGED: dict[str, dict[str, Any]] = {
+    "relevance of time is not finite": {"relevance__time__0": np.full(500, np.nan)},
+    "signal of time is not finite": {"signal__time__0": np.full(500, np.inf)},
+    "the shapes of time differ": {"relevance__time__0": np.zeros(499)},
+    "relevance of time is of type <U1": {"relevance__time__0": np.full(500, "x")},
+    "relevance of time is of type complex128": {"relevance__time__0": np.zeros(500, complex)},
+    "the domains of signal, relevance and axes differ": {"relevance__other__0": np.zeros(3)},
+    "output is of type bool": {"output": np.zeros(3, bool)},
+}
+
+
+@pytest.mark.parametrize("said", DAMAGED)
+def test_arrays_that_are_not_those_of_an_explanation_are_refused(tmp_path, quick, said):
+    save([explanation(x=np.zeros(500))], tmp_path)
+    with pytest.raises(InputError, match=re.escape(f"({said})")):
+        load(change_arrays(tmp_path, **DAMAGED[said]))
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"rate": -1}, {"rate": "8000"}, {"rate": None}, {"label": 3}, {"labels": [1]}, {"notes": [[]]},
+     {"target": "x"}, {"rest": {"time": "1"}}, {"stft": []}, {"provenance": 3}, {"target": {}}],
+)  # fmt: skip
+def test_words_and_numbers_that_are_not_those_of_an_explanation_are_refused(
+    tmp_path, quick, changed
+):
+    save([explanation()], tmp_path)
+    with np.load(tmp_path / "explanation.npz") as file:
+        meta = json.loads(str(file["meta"])) | changed
+    with pytest.raises(InputError, match="not an explanation"):
+        load(change_arrays(tmp_path, meta=np.array(json.dumps(meta))))
+
+
+@pytest.mark.parametrize("shape", [(2**40,), (2**20, 2**20), (2**62, 2**62), (-5,)])
+def test_a_header_that_claims_terabytes_is_refused_before_anything_is_allocated(
+    tmp_path, quick, shape
+):
+    save([explanation()], tmp_path)
+    header = {"descr": "<f8", "fortran_order": False, "shape": shape}
+    data = io.BytesIO()
+    np.lib.format.write_array_header_1_0(data, header)
+    with zipfile.ZipFile(tmp_path / "explanation.npz", "a") as archive:
+        archive.writestr("relevance/huge/0.npy", data.getvalue() + bytes(64))
+    tracemalloc.start()
+    with pytest.raises(InputError, match="not an explanation"):
+        load(tmp_path)
+    assert tracemalloc.get_traced_memory()[1] < 2**23
+    tracemalloc.stop()
+
+
+def test_an_archive_that_unpacks_to_a_thousand_times_its_size_is_refused(tmp_path, quick):
+    save([explanation()], tmp_path)
+    np.savez_compressed(tmp_path / "explanation.npz", a=np.zeros(2**25))
+    with pytest.raises(InputError, match="it claims"):
+        load(tmp_path)
+
+
+# -- one writer at a time, and only what was written before is replaced
+
+
+def test_a_folder_in_which_another_run_writes_is_refused(tmp_path, quick):
+    with lock_folder(tmp_path), pytest.raises(InputError, match="another run is writing here"):
+        save([explanation()], tmp_path)
+
+
+def test_what_a_killed_run_left_is_removed_by_the_next(tmp_path, quick):
+    (tmp_path / ".dftlrp-killed").mkdir()
+    (tmp_path / ".dftlrp-killed" / "report.html").write_text("half")
+    save([explanation()], tmp_path)
+    assert set(contents(tmp_path)) == PLAIN | TABLES | SOUNDS
+
+
+@pytest.mark.parametrize("name", ["report.html", "original.wav", "bands.csv", "explanation.npz"])
+def test_a_file_that_no_result_wrote_is_never_replaced(tmp_path, quick, name):
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(InputError, match=f"{name}: was not written by dftlrp, and would be"):
+        save([explanation()], tmp_path)
+    assert contents(tmp_path) == {name: b"mine"}
+
+
+def test_a_result_that_was_changed_since_is_never_replaced(tmp_path, quick):
+    save([explanation()], tmp_path)
+    (tmp_path / "bands.csv").write_text("mine")
+    before = contents(tmp_path)
+    with pytest.raises(InputError, match=r"bands.csv: was changed since it was written"):
+        save([explanation(label="two")], tmp_path)
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize("listed", ['{"../x": []}', "[", '{"a": 1}', '{"": []}'])
+def test_a_damaged_list_of_results_is_refused(tmp_path, quick, listed):
+    save([explanation()], tmp_path)
+    (tmp_path / ".dftlrp.json").write_text(listed)
+    with pytest.raises(InputError, match="damaged"):
+        save([explanation()], tmp_path)
+
+
+def test_killed_between_two_renames_the_next_run_completes(tmp_path, quick, monkeypatch):
+    save([explanation()], tmp_path)
+    rename, left = Path.replace, [3]
+
+    def die(self: Path, target: Path) -> Any:
+        if self.parent.name.startswith(".dftlrp-"):
+            left[0] -= 1
+            if not left[0]:
+                raise KeyboardInterrupt
+        return rename(self, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", die)
+        with pytest.raises(KeyboardInterrupt):
+            save([explanation(label="two")], tmp_path)
+    assert not (tmp_path / "report.html").exists()
+    save([explanation(label="two")], tmp_path)
+    save([explanation(label="two")], tmp_path / "undisturbed")
+    undisturbed = contents(tmp_path / "undisturbed")
+    assert {name: (tmp_path / name).read_bytes() for name in undisturbed} == undisturbed
+    assert not list(tmp_path.glob(".dftlrp-*"))
+
+
+def test_a_folder_of_300_characters_is_one_line(tmp_path, quick):
+    with pytest.raises(InputError) as caught:
+        save([explanation()], tmp_path / ("x" * 300))
+    assert "\n" not in str(caught.value)

@@ -28,7 +28,7 @@ from typing import Any
 
 import numpy as np
 
-from dftlrp.concepts.shards.disk import (
+from dftlrp.core.disk import (
     lock_folder,
     report_system_errors,
     sync_file,

@@ -9,7 +9,7 @@ import sys
 import pytest
 from dataset import folder
 
-from dftlrp.concepts.shards.disk import lock_folder
+from dftlrp.core.disk import lock_folder
 from dftlrp.core.types import InputError
 
 # Python runs sitecustomize.py as it starts, so that worker processes lack these names, too.
@@ -24,7 +24,7 @@ PROGRAM = """
 import os, pkgutil, sys
 import dftlrp, dftlrp.concepts
 from dftlrp.concepts import neurons
-from dftlrp.concepts.shards.disk import lock_folder
+from dftlrp.core.disk import lock_folder
 from dftlrp.core.types import InputError
 
 if __name__ == "__main__":
@@ -65,7 +65,7 @@ def test_a_lock_leaves_an_empty_file_and_ends_with_its_block(tmp_path):
 def test_a_lock_ends_with_the_process_that_holds_it(tmp_path):
     program = (
         "import sys, time\nfrom pathlib import Path\n"
-        "from dftlrp.concepts.shards.disk import lock_folder\n"
+        "from dftlrp.core.disk import lock_folder\n"
         "with lock_folder(Path(sys.argv[1])):\n    print('locked', flush=True)\n    time.sleep(99)"
     )
     child = subprocess.Popen(
