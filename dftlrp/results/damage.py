@@ -43,13 +43,13 @@ def read_npz(file: BinaryIO, size: int) -> dict[str, AnyArray]:
             raise DamageError(f"it claims {len(entries)} arrays of {total} bytes")
         for entry in entries:
             with archive.open(entry) as part:
-                _check_header(part, entry)
+                _check_archive(part, entry)
     file.seek(0)
     with np.load(file, allow_pickle=False) as arrays:
         return {name: arrays[name] for name in arrays.files}
 
 
-def _check_header(part: Any, entry: zipfile.ZipInfo) -> None:
+def _check_archive(part: Any, entry: zipfile.ZipInfo) -> None:
     """Raise `DamageError` unless an array has the size that its header states."""
     shape, _, dtype = HEADERS[np.lib.format.read_magic(part)](part)
     if dtype.hasobject or part.tell() + math.prod(shape) * dtype.itemsize != entry.file_size:
