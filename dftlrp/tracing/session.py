@@ -119,7 +119,7 @@ def load_runtime(
     if threads and not (threads.isdecimal() and int(threads)):
         raise InputError(f"threads {threads!r}: a positive number is needed")
     settings = ort.SessionOptions()
-    settings.log_severity_level = 3
+    settings.log_severity_level = 4  # what goes wrong is raised
     usual = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
     threads = threads or (usual if usual.isdecimal() else "") or str(count_cores())
     if not optimised:
