@@ -46,7 +46,7 @@ def explain(*args: str) -> dftlrp.Explanation:
 
 
 def names(folder: str | Path) -> set[str]:
-    return {p.name for p in Path(folder).iterdir()}
+    return {p.name for p in Path(folder).iterdir() if not p.name.startswith(".")}
 
 
 # -- the main job
