@@ -47,7 +47,7 @@ def prepare(folder: Path) -> Callable[[int, int], Iterator[Step]]:
     path = folder / "mutant.onnx"
     import dftlrp
     from dftlrp.cli import main
-    from dftlrp.engine.model import behind_front_end
+    from dftlrp.engine.model import attach_front_end
 
     def steps(seed: int, number: int) -> Iterator[Step]:
         rng = np.random.default_rng([seed, number])
@@ -58,7 +58,7 @@ def prepare(folder: Path) -> Callable[[int, int], Iterator[Step]]:
         yield "load", lambda: loaded.append(dftlrp.load(path))
         for model in loaded:
             yield "labels", lambda m=model: m.labels and None
-            yield "front end", lambda m=model: behind_front_end(m, None) and None
+            yield "front end", lambda m=model: attach_front_end(m, None) and None
             if inputs := _inputs(model, given, rng):
                 yield "numpy", lambda m=model, x=inputs: _attribute(m, x, "numpy")
                 yield "onnx", lambda m=model, x=inputs: _attribute(m, x, "onnx")

@@ -26,7 +26,7 @@ from dftlrp.engine.settings import Settings
 from dftlrp.graph.load import load_graph
 from dftlrp.graph.structure import Value
 
-PROBE_NUMBERS, PROBE_BYTES = 2**22, 2**29  # that a file may ask for; its user, by shapes, for more
+PROBE_NUMBERS, PROBE_BYTES = 2**22, 2**28  # that a file may ask for; its user, by shapes, for more
 LENGTHS = (64, 256, 1024, 4096, 16384, 65536)  # tried in turn if the length of an axis is open
 
 
@@ -183,9 +183,12 @@ def _run_on_noise(
                 _refuse_large(name, probe[name])
             noise = {n: _draw_noise(rng, s, plan.signals[n]) for n, s in probe.items()}
             return run_forward(model, noise, settings), probe
-        except (InputError, UnsupportedModelError) as error:
-            if getattr(error, "reasons", ()):
+        except UnsupportedModelError as error:
+            if error.reasons:
                 raise
+            failed = error  # a budget is spent: longer ones would spend it, too
+            break
+        except InputError as error:
             failed = error
             if all(v.dims and None not in v.dims[1:] for v in plan.signals.values()):
                 break
