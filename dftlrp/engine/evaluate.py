@@ -31,7 +31,7 @@ Values = dict[str, Array]
 # The bytes of values that one forward pass may take: `FLOOR`, a multiple of what the user gave
 # (128 channels of 10 layers at the input's rate are 1280 times it) and a multiple of the weights,
 # which make values of their own; at most `MAX_BYTES`.  A small file on a small input stays small.
-FLOOR, PER_INPUT, PER_WEIGHT, MAX_BYTES = 2**27, 2**12, 2**4, 2**34
+FLOOR, PER_INPUT, PER_WEIGHT, MAX_BYTES = 2**26, 2**12, 2**4, 2**34
 # The same in nodes, loops and cells written out, beyond those in the file.
 FLOOR_NODES, NODES_PER_NUMBER, MAX_NODES = 2 * 10**4, 2**6, 2 * 10**5
 INFINITE = 1e9  # what stands for an infinite number where relevance is computed

@@ -37,6 +37,20 @@ def make_elementwise(f: Callable[..., Array]) -> Evaluate:
     return evaluate
 
 
+def check_divisor(a: Array, b: Array) -> None:
+    """Refuse to divide integers where a processor stops the program instead of the thread.
+
+    Raises
+    ------
+    ZeroDivisionError, OverflowError
+        If a divisor is 0, or it is -1 where the dividend is the least integer.
+    """
+    if (b == 0).any():
+        raise ZeroDivisionError("an integer is divided by zero")
+    if a.dtype.kind == "i" and (b == -1).any() and (a == np.iinfo(a.dtype).min).any():
+        raise OverflowError("the least integer is divided by -1")
+
+
 def weigh_inputs(
     at: At,
     weights: Arrays,

@@ -9,7 +9,7 @@ import numpy as np
 
 from dftlrp.core.maps import Array
 from dftlrp.core.types import AnyArray, UnsupportedModelError
-from dftlrp.ops.common import make_elementwise
+from dftlrp.ops.common import check_divisor, make_elementwise
 from dftlrp.ops.registry import At, register_evaluated, register_stop
 
 # -- constants, shapes and indices
@@ -103,6 +103,8 @@ register_stop("IsInf", evaluate=_evaluate_is_inf)
 
 
 def _evaluate_mod(at: At) -> Array:
+    if at.x.dtype.kind in "iu":
+        check_divisor(*at.args)
     return make_elementwise(np.fmod if at.get_attr("fmod", 0) else np.mod)(at)
 
 

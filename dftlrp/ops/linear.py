@@ -14,7 +14,7 @@ import numpy as np
 
 from dftlrp.core.backend import Backend, Window, window_size
 from dftlrp.core.maps import Affine, Array, Arrays, Map, activation, diagonal
-from dftlrp.ops.common import lay_along, make_elementwise, weigh_inputs
+from dftlrp.ops.common import check_divisor, lay_along, make_elementwise, weigh_inputs
 from dftlrp.ops.norm import refuse_training
 from dftlrp.ops.registry import ANY, At, Inputs, register_affine
 from dftlrp.ops.window import find_window, read_geometry, split_pads
@@ -236,6 +236,7 @@ def mul(at: At) -> Affine:
 def _divide_truncated(a: Array, b: Array) -> Array:
     """Return ONNX's quotient, which truncates integers towards zero."""
     if a.dtype.kind in "iu":
+        check_divisor(a, b)
         return (np.sign(a) * np.sign(b) * (np.abs(a) // np.abs(b))).astype(a.dtype)
     return a / b
 

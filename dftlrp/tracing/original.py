@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-from onnx import ModelProto, TensorProto, ValueInfoProto, numpy_helper
+from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, numpy_helper
 
 from dftlrp.core.backend import get_backend
 from dftlrp.core.identity import (
@@ -86,7 +86,7 @@ def _compare_outputs(
         if proto is None:
             return
         feed = _find_feed(model, plan, arrays)
-        wanted = _run(_with_outputs(proto, [name]), feed, [name])[name]
+        wanted = _run(_ask_for(proto, [name]), feed, [name])[name]
     except InputError as error:
         yield f"the output was not compared with the file's own: {error}"
         return
@@ -172,13 +172,30 @@ def _run(proto: ModelProto, feed: Mapping[str, AnyArray], outputs: Sequence[str]
     return {k: _as_array(y) for k, y in zip(outputs, results, strict=True) if y is not None}
 
 
-def _with_outputs(proto: ModelProto, names: Sequence[str]) -> ModelProto:
-    """Return the file with further values as outputs."""
+def _ask_for(proto: ModelProto, names: Sequence[str]) -> ModelProto:
+    """Return the file with these values as its outputs and the nodes that they need.
+
+    onnxruntime computes what nobody fetches, too; the other nodes were never checked.
+    """
     shown = ModelProto()
     shown.CopyFrom(proto)
-    known = {o.name for o in shown.graph.output}
-    shown.graph.output.extend(ValueInfoProto(name=n) for n in names if n not in known)
+    graph, needed, kept = shown.graph, set(names), list[NodeProto]()
+    for node in reversed(proto.graph.node):
+        if not needed.isdisjoint(node.output):
+            needed |= _list_reads(node)
+            kept.append(node)
+    declared = {output.name: output for output in proto.graph.output}
+    del graph.node[:], graph.output[:]
+    graph.node.extend(reversed(kept))
+    graph.output.extend(declared.get(name) or ValueInfoProto(name=name) for name in names)
     return shown
+
+
+def _list_reads(node: NodeProto) -> set[str]:
+    """Return the names that a node reads, and that the nodes of its bodies read."""
+    inner = (n for a in node.attribute for g in (a.g, *a.graphs) for n in (*g.node, *g.output))
+    reads = (n.name if isinstance(n, ValueInfoProto) else _list_reads(n) for n in inner)
+    return set(node.input).union(*({r} if isinstance(r, str) else r for r in reads))
 
 
 def _as_array(y: Any) -> AnyArray:
@@ -202,7 +219,7 @@ def _find_first_difference(
     made = [n for node in proto.graph.node for n in node.output if n in values["float64"]]
     floats = [n for n in made if values["float64"][n].dtype.kind == "f"]
     try:
-        want = _run(_with_outputs(proto, floats), feed, floats)
+        want = _run(_ask_for(proto, floats), feed, floats)
     except (DftlrpError, ValueError):
         return None
     return find_difference(values["float64"], want, allowed)

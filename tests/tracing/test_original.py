@@ -12,7 +12,7 @@ from models import listener, model, normal, saved, value
 from onnx import TensorProto, helper
 
 import dftlrp
-from dftlrp.core.types import ModelError
+from dftlrp.core.types import InputError, ModelError
 from dftlrp.ops import OPS
 from dftlrp.tracing import original
 from dftlrp.tracing.export import export
@@ -89,3 +89,65 @@ def test_a_quantised_model_is_explained_with_the_size_of_the_deviation(tmp_path,
 def test_nothing_is_to_be_said_of_the_embedded_models(name):
     e = dftlrp.explain(dftlrp.embedded(name), dftlrp.embedded("clip"))
     assert not [n for n in e.notes if "compared" in n or "off the file" in n]
+
+
+# -- what would end the process is refused before onnxruntime sees it
+
+
+def divide(op: str, dtype: int, divisor: Any) -> Any:
+    """Return x times the quotient (or the remainder) of x and a divisor, as integers."""
+    nodes = [
+        helper.make_node("Cast", ["x"], ["i"], to=dtype),
+        helper.make_node(op, ["i", "b"], ["d"]),
+        helper.make_node("Cast", ["d"], ["f"], to=TensorProto.FLOAT),
+        helper.make_node("Mul", ["x", "f"], ["y"]),
+    ]
+    return model(nodes, {"x": [None, 4]}, {"y": None}, {"b": divisor})
+
+
+@pytest.mark.parametrize("backend", ["numpy", "onnx", None])
+@pytest.mark.parametrize("op", ["Div", "Mod"])
+@pytest.mark.parametrize(
+    ("dtype", "divisor", "x", "said"),
+    [
+        (TensorProto.INT32, np.int32(0), 1.0, "divided by zero"),
+        (TensorProto.INT64, np.int64([1, 1, 0, 1]), 1.0, "divided by zero"),
+        (TensorProto.UINT8, np.uint8(0), 1.0, "divided by zero"),
+        (TensorProto.INT32, np.int32(-1), -(2.0**31), "the least integer"),
+        (TensorProto.INT64, np.int64(-1), -(2.0**63), "the least integer"),
+    ],
+)
+def test_integers_that_no_processor_divides_are_refused(
+    tmp_path, backend, op, dtype, divisor, x, said
+):
+    net = dftlrp.load(saved(divide(op, dtype, divisor), tmp_path))
+    with pytest.raises(InputError, match=rf"'d' \({op}\).*{said}"):
+        dftlrp.attribute(net, np.full((1, 4), x, np.float32), backend=backend)
+
+
+def test_a_divisor_that_becomes_zero_after_the_first_call_is_refused_too(tmp_path):
+    nodes = [
+        helper.make_node("Cast", ["x"], ["i"], to=TensorProto.INT32),
+        helper.make_node("Div", ["c", "i"], ["d"]),
+        helper.make_node("Cast", ["d"], ["f"], to=TensorProto.FLOAT),
+        helper.make_node("Mul", ["x", "f"], ["y"]),
+    ]
+    weights = {"c": np.int32([8] * 4)}
+    net = dftlrp.load(saved(model(nodes, {"x": [None, 4]}, {"y": None}, weights), tmp_path))
+    dftlrp.attribute(net, np.full((1, 4), 2, np.float32))
+    with pytest.raises(InputError, match="divided by zero"):
+        dftlrp.attribute(net, np.zeros((1, 4), np.float32))
+
+
+def test_nodes_that_the_output_does_not_need_never_run(tmp_path):
+    nodes = [
+        helper.make_node("Relu", ["x"], ["y"]),
+        helper.make_node("ConstantOfShape", ["huge"], ["dead"]),
+        helper.make_node("Cast", ["x"], ["i"], to=TensorProto.INT64),
+        helper.make_node("Div", ["i", "zero"], ["trap"]),
+    ]
+    weights = {"huge": np.array([2**33]), "zero": np.array(0)}
+    outputs = [value("y", None), value("dead", None), value("trap", None, TensorProto.INT64)]
+    proto = model(nodes, [value("x", [None, 4])], outputs, weights)
+    found = dftlrp.attribute(saved(proto, tmp_path), np.ones((1, 4), np.float32), backend="numpy")
+    assert found.output.tolist() == [[1, 1, 1, 1]]
