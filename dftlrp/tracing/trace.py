@@ -30,6 +30,7 @@ from dftlrp.tracing.symbols import Symbol
 from dftlrp.tracing.tape import Tape
 
 OPSET = 17
+SHORTEST, LONGEST = 500, 6000  # nodes of loops and cells: each takes some milliseconds
 Views = Callable[[Backend, Plan, Values, Mapping[str, Flow]], dict[str, Any]]
 INDEX, ARRAY, FORWARD = "index", "array", "forward"  # kinds of target
 SHAPING = {  # inputs whose numbers say how large the output is
@@ -89,6 +90,7 @@ def trace(ready: Ready, request: GraphRequest, views: Views | None = None) -> Tr
     tape.taken.update(ready.values)
     bk = OnnxBackend(tape)
     _refuse_decisions(plan, run)
+    _refuse_long_loops(plan, run)
     masks = {n: s if s is None else tape.add_input(f"mask/{n}", s) for n, s in request.masks}
     forward = request.target == FORWARD
     known = {**ready.values, **run.values}
@@ -168,6 +170,17 @@ def _trace_forward(
             if node.output in scaled:
                 values[node.output] = values[node.output] * scaled[node.output]
     return values
+
+
+def _refuse_long_loops(plan: Plan, run: Run) -> None:
+    """Refuse loops and cells that would take longer to trace than NumPy takes many times over."""
+    numbers = sum(int(run.values[name].size) for name in plan.signals)
+    written, most = len(run.nodes) - len(plan.graph.nodes), min(LONGEST, SHORTEST + 2 * numbers)
+    if written > most:
+        raise UnsupportedModelError(
+            f"its loops and cells are {written} nodes when they are written out, and tracing takes "
+            f"at most {most} on this input: use backend='numpy'"
+        )
 
 
 def _refuse_decisions(plan: Plan, run: Run) -> None:

@@ -12,6 +12,7 @@ import onnx
 import pytest
 import reference
 from graphs import NETWORKS, Nodes, build, loaded, normal, signals
+from models import model, saved
 from onnx import TensorProto, helper
 from reference import attribute
 from traced import error
@@ -450,3 +451,22 @@ def test_a_window_that_keeps_the_size_is_traced_with_any_dilation(op, auto, taps
     )
     np.testing.assert_allclose(ours.output, want.output, atol=1e-5)
     np.testing.assert_allclose(ours.relevance, want.relevance, atol=1e-5)
+
+
+@pytest.mark.parametrize(("frames", "backend"), [(20, "onnx"), (600, "numpy")])
+def test_long_loops_are_left_to_numpy(tmp_path, frames, backend):
+    rng = np.random.default_rng(0)
+    weights = {
+        "W": rng.normal(0, 0.2, (1, 32, 4)).astype(np.float32),
+        "R": rng.normal(0, 0.2, (1, 32, 8)).astype(np.float32),
+    }
+    nodes = [
+        helper.make_node("LSTM", ["x", "W", "R"], ["h"], hidden_size=8),
+        helper.make_node("ReduceMean", ["h"], ["y"], axes=[0, 1], keepdims=0),
+    ]
+    net = dftlrp.load(saved(model(nodes, {"x": [None, 1, 4]}, {"y": None}, weights), tmp_path))
+    x = rng.normal(size=(frames, 1, 4)).astype(np.float32)
+    assert dftlrp.attribute(net, x, target=1).backend == backend
+    if backend == "numpy":
+        with pytest.raises(UnsupportedModelError, match="loops and cells are 7813 nodes"):
+            dftlrp.attribute(net, x, target=1, backend="onnx")
