@@ -282,10 +282,11 @@ def _merge_softmax(node: Node, c: Context) -> list[Node] | None:
     x = exp.inputs[0] if shifted is None or shifted.op != "Sub" else shifted.inputs[0]
     at = At(total, NUMPY, tuple(c.values[i] if i else None for i in total.inputs), (0,))
     axes = read_reduced_axes(at)
-    if len(axes) != 1 or c.values[x].shape != c.values[node.output].shape:
+    given, made = c.values[x], c.values[node.output]
+    if len(axes) != 1 or given.shape != made.shape or given.dtype.kind != "f":
         return None
-    y = compute_softmax(c.values[x], axes)[0]
-    if not np.allclose(y, c.values[node.output], rtol=1e-4, atol=1e-7):
+    y = compute_softmax(given, axes)[0]
+    if not np.allclose(y, made, rtol=1e-4, atol=1e-7):
         return None
     return [
         Node(
