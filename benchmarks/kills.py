@@ -81,6 +81,7 @@ def _kill_often(job: Job, place: Path, count: int, rng: random.Random) -> int:
     out, found, ended, early = place / "out", list[str](), 0, 0
     for number in range(count):
         which = rng.randrange(len(job.questions))
+        before = set(_find_stages(out))
         child = _run(job.questions[which], out)
         how = rng.choice([signal.SIGKILL, signal.SIGKILL, signal.SIGTERM])
         time.sleep(rng.uniform(0.05, 1) * seconds[which])
@@ -90,8 +91,8 @@ def _kill_often(job: Job, place: Path, count: int, rng: random.Random) -> int:
         ended += status == 128 + signal.SIGTERM
         if status not in {0, -signal.SIGKILL, -signal.SIGTERM, 128 + signal.SIGTERM}:
             found.append(f"kill {number}: exit {status}")
-        if status == 128 + signal.SIGTERM and job.name == "explain" and _find_stages(out):
-            found.append(f"kill {number}: SIGTERM left {_find_stages(out)}")
+        if status == 128 + signal.SIGTERM and (left := set(_find_stages(out)) - before):
+            found.append(f"kill {number}: SIGTERM left {sorted(left)}")
         found += [f"kill {number}: {wrong}" for wrong in job.check(out, whole)]
         if status == 0 and len(whole) == 1:  # nothing is left to do there
             shutil.rmtree(out)

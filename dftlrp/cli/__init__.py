@@ -29,6 +29,7 @@ from dftlrp.core.text import make_printable
 from dftlrp.core.types import DftlrpError, InputError
 
 COMMANDS = (explain_command, neurons_command, inspect_command, check_command, export_command)
+ISOLATE = "DFTLRP_ISOLATE"  # read by dftlrp.tracing.isolation, which is imported late
 DESCRIPTION = "Why this output?  Relevance of ONNX models for sound and other signals."
 
 
@@ -42,7 +43,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     try:
         args = _make_parser().parse_args(argv)
-        with _end_on_sigterm(), contextlib.redirect_stdout(_Terminal(sys.stdout)):
+        with (
+            _end_on_sigterm(),
+            _isolate(getattr(args, "isolate", None)),
+            contextlib.redirect_stdout(_Terminal(sys.stdout)),
+        ):
             status = int(args.run(args))
         sys.stdout.flush()
         return status
@@ -67,6 +72,19 @@ def _end_on_sigterm() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+@contextlib.contextmanager
+def _isolate(asked: bool | None) -> Iterator[None]:
+    """Say to all that load sessions whether they belong in a process of their own."""
+    before = os.environ.get(ISOLATE)
+    os.environ[ISOLATE] = before or "1" if asked is None else str(int(asked))
+    try:
+        yield
+    finally:
+        os.environ.pop(ISOLATE)
+        if before is not None:
+            os.environ[ISOLATE] = before
 
 
 class _Terminal(io.TextIOBase):

@@ -20,7 +20,7 @@ def add_parser(commands: Any) -> None:
     """Add the command and its options."""
     summary = "compare an exported graph with its network"
     p = add_command(commands, "check", _run_check, summary, DESCRIPTION)
-    add_options(p, "model", "--output", "--bind", "--shape")
+    add_options(p, "model", "--output", "--bind", "--shape", "--isolate")
     p.add_argument(
         "--against", default="onnx", metavar="NETWORK",
         help="onnx (default): onnxruntime without optimisations; torch or tensorflow: the graph's "

@@ -52,7 +52,9 @@ def add_parser(commands: Any) -> None:
         help=f"any of {', '.join(DOMAINS)} ({INPUT}: what the model itself reads)",
     )  # fmt: skip
     p.add_argument("--out", default="dftlrp-out", metavar="DIR", help="default: %(default)s")
-    add_options(p, "--labels", "--rate", "--frontend", "--output", "--bind", "--backend")
+    add_options(
+        p, "--labels", "--rate", "--frontend", "--output", "--bind", "--backend", "--isolate"
+    )
     p.add_argument(
         "--state", action="append", default=[], metavar="INPUT=OUTPUT",
         help="an input that keeps the state of a streaming model, and the output that is its next "

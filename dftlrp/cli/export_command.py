@@ -26,6 +26,7 @@ def add_parser(commands: Any) -> None:
     summary = "write a model and its explanation as one file"
     p = add_command(commands, "export", _run_export, summary, DESCRIPTION)
     add_options(p, "model", "--composite", "--rule", "--output", "--bind", "--shape", "--frontend")
+    add_options(p, "--isolate")
     p.add_argument("-o", "--out", required=True, metavar="EXPLAINED.onnx", help="file to write")
     p.add_argument(
         "--batch", type=_parse_batch, metavar="N",

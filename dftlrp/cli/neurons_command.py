@@ -51,7 +51,7 @@ def add_parser(commands: Any) -> None:
         "--scheduler", metavar="ADDRESS",
         help="address of a dask.distributed scheduler to use instead, as tcp://host:8786",
     )  # fmt: skip
-    add_options(p, "--bind", "--backend")
+    add_options(p, "--bind", "--backend", "--isolate")
 
 
 def _run_neurons(args: argparse.Namespace) -> int:

@@ -39,6 +39,11 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "type": float, "metavar": "HZ",
         "help": "sampling rate that the model reads, if its file does not say it",
     },
+    "--isolate": {
+        "action": argparse.BooleanOptionalAction,
+        "help": "run onnxruntime in a process of its own, whose end is an error (default, unless "
+        "DFTLRP_ISOLATE=0 in the environment)",
+    },
     "--backend": {
         "help": "onnx (the default where the model can be traced) or numpy (the reference in "
         "float64); torch or tensorflow, where installed",

@@ -176,7 +176,7 @@ class Prepared:
     def _load(self, seen: Seen, traced: Traced, any_batch: bool) -> Session:
         """Return the session of a graph, which onnxruntime loads."""
         graph = traced.model.SerializeToString()
-        runtime = load_runtime(graph, self._options, traced.weights)
+        runtime = load_runtime(graph, self._options, traced.weights, name=str(self.model.path))
         traced = replace(traced, model=type(traced.model)())  # the runtime has its own copy
         return Session(*seen, traced, runtime, any_batch)
 

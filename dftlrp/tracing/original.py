@@ -86,7 +86,7 @@ def _compare_outputs(
         if proto is None:
             return
         feed = _find_feed(model, plan, arrays)
-        wanted = _run(_ask_for(proto, [name]), feed, [name])[name]
+        wanted = _run(_ask_for(proto, [name]), feed, [name], str(model.path))[name]
     except InputError as error:
         yield f"the output was not compared with the file's own: {error}"
         return
@@ -153,7 +153,9 @@ def _restrict(plan: Plan, nodes: Sequence[Any]) -> Plan:
     return replace(plan, nodes=tuple(nodes), output=nodes[-1].output)
 
 
-def _run(proto: ModelProto, feed: Mapping[str, AnyArray], outputs: Sequence[str]) -> Arrays:
+def _run(
+    proto: ModelProto, feed: Mapping[str, AnyArray], outputs: Sequence[str], name: str
+) -> Arrays:
     """Return outputs of the original by onnxruntime without optimisations.
 
     Raises
@@ -161,11 +163,13 @@ def _run(proto: ModelProto, feed: Mapping[str, AnyArray], outputs: Sequence[str]
     InputError
         onnxruntime does not run the file.
     """
-    runtime = load_runtime(proto.SerializeToString(), optimised=False)
+    runtime = load_runtime(proto.SerializeToString(), optimised=False, name=name)
     types = {x.name: TYPES.get(x.type, np.float64) for x in runtime.get_inputs()}
     given: Arrays = {k: np.ascontiguousarray(feed[k], t) for k, t in types.items() if k in feed}
     try:
         results = runtime.run(list(outputs), given)
+    except ModelError:
+        raise
     except Exception as error:  # onnxruntime has no type of its own
         line = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(f"onnxruntime does not run the file: {line}") from None
@@ -219,7 +223,7 @@ def _find_first_difference(
     made = [n for node in proto.graph.node for n in node.output if n in values["float64"]]
     floats = [n for n in made if values["float64"][n].dtype.kind == "f"]
     try:
-        want = _run(_ask_for(proto, floats), feed, floats)
+        want = _run(_ask_for(proto, floats), feed, floats, "the model")
     except (DftlrpError, ValueError):
         return None
     return find_difference(values["float64"], want, allowed)

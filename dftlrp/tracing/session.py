@@ -9,11 +9,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from dftlrp.core.types import AnyArray, InputError, Real
+from dftlrp.core.types import AnyArray, InputError, ModelError, Real
 from dftlrp.engine.auto import Choice
 from dftlrp.engine.composites import LayerTable
 from dftlrp.engine.plan import Plan
 from dftlrp.tracing.assembly import Traced
+from dftlrp.tracing.isolation import IsolatedRuntime, Load, is_isolated
 
 Arrays = dict[str, AnyArray]
 
@@ -51,11 +52,15 @@ class Session:
         ------
         InputError
             If onnxruntime fails.
+        ModelError
+            If it ends the child process in which it runs.
         """
         types = {x.name: TYPES[x.type] for x in self.runtime.get_inputs()}
         given: Arrays = {k: np.ascontiguousarray(feed[k], types[k]) for k in types}
         try:
             results = self.runtime.run(None, given)
+        except ModelError:
+            raise
         except Exception as error:  # onnxruntime has no type of its own
             raise InputError(
                 f"onnxruntime failed on the traced graph: {_first_line(error)}"
@@ -85,9 +90,13 @@ def count_cores() -> int:
 
 
 def load_runtime(
-    graph: bytes, options: str = "", weights: Arrays | None = None, optimised: bool = True
+    graph: bytes,
+    options: str = "",
+    weights: Arrays | None = None,
+    optimised: bool = True,
+    name: str = "the model",
 ) -> Any:
-    """Load a graph into a session of onnxruntime.
+    """Load a graph into a session of onnxruntime, in a child process if that is asked for.
 
     Parameters
     ----------
@@ -101,12 +110,25 @@ def load_runtime(
         long as the session.
     optimised : bool
         Whether onnxruntime may optimise the graph.
+    name : str
+        What an error calls the model if a child process ends.
 
     Raises
     ------
     InputError
         If onnxruntime or the execution provider is missing, or the graph cannot be loaded.
+    ModelError
+        If onnxruntime ends the child process.
     """
+    if is_isolated():
+        return IsolatedRuntime(Load(graph, options, weights or {}, optimised, name))
+    return load_here(graph, options, weights, optimised)
+
+
+def load_here(
+    graph: bytes, options: str = "", weights: Arrays | None = None, optimised: bool = True
+) -> Any:
+    """Load a graph into a session of onnxruntime in this process; see `load_runtime`."""
     try:
         import onnxruntime as ort
     except ImportError as error:
