@@ -147,6 +147,8 @@ def _array(name: str, array: Any, value: Value, dtype: np.dtype[Any]) -> AnyArra
     given = np.asarray(array)
     if given.dtype.kind not in "fiub":
         raise InputError(f"input {name!r} is of type {given.dtype}: real numbers are needed")
+    if value.dtype.startswith("complex"):
+        raise InputError(f"input {name!r} is declared as {value.dtype}: only real ones are read")
     fits = value.dims is None or (
         len(value.dims) == given.ndim
         and all(d in (None, n) for d, n in zip(value.dims, given.shape, strict=True))

@@ -69,6 +69,8 @@ def find_targets(target: Any, z: Real, labels: Sequence[str] = ()) -> list[Index
         The target is out of range, of the wrong rank, or unknown.
     """
     shape = z.shape[1:]
+    if not z.size:
+        raise InputError(f"the explained output is empty, {z.shape}: there is nothing to explain")
     target = parse_target(target)
     if isinstance(target, str) and target != "argmax":
         target = find_class(target, labels, shape[-1] if shape else 1)

@@ -61,9 +61,14 @@ def parse_graph(data: bytes, path: Path) -> Graph:
         inputs={v.name: _read_value(v, path) for v in model.graph.input if v.name not in constants},
         outputs={v.name: _read_value(v, path) for v in model.graph.output},
         constants=constants,
-        metadata={p.key: p.value for p in model.metadata_props},
+        metadata={_to_text(p.key): _to_text(p.value) for p in model.metadata_props},
         sha256=digest.hexdigest(),
     )
+
+
+def _to_text(text: str | bytes) -> str:
+    """Return text of a file; protobuf gives what is not UTF-8 as bytes."""
+    return text.decode(errors="backslashreplace") if isinstance(text, bytes) else text
 
 
 def _read_bytes(path: Path) -> bytes:

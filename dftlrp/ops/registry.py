@@ -125,6 +125,8 @@ class At:
         rank = self.x.ndim if rank is None else rank
         if axes is None:
             return tuple(range(rank))
+        if np.asarray(axes).dtype.kind not in "iuf":
+            raise ValueError(f"axes of type {np.asarray(axes).dtype}")
         given = [int(a) for a in np.atleast_1d(axes)]
         found = tuple(a % rank for a in given if -rank <= a < rank)
         if len(set(found)) < len(given):
