@@ -20,7 +20,7 @@ INTEGERS = (0, 1, 2, 3, 4, 7, 8, 127, 128, 255, 256, 32767, 65535, 2**24, 2**28,
 
 def prepare(folder: Path) -> Callable[[int, int], Iterator[Step]]:
     """What makes the steps of a mutant."""
-    files, path = list(_files()), folder / "mutant"
+    files, path = list(list_files()), folder / "mutant"
     model = dftlrp.load(dftlrp.embedded("waveform"))
     dftlrp.explain(model, dftlrp.embedded("clip"), domains=["time"])
 
@@ -48,7 +48,7 @@ def _explain(model: Any, path: Path) -> str:
     return "" if np.isfinite(found.relevance["time"]).all() else "not finite"
 
 
-def _files() -> Iterator[tuple[str, bytes]]:
+def list_files() -> Iterator[tuple[str, bytes]]:
     """Small files, in every format that can be written."""
     rng = np.random.default_rng(0)
     for container in sorted(set(soundfile.available_formats()) - {"RAW", "SD2"}):
