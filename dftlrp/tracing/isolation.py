@@ -135,8 +135,8 @@ class _Child:
             timer = threading.Timer(SECONDS, self.process.kill)
             timer.start()
             try:
-                _send(self.process.stdin, {**head, DROP: gone}, arrays)
-                answer, found = _receive(self.process.stdout)
+                send(self.process.stdin, {**head, DROP: gone}, arrays)
+                answer, found = receive(self.process.stdout)
             except (EOFError, OSError, ValueError):
                 late = not timer.is_alive()
                 raise ChildError(_describe_end(self._end(), late)) from None
@@ -187,7 +187,7 @@ def _close_children() -> None:
 
 
 def _start_child() -> _Child:
-    command = [sys.executable, "-m", "dftlrp.tracing.isolation"]
+    command = [sys.executable, "-m", "dftlrp.tracing.child"]
     env = os.environ | {SWITCH: "0", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     pipe = subprocess.PIPE
     try:
@@ -253,7 +253,8 @@ def _arrays_of(load: Load) -> dict[str, AnyArray]:
     return {**load.weights, "": np.frombuffer(load.graph, np.uint8)}
 
 
-def _send(pipe: IO[bytes], head: dict[str, Any], arrays: Mapping[str, AnyArray]) -> None:
+def send(pipe: IO[bytes], head: dict[str, Any], arrays: Mapping[str, AnyArray]) -> None:
+    """Write a line of JSON, then the bytes of the arrays that it lists."""
     whole = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     listed = [[name, a.dtype.str, np.shape(arrays[name])] for name, a in whole.items()]
     pipe.write(json.dumps({**head, "arrays": listed}).encode() + b"\n")
@@ -262,7 +263,7 @@ def _send(pipe: IO[bytes], head: dict[str, Any], arrays: Mapping[str, AnyArray])
     pipe.flush()
 
 
-def _receive(pipe: IO[bytes]) -> tuple[dict[str, Any], dict[str, AnyArray]]:
+def receive(pipe: IO[bytes]) -> tuple[dict[str, Any], dict[str, AnyArray]]:
     """Return what was sent; raise EOFError if the other end is gone."""
     line = pipe.readline()
     if not line.endswith(b"\n"):
@@ -274,49 +275,3 @@ def _receive(pipe: IO[bytes]) -> tuple[dict[str, Any], dict[str, AnyArray]]:
         data = pipe.read(math.prod(shape) * dtype.itemsize)
         arrays[name] = np.frombuffer(bytearray(data), dtype).reshape(shape)
     return head, arrays
-
-
-# -- in the child
-
-
-def main() -> None:
-    """Load and run sessions until the parent closes the pipe."""
-    from dftlrp.tracing.session import load_here
-
-    answers, questions = os.fdopen(os.dup(1), "wb"), sys.stdin.buffer
-    os.dup2(2, 1)  # what onnxruntime prints is no answer
-    sessions: dict[int, Any] = {}
-    while True:
-        try:
-            head, arrays = _receive(questions)
-        except EOFError:
-            return
-        for key in head[DROP]:
-            sessions.pop(key, None)
-        try:
-            if head["do"] == LOAD:
-                graph = arrays.pop("").tobytes()
-                runtime = load_here(graph, head["options"], arrays, head["optimised"])
-                sessions[head["key"]] = runtime, arrays  # which the session does not copy
-                _send(answers, _describe_session(runtime), {})
-            else:
-                runtime = sessions[head["key"]][0]
-                made = map(_make_array, runtime.run(head["outputs"], arrays))
-                _send(answers, {}, dict(zip(head["outputs"], made, strict=True)))
-        except Exception as error:
-            _send(answers, {"error": str(error) or type(error).__name__}, {})
-
-
-def _describe_session(runtime: Any) -> dict[str, Any]:
-    described = {"inputs": runtime.get_inputs(), "outputs": runtime.get_outputs()}
-    return {k: [[v.name, v.type, v.shape] for v in values] for k, values in described.items()}
-
-
-def _make_array(y: Any) -> AnyArray:
-    """Return an output as an array that needs no pickle: scores without labels, text as text."""
-    array = np.array([list(row.values()) for row in y]) if isinstance(y, list) else np.asarray(y)
-    return array.astype(str) if array.dtype.kind == "O" else array
-
-
-if __name__ == "__main__":
-    main()
