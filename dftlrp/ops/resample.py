@@ -75,8 +75,8 @@ def _read_coordinate_mode(at: At) -> str:
     return str(at.get_attr("coordinate_transformation_mode", default))
 
 
-def _find_positions(at: At, a: Axis) -> AnyArray:
-    return _COORDINATES[_read_coordinate_mode(at)](a, np.arange(a.m, dtype=np.float64))
+def _find_positions(at: At, a: Axis, dtype: Any = np.float64) -> AnyArray:
+    return _COORDINATES[_read_coordinate_mode(at)](a, np.arange(a.m, dtype=dtype))
 
 
 def _find_outside(at: At, a: Axis) -> AnyArray:
@@ -98,6 +98,16 @@ def _fit_sizes(at: At, sizes: list[int], axes: tuple[int, ...]) -> list[tuple[in
     return [(math.floor(scale * at.x.shape[i] + 0.5), scale) for i in axes]
 
 
+def _scale_lengths(lengths: AnyArray, spans: AnyArray, scales: Any) -> list[int]:
+    """Return floor(length * span * scale), in float32 as runtimes do.
+
+    A scale of 7 / 20 is a little less than that as a float, and times 20 in float64 less than 7.
+    """
+    floats = (np.asarray(x, np.float32) for x in (scales, spans, lengths))
+    product = np.prod(list(floats), axis=0, dtype=np.float32)
+    return [int(m) for m in np.floor(product)]
+
+
 def _find_resized_axes(at: At) -> dict[int, Axis]:
     """Return the axes that are resized, by their number."""
     new = not _is_old(at)
@@ -107,9 +117,9 @@ def _find_resized_axes(at: At) -> dict[int, Axis]:
     if _read_coordinate_mode(at) == "tf_crop_and_resize":
         region = roi.reshape(2, -1)
     if np.size(scales := at.get_setting(position, "scales", [])):
-        spans = (region[1] - region[0]).tolist()
-        lengths = [at.x.shape[i] * s for i, s in zip(axes, spans, strict=True)]
-        pairs = [(math.floor(n * s), s) for n, s in zip(lengths, scales, strict=True)]
+        spans = region[1] - region[0]
+        lengths = np.array([at.x.shape[i] for i in axes])
+        pairs = list(zip(_scale_lengths(lengths, spans, scales), scales, strict=True))
     else:
         pairs = _fit_sizes(at, at.get_setting(3, "sizes"), axes)
     found = {
@@ -124,10 +134,13 @@ def _find_resized_axes(at: At) -> dict[int, Axis]:
 
 
 def _find_nearest(at: At, a: Axis) -> AnyArray:
-    """Return the sample of the input that each one of the output is, or -1 for a constant."""
+    """Return the sample of the input that each one of the output is, or -1 for a constant.
+
+    In float32 as runtimes do: at 3 / (1 / 3) digits decide.
+    """
     simple = "ceil" if a.scale < 1 else "floor"  # what onnxruntime does where ONNX says nothing
     mode = simple if _is_old(at) else at.get_attr("nearest_mode", "round_prefer_floor")
-    x = _NEAREST[mode](_find_positions(at, a))
+    x = _NEAREST[mode](_find_positions(at, a, np.float32))
     return np.where(_find_outside(at, a), -1, np.clip(x, 0, a.n - 1)).astype(np.int64)
 
 
