@@ -115,7 +115,9 @@ def resizes() -> list[Case]:
         case("Resize", X1, None, None, ints(23), axes=[-1], mode="linear", opset=NEW, **exact),
         case("Resize", X3, None, floats(1, 1, 2, 2, 2), opset=NEW),
         # floor(20 * 7 / 20), and positions on the edge of a sample: as float32 has them
-        case("Resize", wave(1, 2, 20), none, floats(1, 1, 7 / 20), mode="linear", opset=13, **exact),
+        case(
+            "Resize", wave(1, 2, 20), none, floats(1, 1, 7 / 20), mode="linear", opset=13, **exact
+        ),
         case(
             "Resize",
             wave(1, 2, 20, 26),
