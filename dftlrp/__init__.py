@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from dftlrp.engine.composites import Composite
     from dftlrp.engine.inspection import Inspection, inspect
     from dftlrp.engine.model import Model, load
+    from dftlrp.evaluation import metrics
     from dftlrp.frameworks.checking import Check, check
     from dftlrp.graph.frontend import FrontEnd
     from dftlrp.results.explanation import Explanation
@@ -51,6 +52,7 @@ __all__ = [
     "inverse_dft_lrp",
     "inverse_stft_lrp",
     "load",
+    "metrics",
     "predict",
     "stft_lrp",
 ]
@@ -78,6 +80,7 @@ _HOME = {
     "inverse_dft_lrp": "spectral",
     "inverse_stft_lrp": "spectral",
     "load": "engine.model",
+    "metrics": "evaluation",
     "predict": "attribution.attribute",
     "stft_lrp": "spectral",
 }

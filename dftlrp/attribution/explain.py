@@ -11,6 +11,7 @@ import numpy as np
 from dftlrp.attribution.attribute import Attribution, answer_questions
 from dftlrp.attribution.provenance import collect_provenance, write_notes
 from dftlrp.attribution.recording import Recording
+from dftlrp.attribution.score import make_asked
 from dftlrp.attribution.targets import name_target, resolve_seed, resolve_target
 from dftlrp.attribution.waveform import WaveformInput, find_waveform, make_example, read_signal
 from dftlrp.core.rule_text import Rule
@@ -97,7 +98,8 @@ def explain(
     settings = Settings(
         output, bind or {}, composite, overrides or {}, backend, waveform=True, threads=THREADS
     )
-    model = attach_front_end(_load_model(model, signal, rate), frontend)
+    inner = _load_model(model, signal, rate)
+    model = attach_front_end(inner, frontend)
     plan = model.plan(settings.output, settings.bind)
     read = find_waveform(plan, signal)
     recording = read_signal(model, signal, rate, read)
@@ -111,7 +113,8 @@ def explain(
     if labels is not None and len(names) != result.explained.shape[-1]:
         raise InputError(f"{len(names)} labels for {result.explained.shape[-1]} classes")
     wave = _make_waveform(recording, result, read)
-    shown = views.compute_views(wave, chosen, _view_read_value(result, plan))
+    read_value = _view_read_value(result, plan)
+    shown = views.compute_views(wave, chosen, read_value)
     index, label = name_target(result, names)
     return Explanation(
         signal={k: v.signal for k, v in shown.items()},
@@ -128,6 +131,10 @@ def explain(
         stft=dict(wave.stft),
         notes=write_notes(model, recording, question, result),
         provenance=collect_provenance(model, recording, settings, question, result),
+        asked={
+            "waveform": make_asked(model, settings, result, recording.samples, read.to_input),
+            "input": make_asked(inner, settings, result, read_value.signal),
+        },
     )
 
 

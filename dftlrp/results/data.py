@@ -16,6 +16,16 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+class Asked(NamedTuple):
+    """What was explained: ``samples``, and ``score`` from (B, *samples.shape) to (B,).
+
+    The score is that of the target, or its lead over others where a contrast was explained.
+    """
+
+    samples: Real
+    score: Callable[[Real], Real]
+
+
 @dataclass(frozen=True, eq=False)
 class ExplanationData:
     """Signal and relevance of one recording, in each domain.
@@ -60,6 +70,9 @@ class ExplanationData:
         JSON-able: hashes, versions, composite, kind of seed.
     channel_names : tuple of str
         Names of several channels, or empty.
+    asked : dict of str to Asked
+        What was explained, to ask the model again: ``"waveform"`` and ``"input"``, as
+        `dftlrp.explain` gives it; empty if loaded from a file.
     """
 
     signal: dict[str, AnyArray]
@@ -77,6 +90,11 @@ class ExplanationData:
     notes: tuple[str, ...] = ()
     provenance: dict[str, Any] = field(default_factory=dict)
     channel_names: tuple[str, ...] = ()
+    asked: Mapping[str, Asked] = field(default_factory=dict, repr=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return all but the model, which does not travel between processes."""
+        return {**self.__dict__, "asked": {}}
 
     @property
     def domains(self) -> tuple[str, ...]:

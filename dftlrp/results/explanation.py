@@ -6,11 +6,14 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dftlrp.results.data import ExplanationData
+from dftlrp.core.types import InputError
+from dftlrp.results.data import Asked, ExplanationData
+from dftlrp.results.deletion import Deletion, Replacement, open_domain, prepare_deletion
 from dftlrp.results.figure import draw_figure
 from dftlrp.results.questions import Row, Span, list_rows, measure_share
 from dftlrp.results.saving import load, save
 from dftlrp.results.sound import Sound, make_sounds
+from dftlrp.results.units import make_units
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -50,6 +53,52 @@ class Explanation(ExplanationData):
         `dftlrp.results.sound` describes the kinds.
         """
         return make_sounds([self], kinds=(kind,))[0][kind]
+
+    def find_asked(self, domain: str) -> Asked:
+        """Return samples and score of the model that were explained, for a domain.
+
+        Raises
+        ------
+        InputError
+            The explanation was loaded from a file, which holds no model.
+        """
+        known = self.asked.get("input" if domain == "input" else "waveform")
+        if known is None:
+            raise InputError(
+                "this explanation was loaded from a file and knows no model: explain again"
+            )
+        return known
+
+    def delete(
+        self,
+        domain: str,
+        replace: Replacement = "zero",
+        *,
+        count: int | tuple[int, ...] | None = None,
+        cells: bool = False,
+        seed: int = 0,
+    ) -> Deletion:
+        """Return the recording, whose units in a domain can be replaced.
+
+        Parameters
+        ----------
+        domain : str
+            ``"time"``, ``"frequency"``, ``"time-frequency"`` or ``"input"``.
+        replace, seed
+            As of `dftlrp.results.deletion.prepare_deletion`.
+        count, cells
+            As of `dftlrp.results.units.make_units`.
+
+        Raises
+        ------
+        InputError
+            As of these two, and of `find_asked`.
+        """
+        samples = self.find_asked(domain).samples
+        pair = open_domain(domain, samples, self.stft)
+        shape = samples.shape if domain == "input" else samples.shape[-1:]
+        units = make_units(domain, shape if pair is None else pair.shape, self.rate, count, cells)
+        return prepare_deletion(samples, pair, units, replace, seed)
 
     def plot(self) -> Figure:
         """Draw the signal above and the relevance below, one column for each domain.

@@ -1,0 +1,241 @@
+"""Faithfulness: whether the score follows what the relevance says.
+
+Units are removed one after the other, most relevant first and least relevant first, and the score
+is asked for at each step.  With q the share of units that are removed, most(q) and least(q) the two
+curves, and span = most(0) - most(1), the score minus what is left of it when all is removed,
+
+    SRG = integral from 0 to 1 of (least(q) - most(q)) dq / span    (trapezoids).
+
+Larger is better.  A random order has 0 on average, exactly: an order and its reverse have opposite
+areas.  For a linear model the exact contributions have the largest SRG that any order can have.
+`deletion` is the curve most(q); `insertion` is the score with only the q most relevant units kept,
+which is least(1 - q).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from dftlrp.core.types import AnyArray, InputError, Real
+from dftlrp.results.deletion import Deletion, Replacement, prepare_deletion
+from dftlrp.results.explanation import Explanation
+from dftlrp.results.units import Units, make_units
+from dftlrp.spectral.domain import Domain
+
+STEPS = 16  # points of a curve beside the first
+SAMPLES, MOST = 2**18, 16  # numbers, and recordings, that are scored at once
+
+Score = Callable[[Real], Real]
+
+
+@dataclass(frozen=True, eq=False)
+class Curves:
+    """The score while units are removed.
+
+    Attributes
+    ----------
+    removed : array (P,)
+        Share of the units that are removed, from 0 to 1.
+    most, least : array (P,)
+        Score with the most, and with the least, relevant units removed.
+    what : str
+        What the units are.
+    """
+
+    removed: Real
+    most: Real
+    least: Real
+    what: str = "units"
+
+    @property
+    def span(self) -> float:
+        """Score of the recording minus that with all units removed."""
+        return float(self.most[0] - self.most[-1])
+
+    @property
+    def area(self) -> float:
+        """Area between the two curves, in the unit of the score: SRG times span."""
+        return _integrate(self.least - self.most, self.removed)
+
+    @property
+    def srg(self) -> float:
+        """Symmetric relevance gain; NaN where the span is 0."""
+        return self.area / self.span if self.span else math.nan
+
+    @property
+    def deletion(self) -> float:
+        """Area under the deletion curve, as a share of the span above its end; less is better."""
+        return self._measure_area(self.most)
+
+    @property
+    def insertion(self) -> float:
+        """Area under the insertion curve, as a share of the span above its start; more is better.
+
+        It is that of `least`, read from the end.
+        """
+        return self._measure_area(self.least)
+
+    def _measure_area(self, curve: Real) -> float:
+        area = _integrate(curve - self.most[-1], self.removed)
+        return area / self.span if self.span else math.nan
+
+
+def _integrate(y: Real, x: Real) -> float:
+    """Return the area under a curve by trapezoids."""
+    return float(((y[1:] + y[:-1]) / 2) @ np.diff(x))
+
+
+def srg(
+    score: Score,
+    signal: Real,
+    relevance: Real,
+    *,
+    domain: Domain | None = None,
+    units: Units | None = None,
+    replace: Replacement = "zero",
+    steps: int = STEPS,
+    seed: int = 0,
+) -> float:
+    """Return the symmetric relevance gain; `deletion_curves` describes the arguments."""
+    return deletion_curves(
+        score, signal, relevance,
+        domain=domain, units=units, replace=replace, steps=steps, seed=seed,
+    ).srg  # fmt: skip
+
+
+def deletion_curves(
+    score: Score,
+    signal: Real,
+    relevance: Real,
+    *,
+    domain: Domain | None = None,
+    units: Units | None = None,
+    replace: Replacement = "zero",
+    steps: int = STEPS,
+    seed: int = 0,
+) -> Curves:
+    """Return the score while units of a signal are removed by relevance, both ways.
+
+    Parameters
+    ----------
+    score : callable
+        From signals (B, *signal.shape) to scores (B,).
+    signal : array
+        (N,) or (channels, N); without a domain, any array that the score reads.
+    relevance : array
+        In the shape of the domain's coefficients, or of the signal; or of one number for each unit.
+    domain : Domain, optional
+        In which units are removed, of `dftlrp.spectral`; None: in the signal itself.
+    units : Units, optional
+        From `make_units`; if not given, each cell is one.
+    replace : str or array
+        ``"zero"``, ``"mean"``, ``"noise"``, ``"stationary"``, or an array in the signal's shape;
+        see `dftlrp.results.deletion`.
+    steps : int
+        Points of the curves beside the first; at most the number of units.
+    seed : int
+        Of noise, and of the order among units of equal relevance.
+
+    Raises
+    ------
+    InputError
+        Shapes do not fit, or the relevance is not finite.
+    """
+    signal = np.asarray(signal, np.float64)
+    shape = signal.shape if domain is None else domain.shape
+    units = units or make_units("input", shape, cells=True)
+    deletion = prepare_deletion(signal, domain, units, replace, seed)
+    return measure_curves(score, deletion, np.asarray(relevance), steps, seed)
+
+
+def explanation_curves(
+    explanation: Explanation,
+    domain: str = "time-frequency",
+    *,
+    score: Score | None = None,
+    relevance: Real | None = None,
+    count: int | tuple[int, ...] | None = None,
+    cells: bool = False,
+    replace: Replacement = "zero",
+    steps: int = STEPS,
+    seed: int = 0,
+) -> Curves:
+    """Return the curves of `deletion_curves` for an explanation in one of its domains.
+
+    Parameters
+    ----------
+    explanation : Explanation
+    domain : str
+        ``"time"``, ``"frequency"``, ``"time-frequency"``, or ``"input"``.
+    score : callable, optional
+        If not given, the model's score that was explained.
+    relevance : array, optional
+        Another relevance in that domain, to compare it under equal conditions.
+    count, cells
+        As of `make_units`.
+    replace, steps, seed
+        As of `deletion_curves`.
+
+    Raises
+    ------
+    InputError
+        The explanation has not this domain, or was loaded from a file and no score is given.
+    """
+    deletion = explanation.delete(domain, replace, count=count, cells=cells, seed=seed)
+    found = explanation.relevance[domain] if relevance is None else relevance
+    return measure_curves(
+        score or explanation.find_asked(domain).score, deletion, found, steps, seed
+    )
+
+
+def measure_curves(
+    score: Score, deletion: Deletion, relevance: Real, steps: int = STEPS, seed: int = 0
+) -> Curves:
+    """Return the curves of a prepared deletion; see `deletion_curves`."""
+    units = deletion.units
+    pooled = relevance if relevance.shape == (units.count,) else units.pool(relevance)
+    if not np.isfinite(pooled).all():
+        raise InputError("the relevance is not finite: it ranks nothing")
+    points = min(steps, units.count)
+    if points < 1:
+        raise InputError(f"{steps} steps: a positive number is needed")
+    removed = np.round(np.arange(points + 1) * units.count / points).astype(int)
+    rank = rank_units(pooled, seed)
+    most = rank < removed[:, None]
+    least = rank >= units.count - removed[1:-1, None]
+    scores = score_without(score, deletion, np.concatenate([most, least]))
+    curve = scores[: points + 1]
+    ends = curve[[0, -1]]
+    return Curves(
+        removed / units.count,
+        curve,
+        np.concatenate([ends[:1], scores[points + 1 :], ends[1:]]),
+        units.what,
+    )
+
+
+def rank_units(pooled: Real, seed: int = 0) -> AnyArray:
+    """Return the rank of each unit, 0 for the most relevant; equal ones in an order drawn."""
+    draw = np.random.default_rng(seed).random(len(pooled))
+    rank = np.empty(len(pooled), int)
+    rank[np.lexsort((draw, -pooled))] = np.arange(len(pooled))
+    return rank
+
+
+def score_without(score: Score, deletion: Deletion, gone: AnyArray) -> Real:
+    """Return the score without some units, for each row of a mask (B, units); in small batches."""
+    parts = [np.asarray(score(batch), np.float64) for batch in _make_batches(deletion, gone)]
+    if any(p.ndim != 1 for p in parts) or sum(map(len, parts)) != len(gone):
+        raise InputError(f"the score gives an array of shape {parts[0].shape}: one number for each "
+                         "signal is needed")  # fmt: skip
+    return np.concatenate(parts)
+
+
+def _make_batches(deletion: Deletion, gone: AnyArray) -> Iterator[Real]:
+    size = max(1, min(MOST, SAMPLES // max(1, deletion.values.size)))
+    for start in range(0, len(gone), size):
+        yield deletion.remove(gone[start : start + size])

@@ -1,0 +1,69 @@
+"""Localisation: whether relevance lies where the cause is known to lie.
+
+Each measure takes relevance and a mask of the truth, of one shape, and says what part of the
+relevance counts: |R| (``"absolute"``, as Quantus has it by default), max(R, 0) (``"positive"``) or
+R as it is (``"signed"``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from dftlrp.core.types import AnyArray, InputError, Real
+
+KINDS_OF_RELEVANCE: dict[str, Callable[[Real], Real]] = {
+    "absolute": np.abs,
+    "positive": lambda R: np.maximum(R, 0),
+    "signed": lambda R: R,
+}
+
+
+def relevance_rank_accuracy(relevance: Real, truth: AnyArray, kind: str = "absolute") -> float:
+    """Return the share of the K most relevant cells that lie in the truth, which holds K cells.
+
+    Arras, Osman, Samek (2022), "CLEVR-XAI", equation 2; in Quantus ``RelevanceRankAccuracy``.
+    Cells of equal relevance at the edge of the K count by their share.
+    """
+    R, mask = _read_both(relevance, truth, kind)
+    count = int(mask.sum())
+    edge = np.partition(R, len(R) - count)[len(R) - count]
+    above, at = np.greater(R, edge), np.equal(R, edge)
+    left = count - int(above.sum())
+    return float((mask[above].sum() + left * mask[at].mean()) / count)
+
+
+def relevance_mass_accuracy(relevance: Real, truth: AnyArray, kind: str = "absolute") -> float:
+    """Return the share of the relevance that lies in the truth; NaN where there is none.
+
+    Arras, Osman, Samek (2022), equation 1; in Quantus ``RelevanceMassAccuracy``.
+    """
+    R, mask = _read_both(relevance, truth, kind)
+    total = float(R.sum())
+    return float(R[mask].sum()) / total if total else float("nan")
+
+
+def pointing_game(relevance: Real, truth: AnyArray, kind: str = "absolute") -> float:
+    """Return 1 if the most relevant cell lies in the truth, else 0; of several, their share.
+
+    Zhang et al. (2018), "Top-down neural attention by excitation backprop"; in Quantus
+    ``PointingGame``.
+    """
+    R, mask = _read_both(relevance, truth, kind)
+    return float(mask[R.max() == R].mean())
+
+
+def _read_both(relevance: Real, truth: AnyArray, kind: str) -> tuple[Real, AnyArray]:
+    if kind not in KINDS_OF_RELEVANCE:
+        raise InputError(
+            f"kind of relevance {kind!r}: choose among {', '.join(KINDS_OF_RELEVANCE)}"
+        )
+    R, mask = np.asarray(relevance, np.float64), np.asarray(truth).astype(bool)
+    if R.shape != mask.shape:
+        raise InputError(f"the truth has shape {mask.shape}, the relevance {R.shape}")
+    if not mask.any():
+        raise InputError("the truth is empty: nothing can lie in it")
+    if not np.isfinite(R).all():
+        raise InputError("the relevance is not finite: it lies nowhere")
+    return KINDS_OF_RELEVANCE[kind](R).reshape(-1), mask.reshape(-1)
