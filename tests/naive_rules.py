@@ -8,7 +8,7 @@ iNNvestigate 2.1.2 restated on their own: it cannot be installed beside NumPy 2.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from graphs import Real
@@ -25,6 +25,7 @@ class Dense(NamedTuple):
     x: Real
     R: Real
     m: Real  # multiplier of the output
+    sample: Any  # the sample that each element of the output belongs to
 
 
 class Told(NamedTuple):
@@ -49,20 +50,34 @@ def matrix(op: Affine, inputs: Arrays) -> Real:
     return np.stack([np.ravel(c) for c in columns], axis=1)
 
 
-def stabilised(z: Real, eps: float, at_zero: float = 0) -> Real:
+def size_of_samples(z: Real, sample: Any) -> Real:
+    """The mean of |z| over the sample of each element; 1 where all are zero."""
+    means = np.array([np.abs(z[sample == s]).mean() for s in sample])
+    return np.where(means == 0, 1.0, means)
+
+
+def stabilised(z: Real, eps: Any, at_zero: float = 0) -> Real:
     if at_zero:
         return np.where(z == 0, eps, z)
     return z + np.where(z >= 0, eps, -eps)
 
 
-def shared(
-    terms: list[tuple[Real, Real]], b: Real, R: Real, eps: float, at_zero: float = 0
-) -> Told:
+class Guard(NamedTuple):
+    """What stands for the stabiliser."""
+
+    eps: float
+    at_zero: float
+    relative: float
+
+
+def shared(d: Dense, terms: list[tuple[Real, Real]], b: Real, R: Real, guard: Guard) -> Told:
     """z = sum A x + b, s = R / stab(z), R_i = sum x A^T s."""
     z = sum(A @ x for A, x in terms) + b
-    s = R / stabilised(z, eps, at_zero)
+    size = size_of_samples(z, d.sample) if guard.relative else 1.0
+    safe = stabilised(z, guard.eps * size, guard.at_zero)
+    s = R / safe
     relevance = sum(x * (A.T @ s) for A, x in terms)
-    return Told(relevance, float(b @ s), float((stabilised(z, eps, at_zero) - z) @ s))
+    return Told(relevance, float(b @ s), float((safe - z) @ s))
 
 
 def plus(a: Real) -> Real:
@@ -82,16 +97,23 @@ def bias_of(d: Dense, modified: Real, bias: float) -> Real:
     return {0: 0 * d.b, 1: modified, 2: d.b}[int(bias)]
 
 
-def naive_epsilon(d: Dense, epsilon: float = 1e-6, bias: float = 1, at_zero: float = 0) -> Told:
-    return shared([(d.A, d.x)], bias_of(d, d.b, bias), d.R, epsilon, at_zero)
+def naive_epsilon(
+    d: Dense, epsilon: float = 1e-6, bias: float = 1, at_zero: float = 0, relative: float = 0
+) -> Told:
+    return shared(d, [(d.A, d.x)], bias_of(d, d.b, bias), d.R, Guard(epsilon, at_zero, relative))
 
 
 def naive_zplus(
-    d: Dense, epsilon: float = 1e-6, bias: float = 1, split: float = 1, at_zero: float = 0
+    d: Dense,
+    epsilon: float = 1e-6,
+    bias: float = 1,
+    split: float = 1,
+    at_zero: float = 0,
+    relative: float = 0,
 ) -> Told:
     terms = [(plus(d.A), plus(d.x)), (minus(d.A), minus(d.x))]
     terms = terms if split else [(plus(d.A), d.x)]
-    return shared(terms, bias_of(d, plus(d.b), bias), d.R, epsilon, at_zero)
+    return shared(d, terms, bias_of(d, plus(d.b), bias), d.R, Guard(epsilon, at_zero, relative))
 
 
 def naive_alpha_beta(
@@ -102,11 +124,14 @@ def naive_alpha_beta(
     bias: float = 1,
     split: float = 1,
     at_zero: float = 0,
+    relative: float = 0,
 ) -> Told:
-    up = naive_zplus(d._replace(R=alpha * d.R), epsilon, bias, split, at_zero)
+    up = naive_zplus(d._replace(R=alpha * d.R), epsilon, bias, split, at_zero, relative)
     terms = [(minus(d.A), plus(d.x)), (plus(d.A), minus(d.x))]
     terms = terms if split else [(minus(d.A), d.x)]
-    down = shared(terms, bias_of(d, minus(d.b), bias), -beta * d.R, epsilon, at_zero)
+    down = shared(
+        d, terms, bias_of(d, minus(d.b), bias), -beta * d.R, Guard(epsilon, at_zero, relative)
+    )
     return together(up, down)
 
 
@@ -117,37 +142,45 @@ def naive_gamma(
     bias: float = 1,
     split: float = 1,
     at_zero: float = 0,
+    relative: float = 0,
 ) -> Told:
     y = d.A @ d.x + d.b
     up, down = d.A + gamma * plus(d.A), d.A + gamma * minus(d.A)
     for_y = bias_of(d, d.b + gamma * plus(d.b), bias)
     against = bias_of(d, d.b + gamma * minus(d.b), bias)
     if not split:
-        return shared([(up, d.x)], for_y, d.R, epsilon, at_zero)
+        return shared(d, [(up, d.x)], for_y, d.R, Guard(epsilon, at_zero, relative))
     terms = [(up, plus(d.x)), (down, minus(d.x))]
-    above = shared(terms, for_y, np.where(y > 0, d.R, 0), epsilon, at_zero)
+    above = shared(d, terms, for_y, np.where(y > 0, d.R, 0), Guard(epsilon, at_zero, relative))
     terms = [(down, plus(d.x)), (up, minus(d.x))]
-    below = shared(terms, against, np.where(y < 0, d.R, 0), epsilon, at_zero)
+    below = shared(d, terms, against, np.where(y < 0, d.R, 0), Guard(epsilon, at_zero, relative))
     dropped = Told(0 * d.x, 0.0, float(d.R[y == 0].sum()))
     return together(together(above, below), dropped)
 
 
-def naive_flat(d: Dense, epsilon: float = 1e-6, at_zero: float = 0) -> Told:
+def naive_flat(d: Dense, epsilon: float = 1e-6, at_zero: float = 0, relative: float = 0) -> Told:
     wired = np.where(d.A != 0, 1.0, 0.0)
-    return shared([(wired, np.ones_like(d.x))], 0 * d.b, d.R, epsilon, at_zero)
+    return shared(d, [(wired, np.ones_like(d.x))], 0 * d.b, d.R, Guard(epsilon, at_zero, relative))
 
 
-def naive_wsquare(d: Dense, epsilon: float = 1e-6, bias: float = 1, at_zero: float = 0) -> Told:
+def naive_wsquare(
+    d: Dense, epsilon: float = 1e-6, bias: float = 1, at_zero: float = 0, relative: float = 0
+) -> Told:
     b = bias_of(d, d.b**2, bias)
-    return shared([(d.A**2, np.ones_like(d.x))], b, d.R, epsilon, at_zero)
+    return shared(d, [(d.A**2, np.ones_like(d.x))], b, d.R, Guard(epsilon, at_zero, relative))
 
 
 def naive_zbox(
-    d: Dense, low: float = -1, high: float = 1, epsilon: float = 1e-6, at_zero: float = 0
+    d: Dense,
+    low: float = -1,
+    high: float = 1,
+    epsilon: float = 1e-6,
+    at_zero: float = 0,
+    relative: float = 0,
 ) -> Told:
     at = np.ones_like(d.x)
     terms = [(d.A, d.x), (-plus(d.A), low * at), (-minus(d.A), high * at)]
-    return shared(terms, 0 * d.b, d.R, epsilon, at_zero)
+    return shared(d, terms, 0 * d.b, d.R, Guard(epsilon, at_zero, relative))
 
 
 def naive_gradient(d: Dense) -> Told:
@@ -169,6 +202,9 @@ def dense(call: Call) -> Dense:
         joined(call.inputs),
         np.ravel(call.relevance),
         np.ravel(call.relevance if call.multiplier is None else call.multiplier),
+        np.repeat(np.arange(len(call.y)), call.y[0].size)
+        if call.y.ndim > 1
+        else np.zeros(call.y.size),
     )
 
 

@@ -6,8 +6,10 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from dftlrp.core.backend import Backend
-from dftlrp.core.ledger import Ledger
+from dftlrp.core.ledger import LEAST, Ledger
 from dftlrp.core.rule_text import Rule
 from dftlrp.core.types import AnyArray, Real
 from dftlrp.engine.auto import FIRST, Choice
@@ -20,6 +22,11 @@ from dftlrp.engine.settings import Question, Settings
 from dftlrp.tracing.answers import answer, predict_output
 
 FREE = "a function of the output"  # seed kind of a target that is a function
+ABSORBED = 0.1  # share of the seed in the stabilisers that is worth a warning
+ADVICE = (
+    " or small beside epsilon: if the input is quiet, normalise it, or make epsilon relative to "
+    "each layer, as composite='EpsilonPlus(relative=1)' does"
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -220,5 +227,30 @@ def _write_notes(question: Question, found: Answer) -> Iterator[str]:
     if plan.stripped:
         yield f"the final {plan.stripped} is left out: what it reads is explained"
     yield from found.notes
+    yield from _warn_of_absorption(found)
     if found.backend.reason and found.backend is not FIRST:
         yield f"computed by backend {found.backend}"
+
+
+def _warn_of_absorption(found: Answer) -> Iterator[str]:
+    """Yield a warning if there is nothing to share, or if stabilisers took much of it.
+
+    Amounts are added without their signs over layers, so that none hides another.
+    """
+    if not np.any(found.seed):
+        yield "warning: the explained number is zero: there is no relevance to share"
+        return
+    rows = found.ledger.rows
+    amounts = np.array([np.abs(row.stabiliser) for row in rows]) if rows else np.zeros((1, 1))
+    seed = np.abs(found.seed).reshape(amounts.shape[1], -1).sum(axis=1)
+    shares = amounts.sum(axis=0) / np.maximum(seed, LEAST)
+    sample = int(np.argmax(shares))
+    if shares[sample] < ABSORBED:
+        return
+    worst = rows[int(np.argmax(amounts[:, sample]))]
+    of = f" of sample {sample}" if len(shares) > 1 else ""
+    exact = "relative=1" in worst.rule or "epsilon=0" in worst.rule
+    yield (
+        f"warning: stabilisers absorbed {100 * shares[sample]:.0f} % of the relevance{of}, most at "
+        f"{worst.node!r} ({worst.rule}), where sums are zero{'' if exact else ADVICE}"
+    )

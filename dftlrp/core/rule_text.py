@@ -12,7 +12,8 @@ from dftlrp.core.conventions import CONVENTIONS
 from dftlrp.core.rules import FUNCTIONS, OPTIONS, Call, Options, Share
 from dftlrp.core.types import InputError
 
-SWITCHES = {"bias": (0, 1, 2), "split": (0, 1), "at_zero": (0, 1)}  # options by name only
+# options by name only
+SWITCHES = {"bias": (0, 1, 2), "split": (0, 1), "at_zero": (0, 1), "relative": (0, 1)}
 TEXT = re.compile(r"\s*(?:(\w+)\.)?(\w+)\s*(?:\((.*)\))?\s*")  # library.name(numbers)
 
 
@@ -43,6 +44,11 @@ class Rule:
         own = {k: v for k, v in self.params if k not in OPTIONS[self.name]}
         options = {k: v for k, v in self.params if k in OPTIONS[self.name]}
         return FUNCTIONS[self.name](call._replace(options=Options(**options)), **own)
+
+    def with_numbers(self, numbers: Mapping[str, float]) -> Rule:
+        """Return the rule with those of the numbers that it takes."""
+        own = {k: v for k, v in numbers.items() if k in OPTIONS[self.name]}
+        return Rule(self.name, tuple((dict(self.params) | own).items()))
 
     @property
     def modifies_weights(self) -> bool:

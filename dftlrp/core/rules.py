@@ -12,6 +12,7 @@ modified bias.  So a rule says which terms and which bias it has, and `share` do
 
 * The stabiliser keeps z away from zero:
   :math:`\mathrm{stab}(z) = z + \epsilon\,\mathrm{sgn}(z)` with :math:`\mathrm{sgn}(0) = +1`.
+  It is absolute, as zennit's is, unless `Options.relative` is set.
 * Of the relevance that arrives, :math:`\sum b' s` is absorbed by the bias and
   :math:`\sum (\mathrm{stab}(z) - z) s` by the stabiliser; all the rest goes to the inputs.
 * Where :math:`x_t = d_t \odot x` with a mask :math:`d_t` of zeros and ones, the multiplier
@@ -55,12 +56,16 @@ class Options(NamedTuple):
         modified.
     at_zero : {0, 1}
         1: the stabiliser is added only where z = 0.
+    relative : {0, 1}
+        1: epsilon is a share of the mean of |z| over the sample, so that relevance does not depend
+        on the unit of the signal.
     """
 
     epsilon: float = 1e-6
     bias: float = 1
     split: float = 1
     at_zero: float = 0
+    relative: float = 0
 
 
 class Call(NamedTuple):
@@ -190,9 +195,20 @@ def make_stabiliser(bk: Backend, z: Array, options: Options) -> Array:
     arrives there.
     """
     eps = options.epsilon
-    if eps and not options.at_zero:
+    if eps and options.relative:
+        eps = eps * _measure_scale(bk, z)
+    if options.epsilon and not options.at_zero:
         return eps if bk.nonneg(z) else 2 * eps * bk.step(z, strict=False) - eps
-    return (eps or 1) * (1 - bk.step(z, strict=True) - bk.step(-z, strict=True))
+    return (eps if options.epsilon else 1) * (
+        1 - bk.step(z, strict=True) - bk.step(-z, strict=True)
+    )
+
+
+def _measure_scale(bk: Backend, z: Array) -> Array:
+    """Return the mean of |z| of each sample, or 1 where all of z is zero."""
+    axes = tuple(range(int(z.ndim > 1), z.ndim))
+    mean = bk.sum(abs(z), axes, True) / bk.sum(bk.ones_like(z), axes, True)
+    return mean + (1 - bk.step(mean, strict=True))  # in brackets: a small mean is lost beside 1
 
 
 def _split_terms(c: Call, f: Modify, g: Modify) -> list[Term]:
@@ -361,13 +377,13 @@ FUNCTIONS: dict[str, Callable[..., Share]] = {
     "gradient": gradient,
 }
 OPTIONS: dict[str, tuple[str, ...]] = {  # the fields of `Options` that each rule heeds
-    "epsilon": ("epsilon", "bias", "at_zero"),
-    "zplus": ("epsilon", "bias", "split", "at_zero"),
-    "alpha_beta": ("epsilon", "bias", "split", "at_zero"),
-    "gamma": ("epsilon", "bias", "split", "at_zero"),
-    "flat": ("epsilon", "at_zero"),
-    "wsquare": ("epsilon", "bias", "at_zero"),
-    "zbox": ("epsilon", "at_zero"),
+    "epsilon": ("epsilon", "bias", "at_zero", "relative"),
+    "zplus": ("epsilon", "bias", "split", "at_zero", "relative"),
+    "alpha_beta": ("epsilon", "bias", "split", "at_zero", "relative"),
+    "gamma": ("epsilon", "bias", "split", "at_zero", "relative"),
+    "flat": ("epsilon", "at_zero", "relative"),
+    "wsquare": ("epsilon", "bias", "at_zero", "relative"),
+    "zbox": ("epsilon", "at_zero", "relative"),
     "pass": (),
     "gradient": (),
 }

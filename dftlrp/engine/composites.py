@@ -146,16 +146,48 @@ PRESETS: dict[str, Callable[[], Composite]] = {
 def find_composite(name: str | Composite) -> Composite:
     """Return a preset by its name, and a composite as it is.
 
+    Parameters
+    ----------
+    name : str or Composite
+        ``"EpsilonPlus"``; in brackets behind it numbers for all its rules: those of the epsilon
+        rule, as in ``"EpsilonPlus(relative=1)"`` or ``"EpsilonPlus(1e-9, bias=0)"``.
+
     Raises
     ------
     InputError
-        The name is unknown; the message has those that exist.
+        The name is unknown; the message has those that exist.  A number is none of these rules'.
     """
     if isinstance(name, Composite):
         return name
-    if name not in PRESETS:
+    base, bracket, numbers = name.partition("(")
+    if base.strip() not in PRESETS:
         raise InputError(f"unknown composite {name!r}: choose one of {', '.join(PRESETS)}")
-    return PRESETS[name]()
+    preset = PRESETS[base.strip()]()
+    return _give_numbers(preset, f"{bracket}{numbers}") if bracket else preset
+
+
+def _give_numbers(composite: Composite, text: str) -> Composite:
+    """Return the composite with numbers, written in brackets, for all rules that take them.
+
+    A rule that is exact (`FRONT`) stays so.
+    """
+    if composite.default.on_tangent:
+        raise InputError(f"composite {composite.name!r} takes no numbers, {text} given")
+    try:
+        numbers = dict(read_rule(f"epsilon{text}").params)
+    except InputError as error:
+        raise InputError(f"composite {composite.name + text!r}: {error}") from None
+
+    def change(rule: Rule) -> Rule:
+        return rule if rule == FRONT else rule.with_numbers(numbers)
+
+    return replace(
+        composite,
+        name=f"{composite.name}{text}",
+        default=change(composite.default),
+        by_op={op: change(rule) for op, rule in composite.by_op.items()},
+        first=composite.first and change(composite.first),
+    )
 
 
 def make_layer_table(

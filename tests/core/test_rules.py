@@ -50,6 +50,14 @@ SWITCHED = (
     "wsquare(bias=0)",
     "wsquare(1e-7, bias=0, at_zero=1)",
     "zbox(-3, 4, at_zero=1)",
+    "epsilon(0.1, relative=1)",
+    "epsilon(0.1, at_zero=1, relative=1)",
+    "zplus(0.1, relative=1)",
+    "alpha_beta(3, 2, 0.1, relative=1)",
+    "gamma(0.25, 0.1, relative=1)",
+    "flat(0.1, relative=1)",
+    "wsquare(0.1, relative=1)",
+    "zbox(-3, 4, 0.1, relative=1)",
 )
 RULES = PLAIN + SWITCHED
 
@@ -236,7 +244,7 @@ def test_without_stabiliser_what_arrives_at_zero_is_taken_by_it(text: str) -> No
     assert np.sum(got.stabiliser()) == pytest.approx(R.sum(), rel=1e-15)
 
 
-@pytest.mark.parametrize("text", PLAIN)
+@pytest.mark.parametrize("text", [*PLAIN, "zplus(0.1, relative=1)"])
 @pytest.mark.parametrize("op", ["Conv", "BatchNormalization", "AveragePool", "Gemm"])
 def test_a_sample_does_not_depend_on_its_batch_mates(text: str, op: str) -> None:
     """Also where one sample is non-negative and another is not: the shortcut for x >= 0."""

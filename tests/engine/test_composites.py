@@ -180,6 +180,33 @@ def test_the_box_and_gamma_can_be_set() -> None:
     assert (table["c1"], table["c2"]) == ("zbox(low=-3, high=0.5)", "gamma(gamma=0.1)")
 
 
+def test_numbers_behind_a_presets_name_are_those_of_all_rules_that_take_them() -> None:
+    table = rules("conv_stack", "EpsilonAlpha2Beta1Flat(1e-3, bias=0, relative=1)")
+    own = "epsilon=0.001, bias=0, relative=1"
+    assert table["c1"] == "flat(epsilon=0.001, relative=1)"
+    assert table["c2"] == f"alpha_beta(alpha=2, beta=1, {own})"
+    assert table["h"] == f"epsilon({own})"
+    named = find_composite("EpsilonPlus(relative=1)")
+    assert find_composite(named.name) == named
+    front = find_composite("AttnLRP(1e-3)").by_op["Softmax"]
+    assert str(front) == "epsilon(epsilon=0)"
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("EpsilonPlus(gamma=1)", r"composite 'EpsilonPlus\(gamma=1\)': .*no parameter"),
+        ("EpsilonPlus(relative=2)", "relative must be one of"),
+        ("EpsilonPlus(1", "unknown rule"),
+        ("Gradient(1e-3)", "'Gradient' takes no numbers"),
+        ("Nought(1)", "unknown composite"),
+    ],
+)
+def test_numbers_that_a_preset_does_not_take_are_refused(name: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        find_composite(name)
+
+
 def test_a_composite_of_ones_own() -> None:
     mine = Composite(
         "mine",

@@ -22,7 +22,7 @@ MAPS = ("Conv", "Gemm", "AveragePool", "Add")
 RULES = (
     *(name for name in RULE_FUNCTIONS if name != "pass"),
     "epsilon(0.25)", "epsilon(at_zero=1)", "zplus(split=0)", "alpha_beta(1, 0)", "gamma(split=0)",
-    "zbox(-3, 4)",
+    "zbox(-3, 4)", "epsilon(0.25, relative=1)", "alpha_beta(2, 1, 0.25, relative=1)",
 )  # fmt: skip
 
 
