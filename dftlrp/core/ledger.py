@@ -3,7 +3,7 @@
 For each node, and each sample of the batch (or all samples together, where some layer has another
 axis in the batch's place),
 
-    relevance = to_inputs + bias + stabiliser + stopped
+    relevance = to_inputs + bias + stabiliser + stopped + reference
 
 Every term is computed on its own, never by subtraction, so that the sum is a check and not a
 definition.
@@ -21,7 +21,7 @@ from dftlrp.core.text import make_printable
 from dftlrp.core.types import AnyArray, Real
 
 LEAST = 1e-290  # a sum of |R| below this has lost its digits and counts as this
-TERMS = ("relevance", "to_inputs", "bias", "stabiliser", "stopped")
+TERMS = ("relevance", "to_inputs", "bias", "stabiliser", "stopped", "reference")
 AMOUNTS = (*TERMS, "magnitude", "inner")  # of one node
 
 
@@ -49,6 +49,8 @@ class LedgerRow:
         neither in what arrived nor in what went on.
     worst : float
         The largest amount that is missing in the account of one node, where a layer has several.
+    reference : array
+        What belongs to the change of a frozen factor between the input and a reference.
     """
 
     node: str
@@ -62,6 +64,7 @@ class LedgerRow:
     magnitude: float
     inner: Real = field(default_factory=lambda: np.zeros(1))
     worst: float = 0.0
+    reference: Real = field(default_factory=lambda: np.zeros(1))
 
     def __add__(self, other: LedgerRow) -> LedgerRow:
         """Return the account of two nodes of one layer together."""
@@ -85,7 +88,7 @@ class LedgerRow:
 
     @property
     def gap(self) -> float:
-        """|relevance - (sum of the four)|, of all samples together, relative to the sum of |R|.
+        """|relevance - (sum of the five)|, of all samples together, relative to the sum of |R|.
 
         The samples are taken together, because a node may move relevance along the first axis (a
         Transpose).  For a layer of several nodes it is the largest amount that one of them misses,
@@ -95,10 +98,11 @@ class LedgerRow:
 
     @property
     def missing(self) -> float:
-        """|relevance - (sum of the four)|, of all samples together."""
+        """|relevance - (sum of the five)|, of all samples together."""
         if self.worst:
             return self.worst
-        left = self.relevance - (self.to_inputs + self.bias + self.stabiliser + self.stopped)
+        absorbed = self.bias + self.stabiliser + self.stopped + self.reference
+        left = self.relevance - (self.to_inputs + absorbed)
         return abs(float(np.sum(left)))
 
     @property
@@ -126,7 +130,7 @@ class Ledger:
         return float(np.max([row.gap for row in self.rows], initial=0.0))  # NaN stays NaN
 
     def absorbed(self, term: str) -> Real:
-        """Return the sum of ``"bias"``, ``"stabiliser"`` or ``"stopped"`` over all nodes."""
+        """Return the sum of one of `TERMS`, as ``"bias"``, over all nodes."""
         return sum((getattr(row, term) for row in self.rows), start=np.zeros(1))
 
     def __str__(self) -> str:
@@ -152,7 +156,7 @@ class Ledger:
 
         def row(i: int) -> LedgerRow:
             text: dict[str, Any] = {k: str(columns[k][i]) for k in ("node", "op", "rule")}
-            amounts = {k: columns[k][i] for k in TERMS}
+            amounts = {k: columns[k][i] for k in TERMS if k in columns}  # older files have fewer
             return LedgerRow(**text, **amounts, magnitude=float(columns["magnitude"][i]))
 
         return cls(tuple(map(row, range(len(columns["node"])))))

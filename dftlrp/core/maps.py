@@ -89,12 +89,15 @@ class Route:
         by the transposed tangent; else there is none behind this layer.
     stopped : callable ``R -> array``, optional
         What lands on constants that the route writes into its output (padding).
+    fixed : bool
+        Whether the map is the same at all inputs, as data movement is.
     """
 
     carry: Callable[[Array], Arrays]
     tangent: Callable[[], Affine]
     homogeneous: bool
     stopped: Callable[[Array], Array] | None = None
+    fixed: bool = False
 
 
 @dataclass(frozen=True)
@@ -106,7 +109,10 @@ Map = Affine | Route | Stop
 
 
 def move(
-    linear: Callable[..., Array], transpose: Callable[[Array], Arrays], covered: Array | None = None
+    linear: Callable[..., Array],
+    transpose: Callable[[Array], Arrays],
+    covered: Array | None = None,
+    fixed: bool = True,
 ) -> Route:
     """Return the route of a map whose output elements are each one input element or a constant.
 
@@ -118,10 +124,12 @@ def move(
         Its adjoint.
     covered : array, optional
         1 on output elements that come from an input and 0 on constants; None if there are none.
+    fixed : bool
+        Whether the movement is the same at all inputs; the way to the largest is not.
     """
     tangent = Affine(lambda _, xs: linear(*xs), lambda _, r: transpose(r))
     stopped = None if covered is None else lambda r: r * (1 - covered)
-    return Route(tangent.adjoint, lambda: tangent, homogeneous=True, stopped=stopped)
+    return Route(tangent.adjoint, lambda: tangent, homogeneous=True, stopped=stopped, fixed=fixed)
 
 
 def activation(x: Array, y: Array, slope: Callable[[], Array], homogeneous: bool = False) -> Route:

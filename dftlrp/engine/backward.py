@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from difflib import get_close_matches
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from dftlrp.core.backend import Backend
@@ -43,6 +44,8 @@ class Answer(NamedTuple):
         What was taken, and why.
     notes : tuple of str
         What the comparison with the original file has to say.
+    changes : dict of str to array
+        By signal, the input or its difference to the reference.
     """
 
     plan: Plan
@@ -58,6 +61,7 @@ class Answer(NamedTuple):
     seed_kind: Choice[str]
     backend: Choice[str | Backend] = FIRST
     notes: tuple[str, ...] = ()
+    changes: Mapping[str, Array] = MappingProxyType({})
 
 
 def send_back(ready: Ready, question: Question, labels: tuple[str, ...] = ()) -> Answer:
@@ -73,6 +77,7 @@ def send_back(ready: Ready, question: Question, labels: tuple[str, ...] = ()) ->
         plan, values, table.rules(), bk, question.ledger,
         keep=find_values(plan, table, question.keep),
         masks=fit_masks(plan, table, question.masks, values),
+        reference=ready.reference,
     )  # fmt: skip
     target, z = question.target, values[plan.explained]
     kind = choose_seed(question.seed, plan, z.shape)
@@ -81,12 +86,13 @@ def send_back(ready: Ready, question: Question, labels: tuple[str, ...] = ()) ->
         rows = add_batch_axis(rows, plan)
         indices = find_targets(target, rows, labels)
     c, scaled = choose_start(indices or target, kind.taken, rows, labels)
-    start = start_flow(bk, bk.asarray(c.reshape(z.shape)), z, scaled)
+    change = propagation.subtract(plan.explained)
+    start = start_flow(bk, bk.asarray(c.reshape(z.shape)), change, scaled)
     flows, ledger = propagate(propagation, start)
     kept = {name: values[name] for name in flows}
     return Answer(
         plan, table, values[plan.output], z, flows, kept, start.relevance, indices, ledger,
-        ready.composite, kind,
+        ready.composite, kind, changes={n: propagation.subtract(n) for n in plan.signals},
     )  # fmt: skip
 
 
@@ -98,8 +104,10 @@ def read_numbers(answer: Answer, bk: Backend) -> Answer:
 
     flows = {k: Flow(read(f.relevance), read(f.multiplier)) for k, f in answer.flows.items()}
     kept = {k: read(x) for k, x in answer.kept.items()}
+    changes = {k: read(x) for k, x in answer.changes.items()}
     output, explained, seed = map(read, (answer.output, answer.explained, answer.seed))
-    return answer._replace(output=output, explained=explained, flows=flows, kept=kept, seed=seed)
+    return answer._replace(output=output, explained=explained, flows=flows, kept=kept, seed=seed,
+                           changes=changes)  # fmt: skip
 
 
 def find_values(plan: Plan, table: LayerTable, layers: Collection[str]) -> dict[str, str]:

@@ -14,7 +14,7 @@ from fnmatch import fnmatchcase
 from dftlrp.core.rule_text import Rule, read_rule
 from dftlrp.core.text import make_printable
 from dftlrp.core.types import InputError
-from dftlrp.engine.gates import FROZEN, SHARED, TANGENT
+from dftlrp.engine.gates import FROZEN, SHARED, TANGENT, WHOLE
 from dftlrp.engine.plan import Plan
 from dftlrp.ops import OPS
 
@@ -40,7 +40,7 @@ class Composite:
     first_of : tuple of str
         Op types that count as a layer for ``first``.
     products : str
-        How products of two signals are treated: ``"frozen"`` or ``"shared"``; see
+        How products of two signals are treated: ``"frozen"``, ``"shared"`` or ``"whole"``; see
         `dftlrp.engine.gates`.
     fold : bool
         Whether a BatchNormalization right behind a linear layer is a part of it, so that a network
@@ -55,10 +55,15 @@ class Composite:
     products: str = FROZEN
     fold: bool = True
 
-    @property
-    def treatment(self) -> str:
-        """How products are treated; as the true tangent if the default rule asks for that."""
-        return TANGENT if self.default.on_tangent else self.products
+    def find_treatment(self, difference: bool) -> str:
+        """Return how products are treated; as the true tangent if the default rule asks for that.
+
+        ``difference`` says whether a difference to a reference is explained: only then is
+        ``"whole"`` exact, and without it factors share by half.
+        """
+        if self.default.on_tangent:
+            return TANGENT
+        return SHARED if self.products == WHOLE and not difference else self.products
 
 
 @dataclass(frozen=True)
@@ -139,6 +144,10 @@ PRESETS: dict[str, Callable[[], Composite]] = {
     "AttnLRP": lambda: Composite("AttnLRP", by_op={"Softmax": FRONT}, products=SHARED),
     "CPLRP": lambda: Composite("CPLRP"),
     "Epsilon": lambda: Composite("Epsilon"),
+    "EpsilonGamma": lambda: replace(
+        _make_convolutional("EpsilonGamma", "gamma(0.1)"), products=WHOLE
+    ),
+    "EpsilonWhole": lambda: Composite("EpsilonWhole", products=WHOLE),
     "Gradient": lambda: Composite("Gradient", read_rule("gradient")),
 }
 

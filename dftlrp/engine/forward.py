@@ -11,11 +11,25 @@ import numpy as np
 from dftlrp.core.backend import Backend, get_backend
 from dftlrp.core.maps import Array
 from dftlrp.core.numpy_backend import BACKEND as NUMPY
-from dftlrp.core.types import AnyArray, InputError, Real, UnsupportedModelError
+from dftlrp.core.types import (
+    AnyArray,
+    InputError,
+    NonFiniteError,
+    Real,
+    UnsupportedModelError,
+)
 from dftlrp.engine.auto import Choice, choose_composite
 from dftlrp.engine.canonise import prepare_plan
 from dftlrp.engine.composites import Composite, LayerTable, make_layer_table
-from dftlrp.engine.evaluate import Run, Values, check_finite, evaluate, run_node
+from dftlrp.engine.difference import Reference, make_reference
+from dftlrp.engine.evaluate import (
+    Run,
+    Values,
+    check_finite,
+    evaluate,
+    replace_non_finite,
+    run_node,
+)
 from dftlrp.engine.model import Model
 from dftlrp.engine.plan import Plan
 from dftlrp.engine.settings import Settings
@@ -41,6 +55,7 @@ class Ready(NamedTuple):
     run: Run
     composite: Choice[Composite]
     backend: Backend
+    reference: Reference | None = None
 
 
 def run_forward(
@@ -64,20 +79,83 @@ def run_forward(
     run = evaluate(plan, arrays, bk, floats, room=settings.room)
     values = {**run.values, **run.finite}
     seen: Values = values if bk.numbers else ReadValues(values, bk)
+    there = None if settings.reference is None else _run_reference(settings, plan, arrays, run)
     chosen = choose_composite(settings, plan, seen)
     plan = prepare_plan(
         plan,
         run._replace(values=seen),
-        chosen.taken.treatment,
+        chosen.taken.find_treatment(there is not None),
         lambda n: run_node(plan, n, seen, NUMPY, floats),
         chosen.taken.fold,
     )
-    for node in (*plan.derived, *plan.nodes):  # what was merged, by the backend, too
-        if node.output not in values:
-            _refuse_folded(node, values, given)
-            values[node.output] = run_node(plan, node, values, bk, floats)
+    for known in filter(None, (values, there)):
+        for node in (*plan.derived, *plan.nodes):  # what was merged, by the backend, too
+            if node.output not in known:
+                _refuse_folded(node, known, given)
+                known[node.output] = run_node(plan, node, known, bk, floats)
     table = make_layer_table(plan, chosen.taken, settings.overrides)
-    return Ready(plan, values, table, run, chosen, bk)
+    reference = None if there is None else make_reference(plan, there, bk)
+    return Ready(plan, values, table, run, chosen, bk, reference)
+
+
+def _run_reference(settings: Settings, plan: Plan, arrays: Mapping[str, Array], run: Run) -> Values:
+    """Return every value at the reference; stand-ins of non-finite ones as in the run at x.
+
+    Raises
+    ------
+    InputError
+        The reference is not of the input's shape, or other nodes run on it.
+    NonFiniteError
+        A value at the reference is not finite.
+    """
+    bk, floats = get_backend(settings.backend), settings.floats
+    at = check_reference(plan, settings.reference or {}, arrays)
+    signals = {name: bk.signal(a.astype(floats)) for name, a in at.items()}
+    try:
+        there = evaluate(plan, {**arrays, **signals}, bk, floats, room=settings.room)
+    except NonFiniteError as error:
+        raise NonFiniteError(f"at the reference {error}: choose another reference") from None
+    if [n.key for n in there.nodes] != [n.key for n in run.nodes]:
+        raise InputError("at the reference other nodes run than at the input: choose another one")
+    values = {**there.values, **there.finite}
+    for name in run.finite.keys() - there.finite.keys():
+        values[name] = replace_non_finite(there.values[name])
+    for name in there.finite.keys() - run.finite.keys():
+        values[name] = there.values[name]
+    return values
+
+
+def check_reference(
+    plan: Plan, reference: Mapping[str, AnyArray], arrays: Mapping[str, Array]
+) -> dict[str, AnyArray]:
+    """Return the reference by signal, in the shapes of the inputs.
+
+    Raises
+    ------
+    InputError
+        A name is unknown, a shape does not broadcast to the input's, or a number is not real.
+    NonFiniteError
+        A number is not finite.
+    """
+    if unknown := sorted(reference.keys() ^ plan.signals.keys()):
+        raise InputError(
+            f"the reference has {sorted(reference)}, the model reads {sorted(plan.signals)}: "
+            f"{unknown[0]!r} is in one of them only"
+        )
+    found = dict[str, AnyArray]()
+    for name, given in reference.items():
+        array, shape = np.asarray(given), arrays[name].shape
+        if array.dtype.kind not in "fiub":
+            raise InputError(f"the reference of {name!r} is of type {array.dtype}: give numbers")
+        try:
+            found[name] = np.broadcast_to(array, shape).astype(np.float64)
+        except ValueError:
+            raise InputError(
+                f"the reference of {name!r} has shape {array.shape}, the input {tuple(shape)}: "
+                "they must be aligned"
+            ) from None
+        check_finite(found[name], f"the reference of {name!r}")
+    return found
 
 
 def gather_arrays(

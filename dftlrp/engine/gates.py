@@ -1,11 +1,12 @@
 """Products of two signals: which factor is a gate, and what relevance it gets.
 
-There are three treatments of what is not linear in all its inputs:
+There are four treatments of what is not linear in all its inputs:
 
 * ``"frozen"``: a gate, attention weights or a normaliser's scale is taken as it is, and the
   signal takes all (Arras et al. 2017; CP-LRP, Ali et al. 2022).
 * ``"shared"``: two signals share by half (AttnLRP, arXiv 2402.05602); scales and divisors stay
   frozen.
+* ``"whole"``: nothing is frozen, as the map between the input and a reference is exact.
 * ``"tangent"``: nothing is frozen, for gradient x input.
 """
 
@@ -20,7 +21,8 @@ from dftlrp.core.types import InputError
 from dftlrp.graph.structure import Node
 from dftlrp.ops import OPS, Op
 
-FROZEN, SHARED, TANGENT = TREATMENTS = ("frozen", "shared", "tangent")
+FROZEN, SHARED, WHOLE, TANGENT = TREATMENTS = ("frozen", "shared", "whole", "tangent")
+FREE = (WHOLE, TANGENT)  # nothing is frozen
 Live = dict[str, tuple[int, ...]]
 WALK = 64  # nodes looked at behind a factor
 SCALE = 5  # of a normaliser: frozen where signals share, too
@@ -53,7 +55,7 @@ def find_live_inputs(
     carriers : set of str
         The signals.
     treatment : str
-        ``"frozen"``, ``"shared"`` or ``"tangent"``.
+        One of `TREATMENTS`.
     values : dict, optional
         All values, where they are known; without them gates are told by their ops alone.
     dead : set of str
@@ -81,7 +83,7 @@ def find_live_inputs(
             positions = _select_free(op, positions, treatment)
             if not positions:
                 continue
-            if op.inputs.product and len(positions) == 2 and treatment != TANGENT:
+            if op.inputs.product and len(positions) == 2 and treatment not in FREE:
                 positions = _select_factors(node, positions, treatment, made, live, values or {})
         live[node.key] = positions
         carriers.add(node.output)
@@ -100,7 +102,7 @@ def _select_free(op: Op, positions: tuple[int, ...], treatment: str) -> tuple[in
         if op.inputs.carry is None or i in op.inputs.carry or i not in op.inputs.frozen
     )
     free = tuple(i for i in able if i not in op.inputs.frozen)
-    return able if treatment == TANGENT else free or able
+    return able if treatment in FREE else free or able
 
 
 def is_stop(node: Node, tokens: bool = False) -> bool:

@@ -16,6 +16,13 @@ from dftlrp.core.progress import steps
 from dftlrp.core.rule_text import Rule
 from dftlrp.core.rules import Call, Share
 from dftlrp.core.types import InputError
+from dftlrp.engine.difference import (
+    Reference,
+    find_moving,
+    is_plain,
+    take_between,
+    take_tangent,
+)
 from dftlrp.engine.evaluate import Values, blame, check_finite, make_at
 from dftlrp.engine.plan import Plan
 from dftlrp.graph.structure import Node
@@ -58,6 +65,8 @@ class Propagation:
         value: only the paths that bypass it stay.
     check : callable
         Is called with each relevance and a text that says where it is.
+    reference : Reference, optional
+        What the difference to is explained; see `dftlrp.engine.difference`.
     """
 
     plan: Plan
@@ -68,6 +77,17 @@ class Propagation:
     keep: Collection[str] = ()
     masks: Mapping[str, Array | None] = field(default_factory=dict)
     check: Callable[[Array, str], None] = check_finite
+    reference: Reference | None = None
+
+    @cached_property
+    def moving(self) -> set[str]:
+        """The values that depend on the signals."""
+        return find_moving(self.plan)
+
+    def subtract(self, name: str) -> Array:
+        """Return a value, or its difference to the reference."""
+        value = self.values[name]
+        return value if self.reference is None else self.reference.subtract(name, value)
 
     @cached_property
     def makers(self) -> dict[str, str]:
@@ -167,25 +187,37 @@ def take_pending(pending: dict[str, Flow]) -> list[Array]:
 
 def _send_through(way: Propagation, node: Node, arrived: Flow) -> tuple[Share, Array | None]:
     """Return what one node gives its inputs, and what lands on constants."""
-    here = make_at(way.plan, node, way.values, way.bk)
+    here, rule, there = make_at(way.plan, node, way.values, way.bk), way.rules[node.layer], None
+    if way.reference and not is_plain(node, way.moving, way.reference.zero):
+        there = make_at(way.plan, node, way.reference.values, way.bk)
     with blame(node):
-        layer = OPS[node.op].linearise(here)  # type: ignore[misc]
-        return apply_rule(layer, way.rules[node.layer], here, arrived)
+        return _apply_rule(way, rule, here, there, arrived)
 
 
-def apply_rule(
-    layer: Map, rule: Rule | None, here: At, arrived: Flow
+def _apply_rule(
+    way: Propagation, rule: Rule | None, here: At, there: At | None, arrived: Flow
 ) -> tuple[Share, Array | None]:
-    """Return what a layer's map gives its inputs, and what lands on constants."""
-    R, m = arrived
+    """Return what a node's map gives its inputs, and what lands on constants."""
+    (R, m), node, on_tangent = arrived, here.node, rule is not None and rule.on_tangent
+    layer: Map = OPS[node.op].linearise(here)  # type: ignore[misc]
+    inputs, y = here.inputs, here.y
     stopped = layer.stopped(R) if isinstance(layer, Route) and layer.stopped else None
-    if not isinstance(layer, Stop) and rule is not None and rule.on_tangent:
-        layer = layer.tangent()
+    if there is not None:
+        inputs, y = (
+            tuple(way.subtract(node.inputs[i]) for i in here.live),
+            way.subtract(node.output),
+        )
+        fixed = {name for i, name in enumerate(node.inputs) if i not in here.live}
+        if not on_tangent:
+            layer = take_between(here, there, inputs, y, not way.moving.isdisjoint(fixed))
+    if not isinstance(layer, Stop) and on_tangent:
+        layer = layer.tangent() if there is None else take_tangent(layer, inputs, y)
     if isinstance(layer, Affine):
         assert rule is not None
-        return rule(Call(here.bk, layer, here.inputs, here.y, R, m)), stopped
+        return rule(Call(here.bk, layer, inputs, y, R, m)), stopped
     assert isinstance(layer, Route)
-    onward = layer.tangent().adjoint(m) if m is not None and layer.homogeneous else None
+    known = m is not None and layer.homogeneous and (there is None or layer.fixed)
+    onward = layer.tangent().adjoint(m) if known else None
     return Share(layer.carry(R), onward, lambda: 0 * R, lambda: 0 * R), stopped
 
 
@@ -225,6 +257,7 @@ def _make_row(
     def total(parts: Iterable[Array]) -> Array:
         return sum(parts, start=np.zeros(batch if per_sample else 1))
 
+    absorbed, nothing = sums(share.bias()), total([])
     parts, arrived = [sums(r) for r in share.relevance], sum(map(size, came))
     sources = [way.makers.get(node.inputs[i]) for i in way.plan.live[node.key]]
     return LedgerRow(
@@ -233,9 +266,10 @@ def _make_row(
         str(rule) if rule else "carried",
         total(map(sums, came)),
         total(parts),
-        sums(share.bias()),
+        nothing if way.reference else absorbed,
         sums(share.stabiliser()),
         total(map(sums, taken)),
         arrived + bk.pos(sum(map(size, share.relevance)) - arrived),  # the larger
         total(p for p, source in zip(parts, sources, strict=True) if source == node.layer),
+        reference=absorbed if way.reference else nothing,
     )

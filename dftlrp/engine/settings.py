@@ -49,6 +49,9 @@ class Settings:
         if not given, as many as there are cores.
     room : int
         Bytes that the inputs may ask for in a forward pass; see `dftlrp.engine.evaluate`.
+    reference : dict of str to array, optional
+        By signal, in a shape that broadcasts to the input's: what the difference to is explained;
+        see `dftlrp.engine.difference`.
     """
 
     output: str | None = None
@@ -60,6 +63,7 @@ class Settings:
     waveform: bool = False
     threads: int | None = None
     room: int = MAX_BYTES
+    reference: Mapping[str, AnyArray] | None = None
 
     @property
     def floats(self) -> np.dtype[Any]:

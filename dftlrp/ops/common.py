@@ -8,6 +8,7 @@ from operator import add
 
 import numpy as np
 
+from dftlrp.core.backend import Backend
 from dftlrp.core.maps import Affine, Array, Arrays, Route, move
 from dftlrp.ops.registry import At, Evaluate
 
@@ -51,6 +52,18 @@ def check_divisor(a: Array, b: Array) -> None:
         raise OverflowError("the least integer is divided by -1")
 
 
+def choose_larger(bk: Backend, a: Array, b: Array, sign: int = 1) -> Array:
+    """Return the larger of two numbers, elementwise; the smaller with sign -1."""
+    later = bk.step(sign * (b - a), strict=True)
+    return later * b + (1 - later) * a
+
+
+def take_chord(bk: Backend, dy: Array, dx: Array, slope: Array) -> Array:
+    """Return ``dy / dx``, and the slope where dx = 0."""
+    zero = 1 - bk.step(dx, strict=True) - bk.step(-dx, strict=True)
+    return (1 - zero) * dy / (dx + zero) + zero * slope
+
+
 def weigh_inputs(
     at: At,
     weights: Arrays,
@@ -72,7 +85,11 @@ def weigh_inputs(
 
 
 def route_parts(
-    at: At, linear: Callable[..., Array], transpose: Callable[[Array], Arrays], complete: bool
+    at: At,
+    linear: Callable[..., Array],
+    transpose: Callable[[Array], Arrays],
+    complete: bool,
+    fixed: bool = True,
 ) -> Route:
     """Return the route of a map of zeros and ones from the inputs that carry relevance.
 
@@ -80,10 +97,10 @@ def route_parts(
     these is stopped.
     """
     covered = None if complete else linear(*map(at.bk.ones_like, at.inputs))
-    return move(linear, transpose, covered)
+    return move(linear, transpose, covered, fixed)
 
 
 def route_choice(at: At, masks: Arrays, complete: bool) -> Route:
     """Return the route by which masks of zeros and ones choose an input for each element."""
     chosen = weigh_inputs(at, masks)
-    return route_parts(at, chosen.apply, chosen.adjoint, complete)
+    return route_parts(at, chosen.apply, chosen.adjoint, complete, fixed=False)

@@ -16,7 +16,7 @@ from dftlrp.core.backend import Backend, Window, window_size
 from dftlrp.core.maps import Affine, Array, Arrays, Map, activation, diagonal
 from dftlrp.ops.common import check_divisor, lay_along, make_elementwise, weigh_inputs
 from dftlrp.ops.norm import refuse_training
-from dftlrp.ops.registry import ANY, At, Inputs, register_affine
+from dftlrp.ops.registry import ANY, At, Inputs, register_affine, register_between
 from dftlrp.ops.window import find_window, read_geometry, split_pads
 
 SOURCE = "Bach et al. 2015"
@@ -260,6 +260,15 @@ def div(at: At) -> Map:
     if at.live == (1,):
         raise ValueError(f"a constant of shape {at.x.shape} is divided by a signal of {d.shape}")
     return weigh_inputs(at, (bk.ones_like(d) / d, -y / d), y)
+
+
+@register_between("Div")
+def _take_quotient_between(here: At, there: At) -> Map:
+    """``D(a / d) = mean(1 / d) Da - mean(a) Dd / (d(x) d(r))``."""
+    if here.live != (0, 1):
+        return div(here)
+    (a, d), (b, e), ones = here.args[:2], there.args[:2], here.bk.ones_like(here.args[1])
+    return weigh_inputs(here, ((ones / d + ones / e) / 2, -(a + b) / (2 * d * e)))
 
 
 @register_affine("Neg", evaluate=make_elementwise(np.negative))

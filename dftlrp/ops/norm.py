@@ -3,7 +3,9 @@
 All are ``y = g c(x) / n(x) + b``: c subtracts a mean or nothing, n measures a size.  Relevance
 uses the map with n frozen (DFT-LRP's and AttnLRP's choice); its slope is the true tangent
 
-    v -> g (c(v) / n - c(x) / n^2 dn(v)),        dn the derivative of n at x.
+    v -> g (c(v) / n - c(x) / n^2 dn(v)),        dn the derivative of n at x,
+
+and between two points it is the same with means in place of 1 / n and c, see `_divide_change`.
 """
 
 from __future__ import annotations
@@ -11,13 +13,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
-from dftlrp.core.maps import Affine, Array
+from dftlrp.core.maps import Affine, Array, diagonal
 from dftlrp.core.types import UnsupportedModelError
 from dftlrp.ops.common import lay_along
-from dftlrp.ops.registry import At, register_affine
+from dftlrp.ops.registry import At, register_affine, register_between
 
 SOURCE = "Ali et al. 2022 (scale frozen)"
 Axes = tuple[int, ...]
@@ -33,51 +36,55 @@ def _make_centring(at: At, axes: Axes) -> Callable[[Array], Array]:
     return lambda v: v - _average(at, v, axes)
 
 
-def _make_size_gradient(at: At, g: Array, size: Array) -> Affine:
-    """Return the derivative of a size per group: ``dn(v) = sum g v`` over the group."""
-    bk = at.bk
-    return Affine(lambda _, xs: bk.sum_to(g * xs[0], size), lambda _, r: (g * r,))
+class Norm(NamedTuple):
+    """What a normalisation ``g c(x) / n(x) + b`` is made of at a point x.
 
-
-def normalise(
-    at: At,
-    centre: Callable[[Array], Array] | None,
-    size: Array,
-    derivative: Callable[[], Affine],
-    gain: Array | None = None,
-    bias: Array | None = None,
-) -> Affine:
-    """Return the map ``g c(x) / n + b`` with n frozen.
-
-    Parameters
+    Attributes
     ----------
     centre : callable or None
         c, which is its own transpose; None: the identity, and the map is a diagonal with weights.
     size : array
         n, broadcastable to x.
-    derivative : callable ``() -> Affine``
-        dn: from x's shape to n's.
+    direction, scale : array
+        d and s with ``dn(v) = sum (d / s) v`` over the group; between two points
+        ``Dn = sum (d(x) + d(r)) / (s(x) + s(r)) Dx``, as n is a root of a sum of squares.
+    gain, bias : array or None
+    """
+
+    centre: Callable[[Array], Array] | None
+    size: Array
+    direction: Array
+    scale: Array
+    gain: Array | None = None
+    bias: Array | None = None
+
+    def subtract_mean(self, v: Array) -> Array:
+        """Return c(v)."""
+        return v if self.centre is None else self.centre(v)
+
+    def amplify(self, v: Array) -> Array:
+        """Return g v."""
+        return v if self.gain is None else self.gain * v
+
+
+def normalise(at: At, norm: Norm) -> Affine:
+    """Return the map ``g c(x) / n + b`` with n frozen.
 
     Raises
     ------
     ValueError
         Gain, bias or size have axes that x has not.
     """
-    x, bk = at.x, at.bk
-    at.refuse_growth(gain, bias, size)
-    c = centre or (lambda v: v)
-    weight = 1 / size if gain is None else gain / size
+    at.refuse_growth(norm.gain, norm.bias, norm.size)
+    weight = 1 / norm.size if norm.gain is None else norm.gain / norm.size
+    c, bias = norm.subtract_mean, norm.bias
 
     def slope() -> Affine:
-        dn, direction = derivative(), weight * c(x) / size
-        tangent = Affine(
-            lambda _, xs: weight * c(xs[0]) - direction * dn.apply(xs[0]),
-            lambda _, r: (c(weight * r) - dn.adjoint(bk.sum_to(direction * r, size))[0],),
-        )
-        y = weight * c(x) if bias is None else weight * c(x) + bias
-        return replace(tangent, bias=y - tangent.apply(x))
+        tangent = _divide_change(at, norm, at.x, norm, at.x)
+        y = weight * c(at.x) if bias is None else weight * c(at.x) + bias
+        return replace(tangent, bias=y - tangent.apply(at.x))
 
-    if centre is None:
+    if norm.centre is None:
         return Affine(
             lambda ws, xs: ws[0] * xs[0], lambda ws, r: (ws[0] * r,), (weight,), bias, slope
         )
@@ -85,14 +92,31 @@ def normalise(
     return Affine(lambda _, xs: weight * c(xs[0]), lambda _, r: (c(weight * r),), (), bias, slope)
 
 
-def _standardise(at: At, axes: Axes, gain: Array | None, bias: Array | None) -> Affine:
-    """Return the map ``g (x - mean) / sqrt(var + eps) + b``."""
+def _divide_change(here: At, a: Norm, x: Array, b: Norm, r: Array) -> Affine:
+    """Return the map between two points; at one point twice, it is the tangent.
+
+    With m = 1 / n it is a product: ``D(c m) = mean(m) c(Dx) + mean(c) Dm``, and
+    ``Dm = -Dn / (n(x) n(r))``.
+    """
+    bk, c, size = here.bk, a.subtract_mean, a.size
+    inverse = a.amplify(1 / a.size + 1 / b.size) / 2
+    middle = a.amplify(c(x) + c(r)) / (2 * a.size * b.size)
+    grow = (a.direction + b.direction) / (a.scale + b.scale)
+
+    def linear(v: Array) -> Array:
+        return inverse * c(v) - middle * bk.sum_to(grow * v, size)
+
+    def transpose(v: Array) -> Array:
+        return c(inverse * v) - grow * bk.sum_to(middle * v, size)
+
+    return Affine(lambda _, xs: linear(xs[0]), lambda _, v: (transpose(v),))
+
+
+def _standardise(at: At, axes: Axes, gain: Array | None, bias: Array | None) -> Norm:
+    """Return what ``g (x - mean) / sqrt(var + eps) + b`` is made of."""
     c = _make_centring(at, axes)
     std = _measure_deviation(at, axes, at.get_attr("epsilon", 1e-5))
-    count = at.x.size // max(std.size, 1)
-    return normalise(
-        at, c, std, lambda: _make_size_gradient(at, c(at.x) / (std * count), std), gain, bias
-    )
+    return Norm(c, std, c(at.x), std * (at.x.size // max(std.size, 1)), gain, bias)
 
 
 def _measure_deviation(at: At, axes: Axes, epsilon: float) -> Array:
@@ -118,12 +142,20 @@ def _evaluate_layer_normalization(at: At) -> Array:
 )
 def layer_normalization(at: At) -> Affine:
     """``g (x - mean) / sqrt(var + eps) + b`` over the axes from ``axis`` on."""
+    return normalise(at, _read_layer_norm(at))
+
+
+def _read_layer_norm(at: At) -> Norm:
     return _standardise(at, _find_last_axes(at), at.args[1], at.get_arg(2))
 
 
 @register_affine("InstanceNormalization", weighted=False)
 def instance_normalization(at: At) -> Affine:
     """``g (x - mean) / sqrt(var + eps) + b`` over the samples of each channel."""
+    return normalise(at, _read_instance_norm(at))
+
+
+def _read_instance_norm(at: At) -> Norm:
     gain, bias = (lay_along(v, 1, at.x.ndim) for v in at.args[1:3])
     return _standardise(at, tuple(range(2, at.x.ndim)), gain, bias)
 
@@ -134,15 +166,27 @@ def group_normalization(at: At) -> Affine:
 
     Gain and bias have one number per group in opset 18, and one per channel since.
     """
-    x, bk, groups = at.x, at.bk, at.get_attr("num_groups")
+    inner, norm = _split_groups(at)
+    return _reshape_map(at, normalise(inner, norm), inner.x.shape)
+
+
+def _split_groups(at: At) -> tuple[At, Norm]:
+    """Return the node with an axis of groups, and its parts."""
+    x, groups = at.x, at.get_attr("num_groups")
     split = (x.shape[0], groups, x.shape[1] // groups, *x.shape[2:])
 
     def lay_per_channel(v: Array) -> Array:
         return v.reshape(1, groups, -1, *(1,) * (x.ndim - 2))
 
-    inner = replace(at, args=(bk.reshape(x, split),), live=(0,))
+    inner = replace(at, args=(at.bk.reshape(x, split),), live=(0,))
     gain, bias = map(lay_per_channel, at.args[1:3])
-    return _reshape_map(at, _standardise(inner, tuple(range(2, len(split))), gain, bias), split)
+    return inner, _standardise(inner, tuple(range(2, len(split))), gain, bias)
+
+
+@register_between("GroupNormalization")
+def _take_group_norm_between(here: At, there: At) -> Affine:
+    (a, norm), (b, other) = map(_split_groups, (here, there))
+    return _reshape_map(here, _divide_change(a, norm, a.x, other, b.x), a.x.shape)
 
 
 def _reshape_map(at: At, inner: Affine, split: tuple[int, ...]) -> Affine:
@@ -162,26 +206,26 @@ def _reshape_map(at: At, inner: Affine, split: tuple[int, ...]) -> Affine:
 @register_affine("RMSNormalization")
 def rms_normalization(at: At) -> Affine:
     """``g x / sqrt(mean(x^2) + eps)`` over the axes from ``axis`` on."""
+    return normalise(at, _read_rms_norm(at))
+
+
+def _read_rms_norm(at: At) -> Norm:
     axes = _find_last_axes(at)
     rms = at.bk.sqrt(_average(at, at.x * at.x, axes) + at.get_attr("epsilon", 1e-5))
-    count = at.x.size // max(rms.size, 1)
-    return normalise(
-        at, None, rms, lambda: _make_size_gradient(at, at.x / (rms * count), rms), at.args[1]
-    )
+    return Norm(None, rms, at.x, rms * (at.x.size // max(rms.size, 1)), at.args[1])
 
 
 @register_affine("MeanVarianceNormalization", weighted=False)
 def mean_variance_normalization(at: At) -> Affine:
     """``(x - mean) / (std + 1e-9)``: here the epsilon stands beside the root."""
+    return normalise(at, _read_mean_variance_norm(at))
+
+
+def _read_mean_variance_norm(at: At) -> Norm:
     axes = at.read_axes(at.get_attr("axes", [0, 2, 3]))
     c, std = _make_centring(at, axes), _measure_deviation(at, axes, 0.0)
     count = at.x.size // max(std.size, 1)
-    return normalise(
-        at,
-        c,
-        std + 1e-9,
-        lambda: _make_size_gradient(at, c(at.x) / (_replace_zeros(at, std) * count), std),
-    )
+    return Norm(c, std + 1e-9, c(at.x), _replace_zeros(at, std) * count)
 
 
 def _replace_zeros(at: At, size: Array) -> Array:
@@ -192,12 +236,32 @@ def _replace_zeros(at: At, size: Array) -> Array:
 @register_affine("LpNormalization")
 def lp_normalization(at: At) -> Affine:
     """``x / (sum |x|^p)^(1/p)`` along an axis, p 1 or 2; zeros stay zeros."""
+    return normalise(at, _read_lp_norm(at))
+
+
+def _read_lp_norm(at: At) -> Norm:
     x, bk, axes = at.x, at.bk, (at.read_axis("axis", -1),)
     if at.get_attr("p", 2) == 1:
-        size = _replace_zeros(at, bk.sum(abs(x), axes, True))
-        return normalise(at, None, size, lambda: _make_size_gradient(at, np.sign(x), size))
+        return Norm(
+            None, _replace_zeros(at, bk.sum(abs(x), axes, True)), x, _replace_zeros(at, abs(x))
+        )
     size = _replace_zeros(at, bk.sqrt(bk.sum(x * x, axes, True)))
-    return normalise(at, None, size, lambda: _make_size_gradient(at, x / size, size))
+    return Norm(None, size, x, size)
+
+
+PARTS: dict[str, Callable[[At], Norm]] = {
+    "LayerNormalization": _read_layer_norm,
+    "InstanceNormalization": _read_instance_norm,
+    "RMSNormalization": _read_rms_norm,
+    "MeanVarianceNormalization": _read_mean_variance_norm,
+    "LpNormalization": _read_lp_norm,
+}
+
+
+@register_between(*PARTS)
+def _take_norm_between(here: At, there: At) -> Affine:
+    a, b = (PARTS[at.node.op](at) for at in (here, there))
+    return _divide_change(here, a, here.x, b, there.x)
 
 
 @register_affine("LRN")
@@ -217,11 +281,18 @@ def lrn(at: At) -> Affine:
 
     base = shift + alpha / n * sum_near(near, x * x)
     rate = 2 * alpha / n * beta * bk.power(base, beta - 1)
-    derivative = Affine(
-        lambda _, xs: rate * sum_near(near, x * xs[0]),
-        lambda _, r: (x * sum_near(near.T, rate * r),),
-    )
-    return normalise(at, None, bk.power(base, beta), lambda: derivative)
+    size = bk.power(base, beta)
+    frozen = diagonal(1 / size)
+
+    def slope() -> Affine:
+        direction = x / (size * size)
+        tangent = Affine(
+            lambda _, xs: xs[0] / size - direction * rate * sum_near(near, x * xs[0]),
+            lambda _, r: (r / size - x * sum_near(near.T, rate * direction * r),),
+        )
+        return replace(tangent, bias=x / size - tangent.apply(x))
+
+    return replace(frozen, slope=slope)
 
 
 def refuse_training(at: At) -> None:

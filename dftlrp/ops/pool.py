@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
 from dftlrp.core.backend import Window, window_size
 from dftlrp.core.maps import Affine, Array, Route, move
+from dftlrp.ops.common import choose_larger, take_chord
 from dftlrp.ops.reduce import sum_weighted
-from dftlrp.ops.registry import At, register_affine, register_route
+from dftlrp.ops.registry import At, register_affine, register_between, register_route
 from dftlrp.ops.window import find_window, grow_to_ceil
 
 SOURCE = "Bach et al. 2015"
@@ -83,7 +85,7 @@ def max_pool(at: At) -> Route:
 
 def _route_to_winners(at: At, g: Window) -> Route:
     x, bk = at.x, at.bk
-    return move(lambda v: bk.maxpool(v, x, g), lambda r: (bk.maxpool_T(r, x, g),))
+    return move(lambda v: bk.maxpool(v, x, g), lambda r: (bk.maxpool_T(r, x, g),), fixed=False)
 
 
 def _make_global_window(at: At) -> Window:
@@ -100,6 +102,16 @@ def global_max_pool(at: At) -> Route:
     return _route_to_winners(at, _make_global_window(at))
 
 
+@register_between("MaxPool", "GlobalMaxPool")
+def _take_max_pool_between(here: At, there: At) -> Route:
+    """The way to the largest of both ends together, so that x and r change places by a sign.
+
+    What the end with the larger maximum takes is the most that any one sample changes.
+    """
+    g = _find_pool_window(here) if here.node.op == "MaxPool" else _make_global_window(here)
+    return _route_to_winners(replace(here, args=(choose_larger(here.bk, here.x, there.x),)), g)
+
+
 @register_affine("GlobalAveragePool")
 def global_average_pool(at: At) -> Affine:
     """The mean over all spatial axes."""
@@ -113,13 +125,17 @@ def _pool_norm(at: At, g: Window) -> Affine:
     The norm is homogeneous of degree one, so with w frozen it is its own tangent.
     """
     x, bk, p = at.x, at.bk, at.get_attr("p", 2)
-    channels, size = x.shape[1], x.shape[2:]
+    own = np.sign(x) * abs(x) ** (p - 1)
+    total = _sum_windows(at, g, own).apply(x) ** (1 / p)
+    return _sum_windows(at, g, own, (total + (1 - bk.step(total, strict=True))) ** (1 - p))
+
+
+def _sum_windows(at: At, g: Window, own: Array, scale: Array = 1.0) -> Affine:
+    """Return ``scale (sum w x)`` over windows."""
+    bk, channels, size = at.bk, at.x.shape[1], at.x.shape[2:]
     g = g._replace(groups=channels)
     _grant_columns(at, g)
-    taps = np.ones((channels, 1, *g.kernel), x.dtype)
-    own = np.sign(x) * abs(x) ** (p - 1)
-    total = bk.conv(own * x, taps, g) ** (1 / p)
-    scale = (total + (1 - bk.step(total, strict=True))) ** (1 - p)
+    taps = np.ones((channels, 1, *g.kernel), at.x.dtype)
     return Affine(
         lambda ws, xs: scale * bk.conv(ws[0] * xs[0], taps, g),
         lambda ws, r: (ws[0] * bk.conv_T(scale * r, taps, g, size),),
@@ -137,3 +153,13 @@ def lp_pool(at: At) -> Affine:
 def global_lp_pool(at: At) -> Affine:
     """The p-norm of each channel."""
     return _pool_norm(at, _make_global_window(at))
+
+
+@register_between("LpPool", "GlobalLpPool")
+def _take_norm_pool_between(here: At, there: At) -> Affine:
+    """``Dy = D(sum |x|^p) D(y) / D(y^p)``: two chords; exact for any p."""
+    bk, p, (x, r) = here.bk, here.get_attr("p", 2), (here.x, there.x)
+    g = _find_pool_window(here) if here.node.op == "LpPool" else _make_global_window(here)
+    own = take_chord(bk, abs(x) ** p - abs(r) ** p, x - r, p * np.sign(x) * abs(x) ** (p - 1))
+    u, v = here.y, there.y
+    return _sum_windows(here, g, own, take_chord(bk, u - v, u**p - v**p, 0 * u))

@@ -7,15 +7,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from dftlrp.core.backend import Window
 from dftlrp.core.maps import Affine, Array, Route, move
-from dftlrp.ops.common import narrow_shape
-from dftlrp.ops.registry import At, register_affine, register_evaluated, register_route
-from dftlrp.ops.softmax import compute_softmax
+from dftlrp.ops.common import choose_larger, narrow_shape
+from dftlrp.ops.registry import (
+    At,
+    register_affine,
+    register_between,
+    register_evaluated,
+    register_route,
+)
+from dftlrp.ops.softmax import average_logarithmically, compute_softmax
 
 SOURCE = "Bach et al. 2015"
 Axes = tuple[int, ...]
@@ -129,6 +136,21 @@ def reduce_sum_square(at: At) -> Affine:
     return Affine(frozen.linear, frozen.transpose, frozen.weights, slope=slope)
 
 
+@register_between("ReduceL1")
+def _take_l1_between(here: At, there: At) -> Affine:
+    """``D|x| = (x + r) / (|x| + |r|) Dx``."""
+    x, r = here.x, there.x
+    size = abs(x) + abs(r)
+    return _sum_reduced(here, (x + r) / (size + (1 - here.bk.step(size, strict=True))))
+
+
+@register_between("ReduceL2")
+def _take_l2_between(here: At, there: At) -> Affine:
+    """``Dy = sum (x + r) Dx / (y(x) + y(r))``."""
+    size = _spread_reduced(here, here.y + there.y)
+    return _sum_reduced(here, (here.x + there.x) / (size + (1 - here.bk.step(size, strict=True))))
+
+
 # -- logarithms of sums: each term gets its share of the sum
 
 
@@ -171,6 +193,27 @@ def reduce_log_sum_exp(at: At) -> Route:
     return _route_shares(at, p, lambda: p)
 
 
+def _route_changes(here: At, change: Array) -> Route:
+    """Return the route of relevance in shares of the change that each term makes."""
+    bk = here.bk
+    total = _spread_reduced(here, _sum_reduced(here, 1.0).apply(change))
+    zero = 1 - bk.step(total, strict=True) - bk.step(-total, strict=True)
+    return _route_shares(here, change / (total + zero), lambda: 0 * here.x)
+
+
+@register_between("ReduceLogSum")
+def _take_log_sum_between(here: At, there: At) -> Route:
+    return _route_changes(here, here.x - there.x)
+
+
+@register_between("ReduceLogSumExp")
+def _take_log_sum_exp_between(here: At, there: At) -> Route:
+    """The changes of a softmax's logarithms, see `dftlrp.ops.softmax`."""
+    bk = here.bk
+    p, q = (bk.exp(at.x - _spread_reduced(at, at.y)) for at in (here, there))
+    return _route_changes(here, average_logarithmically(bk, p, q) * (here.x - there.x))
+
+
 # -- extrema
 
 
@@ -194,7 +237,7 @@ def _route_to_extremum(at: At, sign: int) -> Route:
         return bk.transpose(bk.reshape(spread, moved), back)
 
     compared = flatten(sign * x)
-    return move(pick, lambda r: (put(r),))
+    return move(pick, lambda r: (put(r),), fixed=False)
 
 
 def _make_extremum(f: Callable[..., Array], sign: int) -> Callable[[At], Array]:
@@ -220,6 +263,14 @@ def reduce_max(at: At) -> Route:
 def reduce_min(at: At) -> Route:
     """The first of the smallest over the axes takes all."""
     return _route_to_extremum(at, -1)
+
+
+@register_between("ReduceMax", "ReduceMin")
+def _take_extremum_between(here: At, there: At) -> Route:
+    """The way to the extremum of both ends together, so that x and r change places by a sign."""
+    sign = 1 if here.node.op == "ReduceMax" else -1
+    both = choose_larger(here.bk, here.x, there.x, sign)
+    return _route_to_extremum(replace(here, args=(both, *here.args[1:])), sign)
 
 
 register_evaluated("ReduceProd", evaluate=_make_reduction(np.prod))

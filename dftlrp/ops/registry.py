@@ -9,6 +9,9 @@ one of
 * `register_evaluated`: the op can be evaluated, but refuses to carry relevance;
 * `register_expansion`: the op stands for other nodes, which run in its place.
 
+An op that is not linear in its inputs may add by `register_between` what its map is between two
+points; without that the engine takes the mean of the tangents at both.
+
 The function that the table holds for an op bears the op's name, as `conv` and `layer_normalization`
 do; its docstring is what the page of operators says of the op.  All other functions are verbs.  A
 file may state the ``SOURCE`` of its maps, which that page cites.
@@ -234,6 +237,7 @@ M = TypeVar("M", bound=Callable[..., Map])
 Evaluate = Callable[[At], Array]
 Expand = Callable[[Node, Known, int], Iterator[Node]]
 Linearise = Callable[[At], Map]
+Between = Callable[[At, At], Map]
 
 
 @dataclass(frozen=True)
@@ -258,6 +262,9 @@ class Op:
         Those of them that carry no relevance: indices, masks.
     tokens : bool
         Whether it carries the relevance of whole numbers only.
+    between : callable or None
+        Returns the map A between the node at x and the node at r, with ``y(x) - y(r) = A (x - r)``
+        exactly.
     """
 
     evaluate: Evaluate
@@ -268,6 +275,7 @@ class Op:
     outputs: int | None = 1
     silent: tuple[int, ...] = ()
     tokens: bool = False
+    between: Between | None = None
 
     def find_refusal(self, live: tuple[int, ...]) -> str | None:
         """Return why relevance cannot go to these inputs, or None if it can."""
@@ -332,6 +340,16 @@ def register_route(
     def register(build: Linearise) -> Linearise:
         op = Op(evaluate, build, "Route", inputs, outputs=outputs, silent=silent)
         _register(names, op)
+        return build
+
+    return register
+
+
+def register_between(*names: str) -> Callable[[Between], Between]:
+    """Register the decorated function, which returns an op's map between two points."""
+
+    def register(build: Between) -> Between:
+        OPS.update({name: replace(OPS[name], between=build) for name in names})
         return build
 
     return register

@@ -2,14 +2,19 @@
 
 On ``y ~ y0 + J (x - x0)`` LRP-0 gives AttnLRP's rule ``R_x = x (R - p sum R)`` (arXiv 2402.05602,
 proposition 3.1).  At the end of a classifier they are left out before relevance starts.
+
+Between two points the same J holds exactly, with the logarithmic mean L of the two p in place of p:
+with u = log p, ``Dp = L Du`` defines L, ``Du = Dx - D(log sum exp x)``, and since the p sum to one
+twice, ``0 = sum Dp``, so that ``D(log sum exp x) = sum L Dx / sum L``.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
+from dftlrp.core.backend import Backend
 from dftlrp.core.maps import Affine, Array
-from dftlrp.ops.registry import At, register_affine, register_stop
+from dftlrp.ops.registry import At, register_affine, register_between, register_stop
 
 SOURCE = "AttnLRP, Achtibat et al. 2024"
 
@@ -73,6 +78,43 @@ def log_softmax(at: At) -> Affine:
         lambda _, xs: apply_tangent(_zero_masks(xs[0])),
         lambda _, r: (r - p * bk.sum(r, axes, True),),
         bias=y - apply_tangent(_zero_masks(at.x)),
+    )
+
+
+NEAR, TINY = 0.1, 1e-37  # below which a series is better than a quotient; of float32
+
+
+def average_logarithmically(bk: Backend, a: Array, b: Array) -> Array:
+    """Return the logarithmic mean ``(a - b) / (log a - log b)`` of positive numbers; a where a = b.
+
+    For a and b close to each other it is ``sqrt(a b) sinh(t / 2) / (t / 2)`` with t = log a / b.
+    """
+    t = bk.log(a + TINY) - bk.log(b + TINY)
+    far = bk.step(t * t - NEAR * NEAR, strict=True)
+    near = bk.sqrt(a * b) * (1 + t * t / 24 * (1 + t * t / 80))
+    return far * (a - b) / (t + (1 - far)) + (1 - far) * near
+
+
+@register_between("Softmax")
+def _take_softmax_between(here: At, there: At) -> Affine:
+    bk, axes = here.bk, _find_softmax_axes(here)
+    mean = average_logarithmically(bk, here.y, there.y)
+    total = bk.sum(mean, axes, True)
+
+    def apply(v: Array) -> Array:
+        return mean * (v - bk.sum(mean * v, axes, True) / total)
+
+    return Affine(lambda _, xs: apply(xs[0]), lambda _, r: (apply(r),))
+
+
+@register_between("LogSoftmax")
+def _take_log_softmax_between(here: At, there: At) -> Affine:
+    bk, axes = here.bk, _find_softmax_axes(here)
+    mean = average_logarithmically(bk, bk.exp(here.y), bk.exp(there.y))
+    share = mean / bk.sum(mean, axes, True)
+    return Affine(
+        lambda _, xs: xs[0] - bk.sum(share * xs[0], axes, True),
+        lambda _, r: (r - share * bk.sum(r, axes, True),),
     )
 
 

@@ -131,7 +131,14 @@ def _answer_by_index(prepared: Prepared, request: GraphRequest) -> Answer:
     if largest:
         indices = find_targets(target, add_batch_axis(z, session.plan), labels)
     c = make_coefficients(kind, indices, rows, labels).reshape(z.shape).astype(z.dtype)
-    return _make_answer(prepared, session, found, c if kind == "one" else c * z, indices)
+    seed = c if kind == "one" else c * _read_change(session, found)
+    return _make_answer(prepared, session, found, seed, indices)
+
+
+def _read_change(session: Session, found: Arrays) -> Real:
+    """Return the explained output, or its difference to the reference."""
+    outputs = session.traced.outputs
+    return found[outputs.get("change", outputs["explained"])]
 
 
 def _flatten_index(index: Index, shape: tuple[int, ...]) -> int:
@@ -159,7 +166,7 @@ def _answer_by_array(prepared: Prepared, request: GraphRequest) -> Answer:
     else:
         c = make_coefficients(kind.taken, indices or [], rows, labels).reshape(z.shape)
     found = session.run({**prepared.feed(session), session.traced.target: c})
-    z = found[session.traced.outputs["explained"]]
+    z = _read_change(session, found)
     c = c.astype(z.dtype)
     made = _make_answer(prepared, session, found, c if of_one else c * z, indices)
     return made._replace(seed_kind=kind)
@@ -170,6 +177,7 @@ def _make_answer(
 ) -> Answer:
     """Return what came out of the graph as an answer."""
     given, means = prepared.arrays, _read_outputs(session, found)
+    reference = prepared.settings.reference or {}
     names = [k.partition(":")[2] for k in means if k.startswith("relevance:")]
     flows = {n: Flow(means[f"relevance:{n}"], means.get(f"multiplier:{n}")) for n in names}
     kept = {n: means[f"value:{n}"] if n not in given else given[n] for n in names}
@@ -177,6 +185,7 @@ def _make_answer(
     return Answer(
         session.plan, session.table, means["output"], means["explained"], flows, kept, seed,
         indices, close_accounts(rows), prepared.composite, session.seed_kind,
+        changes={n: a - reference.get(n, 0) for n, a in given.items()},
     )  # fmt: skip
 
 

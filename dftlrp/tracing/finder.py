@@ -6,7 +6,8 @@ the batch, where the model leaves it open), output, settings, rules and the kind
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+import hashlib
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -128,6 +129,7 @@ class Prepared:
             repr(settings.composite),
             rules,
             self._options,
+            _digest(settings.reference),
             request,
         )
 
@@ -206,6 +208,16 @@ def _find_read_values(model: Model, settings: Settings, plan: Plan, arrays: Arra
     front = replace(plan, nodes=find_ancestors(plan.nodes, [plan.graph.reads]))
     given = model.constants(get_backend(), DOUBLE) | arrays
     return evaluate(front, given, get_backend(), DOUBLE).values
+
+
+def _digest(reference: Mapping[str, AnyArray] | None) -> Hashable:
+    """Return what a reference is known by."""
+    if reference is None:
+        return None
+    return tuple(
+        (k, np.shape(a), hashlib.sha256(np.asarray(a, np.float64).tobytes()).hexdigest())
+        for k, a in sorted(reference.items())
+    )
 
 
 def _choose_seed(request: GraphRequest, ready: Ready) -> Choice[str]:

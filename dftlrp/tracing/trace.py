@@ -17,6 +17,7 @@ import numpy as np
 
 from dftlrp.core.backend import Backend
 from dftlrp.core.types import AnyArray, InputError, UnsupportedModelError
+from dftlrp.engine.difference import Reference, compress_batch
 from dftlrp.engine.evaluate import INFINITE, Run, Values, blame, make_at
 from dftlrp.engine.forward import Ready
 from dftlrp.engine.plan import Plan
@@ -102,15 +103,26 @@ def trace(ready: Ready, request: GraphRequest, views: Views | None = None) -> Tr
         return finish_graph(tape, plan, _list_outputs(plan, values, {}), [], "")
     for name, finite in run.finite.items():
         values[name] = _replace_non_finite(tape, values[name], finite)
-    start, target = _add_seed(bk, z, request, plan)
     propagation = Propagation(
-        plan, values, ready.table.rules(), bk, request.ledger, request.keep, masks, _no_check
-    )
+        plan, values, ready.table.rules(), bk, request.ledger, request.keep, masks, _no_check,
+        _fold_reference(ready.reference),
+    )  # fmt: skip
+    change = propagation.subtract(plan.explained)
+    start, target = _add_seed(bk, z, change, request, plan)
     with _suggest_numpy():
         flows, rows = carry_back(propagation, start)
         more = views(bk, plan, values, flows) if views else {}
-    wanted = _list_outputs(plan, values, flows) | more
+    changed = {} if ready.reference is None else {"change": change}
+    wanted = _list_outputs(plan, values, flows) | changed | more
     return finish_graph(tape, plan, wanted, rows, target)
+
+
+def _fold_reference(reference: Reference | None) -> Reference | None:
+    """Return a reference whose values are constants of the graph, for any batch where they can."""
+    if reference is None:
+        return None
+    values = {name: compress_batch(np.asarray(v)) for name, v in reference.values.items()}
+    return Reference(values, reference.zero)
 
 
 def _list_outputs(plan: Plan, values: Values, flows: Mapping[str, Flow]) -> dict[str, Any]:
@@ -219,8 +231,13 @@ def _replace_non_finite(tape: Tape, x: Any, finite: AnyArray) -> Any:
 # -- where relevance starts
 
 
-def _add_seed(bk: OnnxBackend, z: Symbol, request: GraphRequest, plan: Plan) -> tuple[Flow, str]:
-    """Return relevance and multiplier at z, and the name of the input that chooses the target."""
+def _add_seed(
+    bk: OnnxBackend, z: Symbol, change: Any, request: GraphRequest, plan: Plan
+) -> tuple[Flow, str]:
+    """Return relevance and multiplier at z, and the name of the input that chooses the target.
+
+    ``change`` is z, or its difference to the reference.
+    """
     tape = bk.tape
     if request.target == ARRAY:
         c = tape.add_input("seed", z.shape)
@@ -229,7 +246,7 @@ def _add_seed(bk: OnnxBackend, z: Symbol, request: GraphRequest, plan: Plan) -> 
         count = z.shape[0] if z.ndim else 1
         vector = all(len(v.dims or (0, 0)) == 1 for v in plan.signals.values())
         c, name = _add_coefficients(tape, z, 1 if vector else count, request.seed == "contrast")
-    return start_flow(bk, c, z, request.seed != "one"), name
+    return start_flow(bk, c, change, request.seed != "one"), name
 
 
 def _add_coefficients(tape: Tape, z: Symbol, batch: int, contrast: bool) -> tuple[Symbol, str]:
