@@ -7,14 +7,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from graphs import Real
-from ops.case import Case
-from ops.cases import AFFINE, MAPS
 
 from dftlrp.core.maps import Affine, Route, run_dot_test
 from dftlrp.core.numpy_backend import BACKEND as NUMPY
 from dftlrp.engine.difference import take_between
 from dftlrp.ops import OPS, At
 from dftlrp.ops.softmax import average_logarithmically
+from ops.case import Case
+from ops.cases import AFFINE, MAPS
 
 # A mean of tangents is not exact for these; what it misses stands in the ledger.
 INEXACT = {"LRN"}
