@@ -67,5 +67,5 @@ def test_the_table_as_text_has_a_line_for_each_node_and_the_gap() -> None:
     text = str(Ledger((row(10, 6, 3, 0.5, 0.5),)))
     head, line, last = text.splitlines()
     assert head.split() == ["node", "op", "rule", *TERMS]
-    assert line.split() == ["n", "Conv", "zplus", "10", "6", "3", "0.5", "0.5"]
+    assert line.split() == ["n", "Conv", "zplus", "10", "6", "3", "0.5", "0.5", "0"]
     assert last == "gap 0.0e+00"
