@@ -21,7 +21,8 @@ LAZY = ("scipy", "onnx", "matplotlib", "soundfile", "jinja2", "tqdm", "numpy")
 SIGNATURES = {
     "explain": "(model, signal, *, target='argmax', rate=None, seed='auto', composite='auto', "
     "overrides=None, labels=None, output=None, bind=None, "
-    "domains=('time', 'frequency', 'time-frequency'), backend=None, frontend=None, masks=None)",
+    "domains=('time', 'frequency', 'time-frequency'), backend=None, frontend=None, masks=None, "
+    "method='lrp')",
     "attribute": "(model, inputs, *, target='argmax', output=None, bind=None, seed='logit', "
     "composite='auto', overrides=None, backend=None, dtype=None, ledger=True, keep=(), masks=None)",
     "embedded": "(name)",

@@ -60,6 +60,10 @@ class Attribution:
         Name of the backend that computed it.
     kept : dict of str to (value, relevance)
         The values asked for with ``keep``, and the signals.
+    method : str
+        How relevance was computed, with its numbers; see `dftlrp.attribution.methods`.
+    facts : dict
+        What there is to know of a method other than LRP, as values that JSON can hold.
     defaults : dict of str to str
         Why the composite, seed and backend were taken that the caller left open.
     """
@@ -76,6 +80,8 @@ class Attribution:
     notes: tuple[str, ...]
     backend: str
     kept: dict[str, tuple[Real, Real]] = field(default_factory=dict)
+    method: str = "lrp"
+    facts: dict[str, Any] = field(default_factory=dict)
     defaults: dict[str, str] = field(default_factory=dict)
 
 
@@ -160,10 +166,12 @@ def answer_questions(
     """
     named = isinstance(inputs, Mapping)
     answers = answer(model, inputs, settings, questions)
-    return [_make_attribution(q, a, named) for q, a in zip(questions, answers, strict=True)]
+    return [make_attribution(q, a, named) for q, a in zip(questions, answers, strict=True)]
 
 
-def _make_attribution(question: Question, found: Answer, named: bool) -> Attribution:
+def make_attribution(
+    question: Question, found: Answer, named: bool, method: str = "lrp"
+) -> Attribution:
     """Return an answer with dicts by input name if the inputs were given so."""
     plan, table = found.plan, found.table
     wanted = find_values(plan, table, question.keep)
@@ -186,9 +194,10 @@ def _make_attribution(question: Question, found: Answer, named: bool) -> Attribu
         target=None if found.target is None else tuple(found.target),
         ledger=found.ledger,
         table=table,
-        notes=tuple(_write_notes(question, found)),
+        notes=tuple(_write_notes(question, found, method)),
         backend=by if isinstance(by, str) else by.name,
         kept=kept,
+        method=method,
         defaults={name: choice.reason for name, choice in choices.items() if choice.reason},
     )
 
@@ -216,10 +225,13 @@ def predict(
     return predict_output(as_model(model, inputs), inputs, settings, scaled or {})
 
 
-def _write_notes(question: Question, found: Answer) -> Iterator[str]:
+def _write_notes(question: Question, found: Answer, method: str) -> Iterator[str]:
     """Yield what was taken and why, and what was left out."""
     plan, composite = found.plan, found.composite
-    yield f"composite {composite.taken.name}" + (composite.reason and f", {composite.reason}")
+    if method != "lrp":
+        yield f"method {method}"
+    if method.startswith("lrp"):
+        yield f"composite {composite.taken.name}" + (composite.reason and f", {composite.reason}")
     seed = "of the function given" if callable(question.target) else str(found.seed_kind)
     yield f"seed {seed}; relevance starts at {plan.explained!r}"
     if labels := [name for name in plan.graph.outputs if name not in plan.graph.scores]:

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from dftlrp.attribution.attribute import Attribution, answer_questions
+from dftlrp.attribution.attribute import Attribution, make_attribution
+from dftlrp.attribution.methods import (
+    attribute_by,
+    list_facts_of,
+    make_point,
+    read_method,
+    value_by,
+)
 from dftlrp.attribution.provenance import collect_provenance, write_notes
 from dftlrp.attribution.recording import Recording
 from dftlrp.attribution.score import make_asked
@@ -45,6 +53,7 @@ def explain(
     backend: str | None = None,
     frontend: FrontEnd | str | os.PathLike[str] | None = None,
     masks: Mapping[str, AnyArray | None] | None = None,
+    method: str = "lrp",
 ) -> Explanation:
     """Explain one output of a model for one recording, in time, frequency and other domains.
 
@@ -79,6 +88,11 @@ def explain(
     frontend : FrontEnd or path, optional
         How the waveform becomes what the model reads; if not given, the model's metadata entry
         ``frontend``, or a TOML file of the model's name in the same folder.
+    method : str
+        How relevance is computed: ``"lrp"``, by rules; ``"gradient"`` (times the input),
+        ``"integrated-gradients"``, ``"smoothgrad"``, ``"lrp(path=8)"``; or, by replacing parts of
+        the recording, ``"occlusion"``, ``"shapley"``, ``"rise"``.  Numbers may follow in brackets,
+        as in ``"integrated-gradients(steps=64)"``; docs/methods.md has all of them.
 
     Returns
     -------
@@ -94,27 +108,37 @@ def explain(
     Relevance is carried to the other domains by DFT-LRP (arXiv 2303.06365), exactly and from the
     multiplier, so that silence needs no stabiliser.
     """
-    chosen = views.choose_domains(domains)
-    settings = Settings(
+    chosen, asked = views.choose_domains(domains), read_method(method)
+    settings = asked.choose_rules(Settings(
         output, bind or {}, composite, overrides or {}, backend, waveform=True, threads=THREADS
-    )
-    inner = _load_model(model, signal, rate)
-    model = attach_front_end(inner, frontend)
+    ))  # fmt: skip
+    bare = _load_model(model, signal, rate)
+    model = attach_front_end(bare, frontend)
     plan = model.plan(settings.output, settings.bind)
     read = find_waveform(plan, signal)
     recording = read_signal(model, signal, rate, read)
     names = tuple(map(str, labels)) if labels is not None else model.labels
+    inner = {_find_read_value(plan), find_levels(plan.graph)} - {""}
     question = Question(
         resolve_target(target, names, plan), resolve_seed(seed, names, plan),
-        keep={_find_read_value(plan), find_levels(plan.graph)} - {""}, masks=masks or {},
+        keep=inner, masks=masks or {},
     )  # fmt: skip
+    asked.refuse(chosen, question)
     inputs = {read.name: read.to_input(recording.samples)}
-    (result,) = answer_questions(model, inputs, settings, [question])
+    point = make_point(model, inputs, settings, question)
+    result = attribute_by(asked, point, inner if views.INPUT in chosen else ())
     if labels is not None and len(names) != result.explained.shape[-1]:
         raise InputError(f"{len(names)} labels for {result.explained.shape[-1]} classes")
     wave = _make_waveform(recording, result, read)
-    read_value = _view_read_value(result, plan)
-    shown = views.compute_views(wave, chosen, read_value)
+    if asked.kind.value:
+        shown, ledger = value_by(asked, point, wave, read, chosen)
+        result = replace(result, ledger=ledger)
+    else:
+        reads = _view_read_value(result, plan) if views.INPUT in chosen else None
+        shown = views.compute_views(wave, chosen, reads)
+    result = replace(result, facts=list_facts_of(asked, point))
+    first = make_attribution(question, point.answer, named=True)  # whose seed is that of the score
+    features = _take_first(first.kept[_find_read_value(plan)][0], plan)
     index, label = name_target(result, names)
     return Explanation(
         signal={k: v.signal for k, v in shown.items()},
@@ -132,8 +156,8 @@ def explain(
         notes=write_notes(model, recording, question, result),
         provenance=collect_provenance(model, recording, settings, question, result),
         asked={
-            "waveform": make_asked(model, settings, result, recording.samples, read.to_input),
-            "input": make_asked(inner, settings, result, read_value.signal),
+            "waveform": make_asked(model, settings, first, recording.samples, read.to_input),
+            "input": make_asked(bare, settings, first, features),
         },
     )
 
@@ -166,9 +190,13 @@ def _view_read_value(result: Attribution, plan: Plan) -> View:
     Its rest is minus what the front end absorbs, since the other domains lie before that.
     """
     value, relevance = (_take_first(a, plan) for a in result.kept[_find_read_value(plan)])
+    axes = tuple(map(np.arange, value.shape))
+    if not result.ledger.has_layers:
+        arrived = result.ledger.rows[0].to_inputs.sum()
+        return View(value, relevance, axes, float(arrived - relevance.sum()))
     front = [row for row in result.ledger.rows if row.node in plan.graph.front]
     absorbed = [row.bias.sum() + row.stabiliser.sum() + row.stopped.sum() for row in front]
-    return View(value, relevance, tuple(map(np.arange, value.shape)), -float(sum(absorbed)))
+    return View(value, relevance, axes, -float(sum(absorbed)))
 
 
 def _take_first(batch: Real, plan: Plan) -> Real:

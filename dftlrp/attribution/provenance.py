@@ -46,7 +46,8 @@ def _describe_conditions(masks: Mapping[str, AnyArray | None]) -> Iterator[str]:
 
 def _warn_of_silence(result: Attribution, graph: Graph) -> Iterator[str]:
     """Yield a warning if much of the relevance behind a front end lies on silent frames."""
-    if not (name := find_levels(graph)):
+    name = find_levels(graph)
+    if not name or name not in result.kept:
         return
     value, relevance = result.kept[name]
     size = np.abs(relevance)
@@ -64,14 +65,19 @@ def collect_provenance(
 ) -> dict[str, Any]:
     """Return what the explanation depends on, as values that JSON can hold."""
     conditions = list(_describe_conditions(question.masks))
+    rules = {
+        "composite": result.table.composite,
+        "rules": {la.key: la.rule_name for la in result.table.layers if la.rule},
+        "overrides": {key: str(to) for key, to in settings.overrides.items()},
+    }
     return {
         "model": model.path.name,
         "model sha256": model.graph.sha256,
         "recording": recording.name,
         "recording sha256": recording.sha256,
-        "composite": result.table.composite,
-        "rules": {la.key: la.rule_name for la in result.table.layers if la.rule},
-        "overrides": {key: str(to) for key, to in settings.overrides.items()},
+        "method": result.method,
+        **result.facts,
+        **(rules if result.method.startswith("lrp") else {}),
         "seed": result.seed_kind,
         "backend": result.backend,
         "defaults": result.defaults,

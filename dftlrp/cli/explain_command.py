@@ -24,6 +24,7 @@ from dftlrp.results.views import DEFAULT, DOMAINS, INPUT
 if TYPE_CHECKING:
     from dftlrp.engine.model import Model
 
+OTHERS = ("gradient", "integrated-gradients", "smoothgrad", "occlusion", "shapley", "rise")
 DESCRIPTION = """Explain one output of a model for one recording, and write report.html, figure.png,
 explanation.npz, tables (CSV) and sounds.  Without MODEL and CLIP the embedded digit classifier
 explains the embedded recording; with CLIP alone it explains that one.  --model names another
@@ -45,6 +46,11 @@ def add_parser(commands: Any) -> None:
     p.add_argument(
         "--seed-kind", default="auto", help="auto (default), logit, contrast, contrast:CLASS or one"
     )
+    p.add_argument(
+        "--method", default="lrp", metavar="METHOD",
+        help=f"how relevance is computed: lrp (default), {', '.join(OTHERS)}; with numbers as in "
+        "'integrated-gradients(steps=64)', see docs/methods.md",
+    )  # fmt: skip
     add_options(p, "--composite", "--rule")
     p.add_argument("--table", action="store_true", help="also print the rule of every layer")
     p.add_argument(
@@ -125,6 +131,7 @@ def _run_explain(args: argparse.Namespace) -> int:
             domains=split_words(args.domains),
             backend=args.backend,
             masks=masks,
+            method=args.method,
         )
         for target in targets
     ]
@@ -152,7 +159,7 @@ def _make_masks(model: Model, clip: str | Path, args: argparse.Namespace) -> dic
 
 def _print_explanations(explanations: Sequence[Any], table: bool) -> None:
     from dftlrp.results.sound import choose_playback
-    from dftlrp.results.words import describe_check, describe_seed
+    from dftlrp.results.words import describe_account, describe_seed
 
     first = explanations[0]
     scores = first.explained.reshape(-1)
@@ -162,7 +169,7 @@ def _print_explanations(explanations: Sequence[Any], table: bool) -> None:
         print(f"prediction: {make_printable(name)} (score {scores[best]:.3f})")
     for one in explanations:
         print(make_printable(describe_seed(one)))
-        print(f"  {describe_check(one.ledger.gap)}")
+        print(f"  {make_printable(describe_account(one))}")
     for note in first.notes:
         print(f"  {make_printable(note)}")
     if (speed := choose_playback(first.rate)[1]) > 1:

@@ -129,6 +129,11 @@ class Ledger:
         """The largest gap of any node; NaN if one is NaN."""
         return float(np.max([row.gap for row in self.rows], initial=0.0))  # NaN stays NaN
 
+    @property
+    def has_layers(self) -> bool:
+        """Whether it accounts for layers; a method without rules knows seed and input only."""
+        return not self.rows or any(row.rule for row in self.rows)
+
     def absorbed(self, term: str) -> Real:
         """Return the sum of one of `TERMS`, as ``"bias"``, over all nodes."""
         return sum((getattr(row, term) for row in self.rows), start=np.zeros(1))

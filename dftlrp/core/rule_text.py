@@ -61,7 +61,7 @@ class Rule:
         return self.name == "gradient"
 
     def __str__(self) -> str:
-        inner = ", ".join(f"{k}={_shorten(v)}" for k, v in self.params)
+        inner = ", ".join(f"{k}={shorten_number(v)}" for k, v in self.params)
         return f"{self.name}({inner})" if inner else self.name
 
 
@@ -92,7 +92,7 @@ def read_rule(text: str | Rule, /, **params: float) -> Rule:
     base = read_rule(known[name]) if library else Rule(name)
     places = [k for k in list_parameters(base.name) if k not in SWITCHES]
     try:
-        given = _read_numbers(match[3] or "", places, params)
+        given = read_numbers(match[3] or "", places, params)
     except ValueError as error:
         raise InputError(
             f"{error} in rule {text!r}: {base.name} {_list_as_text(base.name)}"
@@ -115,7 +115,7 @@ def _list_as_text(name: str) -> str:
     return f"{text}, and as switches {switches}" if switches else text
 
 
-def _read_numbers(inner: str, places: list[str], params: Mapping[str, float]) -> dict[str, float]:
+def read_numbers(inner: str, places: list[str], params: Mapping[str, float]) -> dict[str, float]:
     """Return the numbers in brackets, by place or by name, beside those given already.
 
     Raises
@@ -152,6 +152,6 @@ def _refuse_numbers(name: str, p: Mapping[str, float]) -> None:
         raise InputError(f"zbox needs low <= high, not {p['low']:g} and {p['high']:g}")
 
 
-def _shorten(number: float) -> str:
+def shorten_number(number: float) -> str:
     """Return the shortest text that gives the number back."""
     return repr(float(number)).removesuffix(".0")

@@ -30,6 +30,17 @@ TERMS = {
         "The choice of one rule for every layer of a model, such as EpsilonPlus. "
         "A composite has a name, and single layers can override it."
     ),
+    "method": (
+        "The way in which relevance is computed: LRP by its rules, gradients at one or many "
+        "points, or the scores of recordings of which parts are replaced. "
+        "All methods give the same kind of result, so that they can be compared."
+    ),
+    "reference": (
+        "The input that an explanation compares the recording with; silence, unless another is "
+        "named. "
+        "The relevance of a method with a reference divides the score at the recording minus the "
+        "score at the reference."
+    ),
     "stabiliser": (
         "A small number that is added to the denominator of a rule, away from zero, so that the "
         "rule never divides by zero. "

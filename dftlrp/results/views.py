@@ -47,7 +47,11 @@ def compute_time_frequency(w: Waveform) -> View:
 
 def compute_mel(w: Waveform) -> View:
     """Return time-frequency pooled with weights that sum to 1 in each bin, with a rest band."""
-    tiles = compute_time_frequency(w)
+    return pool_mel(compute_time_frequency(w), w)
+
+
+def pool_mel(tiles: View, w: Waveform) -> View:
+    """Return the mel bands of a view of time-frequency."""
     n_fft = w.stft["n_fft"]
     count = max(1, min(64, n_fft // 8))
     mel = spectral.Mel(w.rate, count, n_fft)
@@ -112,7 +116,8 @@ def find_domain(name: str) -> Domain:
     return DOMAINS[name]
 
 
-def compute_views(w: Waveform, domains: Sequence[str], read: View) -> dict[str, View]:
+def compute_views(w: Waveform, domains: Sequence[str], read: View | None) -> dict[str, View]:
     """Return the view of each domain; ``read`` is that of what the model itself reads."""
     rows = [find_domain(name) for name in domains]
-    return {row.name: row.compute(w) if row.compute else read for row in rows}
+    found = {row.name: row.compute(w) if row.compute else read for row in rows}
+    return {name: view for name, view in found.items() if view is not None}

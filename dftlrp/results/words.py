@@ -53,6 +53,16 @@ def describe_check(gap: float) -> str:
     return f"check failed: relevance was lost or made up ({found})"
 
 
+def describe_account(explanation: ExplanationData) -> str:
+    """Say whether relevance was lost; for a method without layers, what its parts add up to."""
+    ledger = explanation.ledger
+    if ledger.has_layers:
+        return describe_check(ledger.gap)
+    seed, total = sum_seed(explanation), float(np.sum(ledger.rows[0].to_inputs))
+    share = f" ({100 * total / seed:.4g} %)" if seed else ""
+    return f"the parts add up to {total:.4g} of {seed:.4g}{share}; there are no layers to check"
+
+
 def write_headline(explanation: ExplanationData) -> str:
     """Say what was explained, with its score."""
     label, score = clean_text(explanation.label), format_number(find_score(explanation))

@@ -16,7 +16,9 @@ from models import LABELS, chain, listener, model, normal, saved, value
 from onnx import TensorProto, helper
 
 import dftlrp
+from dftlrp.attribution.methods import METHODS
 from dftlrp.cli import main
+from dftlrp.cli.explain_command import OTHERS
 
 FIGURE = "dftlrp.results.figure"
 FILES = {
@@ -50,6 +52,15 @@ def names(folder: str | Path) -> set[str]:
 
 
 # -- the main job
+
+
+def test_the_method_is_an_option_and_its_help_names_all(here, capsys):
+    e = explain("--method", "smoothgrad(samples=2)", "--domains", "time")
+    assert e.provenance["method"] == "smoothgrad(samples=2, sigma=0.1)"
+    assert "the parts add up to" in capsys.readouterr().out
+    assert main(["explain", "m.onnx", "a.wav", "--method", "smothgrad"]) == 2
+    assert "did you mean 'smoothgrad'" in capsys.readouterr().err
+    assert ("lrp", *OTHERS) == tuple(METHODS)
 
 
 def test_without_arguments_the_shipped_digit_is_recognised_and_everything_written(

@@ -17,7 +17,7 @@ from dftlrp.results.views import INPUT, find_domain
 from dftlrp.results.words import (
     CLOSED,
     SHOWN_CHANNELS,
-    describe_check,
+    describe_account,
     find_score,
     format_number,
     name_seed,
@@ -167,7 +167,8 @@ def summarise_ledger(e: ExplanationData) -> dict[str, Any]:
     absorbed = {t: float(np.sum(e.ledger.absorbed(t))) for t in ("bias", "stabiliser", "stopped")}
     return {
         "label": e.label,
-        "check": describe_check(e.ledger.gap),
+        "check": describe_account(e),
+        "layers": e.ledger.has_layers,
         "seeded": seed,
         "reached": _sum_recording(e),
         "share": (lambda amount: amount / seed if seed and np.isfinite(seed) else 0.0),
@@ -197,14 +198,14 @@ def list_warnings(e: ExplanationData) -> list[str]:
     """Return what a reader should know before believing the page."""
     seed, label, answer = sum_seed(e), e.label, describe_answer(e)
     lost = float(np.sum(e.ledger.absorbed("bias")))
-    check = describe_check(e.ledger.gap)
+    check = describe_account(e)
     found = {
         f"The model did not choose “{label}” but “{answer['predicted']}”": not (
             answer["right"] or e.target == -1
         ),
         f"Most of the relevance of “{label}” never reached the recording: the model’s biases "
         f"absorbed {format_percent(lost / seed if seed else 0)}": abs(lost) > 0.5 * abs(seed),
-        f"“{label}”: {check}": e.ledger.gap > CLOSED,
+        f"“{label}”: {check}": e.ledger.gap > CLOSED and e.ledger.has_layers,
         "The recording is silent": not any(map(np.any, _list_recorded(e) or e.signal.values())),
         f"No part of the recording supports “{label}”": not any(
             np.any(np.asarray(r) > 0) for r in e.relevance.values()

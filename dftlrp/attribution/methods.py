@@ -1,0 +1,215 @@
+"""The table of methods: what `explain` can compute beside the rules of LRP, by name.
+
+A method is written as a rule is: its name, with numbers in brackets where they are not the
+defaults, as in ``"integrated-gradients(steps=64)"``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from functools import partial
+from typing import Any, NamedTuple
+
+from dftlrp.attribution.attribute import Attribution, make_attribution
+from dftlrp.attribution.batches import Arrays, Point
+from dftlrp.attribution.games import average_orders, compare_halves, leave_one_out
+from dftlrp.attribution.gradients import average_on_the_way, average_over_noise, count_up
+from dftlrp.attribution.parts import Widths
+from dftlrp.attribution.perturbation import value_units
+from dftlrp.attribution.references import SILENCE
+from dftlrp.attribution.waveform import WaveformInput
+from dftlrp.core.ledger import Ledger
+from dftlrp.core.rule_text import read_numbers, shorten_number
+from dftlrp.core.types import InputError, Real
+from dftlrp.engine.backward import Answer
+from dftlrp.engine.model import Model
+from dftlrp.engine.settings import AUTO, Question, Settings
+from dftlrp.results.data import View, Waveform
+from dftlrp.results.views import INPUT
+from dftlrp.tracing.answers import answer
+
+LRP, GRADIENT = "lrp", "gradient"
+TEXT = re.compile(r"\s*([\w-]+)\s*(?:\((.*)\))?\s*")  # name(numbers)
+MOST = 10**6  # points, copies, permutations or masks
+
+
+class Kind(NamedTuple):
+    """One row of the table.
+
+    Attributes
+    ----------
+    numbers : dict of str to float
+        What it takes, with the defaults; whole numbers but for those in `FRACTIONS`.
+    run : callable, optional
+        From a `Point` and the numbers, in their order, to the answer; None: the answer at the
+        point is all.
+    by_rules : bool
+        Whether it takes the rules of LRP; otherwise its multipliers are gradients.
+    compares : bool
+        Whether the score is compared with that at a reference.
+    value : callable, optional
+        Of a method that replaces parts of the recording: from a `Game` and the numbers that
+        are not of units (`UNITS`) to the values of the players.
+    """
+
+    numbers: dict[str, float]
+    run: Callable[..., Answer] | None = None
+    by_rules: bool = False
+    compares: bool = True
+    value: Callable[..., Real] | None = None
+
+
+UNITS = {"segment": 0.0, "band": 0.0}  # seconds and hertz; 0: what suits the recording
+FRACTIONS = ("sigma", *UNITS)
+METHODS = {
+    LRP: Kind({"path": 0}, average_on_the_way, by_rules=True),
+    GRADIENT: Kind({}),
+    "integrated-gradients": Kind({"steps": 32}, average_on_the_way),
+    "smoothgrad": Kind({"samples": 32, "sigma": 0.1}, average_over_noise, compares=False),
+    "occlusion": Kind(UNITS, value=leave_one_out),
+    "shapley": Kind({"orders": 16, **UNITS}, value=average_orders),
+    "rise": Kind({"masks": 1000, **UNITS}, value=compare_halves),
+}
+
+
+@dataclass(frozen=True)
+class Method:
+    """A method by its name, and all of its numbers."""
+
+    name: str = LRP
+    numbers: tuple[tuple[str, float], ...] = (("path", 0),)
+
+    @property
+    def kind(self) -> Kind:
+        """Its row of the table."""
+        return METHODS[self.name]
+
+    @property
+    def is_single(self) -> bool:
+        """Whether one pass back at the input itself is all, so that every layer has an account."""
+        return not (self.kind.run or self.kind.value) or dict(self.numbers).get("path") == 0
+
+    def refuse(self, domains: Collection[str], question: Question) -> None:
+        """Refuse what a method that replaces parts of the recording cannot do.
+
+        Raises
+        ------
+        InputError
+            What the model reads behind a front end is asked for, or conditions are given.
+        """
+        if not self.kind.value:
+            return
+        if INPUT in domains:
+            raise InputError(
+                f"method {self.name!r} replaces parts of the recording, so that it cannot show "
+                f"{INPUT!r}, what the model reads: take another domain, or another method"
+            )
+        if question.masks:
+            raise InputError(
+                f"method {self.name!r} knows no layers, so that relevance cannot go through some: "
+                "take a method that has rules or gradients"
+            )
+
+    def choose_rules(self, settings: Settings) -> Settings:
+        """Return the settings with the rules that the method takes.
+
+        Raises
+        ------
+        InputError
+            Rules are given to a method that has none.
+        """
+        if self.kind.by_rules:
+            return settings
+        if settings.composite != AUTO or settings.overrides:
+            what = "a composite" if settings.composite != AUTO else "rules of layers"
+            raise InputError(f"method {self.name!r} takes no {what}: that belongs to method 'lrp'")
+        return replace(settings, composite="Gradient")
+
+    @property
+    def arguments(self) -> list[float]:
+        """Its numbers in the order of the table, whole ones as integers."""
+        return [v if k in FRACTIONS else int(v) for k, v in self.numbers]
+
+    def __str__(self) -> str:
+        shown = [f"{k}={shorten_number(v)}" for k, v in self.numbers if v]
+        return f"{self.name}({', '.join(shown)})" if shown else self.name
+
+
+def read_method(text: str | Method) -> Method:
+    """Return a method from its text.
+
+    Raises
+    ------
+    InputError
+        There is no such method or number, or the number is out of range.
+    """
+    if isinstance(text, Method):
+        return text
+    match = TEXT.fullmatch(str(text))
+    name = match[1] if match else str(text)
+    if match is None or name not in METHODS:
+        alike = get_close_matches(name, METHODS, 1)
+        meant = f"did you mean {alike[0]!r}? " if alike else ""
+        raise InputError(f"unknown method {text!r}: {meant}there are {', '.join(METHODS)}")
+    known = METHODS[name].numbers
+    takes = f"takes {', '.join(known)}" if known else "takes no numbers"
+    try:
+        given = read_numbers(match[2] or "", list(known), {})
+    except ValueError as error:
+        raise InputError(f"{error} in method {text!r}: {name} {takes}") from None
+    if unknown := [k for k in given if k not in known]:
+        raise InputError(f"method {name} has no {unknown[0]!r}: it {takes}")
+    for key, number in given.items():
+        _refuse_number(name, key, number)
+    return Method(name, tuple((known | given).items()))
+
+
+def make_point(model: Model, inputs: Arrays, settings: Settings, question: Question) -> Point:
+    """Return the answer to a question at an input, from which a method starts."""
+    (found,) = answer(model, dict(inputs), settings, [question])
+    taken = replace(settings, composite=found.composite.taken, backend=found.backend.taken)
+    return Point(model, inputs, taken, question, found)
+
+
+def attribute_by(method: Method, point: Point, keep: Collection[str]) -> Attribution:
+    """Return the relevance of the inputs by a method, and that of values to keep."""
+    found = point.answer
+    if method.kind.run and not method.is_single:
+        kept = replace(point, question=replace(point.question, keep=keep))
+        found = method.kind.run(kept, *method.arguments)
+    return make_attribution(point.question, found, True, str(method))
+
+
+def value_by(
+    method: Method, point: Point, w: Waveform, read: WaveformInput, domains: Sequence[str]
+) -> tuple[dict[str, View], Ledger]:
+    """Return domains in which a method has replaced parts, and the account of the first."""
+    assert method.kind.value is not None
+    numbers = dict(zip(dict(method.numbers), method.arguments, strict=True))
+    widths = Widths(*(numbers.pop(k) or None for k in UNITS))
+    value = partial(method.kind.value, **numbers)
+    views, seed = value_units(point, w, read, domains, (value, widths))
+    return views, count_up(seed, [views[domains[0]].relevance])
+
+
+def list_facts_of(method: Method, point: Point) -> dict[str, Any]:
+    """Return what there is to know of a method beside its name."""
+    if method.is_single:
+        return {}
+    reference = {"reference": SILENCE} if method.kind.compares else {}
+    return {**reference, "inputs that the model was run on": point.tally.passes}
+
+
+def _refuse_number(name: str, key: str, number: float) -> None:
+    """Refuse a number that a method is not defined for."""
+    if key in FRACTIONS:
+        if number <= 0:
+            raise InputError(f"method {name}: {key} must be > 0, not {shorten_number(number)}")
+    elif number != int(number) or not 1 <= number <= MOST:
+        raise InputError(
+            f"method {name}: {key} must be a whole number from 1 to {MOST}, "
+            f"not {shorten_number(number)}"
+        )
