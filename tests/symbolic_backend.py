@@ -77,7 +77,6 @@ for _name in (
     "le",
     "gt",
     "ge",
-    "abs",
     "pow",
     "matmul",
     "contains",

@@ -26,6 +26,7 @@ from dftlrp.graph.structure import Body, Dims, Graph, Node, Value
 MAX_RANK = 8
 MAX_BYTES = 2**31
 ONNX = ("", "ai.onnx")
+DEFAULT_OPSET = 17  # of a model all of whose nodes are of other domains
 UNREAD = (AttributeProto.GRAPHS, AttributeProto.TYPE_PROTO, AttributeProto.TYPE_PROTOS)  # of no op
 
 
@@ -179,7 +180,7 @@ def _read_opset(model: ModelProto, path: Path) -> int:
     versions = list({o.version for o in model.opset_import if o.domain in ONNX})
     newest = onnx.defs.onnx_opset_version()
     if not versions and model.opset_import:  # all nodes are of other domains
-        return 17
+        return DEFAULT_OPSET
     if len(versions) != 1:
         raise ModelError(f"{path}: needs exactly one version of the ONNX operator set")
     if not 1 <= versions[0] <= newest:

@@ -38,6 +38,7 @@ from dftlrp.engine.model import Model, make_key
 from dftlrp.engine.plan import Plan
 from dftlrp.engine.settings import Settings
 from dftlrp.graph.structure import find_ancestors
+from dftlrp.tracing.overflow import add_checks, find_overflow, list_infinite
 from dftlrp.tracing.session import TYPES, Arrays, load_runtime
 
 DOUBLE, SINGLE = np.dtype(np.float64), np.dtype(np.float32)
@@ -92,11 +93,16 @@ def _compare_outputs(
         proto = read_original(model)
         if proto is None:
             return
-        feed = _find_feed(model, plan, arrays)
-        wanted = _run(_ask_for(proto, [name]), feed, [name], str(model.path))[name]
+        feed, shown = _find_feed(model, plan, arrays), _ask_for(proto, [name])
+        checks = add_checks(
+            shown, [n.output for n in plan.nodes if n.key in plan.live and n.output != name]
+        )
+        found = _run(shown, feed, [name, *checks], str(model.path))
     except InputError as error:
         yield f"the output was not compared with the file's own: {error}"
         return
+    yield from _warn_of_overflow(model, plan, arrays, list_infinite(found))
+    wanted = found[name]
     off = measure_deviation(value, wanted)
     if off <= allow_deviation(SINGLE.name):
         return
@@ -116,11 +122,30 @@ def _compare_outputs(
         )
         return
     first = _find_first_difference(proto, feed, plan, values, allowed)
-    found = first or Difference(name, off, allowed)
+    told = first or Difference(name, off, allowed)
     raise ModelError(
         f"{model.path}: what would be explained is not the model: against onnxruntime on the file, "
-        f"{found}: explain by another backend, and report this model"
+        f"{told}: explain by another backend, and report this model"
     )
+
+
+def _warn_of_overflow(
+    model: Model, plan: Plan, arrays: Arrays, infinite: frozenset[str]
+) -> Iterator[str]:
+    """Yield a warning if a value overflows in front of the output."""
+    if not infinite:
+        return
+    try:
+        overflow = find_overflow(plan, infinite, _evaluate(model, plan, arrays, DOUBLE))
+    except NonFiniteError:  # which the user is told as an error
+        return
+    if overflow is not None:
+        node, size = overflow
+        yield (
+            f"warning: in the file's own float32 the output of node {node.key!r} ({node.op}), "
+            f"which is up to {size:.1e}, overflows: in float32 relevance that goes through it is "
+            "lost; backend='numpy' computes in float64"
+        )
 
 
 def _count_terms(plan: Plan, values: Arrays) -> int:
