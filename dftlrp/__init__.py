@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from dftlrp.engine.inspection import Inspection, inspect
     from dftlrp.engine.model import Model, load
     from dftlrp.evaluation import metrics
+    from dftlrp.evaluation.data_set import evaluate
     from dftlrp.frameworks.checking import Check, check
     from dftlrp.graph.frontend import FrontEnd
     from dftlrp.results.explanation import Explanation
@@ -47,6 +48,7 @@ __all__ = [
     "check",
     "dft_lrp",
     "embedded",
+    "evaluate",
     "explain",
     "inspect",
     "inverse_dft_lrp",
@@ -75,6 +77,7 @@ _HOME = {
     "check": "frameworks.checking",
     "dft_lrp": "spectral",
     "embedded": "assets",
+    "evaluate": "evaluation.data_set",
     "explain": "attribution.explain",
     "inspect": "engine.inspection",
     "inverse_dft_lrp": "spectral",

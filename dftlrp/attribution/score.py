@@ -103,4 +103,5 @@ def make_asked(
     seed = np.asarray(found.seed, np.float64).reshape(z.shape)
     c = seed if found.seed_kind == "one" else np.divide(seed, z, out=np.zeros_like(z), where=z != 0)
     own = replace(settings, composite="Epsilon", overrides={}, waveform=False)
-    return Asked(samples, Scorer(model, own, c, to_input or (lambda x: x[None])))
+    scorer = Scorer(model, own, c, to_input or (lambda x: x[None]))
+    return Asked(samples, scorer, scorer.explained)

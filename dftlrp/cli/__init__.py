@@ -20,6 +20,7 @@ from typing import NoReturn, TextIO
 from dftlrp import __version__
 from dftlrp.cli import (
     check_command,
+    evaluate_command,
     explain_command,
     export_command,
     inspect_command,
@@ -28,7 +29,14 @@ from dftlrp.cli import (
 from dftlrp.core.text import make_printable
 from dftlrp.core.types import DftlrpError, InputError
 
-COMMANDS = (explain_command, neurons_command, inspect_command, check_command, export_command)
+COMMANDS = (
+    explain_command,
+    evaluate_command,
+    neurons_command,
+    inspect_command,
+    check_command,
+    export_command,
+)
 ISOLATE = "DFTLRP_ISOLATE"  # read by dftlrp.tracing.isolation, which is imported late
 DESCRIPTION = "Why this output?  Relevance of ONNX models for sound and other signals."
 

@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -138,10 +138,38 @@ def find_recordings(
     _refuse_repeats(source, entries)
     _refuse_unlabelled(source, entries, pattern)
     _refuse_unknown_labels(source, entries, classes, labels)
+    return _check_recordings(
+        source, entries, rate, lambda entry: _make_item(entry, classes, labels, channels)
+    )
+
+
+def list_recordings(
+    source: str | os.PathLike[str], *, rate: float | None = None, channels: int = 1
+) -> Recordings:
+    """Return the recordings in a folder or a table whose labels do not matter; index is -1.
+
+    Parameters and errors are those of `find_recordings`; a table needs the column ``file`` only.
+    """
+    source = Path(source)
+    named = _read_table(source, ("file",)) if source.is_file() else _search_folder(source, None)
+    entries = sorted(named, key=lambda entry: entry.name)
+    if not entries:
+        raise InputError(f"{source}: holds no recordings")
+    _refuse_repeats(source, entries)
+    return _check_recordings(source, entries, rate, lambda entry: _read_item(entry, -1, channels))
+
+
+def _check_recordings(
+    source: Path,
+    entries: Sequence[_Entry],
+    rate: float | None,
+    make: Callable[[_Entry], Item],
+) -> Recordings:
+    """Return the recordings that can be used, and why the others cannot."""
     items, skipped = [], []
     for entry in steps(entries, "checking recordings"):
         try:
-            items.append(_make_item(entry, classes, labels, channels))
+            items.append(make(entry))
         except InputError as error:
             skipped.append((entry.name, str(error).removeprefix(f"{entry.path}: ")))
     if not items:
@@ -201,18 +229,20 @@ def _compile_pattern(pattern: str) -> re.Pattern[str]:
         raise InputError(f"pattern {pattern!r}: {error}") from None
 
 
-def _read_table(table: Path) -> Iterator[_Entry]:
+def _read_table(table: Path, needed: Collection[str] = ("file", "label")) -> Iterator[_Entry]:
+    """Yield the rows of a CSV file with the columns ``file`` and ``label``."""
     with regular(table, InputError) as (file, _):
         data = file.read()
     try:
         rows = csv.DictReader(data.decode("utf-8-sig").splitlines(), strict=True)
-        if not {"file", "label"} <= set(rows.fieldnames or ()):
+        if not set(needed) <= set(rows.fieldnames or ()):
             found = ", ".join(rows.fieldnames or ()) or "nothing"
-            raise InputError(f"{table}: needs the columns file and label, has {found}")
+            raise InputError(f"{table}: needs the columns {' and '.join(needed)}, has {found}")
         for row in rows:
-            if not (row["file"] and row["label"]):
-                raise InputError(f"{table}: line {rows.line_num}: file or label is missing")
-            yield _Entry(row["file"], table.parent / row["file"], row["label"])
+            if not all(row[name] for name in needed):
+                missing = " or ".join(needed)
+                raise InputError(f"{table}: line {rows.line_num}: {missing} is missing")
+            yield _Entry(row["file"], table.parent / row["file"], row.get("label"))
     except (UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{table}: not a CSV file in UTF-8 ({error})") from None
 
@@ -263,11 +293,14 @@ def _list_some(names: Sequence[str]) -> str:
 def _make_item(entry: _Entry, classes: int, labels: Sequence[str], channels: int) -> Item:
     if entry.label is None:
         raise InputError(entry.problem)
+    return _read_item(entry, find_class(entry.label, labels, classes), channels)
+
+
+def _read_item(entry: _Entry, index: int, channels: int) -> Item:
     header = read_header(entry.path)
     if channels not in {1, header.channels}:
         raise InputError(f"the model reads {channels} channels, it has {header.channels}")
-    index = find_class(entry.label, labels, classes)
-    return Item(entry.name, entry.path, entry.label, index, header)
+    return Item(entry.name, entry.path, entry.label or "", index, header)
 
 
 def _choose_rate(

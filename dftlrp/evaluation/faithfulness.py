@@ -185,7 +185,8 @@ def explanation_curves(
     InputError
         The explanation has not this domain, or was loaded from a file and no score is given.
     """
-    deletion = explanation.delete(domain, replace, count=count, cells=cells, seed=seed)
+    units = explanation.cut(domain, count, cells)
+    deletion = explanation.delete(domain, replace, units=units, seed=seed)
     found = explanation.relevance[domain] if relevance is None else relevance
     return measure_curves(
         score or explanation.find_asked(domain).score, deletion, found, steps, seed
@@ -233,6 +234,17 @@ def score_without(score: Score, deletion: Deletion, gone: AnyArray) -> Real:
         raise InputError(f"the score gives an array of shape {parts[0].shape}: one number for each "
                          "signal is needed")  # fmt: skip
     return np.concatenate(parts)
+
+
+def occlude(score: Score, deletion: Deletion) -> Real:
+    """Return by how much the score falls when each unit alone is removed, (units,).
+
+    Zeiler, Fergus (2014), "Visualizing and understanding convolutional networks".
+    """
+    alone = np.eye(deletion.units.count, dtype=bool)
+    none = np.zeros((1, deletion.units.count), bool)
+    scores = score_without(score, deletion, np.concatenate([none, alone]))
+    return np.asarray(scores[0] - scores[1:])
 
 
 def _make_batches(deletion: Deletion, gone: AnyArray) -> Iterator[Real]:

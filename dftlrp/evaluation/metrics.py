@@ -1,7 +1,8 @@
 """`dftlrp.metrics`: measures of explanations, as functions of arrays.
 
-Faithfulness asks the model (`srg`, `deletion_curves`, `explanation_curves`), localisation the truth
-where it is known, complexity the relevance alone.  docs/evaluate.md has the formulas and sources.
+Faithfulness asks the model (`srg`, `deletion_curves`, `explanation_curves`), and so does `hear`;
+localisation needs the truth, complexity the relevance alone, stability and randomisation explain
+again.  docs/evaluate.md has the formulas and sources.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from dftlrp.evaluation.faithfulness import (
     Curves,
     deletion_curves,
     explanation_curves,
+    occlude,
     srg,
 )
 from dftlrp.evaluation.localisation import (
@@ -18,19 +20,40 @@ from dftlrp.evaluation.localisation import (
     relevance_mass_accuracy,
     relevance_rank_accuracy,
 )
+from dftlrp.evaluation.masked_sound import (
+    Heard,
+    average_drop,
+    average_gain,
+    average_increase,
+    faithfulness_on_spectra,
+    hear,
+)
+from dftlrp.evaluation.randomisation import randomisation
+from dftlrp.evaluation.stability import correlation, rank_correlation, stability
 from dftlrp.results.units import Units, make_units
 
 __all__ = [
     "Curves",
+    "Heard",
     "Units",
+    "average_drop",
+    "average_gain",
+    "average_increase",
     "cancellation",
     "complexity",
+    "correlation",
     "deletion_curves",
     "explanation_curves",
+    "faithfulness_on_spectra",
+    "hear",
     "make_units",
+    "occlude",
     "pointing_game",
+    "randomisation",
+    "rank_correlation",
     "relevance_mass_accuracy",
     "relevance_rank_accuracy",
     "sparseness",
     "srg",
+    "stability",
 ]

@@ -17,13 +17,15 @@ if TYPE_CHECKING:
 
 
 class Asked(NamedTuple):
-    """What was explained: ``samples``, and ``score`` from (B, *samples.shape) to (B,).
+    """What was explained, to be asked again.
 
-    The score is that of the target, or its lead over others where a contrast was explained.
+    ``samples``; ``score`` from (B, *samples.shape) to (B,), that of the target, or its lead over
+    others where a contrast was explained; ``answer`` from the same to the explained output.
     """
 
     samples: Real
     score: Callable[[Real], Real]
+    answer: Callable[[Real], Real]
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,7 +13,7 @@ from dftlrp.results.figure import draw_figure
 from dftlrp.results.questions import Row, Span, list_rows, measure_share
 from dftlrp.results.saving import load, save
 from dftlrp.results.sound import Sound, make_sounds
-from dftlrp.results.units import make_units
+from dftlrp.results.units import Units, make_units
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -69,13 +69,27 @@ class Explanation(ExplanationData):
             )
         return known
 
+    def cut(
+        self, domain: str, count: int | tuple[int, ...] | None = None, cells: bool = False
+    ) -> Units:
+        """Return the units of a domain, of one channel; see `dftlrp.results.units.make_units`.
+
+        Raises
+        ------
+        InputError
+            As there, and as of `find_asked`.
+        """
+        samples = self.find_asked(domain).samples
+        pair = open_domain(domain, samples, self.stft)
+        shape = samples.shape if domain == "input" else samples.shape[-1:]
+        return make_units(domain, shape if pair is None else pair.shape, self.rate, count, cells)
+
     def delete(
         self,
         domain: str,
         replace: Replacement = "zero",
         *,
-        count: int | tuple[int, ...] | None = None,
-        cells: bool = False,
+        units: Units | None = None,
         seed: int = 0,
     ) -> Deletion:
         """Return the recording, whose units in a domain can be replaced.
@@ -84,21 +98,19 @@ class Explanation(ExplanationData):
         ----------
         domain : str
             ``"time"``, ``"frequency"``, ``"time-frequency"`` or ``"input"``.
+        units : Units, optional
+            From `cut`.
         replace, seed
             As of `dftlrp.results.deletion.prepare_deletion`.
-        count, cells
-            As of `dftlrp.results.units.make_units`.
 
         Raises
         ------
         InputError
-            As of these two, and of `find_asked`.
+            As there, and as of `cut`.
         """
         samples = self.find_asked(domain).samples
         pair = open_domain(domain, samples, self.stft)
-        shape = samples.shape if domain == "input" else samples.shape[-1:]
-        units = make_units(domain, shape if pair is None else pair.shape, self.rate, count, cells)
-        return prepare_deletion(samples, pair, units, replace, seed)
+        return prepare_deletion(samples, pair, units or self.cut(domain), replace, seed)
 
     def plot(self) -> Figure:
         """Draw the signal above and the relevance below, one column for each domain.
