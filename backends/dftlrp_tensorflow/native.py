@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
-from functools import wraps
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -17,7 +15,8 @@ from dftlrp.frameworks.checking.native import Arrays, Ran
 from dftlrp.frameworks.checking.native_graph import NativeGraph
 
 from .backend import BACKEND
-from .loading import _paths
+from .keras_calls import find_coarsest
+from .keras_layers import recorded
 
 Tensors = dict[str, Any]
 
@@ -42,11 +41,12 @@ def find_slopes(f: Callable[[Tensors], Any], tensors: Tensors, c: AnyArray) -> A
 class NativeModel:
     """A Keras model as it infers, in its own dtype."""
 
-    dtype, backend = "float32", "tensorflow"
+    backend = "tensorflow"
     notes: tuple[str, ...] = ()
 
     def __init__(self, model: Any, example: Any) -> None:
         self.model, self.name = model, f"the Keras model {model.name}"
+        self.dtype = "float64" if find_coarsest(model) == "float64" else "float32"
         given = example if isinstance(example, Mapping) else None
         several = example if isinstance(example, list | tuple) else [example]
         items = given.items() if given else ((str(i), x) for i, x in enumerate(several))
@@ -54,8 +54,7 @@ class NativeModel:
 
     def run(self, inputs: Arrays) -> Ran:
         """Return what the model and its layers give."""
-        parts: Tensors = {}
-        with _recorded(self.model, parts):
+        with recorded(self.model) as parts:
             outputs = self._call({k: tf.constant(a) for k, a in inputs.items()})
         return Ran(*({k: t.numpy() for k, t in x.items()} for x in (outputs, parts)))
 
@@ -72,23 +71,3 @@ class NativeModel:
         given = cast[0] if len(cast) == 1 else cast
         y = self.model(tree.pack_sequence_as(like, cast) if like is not None else given)
         return {f"output.{i}": t for i, t in enumerate(tree.flatten(y))}
-
-
-@contextmanager
-def _recorded(model: Any, parts: Tensors) -> Iterator[None]:
-    """While it lasts each layer leaves the first tensor that it gives under its path."""
-    with ExitStack() as after:
-        for layer, path in _paths(model).items():
-            object.__setattr__(layer, "call", _leaving(path, layer.call, parts))
-            after.callback(object.__delattr__, layer, "call")
-        yield
-
-
-def _leaving(path: str, call: Callable[..., Any], parts: Tensors) -> Callable[..., Any]:
-    @wraps(call)
-    def leaving(*args: Any, **kwargs: Any) -> Any:
-        y = call(*args, **kwargs)
-        parts[path] = tree.flatten(y)[0]
-        return y
-
-    return leaving

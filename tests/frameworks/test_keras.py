@@ -126,13 +126,17 @@ def test_what_cannot_be_loaded_is_refused_by_name() -> None:
     x = np.ones((2, 4), np.float32)
     with pytest.raises(dftlrp.InputError, match=r"^mine does not say what it reads: give an exam"):
         dftlrp.load(Subclass(tf.nn.relu))
-    with pytest.raises(dftlrp.ModelError, match=r"^mine: its control flow depends on numbers"):
+    with pytest.raises(
+        dftlrp.ModelError, match=r"^mine cannot be exported: tf2onnx: the control flow"
+    ):
         dftlrp.load(Subclass(lambda y: y if tf.reduce_sum(y) > 0 else -y), example=x)
-    with pytest.raises(dftlrp.ModelError, match=r"^mine: tf2onnx cannot export Lgamma"):
+    with pytest.raises(
+        dftlrp.ModelError, match=r"^mine cannot be exported: .*no operators for Lgamma"
+    ):
         dftlrp.load(Subclass(tf.math.lgamma), example=x)
     native = Subclass(tf.nn.relu)
     native(x)
-    with pytest.raises(dftlrp.InputError, match=r"^mine does not run on input \(None, 5\): Value"):
+    with pytest.raises(dftlrp.InputError, match=r"^mine does not run on input \(2, 5\): ValueE"):
         dftlrp.load(native, example=np.ones((2, 5)))
 
 
