@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
-from pathlib import Path
 from typing import Any
 
 from dftlrp.cli.options import add_command, add_options, find_model, parse_bindings, parse_shapes
-from dftlrp.core.types import InputError
+from dftlrp.core.files import replace_file
 
 DESCRIPTION = """Compare an exported graph with the network it was exported from: activations layer
 by layer, gradient x input with the framework's own gradient, relevance by every preset and rule and
@@ -42,14 +41,7 @@ def _run_check(args: argparse.Namespace) -> int:
     )
     print(found)
     if args.json:
-        _write_text("--json", args.json, json.dumps(found.to_dict(), indent=1))
+        replace_file(args.json, json.dumps(found.to_dict(), indent=1).encode())
     if args.html:
-        _write_text("--html", args.html, found.html())
+        replace_file(args.html, found.html().encode())
     return 0 if found.ok else 1
-
-
-def _write_text(option: str, file: str, text: str) -> None:
-    try:
-        Path(file).write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"{option} {file}: {error.strerror}") from None

@@ -17,6 +17,7 @@ from dftlrp.cli.options import (
     read_labels,
     split_words,
 )
+from dftlrp.core.files import locate
 from dftlrp.core.text import make_printable
 from dftlrp.core.types import InputError
 from dftlrp.results.views import DEFAULT, DOMAINS, INPUT
@@ -98,7 +99,7 @@ def _refuse_overwriting(clip: Path, out: str) -> None:
 
     if not out:
         raise InputError("--out is empty: name a folder for the results")
-    if clip.resolve().parent == Path(out).resolve() and is_result(clip.name):
+    if locate(clip).resolve().parent == locate(out).resolve() and is_result(clip.name):
         raise InputError(f"--out {out}: a result would replace the recording {clip}")
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dftlrp.assets import MODELS, embedded
+from dftlrp.core.files import regular
 from dftlrp.core.types import InputError
 
 # By name, the keyword arguments of `argparse.ArgumentParser.add_argument`.
@@ -139,9 +140,8 @@ def read_labels(file: str | None) -> list[str] | None:
     if file is None:
         return None
     try:
-        text = Path(file).read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise InputError(f"--labels {file}: {error.strerror}") from None
+        with regular(Path(file), InputError, f"--labels {file}") as (opened, _):
+            text = opened.read().decode("utf-8-sig")
     except UnicodeDecodeError:
         raise InputError(f"--labels {file}: not UTF-8 text") from None
     try:

@@ -28,7 +28,7 @@ from dftlrp.concepts.neuron_tables import make_tables
 from dftlrp.concepts.portraits import DPI, reduce_colours
 from dftlrp.concepts.shards.store import pack_arrays
 from dftlrp.core.disk import lock_folder
-from dftlrp.core.files import replace_file
+from dftlrp.core.files import locate, replace_file
 from dftlrp.core.progress import steps
 from dftlrp.core.types import InputError
 from dftlrp.results.figure import render_figure
@@ -44,7 +44,7 @@ def save_results(found: NeuronsData, folder: str | os.PathLike[str]) -> list[Pat
     InputError
         If the folder cannot be written, or another run is writing there.
     """
-    target = Path(folder)
+    target = locate(folder)
     with lock_folder(target):
         return _write_results(found, target)
 
@@ -57,7 +57,7 @@ def refuse_foreign_folder(folder: str | os.PathLike[str]) -> None:
     InputError
         If the folder has a subfolder of a name that `save_results` empties, but holds no results.
     """
-    target = Path(folder)
+    target = locate(folder)
     if any((target / own).exists() for own in ("survey", "neurons.npz")):
         return
     for place in (target / CLASSES, target / NEURONS):

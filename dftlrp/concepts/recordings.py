@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dftlrp.attribution.recording import Header, read_header
-from dftlrp.core.files import regular
+from dftlrp.core.files import locate, regular
 from dftlrp.core.progress import steps
 from dftlrp.core.types import InputError
 from dftlrp.engine.seeds import find_class
@@ -130,7 +130,7 @@ def find_recordings(
         If the folder or table is missing or empty, no recording can be used, a label names no
         class, the rates differ and none is given, or pattern or table are malformed.
     """
-    source = Path(source)
+    source = locate(source)
     named = _read_table(source) if source.is_file() else _search_folder(source, pattern)
     entries = sorted(named, key=lambda entry: entry.name)
     if not entries:

@@ -7,13 +7,35 @@ import os
 import stat
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
 from dftlrp.core.types import DftlrpError, InputError
 
 FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+
+
+def locate(path: str | os.PathLike[str]) -> Path:
+    """Return a path of which the system can say whether anything is there.
+
+    Raises
+    ------
+    InputError
+        It cannot: the name is empty, too long or no file name, its links lead in a circle, or a
+        folder on the way may not be read.
+    """
+    if not os.fspath(path):
+        raise InputError("an empty path names nothing")
+    try:
+        os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except OSError as error:
+        raise InputError(f"{path}: {_reason(error, links=True)}") from None
+    except ValueError:
+        raise InputError(f"{str(path)!r}: not a file name") from None
+    return Path(path)
 
 
 @contextmanager
@@ -62,7 +84,9 @@ def replace_file(path: str | os.PathLike[str], data: bytes) -> None:
     InputError
         If the folder is missing, or cannot be written to.
     """
-    target = Path(path)
+    target = locate(path)
+    if not target.name:
+        raise InputError(f"cannot write {str(target)!r}: it names no file")
     part = target.with_name(f".{uuid.uuid4().hex}.part")
     try:
         part.write_bytes(data)
@@ -70,4 +94,5 @@ def replace_file(path: str | os.PathLike[str], data: bytes) -> None:
     except OSError as error:
         raise InputError(f"cannot write {str(target)!r}: {error.strerror}") from error
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):  # it is where it belongs, or was never made
+            part.unlink()

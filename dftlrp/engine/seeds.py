@@ -11,7 +11,7 @@ With the explained output z (logits), the seed is R = z c with multiplier c:
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from operator import index as integer
 from typing import Any
 
@@ -76,7 +76,8 @@ def find_targets(target: Any, z: Real, labels: Sequence[str] = ()) -> list[Index
         target = find_class(target, labels, shape[-1] if shape else 1)
     if isinstance(target, str):
         flat = z.reshape(z.shape[0], -1).argmax(axis=1)
-        return [tuple(int(i) for i in np.unravel_index(k, shape)) for k in flat]
+        places = [axis.tolist() for axis in np.unravel_index(flat, shape)] if shape else []
+        return list(zip(*places, strict=True)) if shape else [()] * len(flat)
     many = isinstance(target, list) or (isinstance(target, np.ndarray) and target.ndim > 0)
     each = list(target) if many else [target] * z.shape[0]
     if len(each) != z.shape[0]:
@@ -141,21 +142,29 @@ def make_coefficients(kind: str, indices: list[Index], z: Real, labels: Sequence
         raise InputError(f"unknown seed {kind!r}: choose one of {', '.join(SEEDS)}, contrast:CLASS")
     c, classes = np.zeros_like(z), z.shape[-1] if z.ndim > 1 else 1
     rival = find_class(versus, labels, classes) if versus else None
-    for sample, index in enumerate(indices):
-        others = (sample, *index[:-1])
+    for samples, index in _stack_indices(indices):
+        others = (samples, *index[:-1])
         if name == "contrast" and index and isinstance(index[-1], slice):
             raise InputError("seed 'contrast' needs one class: use 'logit' for a sum over classes")
         if name == "contrast" and classes < 2:
             raise InputError("seed 'contrast' needs at least two classes: use 'logit'")
-        if rival is not None and rival == index[-1]:
+        if rival is not None and np.any(rival == index[-1]):
             raise InputError(f"seed {kind!r}: the target cannot be contrasted with itself")
         if rival is not None:
             c[(*others, rival)] -= 1
         elif name == "contrast":
             c[others] = -1 / (classes - 1)
-            c[(sample, *index)] = 0
-        c[(sample, *index)] += 1
+            c[(samples, *index)] = 0
+        c[(samples, *index)] += 1
     return c
+
+
+def _stack_indices(indices: list[Index]) -> Iterator[tuple[Any, tuple[Any, ...]]]:
+    """Yield samples, and the index of each: all in arrays at once if none has a slice."""
+    if any(isinstance(place, slice) for index in indices for place in index):
+        yield from enumerate(indices)
+    elif indices:
+        yield np.arange(len(indices)), tuple(np.array(indices, np.int64).T)
 
 
 def choose_start(target: Any, kind: str, z: Real, labels: Sequence[str] = ()) -> tuple[Real, bool]:

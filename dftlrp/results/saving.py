@@ -17,7 +17,7 @@ from typing import IO, Any, TypeVar
 
 import numpy as np
 
-from dftlrp.core.files import regular
+from dftlrp.core.files import locate, regular
 from dftlrp.core.ledger import Ledger
 from dftlrp.core.progress import steps
 from dftlrp.core.types import AnyArray, InputError
@@ -67,7 +67,7 @@ def save(explanations: Sequence[ExplanationData], folder: str | os.PathLike[str]
         If the folder cannot be written to, another run is writing there, a file of other origin is
         in the way, or a domain cannot be drawn.
     """
-    target, writers = Path(folder), _list_writers(explanations)
+    target, writers = locate(folder), _list_writers(explanations)
     with replace_results(target) as stage:
         for name in steps(list(writers), "writing"):
             writers[name](stage / name)
@@ -136,7 +136,7 @@ def load(path: str | os.PathLike[str], kind: type[E]) -> E:
     InputError
         If the file is missing, or was not written by `save`.
     """
-    path = Path(path)
+    path = locate(path)
     path = path / "explanation.npz" if path.is_dir() else path
     with regular(path, InputError) as (file, size):
         try:

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import ArrayLike
 
+from dftlrp.core.files import locate
 from dftlrp.core.progress import steps
 from dftlrp.core.types import AnyArray, Complex, InputError, Real
 from dftlrp.spectral.carry import choose_amounts, find_multiplier, split_signal
@@ -118,7 +119,7 @@ def write_stft(
         )
     if not isinstance(out, str | os.PathLike):
         raise InputError(f"out is {out!r}, but must be the path of a folder")
-    target = Path(out)
+    target = locate(out)
     _check_target(target, source)
     default = max(1, BLOCK // domain.hop)
     frames = default if block is None else as_whole(block, "block")

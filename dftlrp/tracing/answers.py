@@ -120,12 +120,11 @@ def _answer_by_index(prepared: Prepared, request: GraphRequest) -> Answer:
     rows = add_batch_axis(session.explained(prepared.arrays), session.plan)
     shape = rows.shape[1:]
     largest = isinstance(target, str) and target == "argmax"
-    indices: list[Index] = [(0,) * len(shape)] * len(rows)
-    if not largest:
-        indices = find_targets(target, rows, labels)
-    make_coefficients(kind, indices, rows, labels)  # refuses what is no seed
-    flat = [_flatten_index(index, shape) for index in indices]
-    given = np.full(len(rows), -1) if largest else np.array(flat)
+    indices: list[Index] = [] if largest else find_targets(target, rows, labels)
+    some = indices[:1] or [(0,) * len(shape)]
+    make_coefficients(kind, some, rows, labels)  # refuses what is no seed
+    flat = [-1] * len(rows) if largest else [_flatten_index(index, shape) for index in indices]
+    given = np.array(flat)
     found = session.run({**prepared.feed(session), session.traced.target: given})
     z = found[session.traced.outputs["explained"]]
     if largest:

@@ -10,16 +10,15 @@ import json
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from onnx import checker, helper, numpy_helper
 
 from dftlrp.core.backend import Backend, Window
+from dftlrp.core.files import locate, replace_file
 from dftlrp.core.maps import Array
 from dftlrp.core.rule_text import Rule
 from dftlrp.core.types import AnyArray, DftlrpError, InputError
@@ -103,7 +102,7 @@ def export(
     """
     if wrong := [d for d in domains if d not in DOMAINS]:
         raise InputError(f"domain {wrong[0]!r}: a file can hold {', '.join(DOMAINS)}")
-    if Path(path).resolve() == model.path.resolve():
+    if locate(path).resolve() == model.path.resolve():
         raise InputError(f"{path}: the export would replace the model: name another file")
     model = attach_front_end(model, frontend)
     settings = Settings(output, bind or {}, composite, overrides or {})
@@ -130,7 +129,7 @@ def export(
     whole = traced.whole()
     checker.check_model(whole, full_check=True)
     _compare_export(whole.SerializeToString(), traced, model, settings, sample_at)
-    _write_file(Path(path), whole.SerializeToString())
+    replace_file(path, whole.SerializeToString())
     return traced
 
 
@@ -200,18 +199,6 @@ def _trace_batch(
         if batch == ANY:
             raise
         return at(1, False), f"fixed: {error}"  # or one sample alone says what is wrong
-
-
-def _write_file(path: Path, contents: bytes) -> None:
-    """Write all of the contents or nothing."""
-    part = path.parent / f".{path.name}.{os.getpid()}.part"
-    try:
-        part.write_bytes(contents)
-        part.replace(path)
-    except OSError as error:
-        with suppress(OSError):  # it may not be there
-            part.unlink()
-        raise InputError(f"{path}: cannot be written: {error.strerror}") from None
 
 
 def _make_noise_sample(

@@ -52,6 +52,14 @@ class Line(NamedTuple):
         """Whether each window is one sample."""
         return self.kernel == self.stride == 1 and self.begin == self.end == 0
 
+    @property
+    def taps(self) -> range:
+        """The taps that read a sample in some window; the others read only padding."""
+        last = self.begin - (self.out - 1) * self.stride  # of the last window, at sample 0
+        first = max(0, -(-last // self.dilation))
+        end = min(self.kernel, (self.begin + self.n - 1) // self.dilation + 1)
+        return range(first, end) or range(1)
+
     def find_part(self, tap: int) -> tuple[int, int]:
         """Return the phase and the first row of what a tap reads."""
         row, phase = divmod(tap * self.dilation, self.stride)
@@ -110,7 +118,7 @@ def _mark_largest(tape: Tape, x: Symbol) -> Symbol:
 def _split_parts(tape: Tape, x: Any, line: Line, fill: float) -> list[Any]:
     """Return for each tap the samples that it reads of all windows."""
     phases = _split_phases(tape, x, line, fill)
-    places = map(line.find_part, range(line.kernel))
+    places = map(line.find_part, line.taps)
     return [cut_axis(phases[phase], line.axis, row, row + line.out) for phase, row in places]
 
 
@@ -141,19 +149,22 @@ def _pad_along(x: Any, axis: int, begin: int, end: int, fill: float = 0.0) -> An
 
 def _mask_winners(parts: list[Any]) -> tuple[Any, list[Any]]:
     """Return the largest of the parts, and for each a mask of the windows that it wins."""
-    best, masks = parts[0], [None]
+    best, kept = parts[0], list[Any]()
     for part in parts[1:]:
-        before = apply("step", best - part, False)  # the later wins if strictly greater
-        masks = [before if m is None else m * before for m in masks] + [1 - before]
+        kept.append(apply("step", best - part, False))  # the later wins if strictly greater
         best = np.maximum(best, part)
-    return best, masks
+    masks, rest = list[Any](), None  # rest: no later one wins
+    for keeps in reversed(kept):
+        masks.append(1 - keeps if rest is None else (1 - keeps) * rest)
+        rest = keeps if rest is None else rest * keeps
+    return best, [rest, *reversed(masks)]
 
 
 def _join_parts(parts: list[Any], line: Line) -> Any:
     """Return the adjoint of `_split_parts`: the parts added up in the input's shape."""
     a = line.axis
     phases: list[Any] = [None] * line.stride
-    for tap, part in enumerate(parts):
+    for tap, part in zip(line.taps, parts, strict=True):
         phase, row = line.find_part(tap)
         placed = _pad_along(part, a, row, line.rows - row - line.out)
         phases[phase] = placed if phases[phase] is None else phases[phase] + placed

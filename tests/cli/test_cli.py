@@ -356,9 +356,9 @@ O = ["-o", "e.onnx"]
 EXPORT_REFUSED: dict[str, tuple[list[str], str]] = {
     "no such model": (["no.onnx", *O], "no.onnx: no such file"),
     "no file to write": ([M], "-o"),
-    "a folder that is not there": ([M, "-o", "no/e.onnx"], "cannot be written"),
-    "a folder for a file": ([M, "-o", "."], "cannot be written"),
-    "a file for a folder": ([M, "-o", f"{__file__}/e.onnx"], "cannot be written"),
+    "a folder that is not there": ([M, "-o", "no/e.onnx"], "cannot write"),
+    "a folder for a file": ([M, "-o", "."], "cannot write"),
+    "a file for a folder": ([M, "-o", f"{__file__}/e.onnx"], "cannot write"),
     "the model's own file": ([M, "-o", "./m.onnx"], "would replace the model"),
     "an open shape": (["open.onnx", *O], "open shape (1, None): give it, as --shape x=1,2,3"),
     "a shape of no input": ([M, *O, "--shape", "y=1,2"], "'y'"),

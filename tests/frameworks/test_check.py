@@ -261,7 +261,7 @@ REFUSED = {
     "no such function": (["--against", "network.py:other"], "has no attribute 'other'"),
     "a function that fails": (["--against", "network.py:broken"], "ZeroDivisionError"),
     "a function that gives nothing": (["--against", "network.py:nothing"], "must return"),
-    "a folder to write to": (["--against", "network.py:build", "--json", "."], "--json .: "),
+    "a folder to write to": (["--against", "network.py:build", "--json", "."], "cannot write '.'"),
 }
 
 

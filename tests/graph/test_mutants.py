@@ -62,6 +62,13 @@ def _names_with_line_breaks() -> ModelProto:
     return proto
 
 
+def _wide_pool() -> ModelProto:
+    nodes = [node("Unsqueeze", "x a", "u"),
+             node("MaxPool", "u", "p", kernel_shape=[20_000], auto_pad="SAME_LOWER"),
+             node("ReduceSum", "p", "y")]  # fmt: skip
+    return model(nodes, {"x": [1, 4]}, {"y": None}, {"a": np.array([1])})
+
+
 FOUND: dict[str, Callable[[], ModelProto]] = {
     "a loop without an end": _endless_loop,
     "a softmax of integers": _softmax_of_integers,
@@ -69,6 +76,7 @@ FOUND: dict[str, Callable[[], ModelProto]] = {
     "an input that is complex": _complex_input,
     "an attribute that is a type": _type_attribute,
     "names with line breaks": _names_with_line_breaks,
+    "a pool far wider than its input": _wide_pool,
 }
 
 

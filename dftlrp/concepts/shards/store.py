@@ -34,6 +34,7 @@ from dftlrp.core.disk import (
     sync_file,
     write_file,
 )
+from dftlrp.core.files import locate
 from dftlrp.core.types import AnyArray, InputError
 
 SETTINGS, MANIFEST, SHARDS = "settings.json", "manifest.jsonl", "shards"
@@ -119,7 +120,7 @@ def open_store(folder: str | os.PathLike[str], settings: Mapping[str, Any]) -> I
         If another process is writing there, the folder holds results of other settings, or it
         cannot be written.
     """
-    folder = Path(folder).absolute()
+    folder = locate(folder).absolute()
     with report_system_errors(folder):
         (folder / SHARDS).mkdir(parents=True, exist_ok=True)
     with lock_folder(folder):

@@ -7,13 +7,13 @@ import os
 import sys
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
-from pathlib import Path
 from typing import Any, NamedTuple, Protocol, cast
 
 import numpy as np
 import onnx
 
 from dftlrp.core.backend import get_backend
+from dftlrp.core.files import locate
 from dftlrp.core.types import AnyArray, DftlrpError, InputError
 from dftlrp.engine.model import Model, find_packages
 from dftlrp.tracing.session import load_runtime
@@ -102,7 +102,7 @@ def find_native(against: Any, model: Model, example: Any) -> Native:
 def _build_from_file(place: str) -> tuple[Any, Any]:
     """Call a function in a Python file; return (model, example inputs)."""
     file, _, name = place.rpartition(":")
-    path = Path(file)
+    path = locate(file)
     if not path.is_file():
         raise InputError(f"against {place!r}: there is no file {file}")
     spec = importlib.util.spec_from_file_location(path.stem, path)
