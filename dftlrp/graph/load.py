@@ -28,6 +28,13 @@ MAX_BYTES = 2**31
 ONNX = ("", "ai.onnx")
 DEFAULT_OPSET = 17  # of a model all of whose nodes are of other domains
 UNREAD = (AttributeProto.GRAPHS, AttributeProto.TYPE_PROTO, AttributeProto.TYPE_PROTOS)  # of no op
+SWITCHES = {
+    "align_corners", "allowzero", "antialias", "ceil_mode", "count_include_pad", "detect_negative",
+    "detect_positive", "exclude_outside", "exclusive", "fmod", "input_forget", "interleaved",
+    "inverse", "is_causal", "keepdims", "largest", "layout", "linear_before_reset",
+    "noop_with_empty_axes", "onesided", "periodic", "reverse", "saturate", "select_last_index",
+    "sorted", "storage_order", "training_mode", "transA", "transB", "upper",
+}  # fmt: skip
 
 
 def load_graph(path: str | os.PathLike[str]) -> Graph:
@@ -246,6 +253,7 @@ def _read_nodes(graph: GraphProto, opset: int, path: Path) -> tuple[Node, ...]:
     def split(proto: NodeProto) -> list[Node]:
         op = proto.op_type if proto.domain in ONNX else f"{proto.domain}.{proto.op_type}"
         attrs = {a.name: _read_attribute(a, opset, path) for a in proto.attribute}
+        _refuse_odd_switches(proto, attrs, path)
         given, made = tuple(proto.input), tuple(proto.output)
         captures = tuple(sorted(_find_free_names(proto) - set(given)))
         return [
@@ -255,6 +263,16 @@ def _read_nodes(graph: GraphProto, opset: int, path: Path) -> tuple[Node, ...]:
         ]
 
     return tuple(node for proto in graph.node for node in split(proto))
+
+
+def _refuse_odd_switches(node: NodeProto, attrs: dict[str, Any], path: Path) -> None:
+    """Raise `ModelError` if an attribute that is off or on is neither: readers differ on those."""
+    for name in sorted(SWITCHES & attrs.keys()) if node.domain in ONNX else ():
+        if not (isinstance(attrs[name], int) and 0 <= attrs[name] <= 1):
+            raise ModelError(
+                f"{path}: node {', '.join(node.output)!r} ({node.op_type}): {name} is "
+                f"{attrs[name]!r}, but must be 0 or 1"
+            )
 
 
 def _find_free_names(node: NodeProto) -> set[str]:

@@ -44,6 +44,13 @@ def refused(path: Path, *words: str, kind: type[DftlrpError] = ModelError) -> No
     assert not missing, text
 
 
+@pytest.mark.parametrize("number", [65535, 2, -1])
+def test_a_switch_that_is_neither_off_nor_on_is_refused(tmp_path, number):
+    node = helper.make_node("ReduceMean", ["x"], ["y"], axes=[1], keepdims=number)
+    path = saved(model([node], {"x": [1, 4]}, {"y": None}, opset=13), tmp_path)
+    refused(path, "'y' (ReduceMean)", f"keepdims is {number}", "0 or 1")
+
+
 # -- what loads
 
 
