@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -15,7 +16,7 @@ import numpy as np
 
 from dftlrp.core.backend import Backend
 from dftlrp.core.rule_text import Rule
-from dftlrp.core.types import InputError
+from dftlrp.core.types import AnyArray, InputError
 from dftlrp.engine.cache import Recent
 from dftlrp.engine.chunks import make_chunked
 from dftlrp.engine.composites import Composite, LayerTable, make_layer_table
@@ -29,10 +30,14 @@ T = TypeVar("T")
 
 
 def make_key(output: str | None, bind: Mapping[str, Any] | None) -> tuple[Any, ...]:
-    """Return a key for an output and values of settings."""
+    """Return a key for an output and values of settings, small however large these are."""
     values = {k: np.asarray(v) for k, v in (bind or {}).items()}
-    shown = ((k, a.shape, a.dtype.str, a.tobytes()) for k, a in sorted(values.items()))
+    shown = ((k, a.shape, a.dtype.str, _sum_bytes(a)) for k, a in sorted(values.items()))
     return output, tuple(shown)
+
+
+def _sum_bytes(array: AnyArray) -> bytes:
+    return hashlib.sha256(array.tobytes()).digest()
 
 
 class Cache:
@@ -67,9 +72,9 @@ class Cache:
         return Cache, ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Model:
-    """A validated ONNX model that can be explained.
+    """A validated ONNX model that can be explained; equal to itself alone.
 
     Attributes
     ----------

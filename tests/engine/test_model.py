@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import dataclasses
 import pickle
+import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -16,6 +18,8 @@ import dftlrp
 from dftlrp.core.numpy_backend import BACKEND
 from dftlrp.core.types import InputError
 from dftlrp.engine.cache import Recent
+from dftlrp.engine.model import make_key
+from dftlrp.tracing.finder import MOST_SESSIONS, Sessions
 
 
 @pytest.fixture
@@ -104,8 +108,25 @@ def test_a_model_that_was_used_can_be_copied_and_its_copy_starts_with_an_empty_c
         other = copied(model)
         assert len(model.cache.plans) == 1
         assert len(other.cache.plans) == 0
+        assert model == model
+        assert model != other
         ours = dftlrp.attribute(other, x, backend=backend)
         np.testing.assert_array_equal(ours.relevance, want.relevance)
+
+
+def test_what_questions_are_known_by_is_small_and_tells_large_settings_apart():
+    large = np.zeros((1000, 1000))
+    key = make_key("y", {"h": large})
+    assert len(pickle.dumps(key)) < 500
+    large[-1, -1] = 1
+    assert make_key("y", {"h": large}) != key
+
+
+def test_a_model_keeps_few_sessions_and_plans(tmp_path):
+    small = dftlrp.load(saved(listener((1, 1, None)), tmp_path))
+    for samples in range(400, 412):
+        dftlrp.attribute(small, np.ones((1, 1, samples), np.float32), backend="onnx")
+    assert len(small.cache.part(Sessions).graphs) <= MOST_SESSIONS
 
 
 def test_what_is_used_least_recently_is_dropped_first():
@@ -116,3 +137,18 @@ def test_what_is_used_least_recently_is_dropped_first():
     assert 2 not in recent
     assert list(recent) == [2, 6]
     assert recent.get(2) is None
+
+
+def test_threads_may_share_what_is_kept():
+    recent, before = Recent[int](1), sys.getswitchinterval()
+
+    def use(_):
+        return [recent.find(k % 2, lambda k=k: k % 2) == k % 2 for k in range(20_000)]
+
+    sys.setswitchinterval(1e-7)
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            assert all(map(all, pool.map(use, range(8))))
+    finally:
+        sys.setswitchinterval(before)
+    assert len(recent) == 1
