@@ -13,6 +13,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from dftlrp.attribution.games import Tally
 from dftlrp.core.identity import measure_deviation
 from dftlrp.core.types import AnyArray, DftlrpError, Real
 from dftlrp.engine.backward import Answer, add_batch_axis
@@ -27,13 +28,6 @@ Arrays = Mapping[str, AnyArray]
 MOST_VARIANTS = 32  # in a batch
 MOST_NUMBERS = 2**19  # that a batch holds
 SAME = 1e-3  # as a share of the largest score: a batch mixes samples, or computes as one does
-
-
-@dataclass
-class Tally:
-    """How many inputs the model was run on."""
-
-    passes: int = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +53,7 @@ class Point:
     settings: Settings
     question: Question
     answer: Answer
-    tally: Tally = field(default_factory=Tally)
+    tally: Tally = field(default_factory=lambda: Tally(1))
 
     @property
     def plan(self) -> Plan:
@@ -76,9 +70,9 @@ class Point:
         c: Real = make_seed(target, found.seed_kind.taken, rows, labels).multiplier
         return c.reshape(z.shape)
 
-    def predict(self, inputs: Arrays, copies: int = 1) -> Real:
+    def predict(self, inputs: Arrays) -> Real:
         """Return the explained output z for other inputs, in float64."""
-        self.tally.passes += copies
+        self.tally.passes += 1
         z = predict_output(self.model, dict(inputs), self.settings).explained
         return np.asarray(z, np.float64)
 

@@ -10,7 +10,10 @@ from typing import Any
 import numpy as np
 
 from dftlrp.attribution.attribute import Attribution, make_attribution
+from dftlrp.attribution.batches import Point
+from dftlrp.attribution.gradients import read_value
 from dftlrp.attribution.methods import (
+    Method,
     attribute_by,
     list_facts_of,
     make_point,
@@ -19,9 +22,11 @@ from dftlrp.attribution.methods import (
 )
 from dftlrp.attribution.provenance import collect_provenance, write_notes
 from dftlrp.attribution.recording import Recording
+from dftlrp.attribution.references import find_reference
 from dftlrp.attribution.score import make_asked
 from dftlrp.attribution.targets import name_target, resolve_seed, resolve_target
 from dftlrp.attribution.waveform import WaveformInput, find_waveform, make_example, read_signal
+from dftlrp.core.ledger import Ledger
 from dftlrp.core.rule_text import Rule
 from dftlrp.core.types import AnyArray, InputError, Real
 from dftlrp.engine.composites import Composite
@@ -30,7 +35,7 @@ from dftlrp.engine.plan import Plan
 from dftlrp.engine.settings import Question, Settings
 from dftlrp.graph.frontend import FrontEnd, find_levels
 from dftlrp.results import views
-from dftlrp.results.data import View, Waveform
+from dftlrp.results.data import Asked, View, Waveform
 from dftlrp.results.explanation import Explanation
 from dftlrp.spectral import stft_for
 
@@ -108,8 +113,8 @@ def explain(
     Relevance is carried to the other domains by DFT-LRP (arXiv 2303.06365), exactly and from the
     multiplier, so that silence needs no stabiliser.
     """
-    chosen, asked = views.choose_domains(domains), read_method(method)
-    settings = asked.choose_rules(Settings(
+    chosen, by = views.choose_domains(domains), read_method(method)
+    settings = by.choose_rules(Settings(
         output, bind or {}, composite, overrides or {}, backend, waveform=True, threads=THREADS
     ))  # fmt: skip
     bare = _load_model(model, signal, rate)
@@ -123,22 +128,32 @@ def explain(
         resolve_target(target, names, plan), resolve_seed(seed, names, plan),
         keep=inner, masks=masks or {},
     )  # fmt: skip
-    asked.refuse(chosen, question)
+    by.refuse_conditions(question)
     inputs = {read.name: read.to_input(recording.samples)}
     point = make_point(model, inputs, settings, question)
-    result = attribute_by(asked, point, inner if views.INPUT in chosen else ())
+    result = attribute_by(by, point, inner if views.INPUT in chosen else ())
     if labels is not None and len(names) != result.explained.shape[-1]:
         raise InputError(f"{len(names)} labels for {result.explained.shape[-1]} classes")
     wave = _make_waveform(recording, result, read)
-    if asked.kind.value:
-        shown, ledger = value_by(asked, point, wave, read, chosen)
+    first = make_attribution(question, point.answer, named=True)  # whose seed is that of the score
+    seen = _view_read_value(first, plan)
+    scored = {
+        "waveform": make_asked(model, settings, first, recording.samples, read.to_input),
+        "input": make_asked(bare, settings, first, seen.signal),
+    }
+    if by.kind.value:
+        r = find_reference(inputs)
+        features = _take_first(read_value(point, _find_read_value(plan), r), plan)
+        compared = {
+            "waveform": (scored["waveform"], read.to_samples(r[read.name])),
+            "input": (scored["input"], features),
+        }
+        shown, ledger = _value_parts(by, point, wave, chosen, seen, compared)
         result = replace(result, ledger=ledger)
     else:
         reads = _view_read_value(result, plan) if views.INPUT in chosen else None
         shown = views.compute_views(wave, chosen, reads)
-    result = replace(result, facts=list_facts_of(asked, point))
-    first = make_attribution(question, point.answer, named=True)  # whose seed is that of the score
-    features = _take_first(first.kept[_find_read_value(plan)][0], plan)
+    result = replace(result, facts=list_facts_of(by, point))
     index, label = name_target(result, names)
     return Explanation(
         signal={k: v.signal for k, v in shown.items()},
@@ -155,10 +170,7 @@ def explain(
         stft=dict(wave.stft),
         notes=write_notes(model, recording, question, result),
         provenance=collect_provenance(model, recording, settings, question, result),
-        asked={
-            "waveform": make_asked(model, settings, first, recording.samples, read.to_input),
-            "input": make_asked(bare, settings, first, features),
-        },
+        asked=scored,
     )
 
 
@@ -177,6 +189,30 @@ def _make_waveform(recording: Recording, result: Attribution, read: WaveformInpu
         recording.samples, read.to_samples(R), None if m is None else read.to_samples(m),
         rate, stft_for(rate),
     )  # fmt: skip
+
+
+def _value_parts(
+    method: Method,
+    point: Point,
+    w: Waveform,
+    domains: Sequence[str],
+    read: View,
+    asked: Mapping[str, tuple[Asked, Real]],
+) -> tuple[dict[str, View], Ledger]:
+    """Return the domains with what their units are worth, and the account of it.
+
+    Parameters
+    ----------
+    read : View
+        Of what the model itself reads.
+    asked : dict of str to (Asked, array)
+        Score and reference of the recording, and of what the model reads.
+    """
+    tiles = ("time-frequency",) if "mel" in domains else ()
+    drawn = views.compute_views(w, tuple(dict.fromkeys((*domains, *tiles))), read)
+    order = sorted(drawn, key=lambda name: name == "mel")  # which is made of the tiles
+    found, ledger = value_by(method, point, w, {d: drawn[d] for d in order}, asked)
+    return {d: found[d] for d in domains}, ledger
 
 
 def _find_read_value(plan: Plan) -> str:

@@ -23,13 +23,20 @@ References
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from dftlrp.core.types import AnyArray, Real
 
 Masks = Callable[[int, int], AnyArray]
+
+
+@dataclass
+class Tally:
+    """How many inputs a model was run on."""
+
+    passes: int = 2
 
 
 @dataclass(frozen=True)
@@ -44,18 +51,26 @@ class Game:
     play : callable
         From a number of sets, and a function from (start, stop) to these sets as masks of zeros and
         ones, (stop - start, players), to the score of each set in turn.
+    tally : Tally
+        Counts the sets that were played, these two among them.
     """
 
     players: int
     whole: float
     empty: float
     play: Callable[[int, Masks], Iterator[float]]
+    tally: Tally = field(default_factory=Tally)
+
+    def ask(self, count: int, sets: Masks) -> Iterator[float]:
+        """Play, and count the sets."""
+        self.tally.passes += count
+        return self.play(count, sets)
 
 
 def leave_one_out(game: Game) -> Real:
     """Return what each player adds to all others, (players,)."""
     n = game.players
-    scores = game.play(n, lambda start, stop: 1.0 - np.eye(n)[start:stop])
+    scores = game.ask(n, lambda start, stop: 1.0 - np.eye(n)[start:stop])
     return game.whole - np.array(list(scores))
 
 
@@ -72,7 +87,7 @@ def average_orders(game: Game, orders: int) -> Real:
         ranks = [np.argsort(_draw_order(order, n)) for order, _ in drawn]
         return np.array([rank <= size for rank, (_, size) in zip(ranks, drawn, strict=True)], float)
 
-    values, scores = np.zeros(n), game.play(orders * inner, make_sets)
+    values, scores = np.zeros(n), game.ask(orders * inner, make_sets)
     for number in range(orders):
         grown = [game.empty, *(next(scores) for _ in range(inner)), game.whole]
         values[_draw_order(number, n)] += np.diff(grown)
@@ -90,7 +105,7 @@ def compare_halves(game: Game, masks: int) -> Real:
         return np.array([_draw_half(k, n) for k in range(start, stop)])
 
     sums, counts = np.zeros((2, n)), np.zeros((2, n))
-    for number, score in enumerate(game.play(masks, make_sets)):
+    for number, score in enumerate(game.ask(masks, make_sets)):
         taken = _draw_half(number, n)
         for row, part in enumerate((taken, 1 - taken)):
             sums[row] += score * part

@@ -23,6 +23,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -167,15 +168,19 @@ def _hold_question(point: Point, copies: int) -> Question:
 
 def _read_changes(point: Point, name: str, inputs: Iterator[Arrays]) -> Iterator[Real]:
     """Yield the changes of a value from each of several inputs to the next."""
-    plan = point.plan
-    before = None
+    values = (read_value(point, name, given) for given in inputs)
+    return (after - before for before, after in pairwise(values))
+
+
+def read_value(point: Point, name: str, inputs: Arrays) -> Real:
+    """Return a value on the way of the forward pass, in float64."""
+    if name in inputs:
+        return np.asarray(inputs[name], np.float64)
+    plan, bk = point.plan, get_backend()
     graph = replace(plan, nodes=find_ancestors(plan.graph.nodes, [name]), output=name)
-    weights = point.model.constants(get_backend(), DOUBLE)
-    for given in inputs:
-        value = evaluate(graph, {**weights, **given}, get_backend(), DOUBLE).values[name]
-        if before is not None:
-            yield value - before
-        before = value
+    given = {**point.model.constants(bk, DOUBLE), **inputs}
+    value: Real = evaluate(graph, given, bk, DOUBLE).values[name]
+    return value
 
 
 def _stack(arrays: Sequence[Real]) -> Real:

@@ -7,28 +7,27 @@ defaults, as in ``"integrated-gradients(steps=64)"``.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import partial
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from dftlrp.attribution.attribute import Attribution, make_attribution
 from dftlrp.attribution.batches import Arrays, Point
 from dftlrp.attribution.games import average_orders, compare_halves, leave_one_out
 from dftlrp.attribution.gradients import average_on_the_way, average_over_noise, count_up
-from dftlrp.attribution.parts import Widths
-from dftlrp.attribution.perturbation import value_units
+from dftlrp.attribution.perturbation import value_views
 from dftlrp.attribution.references import SILENCE
-from dftlrp.attribution.waveform import WaveformInput
 from dftlrp.core.ledger import Ledger
 from dftlrp.core.rule_text import read_numbers, shorten_number
 from dftlrp.core.types import InputError, Real
 from dftlrp.engine.backward import Answer
 from dftlrp.engine.model import Model
 from dftlrp.engine.settings import AUTO, Question, Settings
-from dftlrp.results.data import View, Waveform
-from dftlrp.results.views import INPUT
+from dftlrp.results.data import Asked, View, Waveform
 from dftlrp.tracing.answers import answer
 
 LRP, GRADIENT = "lrp", "gradient"
@@ -51,8 +50,8 @@ class Kind(NamedTuple):
     compares : bool
         Whether the score is compared with that at a reference.
     value : callable, optional
-        Of a method that replaces parts of the recording: from a `Game` and the numbers that
-        are not of units (`UNITS`) to the values of the players.
+        Of a method that replaces parts of the recording: from a `Game` and the numbers but for
+        ``count``, that of units, to the values of the players.
     """
 
     numbers: dict[str, float]
@@ -62,8 +61,8 @@ class Kind(NamedTuple):
     value: Callable[..., Real] | None = None
 
 
-UNITS = {"segment": 0.0, "band": 0.0}  # seconds and hertz; 0: what suits the recording
-FRACTIONS = ("sigma", *UNITS)
+UNITS = {"count": 0.0}  # in one channel; 0: as many as evaluations take
+FRACTIONS = ("sigma",)
 METHODS = {
     LRP: Kind({"path": 0}, average_on_the_way, by_rules=True),
     GRADIENT: Kind({}),
@@ -92,22 +91,15 @@ class Method:
         """Whether one pass back at the input itself is all, so that every layer has an account."""
         return not (self.kind.run or self.kind.value) or dict(self.numbers).get("path") == 0
 
-    def refuse(self, domains: Collection[str], question: Question) -> None:
-        """Refuse what a method that replaces parts of the recording cannot do.
+    def refuse_conditions(self, question: Question) -> None:
+        """Refuse conditions where a method that replaces parts of the recording knows no layers.
 
         Raises
         ------
         InputError
-            What the model reads behind a front end is asked for, or conditions are given.
+            There are conditions.
         """
-        if not self.kind.value:
-            return
-        if INPUT in domains:
-            raise InputError(
-                f"method {self.name!r} replaces parts of the recording, so that it cannot show "
-                f"{INPUT!r}, what the model reads: take another domain, or another method"
-            )
-        if question.masks:
+        if self.kind.value and question.masks:
             raise InputError(
                 f"method {self.name!r} knows no layers, so that relevance cannot go through some: "
                 "take a method that has rules or gradients"
@@ -184,15 +176,27 @@ def attribute_by(method: Method, point: Point, keep: Collection[str]) -> Attribu
 
 
 def value_by(
-    method: Method, point: Point, w: Waveform, read: WaveformInput, domains: Sequence[str]
+    method: Method,
+    point: Point,
+    w: Waveform,
+    views: dict[str, View],
+    asked: Mapping[str, tuple[Asked, Real]],
 ) -> tuple[dict[str, View], Ledger]:
-    """Return domains in which a method has replaced parts, and the account of the first."""
+    """Return domains whose units a method has valued, and the account of the first.
+
+    Parameters
+    ----------
+    w, views, asked
+        As of `dftlrp.attribution.perturbation.value_views`.
+    """
     assert method.kind.value is not None
     numbers = dict(zip(dict(method.numbers), method.arguments, strict=True))
-    widths = Widths(*(numbers.pop(k) or None for k in UNITS))
-    value = partial(method.kind.value, **numbers)
-    views, seed = value_units(point, w, read, domains, (value, widths))
-    return views, count_up(seed, [views[domains[0]].relevance])
+    count = numbers.pop("count")
+    measure = partial(method.kind.value, **numbers)
+    found = value_views(views, w, asked, measure, int(count) or None)
+    point.tally.passes += found.passes
+    first = next(iter(found.views.values()))
+    return found.views, count_up(np.array(found.seed), [first.relevance])
 
 
 def list_facts_of(method: Method, point: Point) -> dict[str, Any]:

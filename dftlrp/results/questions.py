@@ -127,8 +127,12 @@ def list_rows(
     row = TABLES[what]
     R = _read_relevance(explanation, row.name)
     R = R.reshape(-1, R.shape[-1]).sum(axis=0)
-    axis = np.asarray(explanation.axes[row.name], np.float64)
-    place, edge = split_axis(axis, what, explanation.rate, width)
+    axis, rate = np.asarray(explanation.axes[row.name], np.float64), explanation.rate
+    if what == "bands" and width is None and rate >= AUDIO_HZ:
+        place, edge = _split_thirds(axis, rate / 2)
+    else:
+        end = rate / 2 if what == "bands" else len(axis) / rate
+        place, edge = _split_equally(axis, end, _choose_width(width, what, rate))
     starts = np.flatnonzero(np.diff(place, prepend=-1))
     sums, total = map(float, np.add.reduceat(R, starts)), float(R.sum())
     unit = row.axes[0].unit
@@ -137,26 +141,6 @@ def list_rows(
         for k, amount in zip(map(int, place[starts]), sums, strict=True)
     ]
     return sorted(rows, key=lambda row: -abs(row.relevance))[:count]
-
-
-def split_axis(
-    axis: Real, what: str, rate: float, width: float | None = None
-) -> tuple[AnyArray, Callable[[int], float]]:
-    """Return the number of each point's band or segment, (N,), and where number k starts.
-
-    Parameters
-    ----------
-    axis : array (N,)
-        Hertz or seconds, increasing.
-    what, width
-        As of `list_rows`.
-    rate : float
-        Sampling rate of the signal, in hertz.
-    """
-    if what == "bands" and width is None and rate >= AUDIO_HZ:
-        return _split_thirds(axis, rate / 2)
-    end = rate / 2 if what == "bands" else len(axis) / rate
-    return _split_equally(axis, end, choose_width(width, what, rate))
 
 
 def write_csv(explanation: ExplanationData, what: str) -> str:
@@ -262,7 +246,7 @@ def _split_equally(axis: Real, end: float, width: float) -> tuple[AnyArray, Call
     return place, lambda k: min(float(f"{k * width:.12g}"), end)
 
 
-def choose_width(width: float | None, what: str, rate: float) -> float:
+def _choose_width(width: float | None, what: str, rate: float) -> float:
     """Return the width that is given, or one that suits the rate."""
     if width is None:
         segment = max(SEGMENT_SECONDS, round_up(SEGMENT_SAMPLES / rate))
