@@ -33,7 +33,7 @@ FIELDS = {
     "Ledger": {"rows"},
 }
 METHODS = {
-    "Explanation": {"audible", "plot", "save", "load", "channels", "share", "table"},
+    "Explanation": {"audible", "plot", "save", "load", "channels", "share", "table", "verify"},
     "Ledger": {"gap"},
 }
 ROW = ("node", "op", "rule", "relevance", "to_inputs", "bias", "stabiliser", "stopped")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,6 +58,10 @@ def add_parser(commands: Any) -> None:
     p.add_argument(
         "--domains", nargs="+", default=DEFAULT, metavar="DOMAIN",
         help=f"any of {', '.join(DOMAINS)} ({INPUT}: what the model itself reads)",
+    )  # fmt: skip
+    p.add_argument(
+        "--verify", action="store_true",
+        help="ask the model what it says without the most and the least relevant tenth",
     )  # fmt: skip
     p.add_argument("--out", default="dftlrp-out", metavar="DIR", help="default: %(default)s")
     add_options(
@@ -138,8 +143,16 @@ def _run_explain(args: argparse.Namespace) -> int:
     ]
     if len({one.label for one in explanations}) < len(explanations):
         raise InputError(f"--versus {args.versus}: the same class as the target")
+    checked = [f"verified: {one.verify()}" for one in explanations] if args.verify else []
+    if checked:
+        explanations = [
+            replace(one, notes=(*one.notes, line))
+            for one, line in zip(explanations, checked, strict=True)
+        ]
     written = save(explanations, args.out)
     _print_explanations(explanations, args.table)
+    for line in checked[1:]:  # the first stands among the notes
+        print(f"  {line}")
     for file in written:
         print(f"  {file}")
     return 0

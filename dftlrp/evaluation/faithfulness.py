@@ -23,7 +23,7 @@ import numpy as np
 from dftlrp.core.types import AnyArray, InputError, Real
 from dftlrp.results.deletion import Deletion, Replacement, prepare_deletion
 from dftlrp.results.explanation import Explanation
-from dftlrp.results.units import Units, make_units
+from dftlrp.results.units import Units, make_units, rank_units
 from dftlrp.spectral.domain import Domain
 
 STEPS = 16  # points of a curve beside the first
@@ -217,14 +217,6 @@ def measure_curves(
         np.concatenate([ends[:1], scores[points + 1 :], ends[1:]]),
         units.what,
     )
-
-
-def rank_units(pooled: Real, seed: int = 0) -> AnyArray:
-    """Return the rank of each unit, 0 for the most relevant; equal ones in an order drawn."""
-    draw = np.random.default_rng(seed).random(len(pooled))
-    rank = np.empty(len(pooled), int)
-    rank[np.lexsort((draw, -pooled))] = np.arange(len(pooled))
-    return rank
 
 
 def score_without(score: Score, deletion: Deletion, gone: AnyArray) -> Real:

@@ -14,9 +14,12 @@ from dftlrp.results.questions import Row, Span, list_rows, measure_share
 from dftlrp.results.saving import load, save
 from dftlrp.results.sound import Sound, make_sounds
 from dftlrp.results.units import Units, make_units
+from dftlrp.results.verification import Verification, verify_relevance
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+VERIFIED = ("time-frequency", "frequency", "time", "input")
 
 
 class Explanation(ExplanationData):
@@ -111,6 +114,32 @@ class Explanation(ExplanationData):
         samples = self.find_asked(domain).samples
         pair = open_domain(domain, samples, self.stft)
         return prepare_deletion(samples, pair, units or self.cut(domain), replace, seed)
+
+    def verify(self, domain: str | None = None, replace: Replacement = "zero") -> Verification:
+        """Ask the model what it says without the most, and the least, relevant tenth of the units.
+
+        ``print(e.verify())`` says it in one sentence.
+
+        Parameters
+        ----------
+        domain : str, optional
+            Where units are removed; if not given, the first that there is of
+            ``"time-frequency"``, ``"frequency"``, ``"time"`` and ``"input"``.
+        replace : str or array
+            What takes their place, as of `dftlrp.results.deletion.prepare_deletion`.
+
+        Raises
+        ------
+        InputError
+            The explanation was loaded from a file, or has no domain in which units can be removed.
+        """
+        own = [d for d in VERIFIED if d in self.relevance]
+        chosen = domain or next(iter(own), None)
+        if chosen not in own:
+            told = f"domain {chosen!r}" if chosen else f"{', '.join(self.relevance)}"
+            raise InputError(f"{told}: cannot be verified; explain in {', '.join(VERIFIED)}")
+        asked, deletion = self.find_asked(chosen), self.delete(chosen, replace)
+        return verify_relevance(asked, deletion, self.relevance[chosen], self.label)
 
     def plot(self) -> Figure:
         """Draw the signal above and the relevance below, one column for each domain.

@@ -109,6 +109,14 @@ def make_units(
     return Units(index, math.prod(sizes), WORDS[domain])
 
 
+def rank_units(pooled: Real, seed: int = 0) -> AnyArray:
+    """Return the rank of each unit, 0 for the most relevant; equal ones in an order drawn."""
+    draw = np.random.default_rng(seed).random(len(pooled))
+    rank = np.empty(len(pooled), int)
+    rank[np.lexsort((draw, -pooled))] = np.arange(len(pooled))
+    return rank
+
+
 def _choose_parts(
     domain: str, shape: tuple[int, ...], count: int | Sequence[int] | None
 ) -> tuple[int, ...]:

@@ -13,6 +13,7 @@ import dftlrp
 from dftlrp import metrics
 from dftlrp.core.types import InputError
 from dftlrp.results.deletion import draw_stationary, prepare_deletion
+from dftlrp.results.saving import write_arrays
 from dftlrp.spectral import Dft, Stft
 
 
@@ -209,7 +210,7 @@ def test_a_domain_without_an_inverse_is_refused(explained):
 
 
 def test_a_loaded_explanation_says_that_it_knows_no_model(explained, tmp_path):
-    explained[0].save(tmp_path)
+    write_arrays(explained[0], tmp_path / "explanation.npz")
     with pytest.raises(InputError, match="loaded from a file and knows no model: explain again"):
         metrics.explanation_curves(dftlrp.Explanation.load(tmp_path), "time")
 
@@ -221,3 +222,42 @@ def test_a_model_that_joins_the_samples_of_a_batch_is_asked_one_by_one(tmp_path)
     two = e.find_asked("time").score(np.stack([x, 0.5 * x]))
     each = [dftlrp.predict(path, s * x[None, None]).explained[0, e.target] for s in (1.0, 0.5)]
     np.testing.assert_allclose(two, each, rtol=1e-4)
+
+
+def test_an_explanation_verifies_itself_in_one_sentence(explained):
+    e = explained[0]
+    found = e.verify("time")
+    curves = metrics.explanation_curves(e, "time", steps=10)
+    scores = [found.whole, found.without_most, found.without_least, found.empty]
+    wanted = [curves.most[0], curves.most[1], curves.least[1], curves.most[-1]]
+    np.testing.assert_allclose(scores, wanted, rtol=1e-4)
+    assert (found.removed, found.count) == (4, 40)
+    assert str(found).startswith("without the 4 of 40 segments that matter most the score of")
+    assert "\n" not in str(found)
+
+
+def test_relevance_the_wrong_way_round_is_called_so(explained):
+    from dataclasses import replace
+
+    e = explained[0]
+    domain = "frequency"
+    opposite = replace(e, relevance={domain: -e.relevance[domain]})
+    right, wrong = e.verify(domain), opposite.verify()
+    assert wrong.without_most == right.without_least
+    assert wrong.gain == -right.gain
+    told = replace(right, whole=2.0, empty=0.0, without_most=1.0, without_least=1.9)
+    assert "the model uses what the explanation names" in str(told)
+    assert "the wrong way round" in replace(told, without_least=0.5).verdict
+    assert "does not tell" in replace(told, without_least=1.1).verdict
+    assert "nothing can be verified" in replace(told, empty=1.99).verdict
+
+
+def test_what_cannot_be_verified_says_so(explained):
+    from dataclasses import replace
+
+    e = explained[0]
+    with pytest.raises(InputError, match="domain 'mel': cannot be verified; explain in time-f"):
+        e.verify("mel")
+    only = replace(e, relevance={"mel": e.relevance["mel"]})
+    with pytest.raises(InputError, match="mel: cannot be verified"):
+        only.verify()
