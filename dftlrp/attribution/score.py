@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -79,8 +80,13 @@ class Scorer:
             self.joined[inputs[0].shape] = True
         return whole
 
+    @cached_property
+    def _ready(self) -> Settings:
+        """The settings with rules that are read once, as thousands of signals are scored."""
+        return self.settings.with_rules()
+
     def _run(self, array: Real) -> Real:
-        found = predict_output(self.model, array, self.settings).explained
+        found = predict_output(self.model, array, self._ready).explained
         z = np.asarray(found, np.float64)
         return z if z.ndim == self.coefficients.ndim else z.reshape(self.coefficients.shape)
 

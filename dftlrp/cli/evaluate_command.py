@@ -107,7 +107,15 @@ def _combine(args: argparse.Namespace) -> dict[str, dict[str, Any]]:
     common = {"overrides": parse_pairs(args.rule, "--rule"), "backend": args.backend}
     shared = {k: v for k, v in common.items() if v}
     rows = [dict(zip(asked, values, strict=True)) for values in product(*asked.values())]
-    return {" ".join(row.values()) or "default": {**row, **shared} for row in rows}
+    return {_name_variant(row): {**row, **shared} for row in rows}
+
+
+def _name_variant(row: dict[str, str]) -> str:
+    """Return its values; with what they are, if one alone has the name of what is beside."""
+    from dftlrp.evaluation.experiment import BESIDE
+
+    name = " ".join(row.values()) or "default"
+    return f"{next(iter(row))} {name}" if name in BESIDE else name
 
 
 def _parse_counts(items: list[str]) -> dict[str, int]:

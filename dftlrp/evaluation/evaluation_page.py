@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from dftlrp.evaluation.experiment import AMPLITUDE, BESIDE, GRID, Experiment
+from dftlrp.evaluation.experiment import AMPLITUDE, BESIDE, GRID, OCCLUSION, Experiment
 from dftlrp.evaluation.outcome import EvaluationData
 from dftlrp.evaluation.summary import SPREAD, Cell, Figure
 from dftlrp.results.figure import render_figure
@@ -69,10 +69,14 @@ def _tell_verdict(name: str, cells: Sequence[Cell], experiment: Experiment) -> s
         gains = [cell.against[other][name] for cell in cells]
         better, worse = (sum(g.clear and s * g.mean > 0 for g in gains) for s in (1, -1))
         told.append(f"clearly better than {other} in {better} and worse in {worse}")
-    best = sum(max(cell.srg, key=lambda k: cell.srg[k].mean) == name for cell in cells)
+    best = sum(
+        max((k for k in cell.srg if k != OCCLUSION), key=lambda k: cell.srg[k].mean) == name
+        for cell in cells
+    )
     below = sum(cell.srg[name].clear and cell.srg[name].mean < 0 for cell in cells)
     end = f"; clearly worse than random in {below}" if below else ""
-    return f"{name}: {', '.join(told)} of {len(cells)} cells; the best in {best}{end}"
+    told[-1] += f" of {len(cells)} cells"
+    return f"{name}: {', '.join(told)}; the best of all but occlusion in {best}{end}"
 
 
 def _draw_domain(experiment: Experiment, cells: Sequence[Cell], domain: str) -> dict[str, str]:

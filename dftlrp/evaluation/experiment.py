@@ -19,7 +19,7 @@ from dftlrp.attribution.explain import explain
 from dftlrp.core.types import AnyArray, DftlrpError, Real
 from dftlrp.engine.model import Model, load
 from dftlrp.evaluation.complexity import cancellation, complexity, sparseness
-from dftlrp.evaluation.faithfulness import STEPS, Curves, measure_curves, occlude
+from dftlrp.evaluation.faithfulness import STEPS, Curves, compare_curves, occlude
 from dftlrp.evaluation.masked_sound import find_silent_reason, hear
 from dftlrp.evaluation.randomisation import randomise
 from dftlrp.evaluation.stability import rank_correlation, stability
@@ -183,9 +183,9 @@ class Work:
             for replace in self.experiment.replacements:
                 deletion = first.delete(domain, replace, units=units, seed=row[0])
                 ranked = {**pools, OCCLUSION: occlude(score, deletion)}
+                curves = compare_curves(score, deletion, ranked, seed=row[0])
                 known.numbers["faithfulness"].setdefault(domain, {})[replace] = {
-                    k: _tell_curves(measure_curves(score, deletion, R, seed=row[0]))
-                    for k, R in ranked.items()
+                    k: _tell_curves(c) for k, c in curves.items()
                 }
 
     def listen_beside(self, row: Row, known: Seen) -> None:

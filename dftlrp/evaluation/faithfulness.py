@@ -15,7 +15,7 @@ which is least(1 - q).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -197,35 +197,55 @@ def measure_curves(
     score: Score, deletion: Deletion, relevance: Real, steps: int = STEPS, seed: int = 0
 ) -> Curves:
     """Return the curves of a prepared deletion; see `deletion_curves`."""
+    return compare_curves(score, deletion, {"": relevance}, steps, seed)[""]
+
+
+def compare_curves(
+    score: Score,
+    deletion: Deletion,
+    relevance: Mapping[str, Real],
+    steps: int = STEPS,
+    seed: int = 0,
+) -> dict[str, Curves]:
+    """Return the curves of several explanations; what they have in common is scored once."""
     units = deletion.units
-    pooled = relevance if relevance.shape == (units.count,) else units.pool(relevance)
-    if not np.isfinite(pooled).all():
-        raise InputError("the relevance is not finite: it ranks nothing")
     points = min(steps, units.count)
     if points < 1:
         raise InputError(f"{steps} steps: a positive number is needed")
     removed = np.round(np.arange(points + 1) * units.count / points).astype(int)
-    rank = rank_units(pooled, seed)
-    most = rank < removed[:, None]
-    least = rank >= units.count - removed[1:-1, None]
-    scores = score_without(score, deletion, np.concatenate([most, least]))
-    curve = scores[: points + 1]
-    ends = curve[[0, -1]]
-    return Curves(
-        removed / units.count,
-        curve,
-        np.concatenate([ends[:1], scores[points + 1 :], ends[1:]]),
-        units.what,
-    )
+    ranks = [rank_units(_pool_finite(R, units), seed) for R in relevance.values()]
+    most = [rank < removed[:, None] for rank in ranks]
+    least = [rank >= units.count - removed[:, None] for rank in ranks]
+    scores = score_without(score, deletion, np.concatenate([*most, *least]))
+    curves = scores.reshape(2, len(relevance), points + 1)
+    return {
+        name: Curves(removed / units.count, curves[0, i], curves[1, i], units.what)
+        for i, name in enumerate(relevance)
+    }
+
+
+def _pool_finite(relevance: Real, units: Units) -> Real:
+    """Return relevance by unit; that of each unit may be given already."""
+    pooled = relevance if relevance.shape == (units.count,) else units.pool(relevance)
+    if not np.isfinite(pooled).all():
+        raise InputError("the relevance is not finite: it ranks nothing")
+    return pooled
 
 
 def score_without(score: Score, deletion: Deletion, gone: AnyArray) -> Real:
-    """Return the score without some units, for each row of a mask (B, units); in small batches."""
-    parts = [np.asarray(score(batch), np.float64) for batch in _make_batches(deletion, gone)]
-    if any(p.ndim != 1 for p in parts) or sum(map(len, parts)) != len(gone):
+    """Return the score without some units, for each row of a mask (B, units).
+
+    Equal rows are scored once, and few at a time.
+    """
+    rows = [row.tobytes() for row in np.packbits(gone, axis=1)]
+    first = {row: i for i, row in reversed([*enumerate(rows)])}
+    place = {row: k for k, row in enumerate(first)}
+    chosen = gone[list(first.values())]
+    parts = [np.asarray(score(batch), np.float64) for batch in _make_batches(deletion, chosen)]
+    if any(p.ndim != 1 for p in parts) or sum(map(len, parts)) != len(chosen):
         raise InputError(f"the score gives an array of shape {parts[0].shape}: one number for each "
                          "signal is needed")  # fmt: skip
-    return np.concatenate(parts)
+    return np.concatenate(parts)[[place[row] for row in rows]]
 
 
 def occlude(score: Score, deletion: Deletion) -> Real:

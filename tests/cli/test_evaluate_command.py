@@ -31,6 +31,7 @@ def test_values_of_several_options_are_compared_in_all_combinations():
     assert list(found) == ["Epsilon logit", "Epsilon contrast", "EpsilonPlus logit",
                            "EpsilonPlus contrast"]  # fmt: skip
     assert found["Epsilon contrast"] == {"composite": "Epsilon", "seed": "contrast"}
+    assert _combine(Given(method=["occlusion"])) == {"method occlusion": {"method": "occlusion"}}
     assert _combine(Given()) == {"default": {}}
     assert _combine(Given(backend="numpy")) == {"default": {"backend": "numpy"}}
 

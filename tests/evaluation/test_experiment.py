@@ -236,3 +236,31 @@ def test_a_table_of_files_without_labels_is_enough(tmp_path):
     assert "needs the columns file, has name" in refuse(
         lambda: list_recordings(tmp_path / "list.csv")
     )
+
+
+def test_silence_stereo_and_single_samples_are_compared_as_well(tmp_path):
+    n = Nodes(5)
+    n.conv("x", "c", (3, 2, 9), strides=[4])
+    n.add("Relu", "c", "r")
+    n.add("GlobalAveragePool", "r", "g")
+    n.add("Flatten", "g", "f")
+    n.gemm("f", "z", 3, 2)
+    model = saved(n.model({"x": [1, 2, 300]}, {"z": [1, 2]}), tmp_path, "stereo.onnx")
+    rows = []
+    for number, level in enumerate((1.0, 0.0)):
+        both = level * np.random.default_rng(number).standard_normal((300, 2)) / 4
+        soundfile.write(tmp_path / f"{number}.wav", both, 8000)
+        rows.append((number, str(tmp_path / f"{number}.wav"), 1))
+    asked = Experiment(
+        str(model), {"default": {}, "plus": {"composite": "EpsilonPlus"}},
+        {"rate": 8000.0, "labels": ["a", "b"]}, ("time", "input"), ("noise", "stationary"),
+        ("faithfulness", "complexity"), {"time": 6, "input": 8},
+    )  # fmt: skip
+    found = json.loads(make_experiment_work(asked)(("compare", rows))["numbers"].tobytes())
+    assert found["skipped"] == {}
+    loud, silent = found["recordings"]["0"], found["recordings"]["1"]
+    assert loud["faithfulness"]["input"]["noise"]["plus"]["span"] != 0
+    assert silent["faithfulness"]["time"]["noise"]["plus"]["span"] == 0
+    assert loud["right"] in {True, False}
+    cells = summarise_faithfulness(asked, [loud, silent])
+    assert all(np.isfinite(cell.srg["plus"].mean) for cell in cells)

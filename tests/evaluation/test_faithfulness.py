@@ -261,3 +261,22 @@ def test_what_cannot_be_verified_says_so(explained):
     only = replace(e, relevance={"mel": e.relevance["mel"]})
     with pytest.raises(InputError, match="mel: cannot be verified"):
         only.verify()
+
+
+def test_what_several_explanations_have_in_common_is_scored_once():
+    from dftlrp.evaluation.faithfulness import compare_curves, measure_curves
+
+    asked = []
+
+    def count(batch):
+        asked.append(len(batch))
+        return rough(batch)
+
+    x, R, S = np.random.default_rng(11).standard_normal((3, 12))
+    deletion = prepare_deletion(x, None, metrics.make_units("input", (12,), cells=True))
+    found = compare_curves(count, deletion, {"a": R, "b": S, "c": R}, 12)
+    assert sum(asked) <= 2 + 4 * 11
+    for name, relevance in (("a", R), ("b", S), ("c", R)):
+        alone = measure_curves(rough, deletion, relevance, 12)
+        np.testing.assert_array_equal(found[name].most, alone.most)
+        np.testing.assert_array_equal(found[name].least, alone.least)
