@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import sys
 import warnings
 from collections.abc import Iterator, Mapping
@@ -28,6 +29,7 @@ from dftlrp.tracing.session import TYPES, load_runtime
 
 Arrays = Mapping[str, AnyArray]
 INVALID = ("INVALID_GRAPH", "INVALID_PROTOBUF", "InferenceError")  # in onnxruntime's errors
+ORIGIN = re.compile(r" \[Caused by| Defined at: ")  # what follows is about exporters' own code
 LONGEST = 240  # characters of an exporter's own words
 
 
@@ -184,7 +186,7 @@ def word_error(error: BaseException) -> str:
     """Return the cause of an exporter's error as one short line."""
     while error.__cause__ is not None and not isinstance(error, DftlrpError):
         error = error.__cause__
-    text = " ".join(str(error).partition(" [Caused by")[0].split())
+    text = ORIGIN.split(" ".join(str(error).split()))[0]
     line = text if isinstance(error, DftlrpError) else f"{type(error).__name__}: {text}"
     return line if len(line) <= LONGEST else f"{line[:LONGEST]}..."
 

@@ -131,6 +131,56 @@ def test_a_fault_of_the_export_is_found_in_its_layer(
     assert not gradient.ok
 
 
+class Branched(nn.Module):  # type: ignore[misc]
+    """Two branches, the second of which also reads what the first one gives."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.trunk, self.early, self.late = nn.Linear(6, 4), nn.Linear(4, 4), nn.Linear(4, 4)
+        self.beside, self.aside, self.both = nn.Linear(4, 4), nn.Linear(4, 4), nn.Linear(4, 4)
+        self.head = nn.Linear(8, 3)
+
+    def forward(self, x: Any) -> Any:
+        x = torch.tanh(self.trunk(x))
+        first = torch.tanh(self.late(torch.tanh(self.early(x))))
+        second = torch.tanh(self.aside(torch.tanh(self.beside(x))))
+        return self.head(torch.cat([first, self.both(first + second)], -1))
+
+
+def reversed_branches(net: Any, x: Any, file: Path) -> None:
+    """The second branch stands before the first one in the file, and nothing has a name."""
+    nameless(net, x, file)
+    model = onnx.load(file)
+    waiting, given = list(model.graph.node)[::-1], {v.name for v in model.graph.input}
+    given |= {w.name for w in model.graph.initializer}
+    ordered: list[Any] = []
+    while waiting:
+        node = next(n for n in waiting if set(n.input) <= given)
+        waiting.remove(node)
+        ordered.append(node)
+        given |= set(node.output)
+    del model.graph.node[:]
+    model.graph.node.extend(ordered)
+    onnx.save(model, file)
+
+
+@pytest.mark.parametrize("layer", ["early", "late", "beside", "aside", "both"])
+@pytest.mark.parametrize("writer", [torchscript, nameless, reversed_branches])
+def test_a_fault_in_one_branch_is_not_blamed_on_another(
+    writer: Any, layer: str, tmp_path: Path
+) -> None:
+    torch.manual_seed(0)
+    net, x = Branched().eval(), torch.randn(3, 6)
+    wrong = copy.deepcopy(net)
+    with torch.no_grad():
+        wrong.get_submodule(layer).bias[0] += 0.01
+    writer(wrong, x, tmp_path / "wrong.onnx")
+    found = dftlrp.check(tmp_path / "wrong.onnx", net, x, backends=[])
+    assert found.first is not None
+    assert found.first.layer == layer
+    assert f"first layer {layer!r}" in found.verdict
+
+
 def test_an_export_in_training_mode_is_found(write: Any, tmp_path: Path) -> None:
     net, x = audio()
     write(copy.deepcopy(net).train(), x, tmp_path / "wrong.onnx")
