@@ -24,7 +24,8 @@ SIGNATURES = {
     "domains=('time', 'frequency', 'time-frequency'), backend=None, frontend=None, masks=None, "
     "method='lrp')",
     "attribute": "(model, inputs, *, target='argmax', output=None, bind=None, seed='logit', "
-    "composite='auto', overrides=None, backend=None, dtype=None, ledger=True, keep=(), masks=None)",
+    "composite='auto', overrides=None, backend=None, dtype=None, ledger=True, keep=(), masks=None, "
+    "method='lrp')",
     "embedded": "(name)",
 }
 FIELDS = {

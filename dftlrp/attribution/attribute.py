@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
+from dftlrp.attribution.methods import (
+    Method,
+    answer_by,
+    list_facts_of,
+    make_point,
+    read_method,
+)
 from dftlrp.core.backend import Backend
 from dftlrp.core.ledger import LEAST, Ledger
 from dftlrp.core.rule_text import Rule
-from dftlrp.core.types import AnyArray, Real
+from dftlrp.core.types import AnyArray, InputError, Real
 from dftlrp.engine.auto import FIRST, Choice
 from dftlrp.engine.backward import Answer, find_values
 from dftlrp.engine.composites import Composite, LayerTable
-from dftlrp.engine.forward import Inputs, Prediction
+from dftlrp.engine.forward import Inputs, Prediction, check_inputs
 from dftlrp.engine.model import Model, as_model
 from dftlrp.engine.seeds import Index, Target
 from dftlrp.engine.settings import Question, Settings
@@ -100,6 +107,7 @@ def attribute(
     ledger: bool = True,
     keep: Collection[str] = (),
     masks: Mapping[str, AnyArray | None] | None = None,
+    method: str = "lrp",
 ) -> Attribution:
     """Return the relevance of the inputs for a target.
 
@@ -142,6 +150,10 @@ def attribute(
         Conditions (CRP): by layer, what the relevance of its output is multiplied by, in a shape
         that broadcasts to the output's.  Relevance on paths that bypass the layer is left out; with
         None only that relevance is kept.  See `dftlrp.concepts`.
+    method : str
+        ``"lrp"``, ``"gradient"`` (times the input), ``"integrated-gradients"``, ``"smoothgrad"`` or
+        ``"lrp(path=8)"``, as of `dftlrp.explain`; ``relevance`` is then the change from silence
+        (zeros), or with ``"gradient"`` and ``"smoothgrad"`` the input, times ``multiplier``.
 
     Raises
     ------
@@ -152,9 +164,32 @@ def attribute(
     UnsupportedModelError
         The backend asked for cannot compute this model.
     """
-    settings = Settings(output, bind or {}, composite, overrides or {}, backend, dtype)
+    by, model = read_method(method), as_model(model, inputs)
+    settings = by.choose_rules(
+        Settings(output, bind or {}, composite, overrides or {}, backend, dtype)
+    )
     question = Question(target, seed, keep, masks or {}, ledger)
-    return answer_questions(as_model(model, inputs), inputs, settings, [question])[0]
+    if by.is_single:
+        (found,) = answer_questions(model, inputs, settings, [question])
+        return replace(found, method=by.name)
+    return _attribute_about(model, inputs, settings, question, by)
+
+
+def _attribute_about(
+    model: Model, inputs: Inputs, settings: Settings, question: Question, by: Method
+) -> Attribution:
+    """Return what a method says that asks about other points than the input."""
+    if by.kind.value:
+        raise InputError(
+            f"method {by.name!r} replaces parts of a recording: use dftlrp.explain, which has one"
+        )
+    plan = model.plan(settings.output, settings.bind)
+    arrays = check_inputs(plan, inputs, np.dtype(np.float64))
+    point = make_point(model, arrays, settings, question)
+    values = find_values(point.plan, point.answer.table, question.keep)
+    found = answer_by(by, point, list(values))
+    made = make_attribution(question, found, isinstance(inputs, Mapping), str(by))
+    return replace(made, facts=list_facts_of(by, point))
 
 
 def answer_questions(

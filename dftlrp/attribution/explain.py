@@ -14,7 +14,7 @@ from dftlrp.attribution.batches import Point
 from dftlrp.attribution.gradients import read_value
 from dftlrp.attribution.methods import (
     Method,
-    attribute_by,
+    answer_by,
     list_facts_of,
     make_point,
     read_method,
@@ -131,7 +131,8 @@ def explain(
     by.refuse_conditions(question)
     inputs = {read.name: read.to_input(recording.samples)}
     point = make_point(model, inputs, settings, question)
-    result = attribute_by(by, point, inner if views.INPUT in chosen else ())
+    found = answer_by(by, point, inner if views.INPUT in chosen else ())
+    result = make_attribution(question, found, named=True, method=str(by))
     if labels is not None and len(names) != result.explained.shape[-1]:
         raise InputError(f"{len(names)} labels for {result.explained.shape[-1]} classes")
     wave = _make_waveform(recording, result, read)

@@ -92,7 +92,7 @@ def average_over_noise(point: Point, samples: int, sigma: float) -> Answer:
     sigma : float
         Standard deviation of the noise, as a share of the root mean square of the input.
     """
-    sizes = {k: sigma * np.sqrt(np.mean(x**2)) for k, x in point.inputs.items()}
+    sizes = {k: sigma * _measure_loudness(x) for k, x in point.inputs.items()}
 
     def make(start: int, stop: int) -> Arrays:
         return {
@@ -173,14 +173,30 @@ def _read_changes(point: Point, name: str, inputs: Iterator[Arrays]) -> Iterator
 
 
 def read_value(point: Point, name: str, inputs: Arrays) -> Real:
-    """Return a value on the way of the forward pass, in float64."""
+    """Return a value on the way of the forward pass, in float64.
+
+    Raises
+    ------
+    InputError
+        It is one of a loop or a cell, which no node of the graph makes.
+    """
     if name in inputs:
         return np.asarray(inputs[name], np.float64)
     plan, bk = point.plan, get_backend()
+    if all(node.output != name for node in plan.graph.nodes):
+        raise InputError(
+            f"{name!r} is made while the model runs: its relevance on the way is not known"
+        )
     graph = replace(plan, nodes=find_ancestors(plan.graph.nodes, [name]), output=name)
     given = {**point.model.constants(bk, DOUBLE), **inputs}
     value: Real = evaluate(graph, given, bk, DOUBLE).values[name]
     return value
+
+
+def _measure_loudness(x: Real) -> Real:
+    """Return the root mean square of each sample of a batch, in a shape that multiplies it."""
+    mean: Real = np.mean(x**2, axis=tuple(range(x.ndim > 1, x.ndim)), keepdims=True)
+    return np.sqrt(mean)
 
 
 def _stack(arrays: Sequence[Real]) -> Real:

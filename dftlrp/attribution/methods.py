@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from dftlrp.attribution.attribute import Attribution, make_attribution
 from dftlrp.attribution.batches import Arrays, Point
 from dftlrp.attribution.games import average_orders, compare_halves, leave_one_out
 from dftlrp.attribution.gradients import average_on_the_way, average_over_noise, count_up
@@ -166,13 +165,23 @@ def make_point(model: Model, inputs: Arrays, settings: Settings, question: Quest
     return Point(model, inputs, taken, question, found)
 
 
-def attribute_by(method: Method, point: Point, keep: Collection[str]) -> Attribution:
-    """Return the relevance of the inputs by a method, and that of values to keep."""
-    found = point.answer
-    if method.kind.run and not method.is_single:
-        kept = replace(point, question=replace(point.question, keep=keep))
-        found = method.kind.run(kept, *method.arguments)
-    return make_attribution(point.question, found, True, str(method))
+def answer_by(method: Method, point: Point, keep: Collection[str] = ()) -> Answer:
+    """Return the relevance of the inputs by a method, and that of values to keep.
+
+    Raises
+    ------
+    InputError
+        An input has no points between it and another.
+    """
+    if method.is_single or not method.kind.run:
+        return point.answer
+    if whole := [name for name, value in point.plan.signals.items() if not value.is_float]:
+        raise InputError(
+            f"method {method.name!r} takes points about the input, and {whole[0]!r} holds whole "
+            "numbers: take 'lrp' or 'gradient'"
+        )
+    kept = replace(point, question=replace(point.question, keep=keep))
+    return method.kind.run(kept, *method.arguments)
 
 
 def value_by(

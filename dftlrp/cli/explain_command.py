@@ -49,9 +49,9 @@ def add_parser(commands: Any) -> None:
         "--seed-kind", default="auto", help="auto (default), logit, contrast, contrast:CLASS or one"
     )
     p.add_argument(
-        "--method", default="lrp", metavar="METHOD",
+        "--method", nargs="+", default=["lrp"], metavar="METHOD",
         help=f"how relevance is computed: lrp (default), {', '.join(OTHERS)}; with numbers as in "
-        "'integrated-gradients(steps=64)', see docs/methods.md",
+        "'integrated-gradients(steps=64)', see docs/methods.md; two are shown side by side",
     )  # fmt: skip
     add_options(p, "--composite", "--rule")
     p.add_argument("--table", action="store_true", help="also print the rule of every layer")
@@ -121,7 +121,7 @@ def _run_explain(args: argparse.Namespace) -> int:
         model = model.chained(states, args.chunk or 0, args.context, output=args.output)
     model = attach_front_end(model, args.frontend)
     masks = _make_masks(model, clip, args)
-    targets = [args.target] if args.versus is None else [args.target, args.versus]
+    asked = _list_asked(args)
     explanations = [
         explain(
             model,
@@ -129,18 +129,22 @@ def _run_explain(args: argparse.Namespace) -> int:
             target=target,
             rate=args.rate,
             seed=args.seed_kind,
-            composite=args.composite,
-            overrides=parse_pairs(args.rule, "--rule"),
+            **_choose_rules(args, method),
             labels=read_labels(args.labels),
             output=args.output,
             bind=parse_bindings(args.bind),
             domains=split_words(args.domains),
             backend=args.backend,
             masks=masks,
-            method=args.method,
+            method=method,
         )
-        for target in targets
+        for target, method in asked
     ]
+    if len(args.method) > 1:
+        explanations = [
+            replace(one, label=f"{one.label} by {method}")
+            for one, method in zip(explanations, args.method, strict=True)
+        ]
     if len({one.label for one in explanations}) < len(explanations):
         raise InputError(f"--versus {args.versus}: the same class as the target")
     checked = [f"verified: {one.verify()}" for one in explanations] if args.verify else []
@@ -156,6 +160,30 @@ def _run_explain(args: argparse.Namespace) -> int:
     for file in written:
         print(f"  {file}")
     return 0
+
+
+def _list_asked(args: argparse.Namespace) -> list[tuple[str, str]]:
+    """Return target and method of each explanation."""
+    methods = args.method
+    if len(methods) > 2 or (len(methods) == 2 and args.versus is not None):
+        raise InputError(
+            "--method: two methods for one class, or two classes (--versus) by one method, are "
+            "shown side by side"
+        )
+    if len(set(methods)) < len(methods):
+        raise InputError(f"--method {methods[0]} {methods[1]}: the same method twice")
+    if args.versus is not None:
+        return [(args.target, methods[0]), (args.versus, methods[0])]
+    return [(args.target, method) for method in methods]
+
+
+def _choose_rules(args: argparse.Namespace, method: str) -> dict[str, Any]:
+    """Return composite and rules; of two methods, only one that has rules is given them."""
+    from dftlrp.attribution.methods import read_method
+
+    if len(args.method) > 1 and not read_method(method).kind.by_rules:
+        return {}
+    return {"composite": args.composite, "overrides": parse_pairs(args.rule, "--rule")}
 
 
 def _make_masks(model: Model, clip: str | Path, args: argparse.Namespace) -> dict[str, Any]:

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import reference
 from graphs import network
-from models import listener, normal, saved
-from onnx import helper
+from models import listener, normal, saved, value
+from models import model as made
+from onnx import TensorProto, helper
 
 import dftlrp
 from dftlrp.attribution.methods import METHODS
@@ -183,6 +184,65 @@ def test_the_page_says_of_a_method_without_layers_what_its_parts_add_up_to(tmp_p
     assert "there are no layers to check" in page
     assert "biases absorbed" not in page
     assert "method integrated-gradients(steps=32)" in page
+
+
+# -- arrays of any shape
+
+
+@pytest.mark.parametrize("method", MULTIPLIED)
+def test_arrays_are_attributed_as_recordings_are_sample_by_sample(tmp_path, sound, method):
+    model = load(tmp_path, (None, 1, 400))
+    x = np.stack([sound, -0.5 * sound[::-1]])[:, None]
+    a = reference.attribute(model, x, target=[1, 2], method=method)
+    for row, target in ((0, 1), (1, 2)):
+        e = reference.explain(model, x[row, 0], target=target, seed="logit", method=method,
+                              domains="time")  # fmt: skip
+        if "smooth" not in method:  # its noise differs from sample to sample
+            np.testing.assert_allclose(a.relevance[row, 0], e.relevance["time"], rtol=1e-9)
+    np.testing.assert_allclose(a.relevance, x * a.multiplier, rtol=1e-9)
+    assert a.method == method or a.method == "smoothgrad(samples=4, sigma=0.1)"
+
+
+def test_the_way_is_followed_in_every_layer_that_is_kept(small, sound):
+    """Conductance: at each layer the changes add up to that of the score."""
+    x = sound[None, None]
+    a = reference.attribute(small, x, target=0, keep=("conv1", "conv2"),
+                            method="integrated-gradients(steps=200)")  # fmt: skip
+    want = a.ledger.rows[0].relevance.item()
+    for at_layer, relevance in (a.kept["conv1"], a.kept["conv2"]):
+        assert at_layer.shape == relevance.shape
+        assert relevance.sum() == pytest.approx(want, rel=0.02)
+    assert a.relevance.sum() == pytest.approx(want, rel=0.02)
+
+
+def test_several_inputs_go_the_way_together():
+    nodes = [
+        helper.make_node("Mul", ["a", "b"], ["p"]),
+        helper.make_node("ReduceSum", ["p", "axes"], ["y"], keepdims=1),
+    ]
+    model = network(nodes, {"a": [None, 3], "b": [None, 3]}, {"y": [None, 1]},
+                    {"axes": np.array([1])})  # fmt: skip
+    x = {"a": np.array([[1.0, 2.0, -3.0]]), "b": np.array([[0.5, 1.0, 4.0]])}
+    found = reference.attribute(model, x, target=0, method="integrated-gradients(steps=300)")
+    for name in x:  # of a product each factor gets half
+        np.testing.assert_allclose(found.relevance[name], x["a"] * x["b"] / 2, rtol=1e-4)
+
+
+def test_whole_numbers_have_no_points_between_them(tmp_path):
+    nodes = [
+        helper.make_node("Gather", ["table", "tokens"], ["e"]),
+        helper.make_node("ReduceSum", ["e", "axes"], ["y"], keepdims=0),
+    ]
+    weights = {"axes": np.array([1]), "table": normal(9, 2)}
+    proto = made(nodes, [value("tokens", [1, 4], TensorProto.INT64)], [value("y", [1, 2])], weights)
+    model = dftlrp.load(saved(proto, tmp_path))
+    with pytest.raises(InputError, match="'tokens' holds whole numbers"):
+        reference.attribute(model, np.array([[1, 2, 3, 4]]), method="smoothgrad")
+
+
+def test_a_method_that_replaces_parts_needs_a_recording(small, sound):
+    with pytest.raises(InputError, match=r"use dftlrp\.explain"):
+        dftlrp.attribute(small, sound[None, None], method="occlusion")
 
 
 # -- parts of the recording replaced

@@ -63,6 +63,22 @@ def test_the_method_is_an_option_and_its_help_names_all(here, capsys):
     assert ("lrp", *OTHERS) == tuple(METHODS)
 
 
+def test_two_methods_are_shown_side_by_side(here, capsys):
+    asked = ("--method", "lrp", "occlusion(count=5)", "--domains", "time")
+    e = explain(*asked, "--composite", "EpsilonPlus")
+    assert e.provenance["composite"] == "EpsilonPlus"
+    assert (here / "dftlrp-out/versus-explanation.npz").exists()
+    assert e.label.endswith(" by lrp")
+    assert 'by occlusion(count=5)" against' in capsys.readouterr().out
+    for given, said in (
+        (["lrp", "rise", "shapley"], "two methods for one class"),
+        (["lrp", "lrp"], "the same method twice"),
+        (["lrp", "rise", "--versus", "low"], "two methods for one class"),
+    ):
+        assert main(["explain", "m.onnx", "a.wav", "--method", *given]) == 2
+        assert said in capsys.readouterr().err
+
+
 def test_without_arguments_the_shipped_digit_is_recognised_and_everything_written(
     tmp_path, monkeypatch, capsys
 ):
