@@ -6,8 +6,9 @@ A mutant is known by the seed and its number.  The mutants run one after the oth
 one thread, whose death is told and survived.  What counts as found: any exception but dftlrp's own,
 a result that is not finite, a message of several lines, a traceback on standard error, the child's
 death, more than `MEMORY` or `SECONDS` of CPU time for a step on inputs of at most some thousand
-numbers.  With ``--state`` the next run goes on where this one stopped; ``--only N`` shows what one
-mutant does.  The exit code is 1 if anything was found.
+numbers.  With ``--state`` the next run tries again what was found, and goes on where this one
+stopped; ``--only N`` shows what one mutant does.  On a busy machine ``--slack 5`` allows five times
+the CPU time.  The exit code is 1 if anything was found.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ import sys
 import tempfile
 import time
 import traceback
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -48,15 +49,17 @@ def main() -> int:
     p.add_argument("--seed", type=int, default=0)
     p.add_argument("--state", type=Path, metavar="FOLDER", help="go on from and write there")
     p.add_argument("--only", type=int, metavar="NUMBER", help="one mutant, with its traceback")
+    p.add_argument("--slack", type=float, default=1.0, help="factor of the CPU time of a step")
     p.add_argument("--child", type=int, metavar="FIRST", help=argparse.SUPPRESS)
+    p.add_argument("--again", type=int, nargs="*", default=[], help=argparse.SUPPRESS)
     args = p.parse_args()
     if args.only is not None:
         return _show(args)
     if args.child is not None:
         return _child(args)
-    state = _State(args.state, args.kind, args.seed)
+    state = _State(args.state, args.kind, args.seed, args.count)
     end = time.monotonic() + args.seconds
-    while state.next < args.count and time.monotonic() < end:
+    while state.todo and time.monotonic() < end:
         _supervise(args, state, end)
     print(state)
     return 1 if state.found else 0
@@ -65,19 +68,24 @@ def main() -> int:
 class _State:
     """How far a run is, and what it found: lines of JSON in a folder, where one is given."""
 
-    def __init__(self, folder: Path | None, kind: str, seed: int) -> None:
-        self.next, self.counts, self.found = 0, Counter[str](), list[dict[str, Any]]()
+    def __init__(self, folder: Path | None, kind: str, seed: int, count: int) -> None:
+        self.next, self.counts, self.found = 0, Counter[str](), dict[int, str]()
         self.worst = {"seconds": 0.0, "memory": 0}
         self.file = None
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
             path = folder / f"{kind}-{seed}.jsonl"
-            for line in path.read_text().splitlines() if path.exists() else ():
+            text = path.read_text() if path.exists() else ""
+            for line in text.splitlines():
                 with contextlib.suppress(ValueError):  # torn by a kill
                     self._count(json.loads(line))
             self.file = path.open("a")
+            self.file.write("\n" * (text[-1:] not in {"", "\n"}))
+        self.todo = deque([*sorted(self.found), *range(self.next, count)])
 
     def record(self, row: dict[str, Any]) -> None:
+        """Count and write what became of the next mutant."""
+        assert row["number"] == self.todo.popleft()
         self._count(row)
         if self.file:
             self.file.write(json.dumps(row) + "\n")
@@ -86,15 +94,19 @@ class _State:
             print(json.dumps(row), flush=True)
 
     def _count(self, row: dict[str, Any]) -> None:
-        self.next = row["number"] + 1
-        self.counts[row["kind"]] += 1
+        number, kind = row["number"], row["kind"]
+        self.next = max(self.next, number + 1)
+        if number in self.found:
+            self.counts[self.found.pop(number)] -= 1
+        self.counts[kind] += 1
+        if row["found"]:
+            self.found[number] = kind
+            return
         for key, worst in self.worst.items():
             self.worst[key] = max(worst, row.get(key, 0))
-        if row["found"]:
-            self.found.append(row)
 
     def __str__(self) -> str:
-        told = ", ".join(f"{count} {kind}" for kind, count in self.counts.most_common())
+        told = ", ".join(f"{count} {kind}" for kind, count in self.counts.most_common() if count)
         seconds, memory = self.worst["seconds"], self.worst["memory"] / 2**20
         return (
             f"{self.next} mutants: {told}; at most {seconds:.1f} s and {memory:.0f} MiB "
@@ -104,16 +116,18 @@ class _State:
 
 def _supervise(args: argparse.Namespace, state: _State, end: float) -> None:
     """One child, until it dies or all is done."""
+    again = [str(number) for number in state.todo if number < state.next]
     command = [sys.executable, __file__, args.kind, "--child", str(state.next),
-               "--count", str(args.count), "--seed", str(args.seed)]  # fmt: skip
+               "--count", str(args.count), "--seed", str(args.seed),
+               "--slack", str(args.slack), "--again", *again]  # fmt: skip
     threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
     with tempfile.TemporaryFile("w+") as told:
         child = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=told, env=os.environ | threads
         )
-        reason, first = "", state.next
+        reason, waiting = "", len(state.todo)
         with contextlib.suppress(TimeoutError):
-            for line in _lines(child, end):
+            for line in _lines(child, end, HANG * args.slack):
                 state.record(json.loads(line))
         if child.poll() is None:
             reason = "" if time.monotonic() >= end else "hangs"
@@ -123,17 +137,17 @@ def _supervise(args: argparse.Namespace, state: _State, end: float) -> None:
             return
         told.seek(0)
         tail = told.read()[-2000:]
-    if state.next == first and "Traceback" in tail:
+    if len(state.todo) == waiting and "Traceback" in tail:
         raise SystemExit(tail)
     reason = reason or f"died: {child.returncode}"
-    state.record({"number": state.next, "kind": reason, "found": True, "text": tail})
+    state.record({"number": state.todo[0], "kind": reason, "found": True, "text": tail})
 
 
-def _lines(child: subprocess.Popen[bytes], end: float) -> Iterator[bytes]:
+def _lines(child: subprocess.Popen[bytes], end: float, patience: float) -> Iterator[bytes]:
     """Lines as they come; ends with the child or the time, raises if the child is silent."""
     assert child.stdout
     while True:
-        wait = min(HANG, end - time.monotonic())
+        wait = min(patience, end - time.monotonic())
         if wait <= 0:
             return
         if not select.select([child.stdout], [], [], wait)[0]:
@@ -155,14 +169,14 @@ def _child(args: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile("w+") as chatter:
         make = importlib.import_module(KINDS[args.kind]).prepare(Path(folder))
         os.dup2(chatter.fileno(), 1)
-        for number in range(args.child, args.count):
-            row = {"number": number, **_run(make(args.seed, number), chatter)}
+        for number in (*args.again, *range(args.child, args.count)):
+            row = {"number": number, **_run(make(args.seed, number), chatter, args.slack)}
             out.write(json.dumps(row) + "\n")
             out.flush()
     return 0
 
 
-def _run(steps: Iterator[Step], chatter: Any) -> dict[str, Any]:
+def _run(steps: Iterator[Step], chatter: Any, slack: float) -> dict[str, Any]:
     """What became of all steps of a mutant; the first thing found, or else the last outcome."""
     row: dict[str, Any] = {"kind": "nothing to do", "found": False}
     worst = {"seconds": 0.0, "memory": 0}
@@ -173,7 +187,7 @@ def _run(steps: Iterator[Step], chatter: Any) -> dict[str, Any]:
         worst = {"seconds": max(worst["seconds"], seconds), "memory": max(worst["memory"], memory)}
         if "Traceback" in (chatter.seek(0), chatter.read())[1]:
             kind = "traceback"
-        if seconds > SECONDS:
+        if seconds > SECONDS * slack:
             kind = "slow"
         if memory > MEMORY:
             kind = "large"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import pickle
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -41,7 +40,7 @@ Given = Mapping[str, np.ndarray]
 def prepare(folder: Path) -> Callable[[int, int], Iterator[Step]]:
     """What makes the steps of a mutant."""
     sys.path.insert(0, str(TESTS))
-    seeds = _seeds(folder)
+    seeds = _seeds()
     named = {n.op_type for model, _ in seeds for n in _parse(model).graph.node}
     ops = sorted(name for name in named if isinstance(name, str))  # one of the corpus is not UTF-8
     path = folder / "mutant.onnx"
@@ -114,15 +113,9 @@ def _random(dims: tuple[int, ...], dtype: str, rng: np.random.Generator) -> np.n
 # -- seeds
 
 
-def _seeds(folder: Path) -> list[tuple[bytes, Given]]:
-    """Models in bytes, each with inputs that it runs on; kept for the next child."""
-    kept = folder.parent / f"dftlrp-fuzz-{__import__('onnx').__version__}.pickle"
-    if not kept.exists():
-        part = folder / "seeds"
-        part.write_bytes(pickle.dumps(list(_suite())))
-        part.replace(kept)
-    found: list[tuple[bytes, Given]] = pickle.loads(kept.read_bytes())
-    return found + list(_corpus())
+def _seeds() -> list[tuple[bytes, Given]]:
+    """Models in bytes, each with inputs that it runs on."""
+    return [*_suite(), *_corpus()]
 
 
 def _suite() -> Iterator[tuple[bytes, Given]]:
