@@ -75,6 +75,8 @@ def _fault(kind: str | None, until: Path | None) -> None:
         time.sleep(10**6)
     if kind == "freeze":
         os.kill(os.getpid(), signal.SIGSTOP)
+    if kind == "grow":
+        np.ones(2**50)
     raise ZeroDivisionError("of all\nthings")
 
 

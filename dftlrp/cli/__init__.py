@@ -71,13 +71,26 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 @contextlib.contextmanager
 def _end_on_sigterm() -> Iterator[None]:
-    """Let SIGTERM end the program as an exception does: what is half-written is removed."""
+    """Let SIGTERM end the program as an exception does: what is half-written is removed.
+
+    Whatever ran at that moment may have made another exception of it (an import of a library does).
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    ends = list[SystemExit]()
+
+    def end(*_: object) -> NoReturn:
+        ends.append(SystemExit(128 + signal.SIGTERM))
+        raise ends[-1]
+
+    before = signal.signal(signal.SIGTERM, end)
     try:
         yield
+    except Exception:
+        if ends:
+            raise ends[-1] from None
+        raise
     finally:
         signal.signal(signal.SIGTERM, before)
 

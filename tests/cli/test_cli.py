@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -484,3 +485,18 @@ def test_no_bar_is_written_into_a_file(here, capsys, monkeypatch):
 def test_the_labels_of_json_may_be_numbers(here):
     (here / "labels.json").write_text(json.dumps([10, 20, 30]))
     assert explain("--labels", "labels.json", "--target", "20").target == 1
+
+
+def test_sigterm_ends_a_run_also_where_a_library_makes_another_exception_of_it(monkeypatch):
+    def run(args):
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        except SystemExit as error:
+            raise ImportError("initialization failed") from error
+
+    monkeypatch.setattr("dftlrp.cli.inspect_command._run_inspect", run)
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(SystemExit) as ended:
+        main(["inspect"])
+    assert ended.value.code == 128 + signal.SIGTERM
+    assert signal.getsignal(signal.SIGTERM) is before

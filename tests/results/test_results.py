@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
@@ -482,6 +483,41 @@ def test_killed_between_two_renames_the_next_run_completes(tmp_path, quick, monk
     undisturbed = contents(tmp_path / "undisturbed")
     assert {name: (tmp_path / name).read_bytes() for name in undisturbed} == undisturbed
     assert not list(tmp_path.glob(".dftlrp-*"))
+
+
+def test_where_the_disk_cannot_sync_each_file_is_whole_and_the_next_run_completes(
+    tmp_path, quick, monkeypatch
+):
+    old, new = explanation(two_tones(400)), explanation(two_tones(500))
+    wholes, reasons = [], set()
+    for i, one in enumerate((old, new)):
+        save([one], tmp_path / str(i))
+        wholes.append(contents(tmp_path / str(i)))
+    real = os.fsync
+    for good in range(40):
+        save([old], tmp_path / "out")
+        left = [None] * good
+
+        def sync(number, left=left):
+            if not left:
+                raise OSError(errno.EIO, "Input/output error")
+            left.pop()
+            real(number)
+
+        monkeypatch.setattr("os.fsync", sync)
+        try:
+            save([new], tmp_path / "out")
+            break
+        except InputError as error:
+            reasons.add(str(error))
+        monkeypatch.setattr("os.fsync", real)
+        now = contents(tmp_path / "out")
+        assert all(any(w.get(n) == data for w in wholes) for n, data in now.items())
+        assert "report.html" not in now or now in wholes
+        save([new], tmp_path / "out")
+        assert contents(tmp_path / "out") == wholes[1]
+    assert 5 < good < 39
+    assert all(r.endswith("Input/output error") and "\n" not in r for r in reasons)
 
 
 def test_a_folder_of_300_characters_is_one_line(tmp_path, quick):

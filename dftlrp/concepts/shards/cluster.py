@@ -69,7 +69,7 @@ def _connect(distributed: Any, scheduler: str) -> Any:
             scheduler
         )  # a client with a wrong address would linger
         client = distributed.Client(scheduler, timeout=PATIENCE, set_as_default=False)
-    except (OSError, ValueError) as error:
+    except (OSError, RuntimeError, TypeError, ValueError) as error:  # the last three: TLS, too
         raise InputError(f"no scheduler at {scheduler!r}: {describe_error(error)}") from None
     try:
         client.run_on_scheduler(_set_limits)

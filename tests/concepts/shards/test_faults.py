@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import resource
@@ -15,6 +16,8 @@ from pathlib import Path
 import jobs
 import pytest
 from jobs import COUNT, PATIENCE, computed, done, files, pids, recorded, until
+
+from dftlrp.core.types import InputError
 
 
 @pytest.fixture
@@ -134,6 +137,26 @@ def test_on_a_full_disk_a_run_stops_in_one_line_and_goes_on_once_there_is_room(
         assert files(disk) == undisturbed
     finally:
         subprocess.run(["umount", disk], check=True)
+
+
+@pytest.mark.parametrize("good", [0, 1, 3, 20])  # syncs: settings, their folder, manifest
+def test_where_the_disk_cannot_sync_a_run_stops_in_one_line(
+    undisturbed, tmp_path, monkeypatch, good
+):
+    real, left = os.fsync, [None] * good
+
+    def sync(number):
+        if not left:
+            raise OSError(errno.EIO, "Input/output error")
+        left.pop()
+        real(number)
+
+    monkeypatch.setattr("os.fsync", sync)
+    with pytest.raises(InputError, match=r"^[^\n]*Input/output error[^\n]*$"):
+        done(tmp_path / "out")
+    monkeypatch.undo()
+    assert done(tmp_path / "out") == []
+    assert files(tmp_path / "out") == undisturbed
 
 
 @pytest.mark.slow

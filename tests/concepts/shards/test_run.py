@@ -89,6 +89,14 @@ def test_a_shard_that_kills_every_worker_is_named_and_the_others_are_done(undist
     assert files(tmp_path / "out") == undisturbed
 
 
+def test_a_shard_that_needs_more_memory_than_there_is_is_named_and_the_others_are_done(tmp_path):
+    (failure,) = done(tmp_path, shards(s5={"fault": "grow"})[:9], tmp_path / "log", count=2)
+    assert failure.index == 5
+    assert "MemoryError: Unable to allocate" in failure.reason
+    assert computed(tmp_path / "log") == dict.fromkeys(range(9), 1)
+    assert done(tmp_path, shards()[:9]) == []
+
+
 @pytest.mark.parametrize("fault", ["hang", pytest.param("freeze", marks=pytest.mark.slow)])
 def test_a_shard_that_hangs_is_tried_again(undisturbed, tmp_path, fault):
     faults = {"s5": {"fault": fault, "until": tmp_path / "hung"}}
