@@ -497,6 +497,6 @@ def test_sigterm_ends_a_run_also_where_a_library_makes_another_exception_of_it(m
     monkeypatch.setattr("dftlrp.cli.inspect_command._run_inspect", run)
     before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(SystemExit) as ended:
-        main(["inspect"])
+        main(["inspect", "m.onnx"])
     assert ended.value.code == 128 + signal.SIGTERM
     assert signal.getsignal(signal.SIGTERM) is before

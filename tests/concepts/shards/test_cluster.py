@@ -223,3 +223,9 @@ def test_a_scheduler_without_workers_is_refused(tmp_path, monkeypatch):
         pytest.raises(InputError, match="has no worker"),
     ):
         done(tmp_path, scheduler=empty.scheduler_address)
+
+
+@pytest.mark.parametrize("address", ["tls://127.0.0.1:1", "nowhere://x:1"])
+def test_an_address_that_needs_what_is_not_configured_is_refused_in_one_line(tmp_path, address):
+    with pytest.raises(InputError, match=r"^no scheduler at [^\n]*$"):
+        done(tmp_path / "out", scheduler=address)
