@@ -28,6 +28,7 @@ from dftlrp.spectral.domain import Domain
 
 STEPS = 16  # points of a curve beside the first
 SAMPLES, MOST = 2**18, 16  # numbers, and recordings, that are scored at once
+BLOCK = 256  # masks that are made at once
 
 Score = Callable[[Real], Real]
 
@@ -253,10 +254,15 @@ def occlude(score: Score, deletion: Deletion) -> Real:
 
     Zeiler, Fergus (2014), "Visualizing and understanding convolutional networks".
     """
-    alone = np.eye(deletion.units.count, dtype=bool)
-    none = np.zeros((1, deletion.units.count), bool)
-    scores = score_without(score, deletion, np.concatenate([none, alone]))
-    return np.asarray(scores[0] - scores[1:])
+    count = deletion.units.count
+    whole = score_without(score, deletion, np.zeros((1, count), bool))
+    blocks = [
+        score_without(
+            score, deletion, np.arange(i, min(i + BLOCK, count))[:, None] == np.arange(count)
+        )
+        for i in range(0, count, BLOCK)
+    ]
+    return np.asarray(whole - np.concatenate(blocks))
 
 
 def _make_batches(deletion: Deletion, gone: AnyArray) -> Iterator[Real]:

@@ -264,3 +264,30 @@ def test_silence_stereo_and_single_samples_are_compared_as_well(tmp_path):
     assert loud["right"] in {True, False}
     cells = summarise_faithfulness(asked, [loud, silent])
     assert all(np.isfinite(cell.srg["plus"].mean) for cell in cells)
+
+
+def curve(score: float, empty: float, area: float) -> dict[str, object]:
+    """Numbers of one candidate for one recording."""
+    line = np.linspace(score, empty, 17).tolist()
+    return {"area": area, "span": score - empty, "insertion": area, "most": line, "least": line}
+
+
+def recorded(empties: tuple[float, ...]) -> tuple[Experiment, list[dict[str, object]]]:
+    """An experiment in time with silence, and recordings of score 10 that fall so far."""
+    asked = Experiment("m.onnx", {"a": {}}, {}, ("time",), ("zero",), ("faithfulness",))
+    rows = []
+    for i, empty in enumerate(empties):
+        by_name = {name: curve(10.0, empty, k + i) for k, name in enumerate(asked.candidates)}
+        rows.append({"faithfulness": {"time": {"zero": by_name}}})
+    return asked, rows
+
+
+def test_a_span_that_is_too_small_to_rank_anything_is_said():
+    (good,) = summarise_faithfulness(*recorded((1.0, 1.5, 0.5)))
+    assert good.warning == ""
+    assert good.srg["a"].mean == pytest.approx(1 / 9)
+    assert good.against["amplitude"]["a"].mean == pytest.approx(-3 / 9)
+    for empties in ((9.6, 9.5, 9.4), (15.0, 14.0, 16.0), (0.0, 20.0, 9.0)):
+        (cell,) = summarise_faithfulness(*recorded(empties))
+        assert "time, zero: removing everything lowers the score by" in cell.warning
+        assert "too little to rank anything" in cell.warning

@@ -280,3 +280,15 @@ def test_what_several_explanations_have_in_common_is_scored_once():
         alone = measure_curves(rough, deletion, relevance, 12)
         np.testing.assert_array_equal(found[name].most, alone.most)
         np.testing.assert_array_equal(found[name].least, alone.least)
+
+
+def test_occlusion_is_the_fall_without_each_unit_alone(monkeypatch):
+    from dftlrp.evaluation import faithfulness
+
+    x = np.random.default_rng(12).standard_normal(11)
+    deletion = prepare_deletion(x, None, metrics.make_units("input", (11,), cells=True))
+    naive = [rough(x[None])[0] - rough(np.where(np.arange(11) == i, 0, x)[None])[0]
+             for i in range(11)]  # fmt: skip
+    np.testing.assert_allclose(metrics.occlude(rough, deletion), naive)
+    monkeypatch.setattr(faithfulness, "BLOCK", 3)
+    np.testing.assert_allclose(metrics.occlude(rough, deletion), naive)
