@@ -66,9 +66,9 @@ METHODS = {
     LRP: Kind({"path": 0}, average_on_the_way, by_rules=True),
     GRADIENT: Kind({}),
     "integrated-gradients": Kind({"steps": 32}, average_on_the_way),
-    "smoothgrad": Kind({"samples": 32, "sigma": 0.1}, average_over_noise, compares=False),
+    "smoothgrad": Kind({"samples": 32, "sigma": 0.3}, average_over_noise, compares=False),
     "occlusion": Kind(UNITS, value=leave_one_out),
-    "shapley": Kind({"orders": 16, **UNITS}, value=average_orders),
+    "shapley": Kind({"orders": 8, **UNITS}, value=average_orders),
     "rise": Kind({"masks": 1000, **UNITS}, value=compare_halves),
 }
 

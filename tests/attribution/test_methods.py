@@ -200,7 +200,7 @@ def test_arrays_are_attributed_as_recordings_are_sample_by_sample(tmp_path, soun
         if "smooth" not in method:  # its noise differs from sample to sample
             np.testing.assert_allclose(a.relevance[row, 0], e.relevance["time"], rtol=1e-9)
     np.testing.assert_allclose(a.relevance, x * a.multiplier, rtol=1e-9)
-    assert a.method == method or a.method == "smoothgrad(samples=4, sigma=0.1)"
+    assert a.method == method or a.method == "smoothgrad(samples=4, sigma=0.3)"
 
 
 def test_the_way_is_followed_in_every_layer_that_is_kept(small, sound):

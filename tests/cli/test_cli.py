@@ -57,7 +57,7 @@ def names(folder: str | Path) -> set[str]:
 
 def test_the_method_is_an_option_and_its_help_names_all(here, capsys):
     e = explain("--method", "smoothgrad(samples=2)", "--domains", "time")
-    assert e.provenance["method"] == "smoothgrad(samples=2, sigma=0.1)"
+    assert e.provenance["method"] == "smoothgrad(samples=2, sigma=0.3)"
     assert "the parts add up to" in capsys.readouterr().out
     assert main(["explain", "m.onnx", "a.wav", "--method", "smothgrad"]) == 2
     assert "did you mean 'smoothgrad'" in capsys.readouterr().err
