@@ -13,7 +13,12 @@ from onnx import defs
 
 from dftlrp.ops import EXPANSIONS, OPS, Op
 
-NAMES = [n for n in {*OPS, *EXPANSIONS} if defs.has(n.rpartition(".")[2], n.rpartition(".")[0])]
+CONTRIB = "com.microsoft."  # onnxruntime's own
+NAMES = [
+    n
+    for n in {*OPS, *EXPANSIONS}
+    if n.startswith(CONTRIB) or defs.has(n.rpartition(".")[2], n.rpartition(".")[0])
+]
 PAGE = Path(__file__).with_suffix(".md")
 HEAD = """# Operators
 
@@ -33,6 +38,14 @@ and which rule stands there by default. `python docs/operators.py` writes it fro
 is broadcast); where neither is a gate, both share by half. Under AttnLRP both share by half unless one is a normaliser's scale.
 Nodes that are together one layer are recognised after the forward pass: Conv + (reshape) + Add, MatMul + Add, Mul + Add,
 LayerNorm and Softmax written out, and elementwise functions of one value (GELU, SiLU, x * sigmoid(b x), x * x ...).
+
+A quantised model is explained as the model on real numbers that it approximates: a layer on integers is written out as
+DequantizeLinear, the layer on real numbers, QuantizeLinear, and has the rule of that layer; scales pass relevance unchanged. What
+`quantize_static` (both formats) and `quantize_dynamic` of onnxruntime write is covered; another operator of `com.microsoft` is refused
+by name. The output that is explained is compared with onnxruntime on the file, and a deviation is a warning with its size. The
+correlation with the relevance of the float model was 0.976 to 1.000 (Gradient), 0.996 to 1.000 (EpsilonPlus) and 0.933 to 1.000
+(Epsilon) on four small networks in five formats. On a processor without VNNI onnxruntime itself was off by 0.24 of the largest number
+for a perceptron of uint8 activations and int8 weights, since its sums saturate there; what is explained is the file as ONNX defines it.
 
 | operator | map | default rule | inputs | how | source |
 |---|---|---|---|---|---|

@@ -131,7 +131,7 @@ def compare(got: Real, want: Any, rtol: float) -> None:
 def quantised(graph: Graph, got: Real, want: Any) -> Real:
     """What a signal is quantised to, which is computed as whole numbers in float64."""
     ops = {node.op for node in graph.nodes}
-    whole = ops & {"QuantizeLinear", "DynamicQuantizeLinear"} and got.dtype == np.float64
+    whole = any("Q" in op or "Integer" in op for op in ops) and got.dtype == np.float64
     return got.astype(want.dtype) if whole and not is_floating(want.dtype) else got
 
 

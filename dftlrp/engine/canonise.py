@@ -16,7 +16,7 @@ from dftlrp.engine.context import Context
 from dftlrp.engine.evaluate import Run
 from dftlrp.engine.gates import TANGENT
 from dftlrp.engine.patterns import MOVES, PATTERNS, fold_norm
-from dftlrp.engine.plan import ENDS, Plan
+from dftlrp.engine.plan import ENDS, SAME, Plan
 from dftlrp.graph.structure import Node
 
 
@@ -82,7 +82,7 @@ def strip_end(c: Context, output: str) -> tuple[list[Node], str, str]:
         The nodes to add, the value that is explained, the op that is left out (or "").
     """
     moves, name = [], output
-    while (move := c.find_maker(name, *MOVES)) is not None and c.live[move.key] == (0,):
+    while (move := c.find_maker(name, *MOVES, *SAME)) is not None and c.live[move.key] == (0,):
         moves.append(move)
         name = move.inputs[0]
     end = c.find_maker(name, *ENDS)
@@ -90,7 +90,7 @@ def strip_end(c: Context, output: str) -> tuple[list[Node], str, str]:
         return [], output, ""
     nodes, name = [], end.inputs[0]
     for move in reversed(moves):
-        if move.op not in {"Identity", "Dropout"}:
+        if move.op not in SAME:
             own = f"{move.output}/before {end.op}"
             nodes.append(replace(move, inputs=(name, *move.inputs[1:]), output=own))
             name = own

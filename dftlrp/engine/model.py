@@ -21,6 +21,7 @@ from dftlrp.engine.cache import Recent
 from dftlrp.engine.chunks import make_chunked
 from dftlrp.engine.composites import Composite, LayerTable, make_layer_table
 from dftlrp.engine.evaluate import Values, cast_constants
+from dftlrp.engine.integers import write_out
 from dftlrp.engine.plan import Plan, make_plan, refuse_unexplainable
 from dftlrp.graph.frontend import FrontEnd, prepend
 from dftlrp.graph.load import load_graph, parse_graph
@@ -216,6 +217,7 @@ def as_model(source: Any, example: Any = None) -> Model:
 
 def _make_model(graph: Graph, path: Path) -> Model:
     """Return the model of a graph whose first output can be explained."""
+    graph = write_out(graph)
     refuse_unexplainable(graph)
     return Model(path, graph, _read_rate(graph.metadata))
 

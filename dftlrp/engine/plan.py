@@ -16,6 +16,7 @@ from dftlrp.ops import EXPANSIONS, OPS
 
 FLOATS = {1, 10, 11, 16}  # TensorProto's float, float16, double, bfloat16
 ENDS = ("Softmax", "LogSoftmax", "Sigmoid")
+SAME = ("Identity", "Dropout", "QuantizeLinear", "DequantizeLinear")  # may stand behind an end
 
 
 @dataclass(frozen=True)
@@ -197,7 +198,7 @@ def _find_end(nodes: Sequence[Node], output: str) -> tuple[str, str]:
     """Return what a final Softmax, LogSoftmax or Sigmoid reads and that op, or (output, "")."""
     made = {node.output: node for node in nodes}
     node = made.get(output)
-    while node is not None and node.op in {"Identity", "Dropout"}:
+    while node is not None and node.op in SAME:
         node = made.get(node.inputs[0])
     if node is not None and node.op in ENDS:
         return node.inputs[0], node.op

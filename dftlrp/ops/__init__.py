@@ -9,9 +9,9 @@ primitives of the contract and in NumPy's functions.
 from importlib import import_module
 from pkgutil import iter_modules
 
-from dftlrp.ops.registry import EXPANSIONS, OPS, At, Inputs, Op
+from dftlrp.ops.registry import EXPANSIONS, OPS, STATIC, At, Inputs, Op
 
 for _file in iter_modules(__path__):
     import_module(f"{__name__}.{_file.name}")
 
-__all__ = ["EXPANSIONS", "OPS", "At", "Inputs", "Op"]
+__all__ = ["EXPANSIONS", "OPS", "STATIC", "At", "Inputs", "Op"]

@@ -10,7 +10,6 @@ tangent in the table that is not the true derivative.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,8 +17,7 @@ import numpy as np
 from dftlrp.core.maps import Affine, Array, Route, diagonal
 from dftlrp.ops.cast import DType, is_floating, round_to_narrow
 from dftlrp.ops.common import lay_along
-from dftlrp.ops.linear import conv, matmul
-from dftlrp.ops.registry import At, register_evaluated, register_route
+from dftlrp.ops.registry import At, register_route
 
 BYTE = np.dtype(np.uint8)
 
@@ -127,64 +125,3 @@ def _evaluate_dynamic_quantize(at: At) -> Array:
 def dynamic_quantize_linear(at: At) -> Route:
     """As QuantizeLinear; its scale and zero point, which follow the signal's range, are frozen."""
     return _pass_through(1 / _find_dynamic_range(at.bk.read(at.x))[0], at)
-
-
-# -- layers on integers: evaluated, and refused where they would carry relevance
-
-
-def _read_parameter(at: At, position: int | None, rank: int, axis: int) -> Array:
-    """Return a scale or zero point in floats, or None; a vector lies along an axis."""
-    given = None if position is None else at.get_arg(position)
-    if given is None:
-        return None
-    v = np.asarray(given).astype(np.float64)
-    return lay_along(v, axis % rank, rank) if v.ndim == 1 and v.size > 1 else v
-
-
-def _read_real(at: At, x: int, scale: int | None, zero: int, axis: int) -> Array:
-    """Return an integer input in floats, less its zero point, times its scale."""
-    v = np.asarray(at.args[x]).astype(np.float64)
-    factor, offset = (_read_parameter(at, i, v.ndim, axis) for i in (scale, zero))
-    v = v if offset is None else v - offset
-    return v if factor is None else v * factor
-
-
-def _make_inner(at: At, *args: Array) -> At:
-    return replace(at, args=args, live=(0,), y=None)
-
-
-def _requantise(at: At, y: Array, scale: int) -> Array:
-    """Return y as integers of the scale at a position and the zero point behind it."""
-    zero = np.asarray(at.args[scale + 1])
-    whole = np.rint(y / at.args[scale]) + zero.astype(np.float64)
-    return round_and_saturate(whole, np.dtype(zero.dtype)).astype(zero.dtype)
-
-
-def _evaluate_qlinear_conv(at: At) -> Array:
-    x, w = _read_real(at, 0, 1, 2, axis=1), _read_real(at, 3, 4, 5, axis=0)
-    y = conv(_make_inner(at, x, w)).forward(x)
-    if (b := at.get_arg(8)) is not None:
-        unit = np.ravel(at.args[1]) * np.ravel(at.args[4])
-        y = y + lay_along(np.asarray(b) * unit, 1, y.ndim)
-    return _requantise(at, y, 6)
-
-
-def _evaluate_qlinear_matmul(at: At) -> Array:
-    a, b = _read_real(at, 0, 1, 2, axis=-2), _read_real(at, 3, 4, 5, axis=-1)
-    return _requantise(at, matmul(_make_inner(at, a, b)).forward(a), 6)
-
-
-def _evaluate_conv_integer(at: At) -> Array:
-    x, w = _read_real(at, 0, None, 2, axis=1), _read_real(at, 1, None, 3, axis=0)
-    return conv(_make_inner(at, x, w)).forward(x).astype(np.int32)
-
-
-def _evaluate_matmul_integer(at: At) -> Array:
-    a, b = _read_real(at, 0, None, 2, axis=-2), _read_real(at, 1, None, 3, axis=-1)
-    return matmul(_make_inner(at, a, b)).forward(a).astype(np.int32)
-
-
-register_evaluated("QLinearConv", evaluate=_evaluate_qlinear_conv)
-register_evaluated("QLinearMatMul", evaluate=_evaluate_qlinear_matmul)
-register_evaluated("ConvInteger", evaluate=_evaluate_conv_integer)
-register_evaluated("MatMulInteger", evaluate=_evaluate_matmul_integer)

@@ -291,6 +291,7 @@ class Op:
 
 OPS: dict[str, Op] = {}
 EXPANSIONS: dict[str, Expand] = {}
+STATIC: set[str] = set()  # expansions that need no values but constants
 
 
 def _register(names: Sequence[str], op: Op) -> None:
@@ -377,16 +378,18 @@ def register_evaluated(*names: str, evaluate: Evaluate) -> None:
     _register(names, Op(evaluate, _refuse_relevance, "Evaluated", Inputs(())))
 
 
-def register_expansion(*names: str) -> Callable[[Expand], Expand]:
+def register_expansion(*names: str, static: bool = False) -> Callable[[Expand], Expand]:
     """Register the decorated generator, which yields the nodes that an op stands for.
 
-    Each node has run before the next is asked for.  The generator is given the node, the `Known`
-    values and the number of nodes that may still run; it reads a value that decides what runs by
-    `Known.decide`.
+    With ``static`` these depend on constants alone, and stand in the graph before a plan of it is
+    made.  Each node has run before the next is asked for.  The generator is given the node, the
+    `Known` values and the number of nodes that may still run; it reads a value that decides what
+    runs by `Known.decide`.
     """
 
     def register(expand: Expand) -> Expand:
         EXPANSIONS.update(dict.fromkeys(names, expand))
+        STATIC.update(names if static else ())
         return expand
 
     return register

@@ -235,10 +235,6 @@ def einsums() -> list[Case]:
 
 def quantised() -> list[Case]:
     scale, zero = np.array(0.05, np.float32), np.array(3, np.int8)
-    q, w = np.arange(12, dtype=np.uint8).reshape(3, 4), np.arange(8, dtype=np.uint8).reshape(4, 2)
-    byte = np.array(7, np.uint8)
-    image = np.arange(50, dtype=np.uint8).reshape(1, 2, 5, 5)
-    filters = np.arange(36, dtype=np.uint8).reshape(2, 2, 3, 3)
     per, zeros = floats(0.05, 0.1, 0.02), np.array([0, 3, -2], np.int8)
     return [
         case("QuantizeLinear", M, scale, zero, opset=10, live=()),
@@ -263,24 +259,6 @@ def quantised() -> list[Case]:
             opset=21,
         ),
         case("DynamicQuantizeLinear", M, outputs=3, opset=11),
-        case("MatMulInteger", q, w, byte, byte, live=(), opset=10),
-        case("ConvInteger", image, filters, byte, live=(), opset=10),
-        case("QLinearMatMul", q, scale, byte, w, scale, byte, scale, byte, live=(), opset=10),
-        case(
-            "QLinearConv",
-            image,
-            scale,
-            byte,
-            filters,
-            scale,
-            byte,
-            np.array(2, np.float32),
-            byte,
-            np.array([5, -9], np.int32),
-            pads=[1, 1, 1, 1],
-            live=(),
-            opset=10,
-        ),
     ]
 
 
