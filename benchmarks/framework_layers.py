@@ -328,6 +328,7 @@ FUNCTIONS: dict[str, Layer] = {
     "median": Layer(lambda n, t: lambda x: x.median(-1).values, SERIES),
     "diff": Layer(lambda n, t: lambda x: x.diff(dim=-1), SERIES),
     "cumsum": Layer(lambda n, t: lambda x: x.cumsum(-1), SERIES),
+    "prod": Layer(lambda n, t: lambda x: x.prod(-1), SERIES),
     "cumprod": Layer(lambda n, t: lambda x: x.cumprod(-1), SERIES),
     "cummax": Layer(lambda n, t: lambda x: x.cummax(-1).values, SERIES),
     "fmod": Layer(lambda n, t: lambda x: x.fmod(0.75), SERIES),

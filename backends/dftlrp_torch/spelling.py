@@ -117,6 +117,71 @@ def _unfold(x: Tensor, *place: Any, **named: Any) -> Any:
     return x.unfold(axis % x.dim(), size, step)
 
 
+def _cumprod(x: Tensor, dim: int, dtype: Any = None) -> Any:
+    """Products of what came before, in about log2(n) products [1]_.
+
+    References
+    ----------
+    .. [1] W. D. Hillis and G. L. Steele, Data parallel algorithms, CACM 29 (12), 1986.
+    """
+    import torch
+
+    if dtype is not None or not x.is_floating_point():
+        return NotImplemented
+    n, step = int(x.shape[dim]), 1
+    while step < n:
+        ones = torch.ones_like(x.narrow(dim, 0, step))
+        x = x * torch.cat([ones, x.narrow(dim, 0, n - step)], dim)
+        step *= 2
+    return x
+
+
+def _prod(x: Tensor, dim: int | None = None, keepdim: bool = False, dtype: Any = None) -> Any:
+    if not isinstance(dim, int) or not int(x.shape[dim]):
+        return NotImplemented
+    made = _cumprod(x, dim, dtype)
+    if made is NotImplemented:
+        return made
+    last = made.narrow(dim, int(x.shape[dim]) - 1, 1)
+    return last if keepdim else last.squeeze(dim)
+
+
+def _take_prefixes(x: Tensor, dim: int, fill: float) -> Tensor:
+    """Return the numbers up to each place of an axis, and fill behind it, in a last axis."""
+    import torch
+
+    moved = x.movedim(dim, -1)
+    n = int(moved.shape[-1])
+    upto = torch.ones(n, n, dtype=torch.bool, device=x.device).tril()
+    return torch.where(upto, moved.unsqueeze(-2), torch.full((), fill, dtype=x.dtype))
+
+
+def _make_running(extreme: str) -> Callable[..., Any]:
+    def running(x: Tensor, dim: int) -> Any:
+        """The maximum, or the minimum, of what came before, and where it stood."""
+        if not x.is_floating_point():
+            return NotImplemented
+        fill = float("-inf") if extreme == "max" else float("inf")
+        found = getattr(_take_prefixes(x, dim, fill), extreme)(-1)
+        return Chosen(*(t.movedim(-1, dim) for t in found))
+
+    return running
+
+
+def _make_rest(towards_zero: bool) -> Callable[..., Any]:
+    def rest(x: Any, other: Any) -> Any:
+        """What division leaves: x - y floor(x / y), or with the quotient cut towards zero."""
+        import torch
+
+        if not isinstance(x, torch.Tensor) or not x.is_floating_point():
+            return NotImplemented
+        q = x / other
+        whole = q.sign() * q.abs().floor() if towards_zero else q.floor()
+        return x - other * whole
+
+    return rest
+
+
 def _stack_along(axis: int) -> Callable[..., Any]:
     def stack(tensors: Sequence[Tensor]) -> Any:
         """The exporters write sequences for this, even where every tensor has the axis."""
@@ -183,5 +248,8 @@ SPELLINGS: dict[str, Callable[..., Any]] = {
     "cdist": _distances, "pairwise_distance": _distance,
     "adaptive_max_pool1d": _adaptive_max(1), "adaptive_max_pool2d": _adaptive_max(2),
     "adaptive_max_pool3d": _adaptive_max(3), "avg_pool2d": _average(2), "avg_pool3d": _average(3),
+    "cumprod": _cumprod, "prod": _prod,
+    "cummax": _make_running("max"), "cummin": _make_running("min"),
+    "fmod": _make_rest(towards_zero=True), "remainder": _make_rest(towards_zero=False),
     "unfold": _unfold, "hstack": _stack_along(1), "vstack": _stack_along(0), "lstm": _lstm,
 }  # fmt: skip

@@ -68,6 +68,11 @@ SPELLED = {
     "distances": lambda x: torch.cdist(x, x[:, :2] + 1),
     "a distance": lambda x: F.pairwise_distance(x, x.flip(1) + 1),
     "hypotenuse": lambda x: torch.hypot(x, x.flip(1)),
+    "products so far": lambda x: x.cumprod(1),
+    "a product": lambda x: x.prod(-1, keepdim=True) + torch.prod(x, 1)[:, None],
+    "maxima so far": lambda x: x.cummax(1).values * torch.cummin(x, -1)[0],
+    "a rest": lambda x: x.fmod(0.3) * torch.remainder(x, 0.4) + torch.fmod(x, x.flip(1) + 3),
+    "a rest by an operator": lambda x: x % 0.3,
     "side by side": lambda x: torch.hstack([x, 2 * x]),
 }
 
