@@ -1,12 +1,13 @@
 """Kill ``dftlrp explain`` and ``dftlrp neurons`` at random moments; what is there must be whole.
 
-    python benchmarks/kills.py [--explain 100] [--neurons 50] [--seed 0]
+    python benchmarks/kills.py [--explain 100] [--neurons 50] [--seed 0] [--state FOLDER]
 
 Each run writes into a folder that holds the results of another question, or what the run killed
 before it left, and is killed (SIGKILL, sometimes SIGTERM) at a random moment.  Afterwards every
 file must be complete, and results with a report must be those of one run.  After the kills an
 undisturbed run must give, byte for byte, what a run in a new folder gives, and leave nothing of
-the killed ones.  Prints one line for each command; the exit code is 1 if anything was wrong.
+the killed ones.  Prints one line for each command, in which earlier runs with the same ``--state``
+count; the exit code is 1 if anything was wrong.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -46,14 +48,35 @@ def main() -> int:
     p.add_argument("--explain", type=int, default=100, metavar="N")
     p.add_argument("--neurons", type=int, default=50, metavar="N")
     p.add_argument("--seed", type=int, default=0)
+    p.add_argument("--state", type=Path, metavar="FOLDER")
     args = p.parse_args()
     wrong = 0
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         for job, count in ((_make_explain(), args.explain), (_make_neurons(place), args.neurons)):
+            told = _read_counts(args.state, job.name)
             if count:
-                wrong += _kill_often(job, place / job.name, count, random.Random(args.seed))
+                told += _kill_often(job, place / job.name, count, random.Random(args.seed))
+                _write_counts(args.state, job.name, told)
+            print(
+                f"{job.name}: {told['early']} of {told['runs']} runs killed before their end, "
+                f"{told['sigterm']} of these by SIGTERM; {told['wrong']} wrong",
+                flush=True,
+            )
+            wrong += told["wrong"]
     return 1 if wrong else 0
+
+
+def _read_counts(state: Path | None, name: str) -> Counter[str]:
+    path = state / f"kills-{name}.json" if state else None
+    counts = json.loads(path.read_text()) if path and path.exists() else {}
+    return Counter({"runs": 0, "early": 0, "sigterm": 0, "wrong": 0} | counts)
+
+
+def _write_counts(state: Path | None, name: str, counts: Counter[str]) -> None:
+    if state:
+        state.mkdir(parents=True, exist_ok=True)
+        (state / f"kills-{name}.json").write_text(json.dumps(counts))
 
 
 def _make_explain() -> Job:
@@ -69,8 +92,8 @@ def _make_neurons(place: Path) -> Job:
     return Job("neurons", (question,), _check_neurons)
 
 
-def _kill_often(job: Job, place: Path, count: int, rng: random.Random) -> int:
-    """Return how often something was wrong; print it, and a line of figures."""
+def _kill_often(job: Job, place: Path, count: int, rng: random.Random) -> Counter[str]:
+    """Return figures; print what was wrong."""
     whole, seconds = list[dict[str, str]](), list[float]()
     for i, question in enumerate(job.questions):
         start = time.monotonic()
@@ -105,12 +128,7 @@ def _kill_often(job: Job, place: Path, count: int, rng: random.Random) -> int:
     if stages := _find_stages(out):
         found.append(f"the last run left {stages}")
     print(*found, sep="\n", end="\n" if found else "")
-    print(
-        f"{job.name}: {early} of {count} runs of {max(seconds):.0f} s killed before their end, "
-        f"{ended} of these by SIGTERM, which removed what was half-written; {len(found)} wrong",
-        flush=True,
-    )
-    return len(found)
+    return Counter(runs=count, early=early, sigterm=ended, wrong=len(found))
 
 
 def _run(question: list[str], out: Path) -> subprocess.Popen[bytes]:

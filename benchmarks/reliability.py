@@ -3,7 +3,9 @@
     python benchmarks/reliability.py [--write docs/reliability.md] [--state FOLDER] [--quick]
 
 ``--state`` is the folder of `benchmarks/fuzz.py`, whose mutants so far are counted with those of
-this run.  ``--quick`` runs few mutants and kills.  The exit code is 1 if a promise is not kept.
+this run; so are the kills of `benchmarks/kills.py`.  ``--recorded`` runs no further mutants (but
+those in which something was found) and no further kills.  ``--quick`` runs few.  The exit code is 1
+if a promise is not kept.
 """
 
 from __future__ import annotations
@@ -52,6 +54,7 @@ def main() -> int:
     p.add_argument("--write", type=Path, metavar="FILE", help="replace the table in this page")
     p.add_argument("--state", type=Path, metavar="FOLDER")
     p.add_argument("--quick", action="store_true")
+    p.add_argument("--recorded", action="store_true")
     p.add_argument("--only", metavar="TEXT", help="rows whose fault holds this")
     args = p.parse_args()
     lines, kept = [], True
@@ -105,7 +108,7 @@ def _hostile(args: argparse.Namespace) -> Result:
 
 def _fuzz(kind: str, count: int) -> Callable[[argparse.Namespace], Result]:
     def measure(args: argparse.Namespace) -> Result:
-        number = 300 if args.quick else count
+        number = 0 if args.recorded else 300 if args.quick else count
         command = [sys.executable, str(HERE / "fuzz.py"), kind, "--count", str(number)]
         command += ["--state", str(args.state)] if args.state else []
         done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -220,12 +223,15 @@ def _agreement(args: argparse.Namespace) -> Result:
 
 
 def _workers(args: argparse.Namespace) -> Result:
-    return _pytest("concepts/shards/test_faults.py", "workers killed, stopped and out of memory")
+    runs = _pytest("concepts/shards/test_run.py", "workers killed, stopped, out of memory")
+    faults = _pytest("concepts/shards/test_faults.py", "full disks, torn and flipped files, kills")
+    return Result(f"{runs.figure}; {faults.figure}", runs.kept and faults.kept)
 
 
 def _kills(args: argparse.Namespace) -> Result:
-    counts = ("5", "3") if args.quick else ("100", "50")
+    counts = ("0", "0") if args.recorded else ("5", "3") if args.quick else ("100", "50")
     command = [sys.executable, str(HERE / "kills.py"), "--explain", counts[0]]
+    command += ["--state", str(args.state)] if args.state else []
     done = subprocess.run(
         [*command, "--neurons", counts[1]], capture_output=True, text=True, check=False
     )
@@ -312,7 +318,7 @@ def _cuts(args: argparse.Namespace) -> Result:
 
 def _pytest(where: str, what: str, only: str = "") -> Result:
     """A file of tests as one figure."""
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(TESTS / where)]
+    command = [sys.executable, "-m", "pytest", "-q", str(TESTS / where)]
     done = subprocess.run(
         [*command, *(("-k", only) if only else ())], capture_output=True, text=True, check=False,
         cwd=HERE.parent,
@@ -344,7 +350,8 @@ ROWS = (
     Row("each rule", "the ledger closes: 1e-12 (float64), 1e-5 (float32)",
         "every preset, embedded models", _ledger),
     Row("two backends", "agree to 1e-4", "embedded models", _agreement),
-    Row("worker killed, stopped, out of memory", "other shards are done, this one is named",
+    Row("worker killed, stopped, out of memory; full disk, torn shard",
+        "other shards are done, this one is named; the next run completes",
         "`tests/concepts/shards`", _workers),
     Row("run killed", "nothing half-written, same bytes after the next run",
         "`benchmarks/kills.py`", _kills),
