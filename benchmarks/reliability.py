@@ -235,7 +235,8 @@ def _kills(args: argparse.Namespace) -> Result:
     done = subprocess.run(
         [*command, "--neurons", counts[1]], capture_output=True, text=True, check=False
     )
-    return Result("; ".join(done.stdout.splitlines()[-2:]), done.returncode == 0)
+    figure = "; ".join(done.stdout.splitlines()[-2:])
+    return Result(figure, done.returncode == 0 and "0 of 0 runs" not in figure)
 
 
 def _two_runs(args: argparse.Namespace) -> Result:
