@@ -15,6 +15,7 @@ from dftlrp.attribution.methods import (
     make_point,
     read_method,
 )
+from dftlrp.attribution.references import NONE, SILENCE
 from dftlrp.core.backend import Backend
 from dftlrp.core.ledger import LEAST, Ledger
 from dftlrp.core.rule_text import Rule
@@ -108,6 +109,7 @@ def attribute(
     keep: Collection[str] = (),
     masks: Mapping[str, AnyArray | None] | None = None,
     method: str = "lrp",
+    reference: Any = None,
 ) -> Attribution:
     """Return the relevance of the inputs for a target.
 
@@ -152,8 +154,14 @@ def attribute(
         None only that relevance is kept.  See `dftlrp.concepts`.
     method : str
         ``"lrp"``, ``"gradient"`` (times the input), ``"integrated-gradients"``, ``"smoothgrad"`` or
-        ``"lrp(path=8)"``, as of `dftlrp.explain`; ``relevance`` is then the change from silence
-        (zeros), or with ``"gradient"`` and ``"smoothgrad"`` the input, times ``multiplier``.
+        ``"lrp(path=8)"``, as of `dftlrp.explain`; ``relevance`` is then the change from the
+        reference (silence if none is given), or with ``"smoothgrad"`` the input, times
+        ``multiplier``.
+    reference : array or dict of str to array, optional
+        What the output is compared with, in shapes that broadcast to the inputs'; ``"silence"`` is
+        zero everywhere.  Then the difference of the outputs is explained: relevance is that of
+        ``inputs - reference``, biases cancel, and what a preset freezes is accounted for in a
+        column of the ledger; see `dftlrp.engine.difference`.
 
     Raises
     ------
@@ -165,14 +173,29 @@ def attribute(
         The backend asked for cannot compute this model.
     """
     by, model = read_method(method), as_model(model, inputs)
-    settings = by.choose_rules(
-        Settings(output, bind or {}, composite, overrides or {}, backend, dtype)
-    )
+    compared = _name_reference(reference, list(model.plan(output, bind).signals))
+    settings = by.choose_rules(Settings(
+        output, bind or {}, composite, overrides or {}, backend, dtype, reference=compared
+    ))  # fmt: skip
     question = Question(target, seed, keep, masks or {}, ledger)
+    by.refuse(question, compared is not None)
     if by.is_single:
         (found,) = answer_questions(model, inputs, settings, [question])
         return replace(found, method=by.name)
     return _attribute_about(model, inputs, settings, question, by)
+
+
+def _name_reference(reference: Any, signals: Sequence[str]) -> dict[str, AnyArray] | None:
+    """Return a reference by the name of the signal."""
+    if reference is None or isinstance(reference, Mapping):
+        return None if reference is None else dict(reference)
+    if isinstance(reference, str):
+        if reference not in {NONE, SILENCE}:
+            raise InputError(f"reference {reference!r}: give an array, {SILENCE!r} or {NONE!r}")
+        return dict.fromkeys(signals, np.zeros(1)) if reference == SILENCE else None
+    if len(signals) != 1:
+        raise InputError(f"the model reads {signals}: give the reference as a dict by input name")
+    return {signals[0]: np.asarray(reference)}
 
 
 def _attribute_about(
@@ -189,7 +212,8 @@ def _attribute_about(
     values = find_values(point.plan, point.answer.table, question.keep)
     found = answer_by(by, point, list(values))
     made = make_attribution(question, found, isinstance(inputs, Mapping), str(by))
-    return replace(made, facts=list_facts_of(by, point))
+    words = NONE if settings.reference is None else "the one given"
+    return replace(made, facts=list_facts_of(by, point, words))
 
 
 def answer_questions(

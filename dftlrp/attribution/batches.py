@@ -14,6 +14,7 @@ from typing import TypeVar
 import numpy as np
 
 from dftlrp.attribution.games import Tally
+from dftlrp.attribution.references import find_reference
 from dftlrp.core.identity import measure_deviation
 from dftlrp.core.types import AnyArray, DftlrpError, Real
 from dftlrp.engine.backward import Answer, add_batch_axis
@@ -59,6 +60,12 @@ class Point:
     def plan(self) -> Plan:
         """What of the graph is explained."""
         return self.answer.plan
+
+    @property
+    def reference(self) -> dict[str, AnyArray]:
+        """What the input is compared with, in its shape: silence where nothing is asked for."""
+        given = self.settings.reference or find_reference(self.inputs)
+        return {k: np.broadcast_to(given[k], np.shape(x)) for k, x in self.inputs.items()}
 
     @property
     def coefficients(self) -> Real:

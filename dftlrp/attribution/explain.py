@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -22,10 +22,16 @@ from dftlrp.attribution.methods import (
 )
 from dftlrp.attribution.provenance import collect_provenance, write_notes
 from dftlrp.attribution.recording import Recording
-from dftlrp.attribution.references import find_reference
+from dftlrp.attribution.references import NONE, find_references
 from dftlrp.attribution.score import make_asked
 from dftlrp.attribution.targets import name_target, resolve_seed, resolve_target
-from dftlrp.attribution.waveform import WaveformInput, find_waveform, make_example, read_signal
+from dftlrp.attribution.waveform import (
+    WaveformInput,
+    find_waveform,
+    make_example,
+    read_beside,
+    read_signal,
+)
 from dftlrp.core.ledger import Ledger
 from dftlrp.core.rule_text import Rule
 from dftlrp.core.types import AnyArray, InputError, Real
@@ -59,6 +65,7 @@ def explain(
     frontend: FrontEnd | str | os.PathLike[str] | None = None,
     masks: Mapping[str, AnyArray | None] | None = None,
     method: str = "lrp",
+    reference: Any = "none",
 ) -> Explanation:
     """Explain one output of a model for one recording, in time, frequency and other domains.
 
@@ -98,6 +105,11 @@ def explain(
         ``"integrated-gradients"``, ``"smoothgrad"``, ``"lrp(path=8)"``; or, by replacing parts of
         the recording, ``"occlusion"``, ``"shapley"``, ``"rise"``.  Numbers may follow in brackets,
         as in ``"integrated-gradients(steps=64)"``; docs/methods.md has all of them.
+    reference : str, path, array or list
+        What the score is compared with, so that its difference is explained: ``"silence"``;
+        ``"noise"`` with the recording's spectrum; another recording, aligned with this one (*why
+        six here and not there?*); several of them, for the mean of the explanations; ``["mean",
+        FILE, ...]``, the mean of recordings; ``"none"``: nothing.
 
     Returns
     -------
@@ -128,68 +140,141 @@ def explain(
         resolve_target(target, names, plan), resolve_seed(seed, names, plan),
         keep=inner, masks=masks or {},
     )  # fmt: skip
-    by.refuse_conditions(question)
-    inputs = {read.name: read.to_input(recording.samples)}
-    point = make_point(model, inputs, settings, question)
-    found = answer_by(by, point, inner if views.INPUT in chosen else ())
-    result = make_attribution(question, found, named=True, method=str(by))
+    compared = find_references(
+        reference, recording.samples, lambda other: read_beside(model, other, rate, read, recording)
+    )
+    by.refuse(question, compared is not None)
+    case = _Case(by, model, bare, settings, question, recording, read, chosen, plan)
+    passes = [case.compare(r) for r in (compared.points if compared else [None])]
+    result, shown = _average_results(passes), _average_views(passes)
     if labels is not None and len(names) != result.explained.shape[-1]:
         raise InputError(f"{len(names)} labels for {result.explained.shape[-1]} classes")
-    wave = _make_waveform(recording, result, read)
-    first = make_attribution(question, point.answer, named=True)  # whose seed is that of the score
-    seen = _view_read_value(first, plan)
-    scored = {
-        "waveform": make_asked(model, settings, first, recording.samples, read.to_input),
-        "input": make_asked(bare, settings, first, seen.signal),
-    }
-    if by.kind.value:
-        r = find_reference(inputs)
-        features = _take_first(read_value(point, _find_read_value(plan), r), plan)
-        compared = {
-            "waveform": (scored["waveform"], read.to_samples(r[read.name])),
-            "input": (scored["input"], features),
-        }
-        shown, ledger = _value_parts(by, point, wave, chosen, seen, compared)
-        result = replace(result, ledger=ledger)
-    else:
-        reads = _view_read_value(result, plan) if views.INPUT in chosen else None
-        shown = views.compute_views(wave, chosen, reads)
-    result = replace(result, facts=list_facts_of(by, point))
+    words = compared.words if compared else NONE
+    result = replace(result, facts=list_facts_of(by, passes[0].point, words))
     index, label = name_target(result, names)
     return Explanation(
         signal={k: v.signal for k, v in shown.items()},
         relevance={k: v.relevance for k, v in shown.items()},
         axes={k: v.axes for k, v in shown.items()},
         rest={k: v.rest for k, v in shown.items()},
-        rate=wave.rate,
+        rate=recording.rate or 1.0,
         target=index,
         label=label,
         labels=names,
         output=_drop_ones(_take_first(result.output, plan)),
         explained=_drop_ones(_take_first(result.explained, plan)),
         ledger=result.ledger,
-        stft=dict(wave.stft),
+        stft=dict(stft_for(recording.rate or 1.0)),
         notes=write_notes(model, recording, question, result),
         provenance=collect_provenance(model, recording, settings, question, result),
-        asked=scored,
+        asked=passes[0].asked,
     )
+
+
+class Pass(NamedTuple):
+    """What there is for one reference: the answer, its relevance, that of domains, the scores."""
+
+    point: Point
+    result: Attribution
+    shown: dict[str, View]
+    asked: dict[str, Asked]
+
+
+@dataclass(frozen=True, eq=False)
+class _Case:
+    """A recording and what is asked about it, for each reference that it is compared with."""
+
+    by: Method
+    model: Model
+    bare: Model
+    settings: Settings
+    question: Question
+    recording: Recording
+    read: WaveformInput
+    domains: Sequence[str]
+    plan: Plan
+
+    def compare(self, reference: Real | None) -> Pass:
+        """Return the answer at the recording, its relevance, and that in every domain."""
+        samples, read, name = self.recording.samples, self.read, _find_read_value(self.plan)
+        inputs = {read.name: read.to_input(samples)}
+        other = None if reference is None else {read.name: read.to_input(reference)}
+        settings = replace(self.settings, reference=other)
+        point = make_point(self.model, inputs, settings, self.question)
+        wanted = views.INPUT in self.domains
+        found = answer_by(self.by, point, self.question.keep if wanted else ())
+        result = make_attribution(self.question, found, named=True, method=str(self.by))
+        first = make_attribution(
+            self.question, point.answer, named=True
+        )  # whose seed is the score's
+        seen, c = _view_read_value(first, self.plan), _read_coefficients(first, point)
+        scored = {
+            "waveform": make_asked(self.model, settings, c, samples, read.to_input),
+            "input": make_asked(self.bare, settings, c, seen.signal),
+        }
+        if self.by.kind.value:
+            r = point.reference
+            features = _take_first(read_value(point, name, r), self.plan)
+            compared = {
+                "waveform": (scored["waveform"], read.to_samples(r[read.name])),
+                "input": (scored["input"], features),
+            }
+            wave = self._make_waveform(samples, result)
+            shown, ledger = _value_parts(self.by, point, wave, self.domains, seen, compared)
+            return Pass(point, replace(result, ledger=ledger), shown, scored)
+        reads = _view_read_value(result, self.plan) if wanted else None
+        change = samples if reference is None else samples - reference
+        shown = views.compute_views(self._make_waveform(change, result), self.domains, reads)
+        if reference is not None and reference.any():  # what is drawn is the recording
+            own = views.compute_views(self._make_waveform(samples, result), self.domains, reads)
+            shown = {k: v._replace(signal=own[k].signal) for k, v in shown.items()}
+        return Pass(point, result, shown, scored)
+
+    def _make_waveform(self, samples: Real, result: Attribution) -> Waveform:
+        """Return samples with their relevance and, where a rule has one, their multiplier."""
+        of_all: Any = (result.relevance, result.multiplier)
+        R, m = (a[self.read.name] for a in of_all)
+        rate = self.recording.rate or 1.0
+        return views.make_waveform(
+            samples, self.read.to_samples(R), None if m is None else self.read.to_samples(m),
+            rate, stft_for(rate),
+        )  # fmt: skip
+
+
+def _average_results(passes: Sequence[Pass]) -> Attribution:
+    """Return the mean of the results for several references."""
+    results = [one.result for one in passes]
+    if len(results) == 1:
+        return results[0]
+    ledger = Ledger.average([r.ledger for r in results])
+    return replace(results[0], seed=np.mean([r.seed for r in results], axis=0), ledger=ledger)
+
+
+def _average_views(passes: Sequence[Pass]) -> dict[str, View]:
+    """Return the mean relevance in every domain."""
+    shown = [one.shown for one in passes]
+    if len(shown) == 1:
+        return shown[0]
+    return {
+        name: view._replace(
+            relevance=np.mean([v[name].relevance for v in shown], axis=0),
+            rest=float(np.mean([v[name].rest for v in shown])),
+        )
+        for name, view in shown[0].items()
+    }
+
+
+def _read_coefficients(result: Attribution, point: Point) -> Real:
+    """Return c of the score that is explained, the sum of c z."""
+    if result.seed_kind == "one":
+        return np.asarray(result.seed, np.float64).reshape(result.explained.shape)
+    return point.coefficients
 
 
 def _load_model(source: Any, signal: Any, rate: float | None) -> Model:
     """Return the model; a framework's own is exported with the signal as its example."""
     known = isinstance(source, Model | str | os.PathLike)
     return as_model(source, None if known else make_example(signal, rate))
-
-
-def _make_waveform(recording: Recording, result: Attribution, read: WaveformInput) -> Waveform:
-    """Return the recording with its relevance and, where a rule has one, its multiplier."""
-    of_all: Any = (result.relevance, result.multiplier)
-    R, m = (a[read.name] for a in of_all)
-    rate = recording.rate or 1.0
-    return views.make_waveform(
-        recording.samples, read.to_samples(R), None if m is None else read.to_samples(m),
-        rate, stft_for(rate),
-    )  # fmt: skip
 
 
 def _value_parts(
@@ -232,7 +317,8 @@ def _view_read_value(result: Attribution, plan: Plan) -> View:
         arrived = result.ledger.rows[0].to_inputs.sum()
         return View(value, relevance, axes, float(arrived - relevance.sum()))
     front = [row for row in result.ledger.rows if row.node in plan.graph.front]
-    absorbed = [row.bias.sum() + row.stabiliser.sum() + row.stopped.sum() for row in front]
+    kinds = ("bias", "stabiliser", "stopped", "reference")
+    absorbed = [getattr(row, kind).sum() for row in front for kind in kinds]
     return View(value, relevance, axes, -float(sum(absorbed)))
 
 

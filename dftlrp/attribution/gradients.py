@@ -29,7 +29,6 @@ from typing import Any
 import numpy as np
 
 from dftlrp.attribution.batches import Arrays, Point, run_variants, split_variants
-from dftlrp.attribution.references import find_reference
 from dftlrp.core.backend import get_backend
 from dftlrp.core.ledger import Ledger, LedgerRow
 from dftlrp.core.types import AnyArray, InputError, Real
@@ -58,7 +57,7 @@ def average_on_the_way(point: Point, steps: int) -> Answer:
     """
     edges = (np.arange(steps + 1) / steps) ** POWER
     middles = ((np.arange(steps) + 0.5) / steps) ** POWER
-    r = find_reference(point.inputs)
+    r = point.reference
 
     def make(points: Real) -> Arrays:
         return {k: _stack([r[k] + a * (x - r[k]) for a in points]) for k, x in point.inputs.items()}

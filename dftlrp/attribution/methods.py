@@ -19,7 +19,7 @@ from dftlrp.attribution.batches import Arrays, Point
 from dftlrp.attribution.games import average_orders, compare_halves, leave_one_out
 from dftlrp.attribution.gradients import average_on_the_way, average_over_noise, count_up
 from dftlrp.attribution.perturbation import value_views
-from dftlrp.attribution.references import SILENCE
+from dftlrp.attribution.references import NONE, SILENCE
 from dftlrp.core.ledger import Ledger
 from dftlrp.core.rule_text import read_numbers, shorten_number
 from dftlrp.core.types import InputError, Real
@@ -90,14 +90,18 @@ class Method:
         """Whether one pass back at the input itself is all, so that every layer has an account."""
         return not (self.kind.run or self.kind.value) or dict(self.numbers).get("path") == 0
 
-    def refuse_conditions(self, question: Question) -> None:
-        """Refuse conditions where a method that replaces parts of the recording knows no layers.
+    def refuse(self, question: Question, reference: bool) -> None:
+        """Refuse conditions where a method knows no layers, and a reference where it has none.
 
         Raises
         ------
         InputError
-            There are conditions.
+            There are conditions, or something is asked to be compared with.
         """
+        if reference and not self.kind.compares:
+            raise InputError(
+                f"method {self.name!r} compares with nothing: take another method, or no reference"
+            )
         if self.kind.value and question.masks:
             raise InputError(
                 f"method {self.name!r} knows no layers, so that relevance cannot go through some: "
@@ -208,12 +212,16 @@ def value_by(
     return found.views, count_up(np.array(found.seed), [first.relevance])
 
 
-def list_facts_of(method: Method, point: Point) -> dict[str, Any]:
-    """Return what there is to know of a method beside its name."""
+def list_facts_of(method: Method, point: Point, reference: str) -> dict[str, Any]:
+    """Return what there is to know of a method beside its name.
+
+    ``reference`` is what was asked to be compared with, in words.
+    """
     if method.is_single:
-        return {}
-    reference = {"reference": SILENCE} if method.kind.compares else {}
-    return {**reference, "inputs that the model was run on": point.tally.passes}
+        return {"reference": reference}
+    compared = {"reference": SILENCE if reference == NONE else reference}
+    told = compared if method.kind.compares else {}
+    return {**told, "inputs that the model was run on": point.tally.passes}
 
 
 def _refuse_number(name: str, key: str, number: float) -> None:

@@ -8,7 +8,6 @@ from functools import cached_property
 
 import numpy as np
 
-from dftlrp.attribution.attribute import Attribution
 from dftlrp.core.types import DftlrpError, InputError, Real
 from dftlrp.engine.model import Model
 from dftlrp.engine.settings import Settings
@@ -94,7 +93,7 @@ class Scorer:
 def make_asked(
     model: Model,
     settings: Settings,
-    found: Attribution,
+    coefficients: Real,
     samples: Real,
     to_input: Callable[[Real], Real] | None = None,
 ) -> Asked:
@@ -102,12 +101,11 @@ def make_asked(
 
     Parameters
     ----------
+    coefficients : array
+        c of `Scorer`.
     to_input : callable, optional
         From samples to what the model reads; if not given, a batch axis is put in front.
     """
-    z = np.asarray(found.explained, np.float64)
-    seed = np.asarray(found.seed, np.float64).reshape(z.shape)
-    c = seed if found.seed_kind == "one" else np.divide(seed, z, out=np.zeros_like(z), where=z != 0)
-    own = replace(settings, composite="Epsilon", overrides={}, waveform=False)
-    scorer = Scorer(model, own, c, to_input or (lambda x: x[None]))
+    own = replace(settings, composite="Epsilon", overrides={}, waveform=False, reference=None)
+    scorer = Scorer(model, own, coefficients, to_input or (lambda x: x[None]))
     return Asked(samples, scorer, scorer.explained)

@@ -151,6 +151,26 @@ def read_signal(model: Model, signal: Any, rate: float | None, read: WaveformInp
     return replace(recording, notes=(*recording.notes, *notes))
 
 
+def read_beside(
+    model: Model, signal: Any, rate: float | None, read: WaveformInput, recording: Recording
+) -> Real:
+    """Return another signal as `read_signal` does, but never cropped: it is to be aligned.
+
+    A model that reads a fixed length gets a shorter one with silence behind it, as it gets the
+    recording.
+
+    Raises
+    ------
+    InputError
+        As of `read_signal`.
+    """
+    other = _read_fitted(signal, read.channels, rate, model.rate or rate).samples
+    missing = recording.length - other.shape[-1]
+    if read.length is None or missing <= 0:
+        return other
+    return np.pad(other, [(0, 0)] * (other.ndim - 1) + [(0, missing)])
+
+
 def _read_fitted(
     signal: Any, channels: int, own: float | None, rate: float | None, length: int | None = None
 ) -> Recording:

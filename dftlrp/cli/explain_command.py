@@ -53,6 +53,11 @@ def add_parser(commands: Any) -> None:
         help=f"how relevance is computed: lrp (default), {', '.join(OTHERS)}; with numbers as in "
         "'integrated-gradients(steps=64)', see docs/methods.md; two are shown side by side",
     )  # fmt: skip
+    p.add_argument(
+        "--reference", nargs="+", default=["none"], metavar="REF",
+        help="what the score is compared with: none (default), silence, noise with the recording's "
+        "spectrum, recordings, or 'mean' and recordings, of which the mean is taken",
+    )  # fmt: skip
     add_options(p, "--composite", "--rule")
     p.add_argument("--table", action="store_true", help="also print the rule of every layer")
     p.add_argument(
@@ -137,6 +142,7 @@ def _run_explain(args: argparse.Namespace) -> int:
             backend=args.backend,
             masks=masks,
             method=method,
+            reference=args.reference,
         )
         for target, method in asked
     ]

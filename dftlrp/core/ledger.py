@@ -118,6 +118,15 @@ def align_rows(rows: Sequence[LedgerRow]) -> tuple[LedgerRow, ...]:
     return tuple((row.total if mixed else row).outer for row in rows)
 
 
+def average_rows(rows: Sequence[LedgerRow]) -> LedgerRow:
+    """Return the mean of the accounts of one node, from passes to several references."""
+    amounts: dict[str, Any] = {
+        k: np.mean([getattr(r, k) for r in rows], axis=0) for k in (*TERMS, "inner")
+    }
+    largest = {k: max(getattr(r, k) for r in rows) for k in ("magnitude", "worst")}
+    return replace(rows[0], **amounts, **largest)
+
+
 @dataclass(frozen=True)
 class Ledger:
     """The accounts of all nodes, from the output to the input."""
@@ -137,6 +146,14 @@ class Ledger:
     def absorbed(self, term: str) -> Real:
         """Return the sum of one of `TERMS`, as ``"bias"``, over all nodes."""
         return sum((getattr(row, term) for row in self.rows), start=np.zeros(1))
+
+    @classmethod
+    def average(cls, ledgers: Sequence[Ledger]) -> Ledger:
+        """Return the mean of several accounts of the same nodes."""
+        if len(ledgers) == 1:
+            return ledgers[0]
+        each = zip(*(ledger.rows for ledger in ledgers), strict=True)
+        return cls(tuple(map(average_rows, each)))
 
     def __str__(self) -> str:
         head = f"{'node':40} {'op':18} {'rule':16}" + "".join(f"{t:>13}" for t in TERMS)

@@ -147,7 +147,6 @@ PRESETS: dict[str, Callable[[], Composite]] = {
     "EpsilonGamma": lambda: replace(
         _make_convolutional("EpsilonGamma", "gamma(0.1)"), products=WHOLE
     ),
-    "EpsilonWhole": lambda: Composite("EpsilonWhole", products=WHOLE),
     "Gradient": lambda: Composite("Gradient", read_rule("gradient")),
 }
 

@@ -75,6 +75,7 @@ def predict_output(
     scaled : dict of str to array
         By value, what it is multiplied by on the way.
     """
+    settings = replace(settings, reference=None)  # of which no forward pass knows
 
     def ask(settings: Settings) -> Prediction:
         if isinstance(get_backend(settings.backend), OnnxBackend):

@@ -19,7 +19,13 @@ from dftlrp.engine.backward import find_values
 from dftlrp.engine.cache import Recent
 from dftlrp.engine.composites import Composite, LayerTable
 from dftlrp.engine.evaluate import evaluate, fit_factor
-from dftlrp.engine.forward import Inputs, Ready, check_inputs, run_forward
+from dftlrp.engine.forward import (
+    Inputs,
+    Ready,
+    check_inputs,
+    check_reference,
+    run_forward,
+)
 from dftlrp.engine.model import Model, make_key
 from dftlrp.engine.plan import Plan
 from dftlrp.engine.seeds import SEEDS, make_coefficients
@@ -196,6 +202,8 @@ def prepare(model: Model, inputs: Inputs, settings: Settings, question: Question
     settings = settings.with_rules()
     plan = model.plan(settings.output, settings.bind)
     arrays = check_inputs(plan, inputs, DOUBLE)
+    if settings.reference is not None:
+        check_reference(plan, settings.reference, arrays)
     composite = choose_composite(settings, plan, _find_read_values(model, settings, plan, arrays))
     settings = replace(settings, composite=composite.taken)
     return Prepared(model, settings, question, plan, arrays, composite)

@@ -43,7 +43,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::ResourceWarn
 def cluster():
     """Two workers, each a process with a nanny."""
     with distributed.LocalCluster(
-        n_count=2, threads_per_worker=1, processes=True, dashboard_address="127.0.0.1:0"
+        n_workers=2, threads_per_worker=1, processes=True, dashboard_address="127.0.0.1:0"
     ) as two:
         yield two
 
@@ -180,7 +180,7 @@ def test_each_run_makes_its_own_workers(cluster, tmp_path):
 
 def test_where_the_cluster_goes_away_the_run_stops_and_another_goes_on(undisturbed, tmp_path):
     log, out = tmp_path / "log", tmp_path / "out"
-    with distributed.LocalCluster(n_count=1, dashboard_address="127.0.0.1:0") as short:
+    with distributed.LocalCluster(n_workers=1, dashboard_address="127.0.0.1:0") as short:
 
         def close():
             until(lambda: len(recorded(out)) > 9)
@@ -219,7 +219,7 @@ def test_where_no_scheduler_answers_the_run_is_refused_in_one_line(tmp_path, mon
 def test_a_scheduler_without_workers_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr("dftlrp.concepts.shards.cluster.PATIENCE", 1)
     with (
-        distributed.LocalCluster(n_count=0, dashboard_address="127.0.0.1:0") as empty,
+        distributed.LocalCluster(n_workers=0, dashboard_address="127.0.0.1:0") as empty,
         pytest.raises(InputError, match="has no worker"),
     ):
         done(tmp_path, scheduler=empty.scheduler_address)
