@@ -48,7 +48,8 @@ TERMS = {
     ),
     "ledger": (
         "The account of where the relevance of every layer went: to its inputs, to its bias, to "
-        "the stabiliser, or stopped at values that carry none. "
+        "the stabiliser, to what changes between a reference and the recording though a rule holds "
+        "it fixed, or stopped at values that carry none. "
         "Each part is computed on its own, and what they miss of the relevance that arrived is the "
         "error of the check."
     ),

@@ -27,7 +27,7 @@ from dftlrp.results.words import (
 
 SHOWN = 10  # classes; the rest is folded away
 WARNING = "warning:"  # a note that starts with it belongs into the box
-LEDGER_COLUMNS = ("relevance", "to_inputs", "bias", "stabiliser", "stopped")
+LEDGER_COLUMNS = ("relevance", "to_inputs", "bias", "stabiliser", "stopped", "reference")
 
 
 def format_percent(share: float) -> str:
@@ -164,7 +164,7 @@ def list_classes(explanations: Sequence[ExplanationData]) -> dict[str, Any]:
 def summarise_ledger(e: ExplanationData) -> dict[str, Any]:
     """Return the accounts in sum and for each node."""
     seed = sum_seed(e)
-    absorbed = {t: float(np.sum(e.ledger.absorbed(t))) for t in ("bias", "stabiliser", "stopped")}
+    absorbed = {t: float(np.sum(e.ledger.absorbed(t))) for t in LEDGER_COLUMNS[2:]}
     return {
         "label": e.label,
         "check": describe_account(e),
