@@ -61,10 +61,10 @@ def find_references(asked: Any, samples: Real, read: Read) -> References | None:
         A recording has another length or is the same as the one that is explained, or none is
         given to take the mean of.
     """
-    if asked is None or (isinstance(asked, str) and asked == NONE):
-        return None
     several = list(asked) if isinstance(asked, list | tuple) else [asked]
-    mean = bool(several) and isinstance(several[0], str) and several[0] == MEAN
+    if len(several) == 1 and (several[0] is None or _is_word(several[0], NONE)):
+        return None
+    mean = bool(several) and _is_word(several[0], MEAN)
     given = several[1:] if mean else several
     if not given:
         raise InputError("reference 'mean' needs recordings: give [\"mean\", FILE, ...]")
@@ -80,11 +80,16 @@ def find_references(asked: Any, samples: Real, read: Read) -> References | None:
     return References(words, tuple(points))
 
 
+def _is_word(asked: Any, word: str) -> bool:
+    """Return whether that is asked for, which an array is not."""
+    return isinstance(asked, str) and asked == word
+
+
 def _find_one(asked: Any, samples: Real, read: Read) -> tuple[str, list[Real]]:
     """Return what one reference is in words, and its signals."""
-    if isinstance(asked, str) and asked == SILENCE:
+    if _is_word(asked, SILENCE):
         return SILENCE, [np.zeros_like(samples)]
-    if isinstance(asked, str) and asked == NOISE:
+    if _is_word(asked, NOISE):
         words = f"stationary noise with the recording's spectrum ({DRAWS} draws, on average)"
         return words, [draw_noise(samples, i) for i in range(DRAWS)]
     if isinstance(asked, str) and asked in NAMES:
