@@ -57,14 +57,14 @@ def main() -> int:
     p.add_argument("--recorded", action="store_true")
     p.add_argument("--only", metavar="TEXT", help="rows whose fault holds this")
     args = p.parse_args()
-    lines, kept = [], True
+    lines, kept = dict[str, str](), True
     for row in ROWS:
         if args.only and args.only not in row.fault:
             continue
         start = time.monotonic()
         figure, good = row.measure(args)
         kept &= good
-        lines.append(f"| {row.fault} | {row.promise} | {row.test} | {figure} |")
+        lines[row.fault] = f"| {row.fault} | {row.promise} | {row.test} | {figure} |"
         told = "" if good else "NOT KEPT: "
         print(f"{row.fault}: {told}{figure} ({time.monotonic() - start:.0f} s)", flush=True)
     if args.write:
@@ -72,11 +72,14 @@ def main() -> int:
     return 0 if kept else 1
 
 
-def _write(page: Path, lines: list[str]) -> None:
+def _write(page: Path, lines: dict[str, str]) -> None:
+    """Write the rows that were measured; the others stay as they are."""
     head = ["| fault or bad input | promise | test | figure |", "|---|---|---|---|"]
     told = f"Measured with Python {platform.python_version()} on {os.cpu_count()} cores."
-    block = "\n".join([BEGIN, told, "", *head, *lines, END])
     text = page.read_text(encoding="utf-8")
+    before = {line.split(" | ")[0][2:]: line for line in text.splitlines() if line.startswith("| ")}
+    every = [(before | lines)[row.fault] for row in ROWS if row.fault in before | lines]
+    block = "\n".join([BEGIN, told, "", *head, *every, END])
     page.write_text(
         re.sub(f"{BEGIN}.*{END}", lambda _: block, text, flags=re.DOTALL), encoding="utf-8"
     )
