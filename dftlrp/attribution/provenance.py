@@ -11,6 +11,7 @@ import numpy as np
 
 from dftlrp.attribution.attribute import Attribution
 from dftlrp.attribution.recording import Recording
+from dftlrp.attribution.references import NONE
 from dftlrp.core.types import AnyArray
 from dftlrp.engine.model import Model
 from dftlrp.engine.settings import Question, Settings
@@ -28,10 +29,17 @@ def write_notes(
     return (
         *recording.notes,
         *result.notes,
+        *_describe_reference(result),
         *_describe_conditions(question.masks),
         *note_empty_filters(model.graph),
         *_warn_of_silence(result, model.graph),
     )
+
+
+def _describe_reference(result: Attribution) -> Iterator[str]:
+    """Yield a sentence about what the recording is compared with."""
+    if (reference := result.facts.get("reference", NONE)) != NONE:
+        yield f"compared with {reference}: the difference of the two scores is explained"
 
 
 def _describe_conditions(masks: Mapping[str, AnyArray | None]) -> Iterator[str]:

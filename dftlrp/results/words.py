@@ -42,7 +42,9 @@ def describe_seed(explanation: ExplanationData) -> str:
     other = f'"{versus}"' if versus else "the average of the other classes"
     against = f" against {other}" if kind == "contrast" else ""
     unit = ", one unit of its score" if kind == "one" else ""
-    return f'explaining "{explanation.label}"{against}{unit}'
+    reference = explanation.provenance.get("reference", "none")
+    beside = "" if reference == "none" else f", compared with {reference}"
+    return f'explaining "{explanation.label}"{against}{unit}{beside}'
 
 
 def describe_check(gap: float) -> str:

@@ -96,6 +96,7 @@ def test_methods_that_compare_take_the_reference_and_others_refuse_it() -> None:
 def test_the_command_line_takes_a_reference(tmp_path, capsys) -> None:
     asked = ["explain", "--model", "mel", "--reference", "silence", "--out", str(tmp_path)]
     assert main(asked) == 0
+    assert "compared with silence" in capsys.readouterr().out
     assert (tmp_path / "report.html").exists()
     assert main(["explain", "--reference", "quiet", "--out", str(tmp_path)]) == 2
     assert "reference: " in capsys.readouterr().err
