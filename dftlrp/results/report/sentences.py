@@ -17,6 +17,7 @@ from dftlrp.results.views import INPUT, find_domain
 from dftlrp.results.words import (
     CLOSED,
     SHOWN_CHANNELS,
+    clean_text,
     describe_account,
     find_score,
     format_number,
@@ -45,6 +46,7 @@ def describe_answer(e: ExplanationData) -> dict[str, Any]:
     names, values, shares, _ = _list_scores(e)
     best = int(np.argmax(values))
     kind, versus = name_seed(e)
+    reference = str(e.provenance.get("reference", "none"))
     return {
         "label": e.label,
         "predicted": names[best],
@@ -55,6 +57,7 @@ def describe_answer(e: ExplanationData) -> dict[str, Any]:
         "seed": kind,
         "versus": versus,
         "seeded": sum_seed(e),
+        "reference": "" if reference == "none" else clean_text(reference),
         "where": _describe_middle(e),
         "conditions": [c[:1].upper() + c[1:] for c in e.provenance.get("conditions", ())],
     }
