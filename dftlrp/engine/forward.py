@@ -36,6 +36,7 @@ from dftlrp.engine.settings import Settings
 from dftlrp.graph.structure import Node, Value
 
 Inputs = AnyArray | Mapping[str, AnyArray]
+MOST_ROWS = 2**16  # of an output, if the inputs have not as many numbers
 NOTHING: Mapping[str, Array] = MappingProxyType({})
 
 
@@ -88,6 +89,7 @@ def run_forward(
         lambda n: run_node(plan, n, seen, NUMPY, floats),
         chosen.taken.fold,
     )
+    _refuse_rows(plan, values)
     for known in filter(None, (values, there)):
         for node in (*plan.derived, *plan.nodes):  # what was merged, by the backend, too
             if node.output not in known:
@@ -96,6 +98,19 @@ def run_forward(
     table = make_layer_table(plan, chosen.taken, settings.overrides)
     reference = None if there is None else make_reference(plan, there, bk)
     return Ready(plan, values, table, run, chosen, bk, reference)
+
+
+def _refuse_rows(plan: Plan, values: Values) -> None:
+    """Refuse an output with many more rows than the inputs have numbers.
+
+    Each row has a target and an account of its own, so that a small file could ask for any memory.
+    """
+    z, numbers = values[plan.explained], sum(int(values[n].size) for n in plan.signals)
+    if z.ndim > 1 and z.shape[0] > max(MOST_ROWS, numbers):
+        raise UnsupportedModelError(
+            f"{plan.explained!r} has {z.shape[0]} rows for an input of {numbers} numbers, and each "
+            "row has a target of its own: choose another output (output=)"
+        )
 
 
 def _run_reference(settings: Settings, plan: Plan, arrays: Mapping[str, Array], run: Run) -> Values:

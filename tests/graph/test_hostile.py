@@ -90,6 +90,15 @@ def test_the_budget_is_kept_to_the_byte(monkeypatch):
                 reference.predict(small, np.ones((2, 1)))
 
 
+@pytest.mark.parametrize("backend", ["numpy", "onnx"])
+def test_rows_that_no_input_asked_for_are_refused(backend):
+    many = loaded(
+        model([node("Expand", "x n", "y")], {"x": [1, 4]}, {"y": None}, {"n": ints(2**17, 4)})
+    )
+    with pytest.raises(dftlrp.DftlrpError, match=r"'y' has 131072 rows for an input of 4 numbers"):
+        dftlrp.attribute(many, np.ones((1, 4)), backend=backend)
+
+
 # -- mutants of small real graphs
 
 
