@@ -362,7 +362,6 @@ def test_a_rule_can_be_traced(text: str, op: str) -> None:
         list,
         lambda s: s > 0,
         lambda s: s[0],
-        abs,
         lambda s: np.where(s, 1, 0),
     ],
 )
