@@ -92,10 +92,24 @@ def refuse_long(node: Node, trips: int, each: int, room: int) -> None:
 # -- the ops
 
 
+def _read_one(name: str, values: Known) -> Any:
+    """Return the one number that decides what runs.
+
+    Raises
+    ------
+    ValueError
+        It holds none or several: a runtime would read past its end.
+    """
+    array = values.decide(name)
+    if array.size != 1:
+        raise ValueError(f"{name!r} holds {array.size} numbers, of which one has to decide")
+    return array.reshape(-1)[0]
+
+
 @register_expansion("If")
 def if_(node: Node, values: Known, room: int) -> Iterator[Node]:
     """The nodes of the branch that is taken; its values keep their names."""
-    taken = bool(np.all(values.decide(node.inputs[0])))
+    taken = bool(_read_one(node.inputs[0], values))
     body: Body = node.attrs["then_branch" if taken else "else_branch"]
     made, names = _make_body_constants(body, values, node.key)
     yield from made
@@ -109,7 +123,7 @@ def if_(node: Node, values: Known, room: int) -> Iterator[Node]:
 
 def _read_trips(node: Node, values: Known) -> int | None:
     """Return how often a Loop runs at most; None: as long as its condition holds."""
-    return int(np.ravel(values.decide(node.inputs[0]))[0]) if node.inputs[0] else None
+    return int(_read_one(node.inputs[0], values)) if node.inputs[0] else None
 
 
 def _is_unconditional(body: Body) -> bool:
@@ -120,7 +134,7 @@ def _is_unconditional(body: Body) -> bool:
 
 
 def _goes_on(condition: str, values: Known) -> bool:
-    return not condition or bool(np.all(values.decide(condition)))
+    return not condition or bool(_read_one(condition, values))
 
 
 class _Results:
@@ -157,7 +171,8 @@ def loop(node: Node, values: Known, room: int) -> Iterator[Node]:
     condition = node.inputs[1] if len(node.inputs) > 1 else ""
     results = _Results(node.inputs[2:], len(body.outputs) - 1 - len(node.inputs[2:]))
     number, most, each = 0, _read_trips(node, values), count_nodes(body.nodes) + 1
-    if most is not None and _is_unconditional(body) and _goes_on(condition, values):
+    going = _goes_on(condition, values)  # is read where no trip runs, too, as runtimes do
+    if most is not None and _is_unconditional(body) and going:
         refuse_long(node, most, each, room)
     while (most is None or number < most) and _goes_on(condition, values):
         refuse_long(node, number + 1, each, room)

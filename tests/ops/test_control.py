@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import hostile
 import numpy as np
 import pytest
 import reference
 from graphs import build, loaded, normal
-from hostile import CASES
-from models import value
+from hostile import CASES, node
+from models import model, value
 from onnx import GraphProto, ModelProto, TensorProto, helper, numpy_helper
 
+import dftlrp
 from dftlrp.core.types import UnsupportedModelError
 from ops.oracle import session
 
@@ -173,3 +175,22 @@ def test_endless_loops_are_refused_before_they_run():
 def test_a_loop_that_ends_itself_may_name_any_number_of_trips():
     few, many = (reference.predict(loaded(looped(n)), X) for n in (9, 2**62))
     np.testing.assert_array_equal(few, many)
+
+
+@pytest.mark.parametrize("shape", [(0,), (2,), (0, 1)])
+@pytest.mark.parametrize("which", ["n", "go"])
+def test_what_decides_is_one_number(which, shape):
+    """onnxruntime would read past the end of an empty one, and end the process."""
+    inner = hostile.body(
+        [node("Identity", "c", "d"), node("Tanh", "v", "o")],
+        {"i": TensorProto.INT64, "c": TensorProto.BOOL, "v": TensorProto.FLOAT},
+        {"d": TensorProto.BOOL, "o": TensorProto.FLOAT},
+    )
+    weights = {"n": np.int64(2), "go": np.bool_(True)}
+    weights[which] = np.broadcast_to(weights[which], shape)
+    looping = loaded(
+        model([node("Loop", "n go x", "y", body=inner)], {"x": [1, 4]}, {"y": None}, weights)
+    )
+    for backend in ("numpy", "onnx"):
+        with pytest.raises(dftlrp.DftlrpError, match=r"numbers, of which one has to decide"):
+            dftlrp.attribute(looping, np.ones((1, 4)), backend=backend)
