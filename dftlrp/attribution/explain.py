@@ -204,9 +204,7 @@ class _Case:
         wanted = views.INPUT in self.domains
         found = answer_by(self.by, point, self.question.keep if wanted else ())
         result = make_attribution(self.question, found, named=True, method=str(self.by))
-        first = make_attribution(
-            self.question, point.answer, named=True
-        )  # whose seed is the score's
+        first = make_attribution(self.question, point.answer, named=True)  # at the input itself
         seen, c = _view_read_value(first, self.plan), _read_coefficients(first, point)
         scored = {
             "waveform": make_asked(self.model, settings, c, samples, read.to_input),

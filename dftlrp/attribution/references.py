@@ -8,7 +8,7 @@ mathematics.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -109,15 +109,19 @@ def _find_one(asked: Any, samples: Real, read: Read) -> tuple[str, list[Real]]:
 
 
 def draw_noise(samples: Real, seed: int) -> Real:
-    """Return noise with the magnitudes of a recording's spectrum, and random phases."""
+    """Return noise with the magnitudes of a recording's spectrum, and random phases.
+
+    Channels get the same turns, so that they stay as alike as they were.
+
+    Parameters
+    ----------
+    samples : array (N,) or (channels, N)
+    seed : int
+        Of the phases.
+    """
     spectrum = np.abs(np.fft.rfft(samples, axis=-1))
     turned = np.random.default_rng(seed).uniform(0, 2 * np.pi, spectrum.shape[-1:])
     turned[0] = 0.0
     if samples.shape[-1] % 2 == 0:
         turned[-1] = 0.0  # this one is real, too
     return np.fft.irfft(spectrum * np.exp(1j * turned), samples.shape[-1], axis=-1)
-
-
-def average(values: Sequence[Real]) -> Real:
-    """Return the mean of arrays; the array itself where there is one."""
-    return values[0] if len(values) == 1 else np.mean(values, axis=0)

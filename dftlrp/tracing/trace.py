@@ -17,7 +17,7 @@ import numpy as np
 
 from dftlrp.core.backend import Backend
 from dftlrp.core.types import AnyArray, InputError, UnsupportedModelError
-from dftlrp.engine.difference import Reference, compress_batch
+from dftlrp.engine.difference import Reference, compress_batch, find_moving
 from dftlrp.engine.evaluate import INFINITE, Run, Values, blame, make_at
 from dftlrp.engine.forward import Ready
 from dftlrp.engine.plan import Plan
@@ -105,7 +105,7 @@ def trace(ready: Ready, request: GraphRequest, views: Views | None = None) -> Tr
         values[name] = _replace_non_finite(tape, values[name], finite)
     propagation = Propagation(
         plan, values, ready.table.rules(), bk, request.ledger, request.keep, masks, _no_check,
-        _fold_reference(ready.reference),
+        None if ready.reference is None else _fold_reference(ready.reference, plan),
     )  # fmt: skip
     change = propagation.subtract(plan.explained)
     start, target = _add_seed(bk, z, change, request, plan)
@@ -117,11 +117,16 @@ def trace(ready: Ready, request: GraphRequest, views: Views | None = None) -> Tr
     return finish_graph(tape, plan, wanted, rows, target)
 
 
-def _fold_reference(reference: Reference | None) -> Reference | None:
-    """Return a reference whose values are constants of the graph, for any batch where they can."""
-    if reference is None:
-        return None
-    values = {name: compress_batch(np.asarray(v)) for name, v in reference.values.items()}
+def _fold_reference(reference: Reference, plan: Plan) -> Reference:
+    """Return a reference whose values are constants of the graph, for any batch where they can.
+
+    Weights, whose rows may be alike by chance, stay as they are.
+    """
+    moving = find_moving(plan)
+    values = {
+        name: compress_batch(np.asarray(v)) if name in moving else v
+        for name, v in reference.values.items()
+    }
     return Reference(values, reference.zero)
 
 

@@ -166,3 +166,18 @@ def test_a_reference_at_which_the_model_is_not_finite_is_named() -> None:
     model = loaded(n.model({"x": [None, 3]}, {"y": [None, 3]}))
     with pytest.raises(NonFiniteError, match=r"at the reference .*choose another reference"):
         attribute(model, np.ones((1, 3)), reference="silence", backend="numpy")
+
+
+def test_gains_that_are_all_alike_are_no_batch() -> None:
+    n = Nodes()
+    n.weights.update(gain=np.ones(6), shift=np.zeros(6))
+    n.ints("last", 2)
+    n.add("GroupNormalization", "x gain shift", "n", num_groups=3)
+    n.add("ReduceMean", "n last", "z", keepdims=0)
+    model = loaded(n.model({"x": [None, 6, 5]}, {"z": [None, 6]}, opset=21))
+    x, r = normal(3, 6, 5), normal(1, 6, 5, seed=5)
+    one, other = (
+        attribute(model, x, reference=r, composite="EpsilonGamma", backend=b).relevance
+        for b in ("numpy", "onnx")
+    )
+    np.testing.assert_allclose(other, one, rtol=1e-3, atol=1e-4 * np.abs(one).max())
