@@ -99,18 +99,19 @@ def take_between(here: At, there: At, dx: Arrays, dy: Array, frozen: bool) -> Ma
         Whether an input that carries none depends on the signal.
     """
     op = OPS[here.node.op]
-    if op.between is not None:
-        layer = op.between(here, there)
-        closed = True
-    else:
-        layer = op.linearise(here)  # type: ignore[misc]
-        closed = not isinstance(layer, Affine) or layer.slope is None
-        if isinstance(layer, Affine) and not closed:
-            layer = _average_tangents(layer, op.linearise(there))  # type: ignore[misc]
+    layer = (op.between or _take_own)(here, there)
     if not isinstance(layer, Affine):
         return layer
-    rho = None if closed and not frozen else dy - layer.apply(*dx)
+    linear = op.between is None and layer.slope is None
+    if layer.slope is not None:
+        layer = _average_tangents(layer, op.linearise(there))  # type: ignore[misc]
+    rho = None if linear and not frozen else dy - layer.apply(*dx)  # 0 where the map is exact
     return replace(layer, bias=rho, slope=None)
+
+
+def _take_own(here: At, _: At) -> Map:
+    """Return the map at x."""
+    return OPS[here.node.op].linearise(here)  # type: ignore[misc]
 
 
 def _average_tangents(a: Map, b: Map) -> Affine:

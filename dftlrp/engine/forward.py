@@ -135,8 +135,6 @@ def _run_reference(settings: Settings, plan: Plan, arrays: Mapping[str, Array], 
     values = {**there.values, **there.finite}
     for name in run.finite.keys() - there.finite.keys():
         values[name] = replace_non_finite(there.values[name])
-    for name in there.finite.keys() - run.finite.keys():
-        values[name] = there.values[name]
     return values
 
 

@@ -187,26 +187,36 @@ def take_pending(pending: dict[str, Flow]) -> list[Array]:
 
 def _send_through(way: Propagation, node: Node, arrived: Flow) -> tuple[Share, Array | None]:
     """Return what one node gives its inputs, and what lands on constants."""
-    here, rule, there = make_at(way.plan, node, way.values, way.bk), way.rules[node.layer], None
-    if way.reference and not is_plain(node, way.moving, way.reference.zero):
-        there = make_at(way.plan, node, way.reference.values, way.bk)
+    here = make_at(way.plan, node, way.values, way.bk)
     with blame(node):
-        return _apply_rule(way, rule, here, there, arrived)
+        layer: Map = OPS[node.op].linearise(here)  # type: ignore[misc]
+        return _apply_rule(way, layer, here, _find_other_end(way, node, layer), arrived)
+
+
+def _find_other_end(way: Propagation, node: Node, layer: Map) -> At | None:
+    """Return the node at the reference; None if there is none, or the map at x is exact alone.
+
+    It is where all is 0 at the reference and the map has no bias.
+    """
+    if way.reference is None:
+        return None
+    biased = isinstance(layer, Affine) and layer.bias is not None
+    if not biased and is_plain(node, way.moving, way.reference.zero):
+        return None
+    return make_at(way.plan, node, way.reference.values, way.bk)
 
 
 def _apply_rule(
-    way: Propagation, rule: Rule | None, here: At, there: At | None, arrived: Flow
+    way: Propagation, layer: Map, here: At, there: At | None, arrived: Flow
 ) -> tuple[Share, Array | None]:
     """Return what a node's map gives its inputs, and what lands on constants."""
-    (R, m), node, on_tangent = arrived, here.node, rule is not None and rule.on_tangent
-    layer: Map = OPS[node.op].linearise(here)  # type: ignore[misc]
+    (R, m), node, rule = arrived, here.node, way.rules[here.node.layer]
+    on_tangent = rule is not None and rule.on_tangent
     inputs, y = here.inputs, here.y
     stopped = layer.stopped(R) if isinstance(layer, Route) and layer.stopped else None
     if there is not None:
-        inputs, y = (
-            tuple(way.subtract(node.inputs[i]) for i in here.live),
-            way.subtract(node.output),
-        )
+        inputs = tuple(way.subtract(node.inputs[i]) for i in here.live)
+        y = way.subtract(node.output)
         fixed = {name for i, name in enumerate(node.inputs) if i not in here.live}
         if not on_tangent:
             layer = take_between(here, there, inputs, y, not way.moving.isdisjoint(fixed))

@@ -264,11 +264,19 @@ def div(at: At) -> Map:
 
 @register_between("Div")
 def _take_quotient_between(here: At, there: At) -> Map:
-    """``D(a / d) = mean(1 / d) Da - mean(a) Dd / (d(x) d(r))``."""
+    """``D(a / d) = mean(1 / d) Da - mean(a) Dd / (d(x) d(r))``.
+
+    Where d is 0 at one end, where the quotient means nothing, 1 / d is that of the other end and d
+    is frozen: with a(r) = d(r) = 0, as of a maximum that silence is divided by, that is exact.
+    """
     if here.live != (0, 1):
         return div(here)
-    (a, d), (b, e), ones = here.args[:2], there.args[:2], here.bk.ones_like(here.args[1])
-    return weigh_inputs(here, ((ones / d + ones / e) / 2, -(a + b) / (2 * d * e)))
+    bk, (a, d), (b, e) = here.bk, here.args[:2], there.args[:2]
+    known, other = (bk.step(v, strict=True) + bk.step(-v, strict=True) for v in (d, e))
+    d, e, both = d + (1 - known), e + (1 - other), known * other
+    count = known + other
+    inverse = (known / d + other / e) / (count + (1 - bk.step(count, strict=True)))
+    return weigh_inputs(here, (inverse, -both * (a + b) / (2 * d * e)))
 
 
 @register_affine("Neg", evaluate=make_elementwise(np.negative))

@@ -181,3 +181,21 @@ def test_gains_that_are_all_alike_are_no_batch() -> None:
         for b in ("numpy", "onnx")
     )
     np.testing.assert_allclose(other, one, rtol=1e-3, atol=1e-4 * np.abs(one).max())
+
+
+def test_what_a_model_leaves_out_at_silence_is_no_number_that_counts() -> None:
+    """A recording divided by its own sum, with 0 for 0 / 0, as TensorFlow writes it."""
+    n = Nodes()
+    n.weights.update(zero=np.zeros(()))
+    n.ints("last", 1)
+    n.add("Abs", "x", "size")
+    n.add("ReduceSum", "size last", "sum", keepdims=1)
+    n.add("Div", "size sum", "share")
+    n.add("Equal", "sum zero", "silent")
+    n.add("Where", "silent zero share", "kept")
+    n.gemm("kept", "z", 6, 2)
+    model = loaded(n.model({"x": [None, 6]}, {"z": [None, 2]}))
+    x = normal(2, 6)
+    for backend in ("numpy", "onnx"):
+        a = attribute(model, x, reference="silence", composite="EpsilonGamma", backend=backend)
+        np.testing.assert_allclose(a.relevance.sum(axis=1), a.seed.sum(axis=1), rtol=1e-4)

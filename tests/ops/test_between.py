@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
-from graphs import Real
+from graphs import Real, at_node, normal
 
 from dftlrp.core.maps import Affine, Route, run_dot_test
 from dftlrp.core.numpy_backend import BACKEND as NUMPY
@@ -87,3 +89,42 @@ def test_the_logarithmic_mean_is_that_of_high_precision(spread: float) -> None:
     t = np.longdouble(spread)
     want = a if spread == 0 else wide * np.expm1(t) / t
     np.testing.assert_allclose(average_logarithmically(NUMPY, a, b), want.astype(float), rtol=1e-11)
+
+
+TWO: dict[str, tuple[str, Sequence[Real], dict[str, Any]]] = {
+    "Mul": ("Mul", (normal(2, 3), normal(2, 3, seed=1)), {}),
+    "Mul, broadcast": ("Mul", (normal(2, 3, 4), normal(3, 1, seed=1)), {}),
+    "Mul by itself": ("Mul", (normal(2, 3), normal(2, 3)), {}),
+    "MatMul": ("MatMul", (normal(2, 3, 4), normal(2, 4, 5, seed=1)), {}),
+    "MatMul, broadcast": ("MatMul", (normal(2, 3, 4), normal(4, 5, seed=1)), {}),
+    "Einsum": ("Einsum", (normal(2, 3), normal(2, 4, seed=1)), {"equation": "ab,ac->bc"}),
+    "Div": ("Div", (normal(2, 3), 1 + normal(2, 3, seed=1) ** 2), {}),
+    "Div, broadcast": ("Div", (normal(2, 3), 1 + normal(2, 1, seed=1) ** 2), {}),
+    "Gated": ("Gated", tuple(normal(2, 3, seed=i) for i in range(4)), {}),
+}
+
+
+@pytest.mark.parametrize("name", TWO)
+def test_a_product_of_signals_is_exact_between_two_points(name: str) -> None:
+    op, args, attrs = TWO[name]
+    here = at_node(op, args, live=tuple(range(len(args))), **attrs)
+    share = np.random.default_rng(5)
+    other = [a * share.uniform(0.2, 1.7, a.shape) for a in args]
+    there = at_node(op, other, live=here.live, **attrs)
+    dx, dy = subtract(here, there)
+    layer = take_between(here, there, dx, dy, frozen=False)
+    assert isinstance(layer, Affine)
+    np.testing.assert_allclose(layer.apply(*dx), dy, rtol=1e-9, atol=1e-12)
+    assert run_dot_test(layer, dx, np.cos(np.arange(dy.size)).reshape(dy.shape)) <= 1e-12
+
+
+def test_a_quotient_that_means_nothing_at_one_end_is_that_of_the_other() -> None:
+    """As of a recording that is divided by its own maximum, against silence."""
+    op, args, _ = TWO["Div"]
+    here = at_node(op, args, live=(0, 1))
+    there = replace(here, args=tuple(0 * a for a in here.args), y=0 * here.y)
+    dx, dy = subtract(here, there)
+    layer = take_between(here, there, dx, dy, frozen=False)
+    assert isinstance(layer, Affine)
+    np.testing.assert_allclose(layer.apply(*dx), here.y, rtol=1e-12)
+    assert not layer.adjoint(here.y)[1].any()
