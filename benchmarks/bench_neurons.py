@@ -30,8 +30,8 @@ import dftlrp
 from dftlrp.assets import embedded
 from dftlrp.concepts import Study, survey
 from dftlrp.concepts.recordings import Recordings, find_recordings
-from dftlrp.concepts.statistics import Batch, Explained, Statistics, summarise
-from dftlrp.concepts.study import BATCH, read_samples
+from dftlrp.concepts.statistics import Batch, Explained, Flow, Statistics, summarise
+from dftlrp.concepts.study import BATCH, read_sample
 
 THREADS = 2
 
@@ -86,8 +86,9 @@ def run_hooks(study: Study, recordings: Recordings) -> Statistics:
     model, total, items = study.loaded(), None, recordings.items
     for start in range(0, len(items), BATCH):
         some = items[start : start + BATCH]
-        samples, shapes = zip(*(read_samples(model, study, str(i.path)) for i in some), strict=True)
-        x = torch.from_numpy(np.concatenate(samples).astype("f4")).requires_grad_()
+        samples = [read_sample(model, study, str(i.path)) for i in some]
+        together = np.concatenate([s.array for s in samples])
+        x = torch.from_numpy(together.astype("f4")).requires_grad_()
         classes = np.array([i.index for i in some])
 
         def run(x: Any = x, classes: Any = classes) -> Any:
@@ -103,8 +104,9 @@ def run_hooks(study: Study, recordings: Recordings) -> Statistics:
         value, relevance = seen["value"].detach().numpy(), seen["relevance"].numpy()
         x = x.detach().numpy()
         m = np.divide(R, x, out=np.zeros_like(R), where=x != 0)
-        batch = Batch(x, classes, start + np.arange(len(classes)), shapes[0])
-        part = summarise(study, batch, Explained(value, relevance, R, m, z))
+        whole = samples[0]._replace(array=x)
+        batch = Batch(whole, classes, start + np.arange(len(classes)))
+        part = summarise(study, batch, Explained(value, relevance, [Flow(R, m)], z))
         total = part if total is None else total + part
     assert total is not None
     return total

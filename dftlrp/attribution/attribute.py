@@ -173,7 +173,7 @@ def attribute(
         The backend asked for cannot compute this model.
     """
     by, model = read_method(method), as_model(model, inputs)
-    compared = _name_reference(reference, list(model.plan(output, bind).signals))
+    compared = name_reference(reference, list(model.plan(output, bind).signals))
     settings = by.choose_rules(Settings(
         output, bind or {}, composite, overrides or {}, backend, dtype, reference=compared
     ))  # fmt: skip
@@ -185,7 +185,7 @@ def attribute(
     return _attribute_about(model, inputs, settings, question, by)
 
 
-def _name_reference(reference: Any, signals: Sequence[str]) -> dict[str, AnyArray] | None:
+def name_reference(reference: Any, signals: Sequence[str]) -> dict[str, AnyArray] | None:
     """Return a reference by the name of the signal."""
     if reference is None or isinstance(reference, Mapping):
         return None if reference is None else dict(reference)

@@ -201,7 +201,7 @@ def _make_masks(model: Model, clip: str | Path, args: argparse.Namespace) -> dic
     return masks_through(
         model, clip, parse_channels(args.through), rate=args.rate, output=args.output,
         bind=parse_bindings(args.bind), composite=args.composite,
-        overrides=parse_pairs(args.rule, "--rule"),
+        overrides=parse_pairs(args.rule, "--rule"), reference=args.reference,
     )  # fmt: skip
 
 

@@ -45,6 +45,11 @@ def add_parser(commands: Any) -> None:
     p.add_argument("--out", default="dftlrp-neurons", metavar="DIR", help="default: %(default)s")
     p.add_argument("--pattern", metavar="P", help="pattern of file names, as {label}_{take}.wav")
     p.add_argument("--seed-kind", default="logit", help="logit (default), contrast or one")
+    p.add_argument(
+        "--reference", nargs="+", default=["none"], metavar="REF",
+        help="what every recording is compared with: none (default), silence, recordings, or "
+        "'mean' and recordings, of which the mean is taken",
+    )  # fmt: skip
     add_options(p, "--rate", "--labels", "--frontend", "--composite", "--rule", "--output")
     p.add_argument("--workers", type=int, default=1, metavar="N", help="processes; default: 1")
     p.add_argument(
@@ -75,6 +80,7 @@ def _run_neurons(args: argparse.Namespace) -> int:
         output=args.output,
         bind=parse_bindings(args.bind),
         backend=args.backend,
+        reference=args.reference,
         workers=args.workers,
         scheduler=args.scheduler,
     )

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from dftlrp.attribution.attribute import Attribution, answer_questions
+from dftlrp.attribution.attribute import Attribution, answer_questions, name_reference
 from dftlrp.concepts.conditions import TARGET, Concepts, Condition
 from dftlrp.concepts.layers import Layers, find_layers
 from dftlrp.core.rule_text import Rule
@@ -60,6 +60,26 @@ class Conditional:
             gap=max(self.gap, other.gap),
         )
 
+    def __truediv__(self, count: int) -> Conditional:
+        """Return the sum of several as their mean, as over references; one stays as it is.
+
+        A mean has no multiplier, since each of its parts is that of another change of the input.
+        """
+        if count == 1:
+            return self
+        return replace(
+            self,
+            relevance=_divide_nested(self.relevance, count),
+            multiplier=None,
+            before=_divide_nested(self.before, count),
+            after=_divide_nested(self.after, count),
+        )
+
+
+def _divide_nested(a: Any, count: int) -> Any:
+    """Return a / count, for dicts by key."""
+    return {k: v / count for k, v in a.items()} if isinstance(a, dict) else a / count
+
 
 def _add_nested(a: Any, b: Any) -> Any:
     """Return a + b, for dicts by key, or None if one of them is None."""
@@ -81,6 +101,7 @@ def conditional(
     overrides: Mapping[str, str | Rule] | None = None,
     backend: str | None = None,
     dtype: Any = None,
+    reference: Any = None,
     layers: Layers | None = None,
 ) -> list[Conditional]:
     """Return the relevance under each condition, in the order given.
@@ -96,8 +117,8 @@ def conditional(
         layer table, with channels, places or a mask (see `Concepts.mask`); ``[]`` blocks the layer.
     record : collection of str
         Other layers whose relevance is returned.
-    output, bind, seed, composite, overrides, backend, dtype
-        As of `dftlrp.attribute`.
+    output, bind, seed, composite, overrides, backend, dtype, reference
+        As of `dftlrp.attribute`; of a list of references the mean relevance is returned.
     layers : Layers, optional
         Of the model at inputs of this shape, if they are known already.
 
@@ -106,10 +127,25 @@ def conditional(
     InputError
         If a layer is unknown, a channel is out of range, or no path joins two layers.
     """
-    settings = Settings(output, bind or {}, composite, overrides or {}, backend, dtype)
+    plain = Settings(output, bind or {}, composite, overrides or {}, backend, dtype)
+    signals = list(model.plan(output, plain.bind).signals)
+    several = (reference or [None]) if isinstance(reference, list) else [reference]
+    passes = [replace(plain, reference=name_reference(r, signals)) for r in several]
     samples = _split_samples(inputs, len(conditions))
-    known = layers or find_layers(model, samples[0], settings)
+    known = layers or find_layers(model, samples[0], passes[0])
     asked = [_split_condition(c, known, record, seed) for c in conditions]
+    each = [_answer_conditions(model, samples, s, conditions, asked) for s in passes]
+    return [sum(rest, start=first) / len(each) for first, *rest in zip(*each, strict=True)]
+
+
+def _answer_conditions(
+    model: Model,
+    samples: Sequence[Inputs],
+    settings: Settings,
+    conditions: Sequence[Condition],
+    asked: Sequence[Sequence[_Part]],
+) -> list[Conditional]:
+    """Return the relevance under each condition, compared with one reference or none."""
     if len(samples) > 1:
         answers = [
             answer_questions(model, x, settings, [a.question for a in parts])

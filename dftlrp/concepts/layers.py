@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from dftlrp.attribution.waveform import find_waveform, read_signal
+from dftlrp.attribution.attribute import name_reference
+from dftlrp.attribution.references import NONE, find_references
+from dftlrp.attribution.waveform import find_waveform, read_beside, read_signal
 from dftlrp.concepts.conditions import Concepts, find_concepts
 from dftlrp.core.rule_text import Rule
 from dftlrp.core.types import AnyArray
@@ -57,12 +59,13 @@ def layers_of(
     seed: str = "logit",
     composite: str | Composite = "auto",
     overrides: Mapping[str, str | Rule] | None = None,
+    reference: Any = None,
 ) -> Layers:
     """Run one forward pass and return the layers and the shapes of their outputs.
 
     Parameters
     ----------
-    output, bind, composite, overrides
+    output, bind, composite, overrides, reference
         As of `dftlrp.attribute`.
     seed : str
         Not used; accepted so that all functions here take the same settings.
@@ -72,7 +75,9 @@ def layers_of(
     InputError
         If inputs or settings do not fit the model.
     """
-    return find_layers(model, inputs, Settings(output, bind or {}, composite, overrides or {}))
+    compared = name_reference(reference, list(model.plan(output, bind).signals))
+    settings = Settings(output, bind or {}, composite, overrides or {}, reference=compared)
+    return find_layers(model, inputs, settings)
 
 
 def find_layers(model: Model, inputs: Inputs, settings: Settings) -> Layers:
@@ -88,13 +93,14 @@ def masks_through(
     places: Mapping[str, Any],
     *,
     rate: float | None = None,
+    reference: Any = NONE,
     **settings: Any,
 ) -> dict[str, AnyArray | None]:
     """Return masks for `dftlrp.explain` that let relevance pass only at some places of layers.
 
     Parameters
     ----------
-    signal, rate
+    signal, rate, reference
         As of `dftlrp.explain`.
     places : dict of str to object
         By layer, channels or places as of `Concepts.mask`; an empty list blocks the layer.
@@ -103,6 +109,11 @@ def masks_through(
     """
     plan = model.plan(settings.get("output"), settings.get("bind"))
     read = find_waveform(plan, signal)
-    samples = read.to_input(read_signal(model, signal, rate, read).samples)
-    layers = layers_of(model, samples, **settings)
+    recording = read_signal(model, signal, rate, read)
+    compared = find_references(
+        reference, recording.samples, lambda other: read_beside(model, other, rate, read, recording)
+    )
+    first = None if compared is None else read.to_input(compared.points[0])
+    samples = read.to_input(recording.samples)
+    layers = layers_of(model, samples, reference=first, **settings)
     return {name: layers.concepts(name).mask(chosen) for name, chosen in places.items()}

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from dftlrp.attribution.references import NONE
 from dftlrp.attribution.waveform import find_waveform
 from dftlrp.concepts.flow import Edge, attribution_graph, layers_below
 from dftlrp.concepts.neuron_files import refuse_foreign_folder, save_results
@@ -19,7 +20,7 @@ from dftlrp.concepts.neuron_results import NeuronsData
 from dftlrp.concepts.portraits import make_portraits
 from dftlrp.concepts.recordings import Recordings, find_recordings
 from dftlrp.concepts.shards import Workers
-from dftlrp.concepts.study import Study, read_samples
+from dftlrp.concepts.study import Study, name_references, read_sample
 from dftlrp.concepts.survey import Survey, survey
 from dftlrp.concepts.trials import ablations, choose_recordings
 from dftlrp.core.disk import lock_folder
@@ -95,6 +96,7 @@ def neurons(
     output: str | None = None,
     bind: Mapping[str, Any] | None = None,
     backend: str | None = None,
+    reference: Any = NONE,
     workers: int = 1,
     scheduler: str | None = None,
 ) -> Neurons:
@@ -118,6 +120,9 @@ def neurons(
         Number of neurons of each class, and of prototypes of each neuron.
     frontend, composite, overrides, seed, output, bind, backend
         As of `dftlrp.explain`; each recording is explained for its own class.
+    reference : str, path or list
+        What every recording is compared with, as of `dftlrp.explain`: ``"none"``, ``"silence"``,
+        sound files, or ``["mean", FILE, ...]``.
     workers, scheduler
         As of `dftlrp.concepts.shards.Workers`.
 
@@ -141,6 +146,7 @@ def neurons(
         os.fspath(model), layer, recordings.rate, many, seed=seed, composite=composite,
         overrides=overrides or {}, bind=bind or {}, output=output, backend=backend,
         frontend=None if frontend is None else os.fspath(frontend), k=max(count, KEPT),
+        reference=name_references(reference),
     )  # fmt: skip
     chosen = _choose_classes(classes, recordings, names, many)
     notes = (*_note_ignored_rate(known.rate, rate), *recordings.notes)
@@ -225,10 +231,11 @@ def _make_graphs(found: Survey, classes: Sequence[int]) -> tuple[dict[int, list[
         start = (study.layer, strongest[c][0])
         try:
             items = choose_recordings(found, c)
-            samples = [read_samples(model, study, str(item.path))[0] for item in items]
+            samples = [read_sample(model, study, str(item.path)) for item in items]
             graphs[c] = attribution_graph(
-                model, samples, c, start, below, layers=found.layers, width=WIDTH, **study.keywords
-            )
+                model, [s.array for s in samples], c, start, below, layers=found.layers,
+                width=WIDTH, reference=list(samples[0].references), **study.keywords,
+            )  # fmt: skip
         except InputError as error:
             missing.append(f"no attribution graph of class {c}: {error}")
     return graphs, missing

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -209,6 +210,7 @@ def _collect_facts(found: NeuronsData) -> dict[str, str]:
         "data sha256": identity["data"],
         "composite": identity["composite"],
         "overrides": ", ".join(f"{k}={v}" for k, v in identity["overrides"].items()) or "none",
+        "compared with": ", ".join(map(os.path.basename, found.survey.study.reference)),
         "seed": identity["seed"],
         "backend": identity["backend"] or "onnx; numpy for models that cannot be traced",
         "rate": f"{identity['rate']:g} Hz",

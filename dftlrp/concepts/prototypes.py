@@ -121,15 +121,16 @@ def make_prototype(
     """Explain one recording under the condition of one neuron."""
     e = explain(
         model, row.path, target=row.of_class, rate=study.rate, labels=labels,
-        masks={study.layer: layer.concepts.mask([concept])}, **study.keywords,
+        masks={study.layer: layer.concepts.mask([concept])}, reference=list(study.reference),
+        **study.keywords,
     )  # fmt: skip
     account = next(r for r in e.ledger.rows if r.node == layer.key)
     return Prototype(row.name, row.value, e, _sum_outgoing(account))
 
 
 def _sum_outgoing(row: LedgerRow) -> float:
-    """Return the relevance that a layer passes to its inputs, its bias and its stabiliser."""
-    return float(np.sum(row.to_inputs + row.bias + row.stabiliser))
+    """Return the relevance that a layer passes to its inputs, and what it absorbs of that."""
+    return float(np.sum(row.to_inputs + row.bias + row.stabiliser + row.reference))
 
 
 def mean_spectrum(some: Sequence[Prototype]) -> tuple[Real, Real]:

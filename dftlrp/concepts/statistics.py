@@ -12,7 +12,7 @@ What is kept of the recordings are moments for each class and the first k of eac
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -22,7 +22,7 @@ from dftlrp.attribution.attribute import answer_questions
 from dftlrp.attribution.waveform import WaveformInput
 from dftlrp.concepts.layers import Layers
 from dftlrp.concepts.moments import Moments, Top, compute_moments, find_top
-from dftlrp.concepts.study import Study
+from dftlrp.concepts.study import Sample, Study
 from dftlrp.core.types import AnyArray, Real
 from dftlrp.engine.model import Model
 from dftlrp.engine.settings import Question
@@ -118,18 +118,15 @@ class Batch:
 
     Attributes
     ----------
-    samples : array (m, ...)
-        As the model reads them.  The first n are the recordings; the others fill the batch.
+    sample : Sample
+        All of them as one, (m, ...).  The first n are the recordings; the others fill the batch.
     classes, numbers : array (n,) of int
         The class of each recording, and its number in the data set.
-    shape : WaveformInput
-        Where the waveform lies in ``samples``.
     """
 
-    samples: Real
+    sample: Sample
     classes: AnyArray
     numbers: AnyArray
-    shape: WaveformInput
 
 
 def compute_statistics(model: Model, study: Study, layers: Layers, batch: Batch) -> Statistics:
@@ -147,11 +144,39 @@ def compute_statistics(model: Model, study: Study, layers: Layers, batch: Batch)
     """
     n, concepts = len(batch.classes), layers.concepts(study.layer)
     question = Question(_fill_targets(batch), study.seed, keep=[study.layer], ledger=False)
-    (found,) = answer_questions(model, batch.samples, study.settings, [question])
-    value, at_layer = (concepts.per_concept(np.asarray(a))[:n] for a in found.kept[study.layer])
-    R, m = (None if a is None else np.asarray(a)[:n] for a in (found.relevance, found.multiplier))
-    scores = found.explained.reshape(len(batch.samples), -1)[:n]
-    return summarise(study, batch, Explained(value, at_layer, R, m, scores))
+    answers = [
+        found
+        for settings in study.settings(batch.sample)
+        for found in answer_questions(model, batch.sample.array, settings, [question])
+    ]
+    kept = [[concepts.per_concept(np.asarray(a))[:n] for a in f.kept[study.layer]] for f in answers]
+    flows = [Flow(*(_take_rows(a, n) for a in (f.relevance, f.multiplier))) for f in answers]
+    scores = answers[0].explained.reshape(len(batch.sample.array), -1)[:n]
+    at_layer = average([R for _, R in kept])
+    return summarise(study, batch, Explained(kept[0][0], at_layer, flows, scores))
+
+
+def average(several: Sequence[Real]) -> Real:
+    """Return the mean of arrays; a single one as it is."""
+    return several[0] if len(several) == 1 else np.asarray(np.mean(several, axis=0))
+
+
+def _take_rows(array: Any, count: int) -> Any:
+    """Return the first rows of an array; None stays None."""
+    return None if array is None else np.asarray(array)[:count]
+
+
+class Flow(NamedTuple):
+    """Relevance at the input, compared with one reference or none.
+
+    Attributes
+    ----------
+    relevance, multiplier : array (n, ...)
+        The multiplier may be None.
+    """
+
+    relevance: Any
+    multiplier: Any
 
 
 class Explained(NamedTuple):
@@ -161,16 +186,15 @@ class Explained(NamedTuple):
     ----------
     value, at_layer : array (n, concept, position)
         Activation and relevance of the layer.
-    relevance, multiplier : array (n, ...)
-        At the input; the multiplier may be None.
+    flows : list of Flow
+        At the input, for each reference.
     scores : array (n, classes)
         The explained output.
     """
 
     value: Real
     at_layer: Real
-    relevance: Any
-    multiplier: Any
+    flows: Sequence[Flow]
     scores: Real
 
 
@@ -179,7 +203,7 @@ def summarise(study: Study, batch: Batch, found: Explained) -> Statistics:
     classes, count = batch.classes, study.classes
     measures, places = _measure_neurons(found.value, found.at_layer)
     ranked = np.stack([measures[:, MEASURES.index(r)].T for r in RANKINGS])
-    spectra, maps = _compute_spectra(batch, found, study.rate)
+    spectra, maps = _compute_spectra(batch, found.flows, study.rate)
     right = classes[found.scores.argmax(1) == classes]
     return Statistics(
         compute_moments(measures, classes, count),
@@ -193,7 +217,7 @@ def summarise(study: Study, batch: Batch, found: Explained) -> Statistics:
 def _fill_targets(batch: Batch) -> list[int]:
     """Return a target for each of the samples; those that fill the batch repeat the last one."""
     targets = [*map(int, batch.classes)]
-    return targets + targets[-1:] * (len(batch.samples) - len(targets))
+    return targets + targets[-1:] * (len(batch.sample.array) - len(targets))
 
 
 def _measure_neurons(value: Real, relevance: Real) -> tuple[Real, AnyArray]:
@@ -210,7 +234,7 @@ def _measure_neurons(value: Real, relevance: Real) -> tuple[Real, AnyArray]:
     return np.stack(measures, 1), np.stack([peak, peak, loudest, loudest])
 
 
-def _compute_spectra(batch: Batch, found: Explained, rate: float) -> tuple[Real, Real]:
+def _compute_spectra(batch: Batch, flows: Sequence[Flow], rate: float) -> tuple[Real, Real]:
     """Return shares of relevance by frequency, and by frequency and time.
 
     Returns
@@ -219,15 +243,24 @@ def _compute_spectra(batch: Batch, found: Explained, rate: float) -> tuple[Real,
         Signed and absolute.
     array (n, F, COLUMNS)
     """
-    samples, multiplier = batch.samples[: len(batch.classes)], found.multiplier
-    x, R = (_move_time_last(a, batch.shape) for a in (samples, found.relevance))
-    m = None if multiplier is None else _move_time_last(multiplier, batch.shape)
+    references = batch.sample.references or (np.zeros(1),)
+    each = [_view_flow(batch, r, f, rate) for r, f in zip(references, flows, strict=True)]
+    R, lines, tiles = (average(some) for some in zip(*each, strict=True))
+    size = np.abs(R).sum(axis=(1, 2)).clip(np.finfo(float).tiny)[:, None, None]
+    both = [sum_bands(some, R.shape[-1]) for some in (lines, np.abs(lines))]
+    return np.stack(both, 1) / size, sum_columns(tiles) / size
+
+
+def _view_flow(batch: Batch, reference: Real, flow: Flow, rate: float) -> tuple[Real, Real, Real]:
+    """Return relevance by time (n, channels, N), and that of DFT lines and of STFT cells."""
+    place, n = batch.sample.place, len(batch.classes)
+    change = batch.sample.array[:n] - reference
+    x, R = (_move_time_last(a, place) for a in (change, flow.relevance))
+    m = None if flow.multiplier is None else _move_time_last(flow.multiplier, place)
     wave = views.make_waveform(x, R, m, rate, stft_for(rate))
     lines = dft_lrp(wave.x, multiplier=wave.m).relevance.sum(axis=1)  # over channels
     tiles = stft_lrp(wave.x, multiplier=wave.m, **wave.stft).relevance.sum(axis=1)
-    size = np.abs(R).sum(axis=(1, 2)).clip(np.finfo(float).tiny)[:, None, None]
-    both = [sum_bands(lines, x.shape[-1]), sum_bands(np.abs(lines), x.shape[-1])]
-    return np.stack(both, 1) / size, sum_columns(tiles) / size
+    return R, lines, tiles
 
 
 def _move_time_last(a: AnyArray, shape: WaveformInput) -> Real:

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
-from dftlrp.attribution.waveform import WaveformInput, find_waveform, read_signal
+import numpy as np
+
+from dftlrp.attribution.references import NAMES, NOISE, NONE, find_references
+from dftlrp.attribution.waveform import WaveformInput, find_waveform, read_beside, read_signal
 from dftlrp.concepts.recordings import Recordings
-from dftlrp.core.types import AnyArray
+from dftlrp.core.files import regular
+from dftlrp.core.types import AnyArray, InputError, Real
 from dftlrp.engine.model import Model, attach_front_end, load
 from dftlrp.engine.plan import Plan
 from dftlrp.engine.settings import Settings
@@ -39,6 +46,8 @@ class Study:
         Path of the declaration of a front end.
     k : int
         Number of prototypes that are kept for each neuron.
+    reference : tuple of str
+        Names and paths of what every recording is compared with, as `name_references` returns them.
     """
 
     model: str
@@ -53,21 +62,23 @@ class Study:
     backend: str | None = None
     frontend: str | None = None
     k: int = 5
+    reference: tuple[str, ...] = (NONE,)
 
     def loaded(self) -> Model:
         """Load the model and its front end."""
         return attach_front_end(load(self.model, rate=self.rate), self.frontend)
 
-    @property
-    def settings(self) -> Settings:
-        """How the model is run."""
-        return Settings(
+    def settings(self, sample: Sample) -> list[Settings]:
+        """Return how the model is run on a recording: for each reference, if there is any."""
+        plain = Settings(
             self.output, self.bind, self.composite, self.overrides, self.backend, waveform=True
         )
+        name = sample.place.name
+        return [replace(plain, reference={name: r}) for r in sample.references] or [plain]
 
     @property
     def keywords(self) -> dict[str, Any]:
-        """Settings and seed as keyword arguments of `dftlrp.explain`."""
+        """Settings and seed as keyword arguments of `dftlrp.explain`, without the reference."""
         keys = ("seed", "composite", "overrides", "bind", "output", "backend")
         return {key: getattr(self, key) for key in keys}
 
@@ -76,20 +87,86 @@ class Study:
         model = self.loaded()  # hashed with weights that are in other files
         own = asdict(self) | {"model": model.graph.sha256, "frontend": repr(model.frontend)}
         versions = {n: version(n) for n in ("dftlrp", "numpy", "scipy", "onnxruntime")}
+        own["reference"] = [_identify_reference(name) for name in self.reference]
         return {**own, "data": recordings.digest, "batch": [BATCH, SHARD], "versions": versions}
 
 
-def read_samples(model: Model, study: Study, path: str) -> tuple[AnyArray, WaveformInput]:
-    """Return a recording as the model reads it, (1, ...), and where the waveform lies in it.
+class Sample(NamedTuple):
+    """A recording as the model reads it.
+
+    Attributes
+    ----------
+    array : array (1, ...)
+    place : WaveformInput
+        Where the waveform lies in it.
+    references : tuple of array
+        What it is compared with, in shapes that broadcast to ``array``; empty where that is
+        nothing.
+    """
+
+    array: AnyArray
+    place: WaveformInput
+    references: tuple[AnyArray, ...]
+
+
+def name_references(asked: Any) -> tuple[str, ...]:
+    """Return the names and paths of what every recording of a data set is compared with.
+
+    Parameters
+    ----------
+    asked : str, path or list
+        As of `dftlrp.explain`.
 
     Raises
     ------
     InputError
-        If it cannot be read; the message begins with its path.
+        If it is noise, which differs from recording to recording, or an array.
+    """
+    several = list(asked) if isinstance(asked, list | tuple) else [asked]
+    if not all(isinstance(one, str | os.PathLike) for one in several):
+        raise InputError("reference: over a data set give a name or sound files, not arrays")
+    names = tuple(map(os.fspath, several))
+    if NOISE in names:
+        raise InputError(
+            f"reference {NOISE!r} differs from recording to recording, but means are over answers "
+            "to one question: give 'silence' or sound files"
+        )
+    return names
+
+
+def _identify_reference(name: str) -> str:
+    """Return a reference's name, or what is in its file."""
+    if name in NAMES:
+        return name
+    with regular(Path(name), InputError, f"reference: {name}") as (opened, _):
+        return hashlib.sha256(opened.read()).hexdigest()
+
+
+def read_sample(model: Model, study: Study, path: str) -> Sample:
+    """Return a recording as the model reads it, and what it is compared with.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read, or not be compared; the message begins with its path.
     """
     plan = model.plan(study.output, study.bind)
-    read = find_waveform(plan, path)
-    return read.to_input(read_signal(model, path, study.rate, read).samples), read
+    place = find_waveform(plan, path)
+    recording = read_signal(model, path, study.rate, place)
+    try:
+        compared = find_references(
+            list(study.reference), recording.samples,
+            lambda other: read_beside(model, other, study.rate, place, recording),
+        )  # fmt: skip
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    points = [place.to_input(p) for p in compared.points] if compared else []
+    return Sample(place.to_input(recording.samples), place, tuple(map(_compress_silence, points)))
+
+
+def _compress_silence(point: Real) -> Real:
+    """Return silence as one number, which recordings of every length are compared with."""
+    return point if point.any() else np.zeros((1,) * point.ndim)
 
 
 def count_together(plan: Plan, read: WaveformInput) -> int:

@@ -12,12 +12,11 @@ from itertools import islice
 import numpy as np
 
 from dftlrp.attribution.attribute import answer_questions
-from dftlrp.attribution.waveform import WaveformInput
 from dftlrp.concepts.layers import Layers, find_layers
 from dftlrp.concepts.recordings import Item, Recordings
 from dftlrp.concepts.shards import Failure, Workers, open_store, run
 from dftlrp.concepts.statistics import Batch, Statistics, compute_statistics
-from dftlrp.concepts.study import SHARD, Study, count_together, read_samples
+from dftlrp.concepts.study import SHARD, Sample, Study, count_together, read_sample
 from dftlrp.core.types import AnyArray, DftlrpError, InputError
 from dftlrp.engine.auto import choose_seed
 from dftlrp.engine.model import Model
@@ -116,16 +115,16 @@ def settle_study(study: Study, items: Sequence[Item]) -> tuple[Study, Layers]:
         If a layer or a rule is unknown, the model does not fit, or no recording can be read.
     """
     model = study.loaded()
-    samples = _read_first(model, study, items)
-    if samples.ndim < 2 or len(samples) != 1:
+    sample = _read_first(model, study, items)
+    if sample.array.ndim < 2 or len(sample.array) != 1:
         raise InputError(f"{study.model}: reads signals without a batch axis: export it with one")
-    layers = find_layers(model, samples, study.settings)
+    layers = find_layers(model, sample.array, study.settings(sample)[0])
     study = replace(
         study, composite=layers.table.composite, seed=_settle_seed(study, layers, model.labels)
     )
     layers.concepts(study.layer)  # raises an error if it has none
     question = Question(target=0, seed=study.seed, keep=[study.layer])
-    (found,) = answer_questions(model, samples, study.settings, [question])
+    (found,) = answer_questions(model, sample.array, study.settings(sample)[0], [question])
     if (scores := found.explained.size) != study.classes:
         raise InputError(
             f"the output holds {found.explained.shape[1:]} = {scores} numbers for a recording: "
@@ -141,12 +140,12 @@ def _settle_seed(study: Study, layers: Layers, labels: Sequence[str]) -> str:
     return f"{kind}:{find_class(versus, labels, study.classes)}" if versus else kind
 
 
-def _read_first(model: Model, study: Study, items: Sequence[Item]) -> AnyArray:
+def _read_first(model: Model, study: Study, items: Sequence[Item]) -> Sample:
     """Return the first recording that can be read."""
     error = InputError("no recordings")
     for item in items:
         try:
-            return read_samples(model, study, str(item.path))[0]
+            return read_sample(model, study, str(item.path))
         except InputError as refusal:
             error = refusal
             if not str(refusal).startswith(str(item.path)):
@@ -168,7 +167,7 @@ def _make_survey_work(study: Study) -> Callable[[Sequence[Numbered]], dict[str, 
     return _SurveyWork(study, study.loaded(), {})
 
 
-Read = tuple[Numbered, AnyArray, WaveformInput]
+Read = tuple[Numbered, Sample]
 
 
 @dataclass(frozen=True)
@@ -200,12 +199,12 @@ class _SurveyWork:
         plan, waiting = self.plan, list[Read]()
         for row in rows:
             try:
-                samples, shape = read_samples(self.model, self.study, row[1])
+                sample = read_sample(self.model, self.study, row[1])
             except InputError as error:
                 skipped.append((row[0], str(error).removeprefix(f"{row[1]}: ")))
                 continue
-            waiting.append((row, samples, shape))
-            if len(waiting) == count_together(plan, shape):
+            waiting.append((row, sample))
+            if len(waiting) == count_together(plan, sample.place):
                 yield waiting
                 waiting = []
         if waiting:
@@ -223,12 +222,14 @@ class _SurveyWork:
 
     def explain_batch(self, batch: Sequence[Read]) -> Statistics:
         """Return the statistics of recordings of one length."""
-        rows, samples, shapes = zip(*batch, strict=True)
+        rows, samples = zip(*batch, strict=True)
         numbers, _, classes = zip(*rows, strict=True)
-        arrays = _fill_batch(np.concatenate(samples), count_together(self.plan, shapes[0]))
+        first, together = samples[0], np.concatenate([s.array for s in samples])
+        arrays = _fill_batch(together, count_together(self.plan, first.place))
         if (shape := arrays.shape[1:]) not in self.layers:
-            self.layers[shape] = find_layers(self.model, samples[0], self.study.settings)
-        ready = Batch(arrays, np.array(classes), np.array(numbers), shapes[0])
+            settings = self.study.settings(first)[0]
+            self.layers[shape] = find_layers(self.model, first.array, settings)
+        ready = Batch(first._replace(array=arrays), np.array(classes), np.array(numbers))
         return compute_statistics(self.model, self.study, self.layers[shape], ready)
 
 

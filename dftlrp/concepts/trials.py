@@ -14,9 +14,10 @@ from dftlrp.concepts.ablation import Ablation, silenced
 from dftlrp.concepts.layers import find_layers
 from dftlrp.concepts.recordings import Item
 from dftlrp.concepts.shards import Failure, Workers, open_store, run
-from dftlrp.concepts.study import Study, count_together, read_samples
+from dftlrp.concepts.statistics import average
+from dftlrp.concepts.study import Study, count_together, read_sample
 from dftlrp.concepts.survey import Survey
-from dftlrp.core.types import AnyArray, Real
+from dftlrp.core.types import AnyArray
 from dftlrp.engine.model import Model
 from dftlrp.engine.settings import Question
 
@@ -114,15 +115,18 @@ def _make_trial_work(study: Study) -> Callable[[Trial], dict[str, AnyArray]]:
 
 def _run_trial(study: Study, model: Model, trial: Trial) -> dict[str, AnyArray]:
     """Return relevance and effect of each neuron, and the effect of each group."""
-    samples, shape = read_samples(model, study, trial.path)
-    concepts = find_layers(model, samples, study.settings).concepts(study.layer)
+    sample = read_sample(model, study, trial.path)
+    settings = study.settings(sample)
+    concepts = find_layers(model, sample.array, settings[0]).concepts(study.layer)
     question = Question(trial.of_class, study.seed, keep=[study.layer], ledger=False)
-    (found,) = answer_questions(model, samples, study.settings, [question])
-    relevance: Real = concepts.per_concept(np.asarray(found.kept[study.layer][1], np.float64))[0]
+    answers = [f for s in settings for f in answer_questions(model, sample.array, s, [question])]
+    R = average([np.asarray(f.kept[study.layer][1], np.float64) for f in answers])
+    relevance = concepts.per_concept(R)[0]
     own = {k: study.keywords[k] for k in ("seed", "output", "bind", "backend")}
     falls = silenced(
-        model, samples, trial.of_class, concepts, [*((n,) for n in trial.neurons), *trial.groups],
-        batch=count_together(model.plan(study.output, study.bind), shape), **own,
+        model, sample.array, trial.of_class, concepts,
+        [*((n,) for n in trial.neurons), *trial.groups],
+        batch=count_together(model.plan(study.output, study.bind), sample.place), **own,
     )[0]  # fmt: skip
     alone = len(trial.neurons)
     return {

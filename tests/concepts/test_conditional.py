@@ -60,6 +60,51 @@ def test_over_all_channels_of_a_layer_that_cuts_the_graph_it_is_the_whole(
     assert max(e.gap for e in each) < limit
 
 
+COMPARED = {"silence": "silence", "other": signals(conv_stack(), 2)["x"][1:]}
+
+
+@pytest.mark.parametrize("backend", ["numpy", "onnx"])
+@pytest.mark.parametrize("composite", ["EpsilonGamma", "Epsilon", "EpsilonPlus"])
+@pytest.mark.parametrize("name", COMPARED)
+def test_of_a_difference_the_channels_are_the_whole_and_their_relevance_its_change(
+    name: str, composite: str, backend: str
+) -> None:
+    model, x = loaded(conv_stack()), signals(conv_stack(), 1)["x"]
+    own = {"composite": composite, "backend": backend, "reference": COMPARED[name]}
+    whole = attribute(model, x, target=1, **own)
+    r = np.broadcast_to(0.0 if name == "silence" else COMPARED[name], x.shape)
+    change = whole.explained[0, 1] - predict(model, r, backend="numpy").explained[0, 1]
+    size = float(np.abs(whole.relevance).sum())
+    limit = 1e-10 if backend == "numpy" else 1e-5
+    for layer in ("c1", "p1", "c2", "h"):
+        count = layers_of(model, x, composite=composite).concepts(layer).count
+        conditions = [{"y": [1], layer: [c]} for c in range(count)]
+        each = conditional(model, x, conditions, **own)
+        assert np.abs(sum(e.relevance for e in each) - whole.relevance).sum() < limit * size
+        assert max(e.gap for e in each) < limit
+        through = [float(e.after[layer].sum()) for e in each]
+        assert sum(through) == pytest.approx(each[0].before[layer].sum(), rel=limit)
+        if composite != "EpsilonPlus":  # no sign is dropped, and no bias is left
+            assert sum(through) == pytest.approx(change, abs=1e-4 * size)
+            assert [e.relevance.sum() for e in each] == pytest.approx(through, abs=1e-4 * size)
+
+
+def test_of_several_references_it_is_the_mean() -> None:
+    model, x = loaded(conv_stack()), signals(conv_stack(), 1)["x"]
+    condition, others = {"y": [2], "c2": [1, 4]}, [*signals(conv_stack(), 3)["x"][1:, None]]
+    own = {"backend": "numpy", "composite": "EpsilonGamma", "record": ["c1"]}
+    (mean,) = conditional(model, x, [condition], reference=others, **own)
+    parts = [conditional(model, x, [condition], reference=r, **own)[0] for r in others]
+    wanted = np.mean([p.relevance for p in parts], axis=0)
+    np.testing.assert_allclose(mean.relevance, wanted, rtol=1e-12)
+    wanted = np.mean([p.after["c1"] for p in parts], axis=0)
+    np.testing.assert_allclose(mean.after["c1"], wanted, rtol=1e-12)
+    assert mean.multiplier is None
+    (alone,) = conditional(model, x, [condition], reference=others[:1], **own)
+    np.testing.assert_array_equal(alone.relevance, parts[0].relevance)
+    assert alone.multiplier is not None
+
+
 @pytest.mark.parametrize("backend", ["numpy", "onnx"])
 def test_with_a_shortcut_it_is_the_part_through_the_layer(backend: str) -> None:
     model, x = loaded(residual()), signals(residual(), 1)["x"]
