@@ -116,6 +116,7 @@ def _refuse_overwriting(clip: Path, out: str) -> None:
 def _run_explain(args: argparse.Namespace) -> int:
     from dftlrp.attribution.explain import explain
     from dftlrp.engine.model import attach_front_end, load
+    from dftlrp.results.heard import describe_heard
     from dftlrp.results.saving import save
 
     path, clip = _find_files(args.files, args.model)
@@ -163,6 +164,9 @@ def _run_explain(args: argparse.Namespace) -> int:
     _print_explanations(explanations, args.table)
     for line in checked[1:]:  # the first stands among the notes
         print(f"  {line}")
+    for prefix, one in zip(("", "versus-"), explanations, strict=False):
+        if sentence := describe_heard(one):
+            print(f"  {prefix}resynthesis.wav: {make_printable(sentence)}")
     for file in written:
         print(f"  {file}")
     return 0

@@ -20,10 +20,10 @@ from dftlrp.core.types import AnyArray, DftlrpError, Real
 from dftlrp.engine.model import Model, load
 from dftlrp.evaluation.complexity import cancellation, complexity, sparseness
 from dftlrp.evaluation.faithfulness import STEPS, Curves, compare_curves, occlude
-from dftlrp.evaluation.masked_sound import find_silent_reason, hear
 from dftlrp.evaluation.randomisation import randomise
 from dftlrp.evaluation.stability import rank_correlation, stability
 from dftlrp.results.explanation import Explanation
+from dftlrp.results.heard import find_silent_reason, hear
 from dftlrp.results.units import Units
 
 GRADIENT, OCCLUSION, AMPLITUDE, RANDOM = "gradient x input", "occlusion", "amplitude", "random"

@@ -21,15 +21,14 @@ from dftlrp.evaluation.localisation import (
     relevance_rank_accuracy,
 )
 from dftlrp.evaluation.masked_sound import (
-    Heard,
     average_drop,
     average_gain,
     average_increase,
     faithfulness_on_spectra,
-    hear,
 )
 from dftlrp.evaluation.randomisation import randomisation
 from dftlrp.evaluation.stability import correlation, rank_correlation, stability
+from dftlrp.results.heard import Heard, hear
 from dftlrp.results.units import Units, make_units
 
 __all__ = [

@@ -124,6 +124,21 @@ class ExplanationData:
             raise InputError(f"{sorted(counts)} channels, but {len(names)} names: {names}")
         return tuple(self._select_channel(c, name) for c, name in enumerate(names))
 
+    def find_asked(self, domain: str) -> Asked:
+        """Return samples and score of the model that were explained, for a domain.
+
+        Raises
+        ------
+        InputError
+            The explanation was loaded from a file, which holds no model.
+        """
+        known = self.asked.get("input" if domain == "input" else "waveform")
+        if known is None:
+            raise InputError(
+                "this explanation was loaded from a file and knows no model: explain again"
+            )
+        return known
+
     def has_channels(self, domain: str) -> bool:
         """Return whether the arrays of a domain have one axis more than the domain: channels."""
         axes = self.axes.get(domain, ())

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dftlrp.core.types import InputError
-from dftlrp.results.data import Asked, ExplanationData
+from dftlrp.results.data import ExplanationData
 from dftlrp.results.deletion import Deletion, Replacement, open_domain, prepare_deletion
 from dftlrp.results.figure import draw_figure
 from dftlrp.results.questions import Row, Span, list_rows, measure_share
@@ -56,21 +56,6 @@ class Explanation(ExplanationData):
         `dftlrp.results.sound` describes the kinds.
         """
         return make_sounds([self], kinds=(kind,))[0][kind]
-
-    def find_asked(self, domain: str) -> Asked:
-        """Return samples and score of the model that were explained, for a domain.
-
-        Raises
-        ------
-        InputError
-            The explanation was loaded from a file, which holds no model.
-        """
-        known = self.asked.get("input" if domain == "input" else "waveform")
-        if known is None:
-            raise InputError(
-                "this explanation was loaded from a file and knows no model: explain again"
-            )
-        return known
 
     def cut(
         self, domain: str, count: int | tuple[int, ...] | None = None, cells: bool = False

@@ -58,6 +58,11 @@ TERMS = {
         "time-frequency, mel, or what the model itself reads (input). "
         "Relevance moves from the waveform to a domain exactly, except for the rest."
     ),
+    "resynthesis": (
+        "The sound of the time-frequency cells that supported the output: those that hold most "
+        "of the positive relevance in full, weaker ones in proportion to it, nothing else. "
+        "What it leaves out is the complement; the two add up to the recording."
+    ),
     "rest": (
         "The relevance that a domain cannot show, such as that of samples that no window covers. "
         "The relevance of a domain and its rest add up to the same sum in every domain."

@@ -1,7 +1,7 @@
 """Relevance as sound: the parts of a recording that supported or opposed an output.
 
-With x the signal, R its relevance per sample, Y = STFT(x) and R_tf the relevance of the cells of
-Y, the kinds are
+With x the signal, R its relevance per sample, Y = STFT(x), R_tf the relevance of the cells of Y
+and M the mask made of it, the kinds are
 
 ==============  ===========================================================================
 original        x
@@ -9,16 +9,17 @@ heatmap         x max(R, 0): every sample times its positive relevance
 rectified       max(x, 0) R: the formula printed on the demo page of AudioMNIST
                 (arXiv 1807.03418)
 negative        x max(-R, 0): every sample times its negative relevance
-resynthesis     STFT^-1(M Y), M = min(1, max(R_tf, 0) / q): a soft mask that keeps the phase;
-                q is the 99th percentile of the positive cells that hold signal.  Without a
-                time-frequency domain R_tf comes from R (`dftlrp.stft_lrp`)
+resynthesis     STFT^-1(M Y): what supported the output, through a soft mask of R_tf that keeps
+                the phase (`dftlrp.results.masking`)
+complement      STFT^-1((1 - M) Y), the rest: what did not matter, or opposed the output.  The two
+                add up to the original
 ==============  ===========================================================================
 
 A product with R modulates the signal sample by sample, which sounds like clicks; the mask keeps
 only the parts that supported the output and sounds like the recording.
 
 A recording of several channels gives sounds of as many channels, each from its own signal and
-relevance; gains and q (the largest of any channel) are common to all, so that they compare.
+relevance; gains and the mask's scale are common to all, so that they compare.
 
 This is done to every sound, and nothing else:
 
@@ -31,11 +32,11 @@ This is done to every sound, and nothing else:
   f_c = min(20 Hz, rate / 400); the mean of what remains is zero to round-off.
 - **No click at the edges.**  Raised-cosine fades of 5 ms (at least two samples, at most half
   the sound); the first and the last sample are exactly 0.
-- **One gain for the kinds that share a unit**, over all explanations given: `original` and
-  `resynthesis` (unit of x) share one, `heatmap`, `rectified` and `negative` (unit of x R) share
-  another.  So loudness compares between kinds and between explanations.  The loudest sound of a
-  group peaks at -1 dBFS; a silent group has 0 dB.  The gain does not depend on which kinds of a
-  group are asked for.
+- **One gain for the kinds that share a unit**, over all explanations given: `original`,
+  `resynthesis` and `complement` (unit of x) share one, `heatmap`, `rectified` and `negative` (unit
+  of x R) share another.  So loudness compares between kinds and between explanations.  The
+  loudest sound of a group peaks at -1 dBFS; a silent group has 0 dB.  The gain does not depend on
+  which kinds of a group are asked for.
 """
 
 from __future__ import annotations
@@ -52,12 +53,12 @@ import numpy as np
 from dftlrp.core.files import replace_file
 from dftlrp.core.types import AnyArray, InputError, NonFiniteError, Real
 from dftlrp.results.data import ExplanationData
-from dftlrp.spectral import Stft, stft_for, stft_lrp
+from dftlrp.results.masking import keep_relevant
 
 Subtype = Literal["PCM_16", "FLOAT"]
 
-KINDS = ("original", "heatmap", "rectified", "negative", "resynthesis")
-GROUPS = (("original", "resynthesis"), ("heatmap", "rectified", "negative"))
+KINDS = ("original", "resynthesis", "complement", "heatmap", "rectified", "negative")
+GROUPS = (KINDS[:3], KINDS[3:])
 PEAK_DB = -1.0
 HIGHPASS_HZ = 20.0
 FADE_SECONDS = 0.005
@@ -65,7 +66,6 @@ SLOW_HZ, HEARD_HZ = 3000, 8000  # signals below the first are played at the seco
 MOST_HZ = 768_000  # browsers play no more
 LEAST_HZ = 1e-9  # one sample in thirty years
 MOST_CHANNELS = 1024  # of a WAV file, by libsndfile
-MASK_PERCENTILE = 99.0
 SILENCE = 1e-12  # of the peak before the high-pass; below lies round-off
 
 
@@ -187,31 +187,6 @@ def find_obstacle(explanation: ExplanationData) -> str:
     return ""
 
 
-def make_soft_mask(relevance: Real, spectrum: AnyArray) -> Real:
-    """Return min(1, R+ / q), q the 99th percentile of R+ over the positive cells that hold signal.
-
-    Of several channels, the one with the largest q sets it for all, so that they compare.
-
-    Parameters
-    ----------
-    relevance : (..., F, T) real
-        Relevance of each cell.
-    spectrum : (..., F, T) complex
-        The cells; the relevance of cells without signal is ignored.
-
-    Returns
-    -------
-    (..., F, T) real in [0, 1]
-        All zeros if no cell with signal has positive relevance.
-    """
-    positive = np.where(spectrum != 0, np.maximum(relevance, 0.0), 0.0)
-    channels = positive.reshape(-1, *positive.shape[-2:])
-    tops = [np.percentile(c[c > 0], MASK_PERCENTILE) for c in channels if np.any(c > 0)]
-    if not tops:
-        return np.zeros_like(positive)
-    return np.asarray(np.minimum(1.0, positive / max(tops)))
-
-
 def _apply_formula(explanation: ExplanationData, kind: str) -> Real:
     """Return the formula of one kind, (..., N), before filter, fades and gain."""
     x, relevance = _read_samples(explanation)
@@ -223,7 +198,8 @@ def _apply_formula(explanation: ExplanationData, kind: str) -> Real:
         return np.maximum(x, 0.0) * relevance
     if kind == "negative":
         return x * np.maximum(-relevance, 0.0)
-    return _resynthesise(explanation, x, relevance)
+    kept = keep_relevant(explanation, x)
+    return kept if kind == "resynthesis" else x - kept
 
 
 def _read_samples(explanation: ExplanationData) -> tuple[Real, Real]:
@@ -237,22 +213,6 @@ def _read_samples(explanation: ExplanationData) -> tuple[Real, Real]:
             first = int(np.argwhere(~np.isfinite(values))[0, -1])
             raise NonFiniteError(f"the {name} is not finite at sample {first}: it cannot be played")
     return x, relevance
-
-
-def _resynthesise(explanation: ExplanationData, x: Real, relevance: Real) -> Real:
-    """Return STFT^-1(soft mask STFT(x)), (..., N); the phase stays."""
-    settings = explanation.stft or stft_for(explanation.rate)
-    stft = Stft(x.shape[-1], **settings)
-    spectrum = stft.analysis(x)
-    cells = explanation.relevance.get("time-frequency")
-    if cells is None:
-        cells = stft_lrp(x, relevance, **settings).relevance
-    if cells.shape != spectrum.shape:
-        raise InputError(
-            f"time-frequency relevance has shape {cells.shape}, but the STFT of the signal "
-            f"with {settings} has {spectrum.shape}"
-        )
-    return np.asarray(stft.synthesis(make_soft_mask(cells, spectrum) * spectrum), np.float64)
 
 
 def _finish_sound(raw: Real, rate: float) -> Real:

@@ -25,6 +25,7 @@ FIGURE = "dftlrp.results.figure"
 FILES = {
     "report.html", "figure.png", "explanation.npz", "bands.csv", "segments.csv",
     "original.wav", "heatmap.wav", "rectified.wav", "negative.wav", "resynthesis.wav",
+    "complement.wav",
 }  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dftlrp.core.types import InputError, NonFiniteError
+from dftlrp.results.masking import keep_relevant, make_soft_mask
 from dftlrp.results.sound import (
     GROUPS,
     KINDS,
@@ -19,7 +20,6 @@ from dftlrp.results.sound import (
     Sound,
     choose_playback,
     find_obstacle,
-    make_soft_mask,
     make_sounds,
 )
 
@@ -28,6 +28,11 @@ TOP = 10 ** (PEAK_DB / 20)
 
 def peak(sound: Sound) -> float:
     return float(np.max(np.abs(sound.samples), initial=0.0))
+
+
+def ungained(sound: Sound) -> np.ndarray:
+    """The samples before the gain, which the loudest sound of the group decides."""
+    return sound.samples / 10 ** (sound.gain_db / 20)
 
 
 def noisy(count: int, rate: float, offset: float = 0.0, seed: int = 0) -> object:
@@ -113,6 +118,27 @@ def test_resynthesis_keeps_what_spoke_for_the_target_and_its_phase():
     assert np.std(against) < 1e-3 * np.std(for_it)
 
 
+@pytest.mark.parametrize("e", [explanation(), quake(1000), explanation(total=-7.9)])
+def test_resynthesis_and_complement_add_up_to_the_original(e):
+    made = make_sounds([e])[0]
+    both = made["resynthesis"].samples + made["complement"].samples
+    np.testing.assert_allclose(both, made["original"].samples, atol=1e-12)
+
+
+def test_complement_holds_what_spoke_against():
+    e = explanation()
+    rest = e.audible("complement").samples
+    half = len(rest) // 2
+    assert np.std(rest[: half - 400]) < 0.1 * np.std(rest[half + 400 :])
+
+
+def test_without_relevance_over_time_or_cells_there_is_no_mask():
+    e = explanation()
+    bare = explanation(relevance={"frequency": e.relevance["frequency"]})
+    with pytest.raises(InputError, match="explain in the domain 'time-frequency'"):
+        keep_relevant(bare, e.signal["time"])
+
+
 def test_negative_holds_what_spoke_against():
     made = make_sounds([explanation()])[0]
     half = len(made["negative"]) // 2
@@ -126,17 +152,27 @@ def test_soft_mask_against_its_formula():
     relevance, spectrum = rng.normal(size=(9, 20)), rng.normal(size=(9, 20)) + 1j
     spectrum[3] = 0
     relevance[3] = 1e6
-    q = np.percentile([r for r, y in zip(relevance.flat, spectrum.flat, strict=True)
-                       if r > 0 and y != 0], 99)  # fmt: skip
+    heard = sorted((r for r, y in zip(relevance.flat, spectrum.flat, strict=True)
+                    if r > 0 and y != 0), reverse=True)  # fmt: skip
+    q = next(r for k, r in enumerate(heard) if sum(heard[: k + 1]) >= 0.95 * sum(heard))
     want = np.clip(np.where(spectrum != 0, relevance, 0) / q, 0, 1)
     np.testing.assert_allclose(make_soft_mask(relevance, spectrum), want, atol=1e-15)
     assert not make_soft_mask(-np.abs(relevance), spectrum).any()
 
 
+def test_cells_of_next_to_no_relevance_leave_the_mask_as_it_is():
+    rng = np.random.default_rng(2)
+    relevance, spectrum = rng.normal(size=(9, 20)), np.ones((9, 20))
+    faint = np.abs(rng.normal(size=(9, 500))) * 1e-9
+    more = make_soft_mask(np.hstack([relevance, faint]), np.ones((9, 520)))
+    np.testing.assert_allclose(more[:, :20], make_soft_mask(relevance, spectrum), rtol=1e-3)
+    assert more[:, 20:].max() < 1e-6
+
+
 def test_a_constant_offset_leaves_no_trace():
     x = two_tones()
     plain, shifted = (make_sounds([explanation(s)])[0]["original"] for s in (x, x + 0.6))
-    np.testing.assert_allclose(shifted.samples, plain.samples, atol=1e-9)
+    np.testing.assert_allclose(ungained(shifted), ungained(plain), atol=1e-9)
 
 
 def test_the_round_off_of_a_constant_is_not_played():
@@ -240,7 +276,7 @@ def test_every_rate_is_played_whole_heard_and_in_tune(rate):
 
 def test_filter_and_fades_are_as_heard_whatever_the_speed():
     slow, fast = (explanation(two_tones(4000), rate=r).audible("original") for r in (250.0, 8000.0))
-    np.testing.assert_array_equal(slow.samples, fast.samples)
+    np.testing.assert_allclose(ungained(slow), ungained(fast), rtol=1e-12)
 
 
 def test_each_channel_sounds_as_it_would_alone_at_a_common_gain():
@@ -256,7 +292,7 @@ def test_each_channel_sounds_as_it_would_alone_at_a_common_gain():
 def test_the_mask_of_one_channel_knows_of_the_others():
     strong, weak = explanation(), explanation(total=0.079)
     both = make_sounds([stacked(strong, weak)])[0]["resynthesis"].samples
-    assert 0 < np.std(both[:, 1]) < 0.05 * np.std(both[:, 0])
+    assert 0 < np.std(both[:, 1]) < 0.15 * np.std(both[:, 0])
 
 
 def test_channels_are_channels_of_the_wav_file():

@@ -117,7 +117,7 @@ def test_odd_labels_make_a_page_that_can_be_written(fast, label):
 
 def test_players_hold_wav_files_of_common_gain(page):
     clips = [a["src"] for a in Tags(page).all("audio")]
-    assert len(clips) == 5
+    assert len(clips) == 6
     for clip in clips:
         head, data = clip.split(",")
         assert head == "data:audio/wav;base64"
@@ -125,15 +125,15 @@ def test_players_hold_wav_files_of_common_gain(page):
         assert rate == 8000
         assert 0 < np.max(np.abs(samples)) <= 10 ** (-1 / 20) + 1e-4
     gains = re.findall(r"Gain ([+−][\d.]+)", Tags(page).words)
-    assert len(gains) == 5
-    assert gains[0] == gains[1]
-    assert gains[2] == gains[3] == gains[4]
+    assert len(gains) == 6
+    assert gains[0] == gains[1] == gains[2]
+    assert gains[3] == gains[4] == gains[5]
 
 
 def test_two_explanations_side_by_side():
     tags = Tags(render([explanation(), explanation(label="six", total=2.0)]))
     assert "Why “seven”? And why “six”?" in tags.words
-    assert len(tags.all("audio")) == 1 + 2 * 4
+    assert len(tags.all("audio")) == 1 + 2 * 5
     assert len(tags.all("img")) == 3
     assert all("“seven”" in a["alt"] and "“six”" in a["alt"] for a in tags.all("img"))
 
@@ -187,7 +187,7 @@ def test_channels_have_pictures_players_and_sums_of_their_own(fast):
     tags = Tags(page)
     assert len(tags.all("img")) == 4
     assert all(f", {c}," in a["alt"] for a in tags.all("img") for c in "ZNE")
-    assert [a["aria-label"].split(", ")[1] for a in tags.all("audio")] == 5 * ["Z", "N", "E"]
+    assert [a["aria-label"].split(", ")[1] for a in tags.all("audio")] == 6 * ["Z", "N", "E"]
     assert "Z352 % N1.832 % E0.916 %" in tags.words
 
 
@@ -197,7 +197,7 @@ def test_two_channels_are_heard_together(fast):
     for clip in clips:
         samples, _ = soundfile.read(io.BytesIO(base64.b64decode(clip.split(",")[1])))
         assert samples.shape == (4000, 2)
-    assert len(clips) == 5
+    assert len(clips) == 6
 
 
 def test_of_many_channels_those_with_most_relevance_come_first_the_rest_is_folded(fast):
@@ -206,7 +206,7 @@ def test_of_many_channels_those_with_most_relevance_come_first_the_rest_is_folde
     assert "32 more" in tags.words  # in the table
     assert "24 more channels" in tags.words  # pictures
     assert len(tags.all("img")) == 3 + 3 * 3
-    assert len(tags.all("audio")) == 5 * 8
+    assert len(tags.all("audio")) == 6 * 8
     assert "8 of 40 channels" in tags.words
     assert tags.all("img")[0]["alt"].index("channel 40,") < tags.all("img")[0]["alt"].index("39,")
 

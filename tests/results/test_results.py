@@ -26,7 +26,8 @@ from dftlrp.results.explanation import Explanation
 from dftlrp.results.saving import save
 
 load = Explanation.load
-SOUNDS = {"original.wav", "heatmap.wav", "rectified.wav", "negative.wav", "resynthesis.wav"}
+SOUNDS = {"original.wav", "heatmap.wav", "rectified.wav", "negative.wav", "resynthesis.wav",
+          "complement.wav"}  # fmt: skip
 PLAIN = {"report.html", "figure.png", "explanation.npz"}
 TABLES = {"bands.csv", "segments.csv"}
 

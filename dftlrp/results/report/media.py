@@ -11,6 +11,7 @@ import numpy as np
 
 from dftlrp.results.data import Domain, ExplanationData
 from dftlrp.results.figure import choose_rows, draw_figure, render_figure
+from dftlrp.results.heard import describe_heard
 from dftlrp.results.sound import Sound, choose_playback, find_obstacle, make_sounds
 from dftlrp.results.words import SHOWN_CHANNELS, format_number, order_channels
 
@@ -21,6 +22,11 @@ PLAYERS = {
         "The parts that supported it",
         "Only the parts that supported the output: a mask over time and frequency removes the "
         "rest. Listen to this one first.",
+    ),
+    "complement": (
+        "The rest",
+        "What the mask removes: what did not matter, or opposed the output. It and the parts that "
+        "supported it add up to the recording.",
     ),
     "heatmap": (
         "Supporting samples",
@@ -101,6 +107,11 @@ def write_hints(explanations: Sequence[ExplanationData]) -> list[str]:
             f"heard. 1 Hz of the recording sounds as {speed} Hz.",
             *said,
         ]
+    if "waveform" in first.asked:
+        said.append(
+            "To ask the model what it hears in the parts that supported it and in the rest, each "
+            "was made as loud as the recording."
+        )
     count = len(first.channels)
     if count > SHOWN_CHANNELS:
         said.append(
@@ -129,11 +140,13 @@ def make_players(explanations: Sequence[ExplanationData]) -> list[dict[str, Any]
     if any(map(find_obstacle, explanations)):
         return []
     made = make_sounds(explanations)
+    told = [sentence for e in explanations if (sentence := describe_heard(e))]
     order = order_channels(explanations)[:SHOWN_CHANNELS]
     return [
         {
             "title": title,
             "meaning": meaning,
+            "told": told if kind == "resynthesis" else [],
             "gain": made[0][kind].gain_db,
             "clips": [
                 clip
