@@ -134,7 +134,7 @@ def format_line(texts: tuple[str, ...] | list[str]) -> str:
 
 
 def time_cold_start() -> list[float]:
-    """Return the seconds of ``dftlrp explain`` of the embedded clip, with figure and report."""
+    """Return the seconds of ``dftlrp explain`` of the embedded clip, with its report."""
     seconds = []
     for _ in range(STARTS):
         with tempfile.TemporaryDirectory() as folder:
@@ -142,7 +142,7 @@ def time_cold_start() -> list[float]:
             command = [sys.executable, "-m", "dftlrp", "explain", "--out", folder]
             subprocess.run(command, check=True, capture_output=True)
             seconds.append(time.perf_counter() - start)
-            assert {"figure.png", "report.html"} <= set(os.listdir(folder))
+            assert "report.html" in os.listdir(folder)
     return seconds
 
 

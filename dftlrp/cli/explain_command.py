@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from dftlrp.engine.model import Model
 
 OTHERS = ("gradient", "integrated-gradients", "smoothgrad", "occlusion", "shapley", "rise")
-DESCRIPTION = """Explain one output of a model for one recording, and write report.html, figure.png,
+DESCRIPTION = """Explain one output of a model for one recording, and write report.html,
 explanation.npz, tables (CSV) and sounds.  Without MODEL and CLIP the embedded digit classifier
 explains the embedded recording; with CLIP alone it explains that one.  --model names another
 model."""
@@ -67,6 +67,10 @@ def add_parser(commands: Any) -> None:
     p.add_argument(
         "--verify", action="store_true",
         help="ask the model what it says without the most and the least relevant tenth",
+    )  # fmt: skip
+    p.add_argument(
+        "--figure", nargs="?", const="png", choices=("png", "svg"),
+        help="also draw a figure for print: png (default) or svg",
     )  # fmt: skip
     p.add_argument("--out", default="dftlrp-out", metavar="DIR", help="default: %(default)s")
     add_options(
@@ -160,7 +164,7 @@ def _run_explain(args: argparse.Namespace) -> int:
             replace(one, notes=(*one.notes, line))
             for one, line in zip(explanations, checked, strict=True)
         ]
-    written = save(explanations, args.out)
+    written = save(explanations, args.out, args.figure)
     _print_explanations(explanations, args.table)
     for line in checked[1:]:  # the first stands among the notes
         print(f"  {line}")

@@ -133,9 +133,12 @@ class Explanation(ExplanationData):
         """
         return draw_figure([self])
 
-    def save(self, folder: str | os.PathLike[str]) -> list[Path]:
-        """Write report, figure, sounds, tables and arrays; see `dftlrp.results.saving.save`."""
-        return save([self], folder)
+    def save(self, folder: str | os.PathLike[str], figure: str | None = None) -> list[Path]:
+        """Write report, sounds, tables and arrays; see `dftlrp.results.saving.save`.
+
+        ``e.save("out", figure="png")`` also writes the figure that `plot` draws.
+        """
+        return save([self], folder, figure)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Explanation:

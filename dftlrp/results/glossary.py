@@ -20,6 +20,11 @@ TERMS = {
         "other classes, or minus the score of one named class. "
         "What all classes have in common cancels."
     ),
+    "lead": (
+        "How far the score of a class lies above the average score of the other classes, or above "
+        "the score of one named class. "
+        "It is what a contrast explains."
+    ),
     "rule": (
         "The formula by which one layer divides the relevance of its outputs among its inputs, "
         "such as epsilon or zplus. "
@@ -45,6 +50,11 @@ TERMS = {
         "A small number that is added to the denominator of a rule, away from zero, so that the "
         "rule never divides by zero. "
         "The relevance that it takes is listed in the ledger."
+    ),
+    "stopped": (
+        "Relevance that arrived at a value that carries none, such as a constant or a shape, or "
+        "that a condition holds back. "
+        "It reaches no part of the recording and is listed in the ledger."
     ),
     "ledger": (
         "The account of where the relevance of every layer went: to its inputs, to its bias, to "

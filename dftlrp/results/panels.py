@@ -54,7 +54,7 @@ def draw_line(column: Column) -> None:
 
 def draw_cells(column: Column) -> None:
     """Fill a column: the power of the signal in the cells of a plane, then their relevance."""
-    _draw_plane(column, _find_level)
+    _draw_plane(column, find_level)
 
 
 def draw_read(column: Column) -> None:
@@ -65,7 +65,7 @@ def draw_read(column: Column) -> None:
     elif values.ndim > 2 or np.iscomplexobj(values):
         draw_cells(column)
     else:
-        _draw_plane(column, _find_mean)
+        _draw_plane(column, find_mean)
 
 
 class Points(NamedTuple):
@@ -82,7 +82,7 @@ class Points(NamedTuple):
         return np.asarray(edges if self.axis.starts else edges - self.step / 2)
 
 
-def _place_points(e: ExplanationData, row: Domain) -> list[Points]:
+def place_points(e: ExplanationData, row: Domain) -> list[Points]:
     """Return the points of the one axis, or of the last two axes, of one channel."""
     shape = (e.relevance[row.name].shape or (1,))[-2:]
     if not row.axes:
@@ -127,7 +127,7 @@ def _label_points(drawn: DrawnAxis, points: Points) -> None:
 def _draw_bars(column: Column, draw_signal: Callable[[Axes, Points, AnyArray], None]) -> None:
     """Draw the signal, then bars of relevance."""
     _, blocks, views, drawn, row = column
-    (points,) = _place_points(views[0][0], row)
+    (points,) = place_points(views[0][0], row)
     size = choose_bin_size(len(points.at), BARS)
     edges, ends = points.find_edges(size), _limit_points(views[0][0], points, size)
     parts = [[_split_signs(e.relevance[row.name], size) for e in one] for one in views]
@@ -216,11 +216,11 @@ class Level(NamedTuple):
 def _draw_plane(column: Column, find_level: Callable[[AnyArray, tuple[int, ...]], Level]) -> None:
     """Draw the cells of the signal, then the relevance of its cells."""
     fig, blocks, views, drawn, row = column
-    places = _place_points(views[0][0], row)
+    places = place_points(views[0][0], row)
     sizes = tuple(choose_bin_size(len(points.at), CELLS) for points in places)
     edges = [points.find_edges(size) for points, size in zip(places, sizes, strict=True)]
     amounts = [[_add_up_plane(e.relevance[row.name], sizes) for e in one] for one in views]
-    limit = _limit_colours(list(chain.from_iterable(amounts)))
+    limit = limit_colours(list(chain.from_iterable(amounts)))
     mesh = partial(_draw_mesh, fig, edges)
     for (top, *rows), c in zip(blocks, drawn, strict=True):
         level = find_level(np.asarray(views[0][c].signal[row.name]), sizes)
@@ -243,7 +243,7 @@ def _add_up_plane(values: Real, sizes: tuple[int, ...]) -> Real:
     return add_up_cells(array.reshape(-1, *array.shape[-2:]).sum(axis=0), sizes)
 
 
-def _find_level(values: AnyArray, sizes: tuple[int, ...]) -> Level:
+def find_level(values: AnyArray, sizes: tuple[int, ...]) -> Level:
     """Return the power of each bin, in dB below the largest; silence lies at `FLOOR_DB`."""
     power = _add_up_plane(np.square(np.abs(values)), sizes)
     top = float(power.max(initial=0.0)) or 1.0
@@ -251,7 +251,7 @@ def _find_level(values: AnyArray, sizes: tuple[int, ...]) -> Level:
     return Level(np.asarray(decibel), "dB of the peak", FLOOR_DB, 0.0)
 
 
-def _find_mean(values: AnyArray, sizes: tuple[int, ...]) -> Level:
+def find_mean(values: AnyArray, sizes: tuple[int, ...]) -> Level:
     """Return the mean value of each bin."""
     mean = add_up_cells(values, sizes) / add_up_cells(np.ones(values.shape), sizes)
     return Level(mean, "value", float(mean.min()), float(mean.max()))
@@ -269,7 +269,7 @@ def _draw_mesh(
     bar.ax.yaxis.label.set(fontsize=8, color=INK)
 
 
-def _limit_colours(relevance: Sequence[Real]) -> float:
+def limit_colours(relevance: Sequence[Real]) -> float:
     """Return the common limit of the colours: a high percentile of the cells with relevance."""
     amounts = np.abs(np.concatenate([r.ravel() for r in relevance]))
     amounts = amounts[amounts > 0]

@@ -35,6 +35,7 @@ ARRAYS = ("signal", "relevance", "axes")
 PLAIN = ("rest", "rate", "target", "label", "labels", "stft", "notes", "provenance",
          "channel_names")  # fmt: skip
 TUPLES = ("labels", "notes", "channel_names")
+FIGURES = (None, "png", "svg")
 FORMAT = 1
 BROKEN = (
     OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, IndexError, RuntimeError,
@@ -43,8 +44,12 @@ BROKEN = (
 )  # fmt: skip
 
 
-def save(explanations: Sequence[ExplanationData], folder: str | os.PathLike[str]) -> list[Path]:
-    """Write ``report.html``, ``figure.png``, ``explanation.npz``, the sounds and the tables.
+def save(
+    explanations: Sequence[ExplanationData],
+    folder: str | os.PathLike[str],
+    figure: str | None = None,
+) -> list[Path]:
+    """Write ``report.html``, ``explanation.npz``, the sounds and the tables; a figure if asked.
 
     The tables are ``bands.csv`` and ``segments.csv``, see `dftlrp.results.questions.list_rows`.
 
@@ -55,6 +60,8 @@ def save(explanations: Sequence[ExplanationData], folder: str | os.PathLike[str]
         with ``versus-``.  Sounds and colours share their scales.
     folder : path
         Created if it does not exist; files that no former result wrote are left alone.
+    figure : {"png", "svg"}, optional
+        Also write ``figure.png`` or ``figure.svg``, see `dftlrp.results.figure.draw_figure`.
 
     Returns
     -------
@@ -65,9 +72,11 @@ def save(explanations: Sequence[ExplanationData], folder: str | os.PathLike[str]
     ------
     InputError
         If the folder cannot be written to, another run is writing there, a file of other origin is
-        in the way, or a domain cannot be drawn.
+        in the way, a domain cannot be drawn, or the figure is neither PNG nor SVG.
     """
-    target, writers = locate(folder), _list_writers(explanations)
+    if figure not in FIGURES:
+        raise InputError(f"figure {figure!r}: a figure is saved as 'png' or 'svg'")
+    target, writers = locate(folder), _list_writers(explanations, figure)
     with replace_results(target) as stage:
         for name in steps(list(writers), "writing"):
             writers[name](stage / name)
@@ -75,15 +84,16 @@ def save(explanations: Sequence[ExplanationData], folder: str | os.PathLike[str]
 
 
 def _list_writers(
-    explanations: Sequence[ExplanationData],
+    explanations: Sequence[ExplanationData], figure: str | None
 ) -> dict[str, Callable[[Path], object]]:
     """Return the function that writes each file, by its name."""
     if len(explanations) not in {1, 2}:
         raise InputError(f"{len(explanations)} explanations: one, or two to compare, can be saved")
     writers: dict[str, Callable[[Path], object]] = {
         "report.html": lambda path: path.write_text(render(explanations), encoding="utf-8"),
-        "figure.png": lambda path: save_figure(draw_figure(explanations), path),
     }
+    if figure:
+        writers[f"figure.{figure}"] = lambda path: save_figure(draw_figure(explanations), path)
     heard = [{}] * 2 if any(map(find_obstacle, explanations)) else make_sounds(explanations)
     for prefix, one, kinds in zip(("", "versus-"), explanations, heard, strict=False):
         writers[f"{prefix}explanation.npz"] = partial(write_arrays, one)
@@ -100,7 +110,7 @@ def is_result(name: str) -> bool:
     """Return whether a file of this name comes from `save`."""
     made = {*(f"{kind}.wav" for kind in KINDS), *(f"{what}.csv" for what in TABLES)}
     plain = name.removeprefix("versus-")
-    return plain in {"report.html", "figure.png", "explanation.npz", *made}
+    return plain in {"report.html", "figure.png", "figure.svg", "explanation.npz", *made}
 
 
 def write_arrays(one: ExplanationData, file: Path | IO[bytes]) -> None:

@@ -23,7 +23,7 @@ from dftlrp.cli.explain_command import OTHERS
 
 FIGURE = "dftlrp.results.figure"
 FILES = {
-    "report.html", "figure.png", "explanation.npz", "bands.csv", "segments.csv",
+    "report.html", "explanation.npz", "bands.csv", "segments.csv",
     "original.wav", "heatmap.wav", "rectified.wav", "negative.wav", "resynthesis.wav",
     "complement.wav",
 }  # fmt: skip
@@ -31,13 +31,9 @@ FILES = {
 
 @pytest.fixture
 def here(tmp_path, monkeypatch) -> Path:
-    """A working directory with a model and a recording; report and figure cost no time."""
+    """A working directory with a model and a recording; the report costs no time."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("dftlrp.results.saving.render", lambda e: "".join(x.label for x in e))
-    monkeypatch.setattr("dftlrp.results.saving.draw_figure", lambda e: None)
-    monkeypatch.setattr(
-        "dftlrp.results.saving.save_figure", lambda f, path: path.write_bytes(b"png")
-    )
     saved(listener(end="Softmax"), tmp_path, "m.onnx")
     soundfile.write("a.wav", 0.1 * normal(800), 16000)
     return tmp_path
@@ -194,7 +190,17 @@ def test_domains_are_separated_by_spaces_or_commas(here):
     assert explain("--domains", "frequency", "time").domains == ("frequency", "time")
     assert explain("--domains", "time-frequency,time").domains == ("time-frequency", "time")
     assert explain("--domains", "frequency").domains == ("frequency",)
-    assert names("dftlrp-out") == {"report.html", "figure.png", "explanation.npz", "bands.csv"}
+    assert names("dftlrp-out") == {"report.html", "explanation.npz", "bands.csv"}
+
+
+@pytest.mark.parametrize(("option", "name"), [((), "png"), (("svg",), "svg")])
+def test_a_figure_is_drawn_only_if_it_is_asked_for(here, monkeypatch, option, name):
+    explain()
+    assert not {n for n in names("dftlrp-out") if n.startswith("figure")}
+    monkeypatch.setattr("dftlrp.results.saving.draw_figure", lambda e: None)
+    monkeypatch.setattr("dftlrp.results.saving.save_figure", lambda f, path: path.touch())
+    explain("--figure", *option)
+    assert {n for n in names("dftlrp-out") if n.startswith("figure")} == {f"figure.{name}"}
 
 
 def test_composite_rules_and_seed_are_passed_on(here):
@@ -423,7 +429,7 @@ def test_an_unwritable_folder_is_refused_and_former_results_stay(here, capsys, m
     def full(*_: Any, **__: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("dftlrp.results.saving.save_figure", full)
+    monkeypatch.setattr("dftlrp.results.saving.write_arrays", full)
     capsys.readouterr()
     assert main(["explain", M, A, "--target", "2"]) == 2
     assert capsys.readouterr().err == (
@@ -476,8 +482,8 @@ def test_no_bar_is_written_into_a_file(here, capsys, monkeypatch):
     import time
 
     monkeypatch.setattr(
-        "dftlrp.results.saving.save_figure",
-        lambda f, path: time.sleep(1.2) or path.write_bytes(b""),
+        "dftlrp.results.saving.render",
+        lambda e: time.sleep(1.2) or "",
     )
     explain()
     assert capsys.readouterr().err == ""

@@ -82,8 +82,6 @@ def test_explain_verifies_on_request_and_the_result_carries_it(here, capsys, mon
 
     pages = []
     monkeypatch.setattr("dftlrp.results.saving.render", lambda e: pages.extend(e) or "page")
-    monkeypatch.setattr("dftlrp.results.saving.draw_figure", lambda e: None)
-    monkeypatch.setattr("dftlrp.results.saving.save_figure", lambda f, path: path.touch())
     assert main(["explain", "m.onnx", "data/low/0.wav", "--verify"]) == 0
     text = capsys.readouterr().out
     assert text.count("verified: without the 16 of 160 tiles that matter most the score of") == 1

@@ -28,18 +28,14 @@ from dftlrp.results.saving import save
 load = Explanation.load
 SOUNDS = {"original.wav", "heatmap.wav", "rectified.wav", "negative.wav", "resynthesis.wav",
           "complement.wav"}  # fmt: skip
-PLAIN = {"report.html", "figure.png", "explanation.npz"}
+PLAIN = {"report.html", "explanation.npz"}
 TABLES = {"bands.csv", "segments.csv"}
 
 
 @pytest.fixture
 def quick(monkeypatch):
-    """Report and figure in no time."""
+    """The report in no time."""
     monkeypatch.setattr("dftlrp.results.saving.render", lambda e: f"<html>{len(e)}</html>")
-    monkeypatch.setattr("dftlrp.results.saving.draw_figure", lambda e: None)
-    monkeypatch.setattr(
-        "dftlrp.results.saving.save_figure", lambda f, path: path.write_bytes(b"png")
-    )
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -169,10 +165,11 @@ def test_a_damaged_file_is_refused_or_read_but_nothing_else(tmp_path, quick):
 # -- what is written
 
 
-def test_report_figure_arrays_and_sounds_are_written_and_named(tmp_path):
-    paths = explanation().save(tmp_path / "out")
+def test_report_arrays_and_sounds_are_written_and_named_and_a_figure_if_asked(tmp_path):
+    paths = explanation().save(tmp_path / "out", figure="png")
     assert [p.name for p in paths[:3]] == ["report.html", "figure.png", "explanation.npz"]
-    assert {p.name for p in paths} == PLAIN | TABLES | SOUNDS == set(contents(tmp_path / "out"))
+    whole = PLAIN | TABLES | SOUNDS
+    assert {p.name for p in paths} == whole | {"figure.png"} == set(contents(tmp_path / "out"))
     page = paths[0].read_text(encoding="utf-8")
     assert page.startswith("<!DOCTYPE html>") or page.lower().startswith("<!doctype html>")
     assert paths[1].read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
@@ -258,6 +255,12 @@ def test_none_and_three_are_refused_not_dropped(tmp_path, quick, count):
 # -- complete, or not there
 
 
+def test_a_figure_of_another_kind_is_refused(tmp_path):
+    with pytest.raises(InputError, match="'pdf': a figure is saved as 'png' or 'svg'"):
+        explanation().save(tmp_path, figure="pdf")
+    assert list(tmp_path.iterdir()) == []
+
+
 def stumble(*_: Any, **__: Any) -> Any:
     raise RuntimeError("in the middle")
 
@@ -266,8 +269,6 @@ def stumble(*_: Any, **__: Any) -> Any:
     "where",
     [
         "dftlrp.results.saving.render",
-        "dftlrp.results.saving.draw_figure",
-        "dftlrp.results.saving.save_figure",
         "dftlrp.results.saving.make_sounds",
         "dftlrp.results.saving.write_arrays",
         "dftlrp.results.sound.Sound.save",

@@ -1,22 +1,30 @@
 """One HTML page that shows and plays an explanation, with everything inside the file.
 
-The page holds no script and asks the network for nothing: a content security policy forbids both,
-and only allows the style of the page (by its hash) and data URIs.  The template engine escapes text
-from outside (labels, node names, notes).
+The page asks the network for nothing: a content security policy forbids it, and only allows the
+style and the script of the page (each by its hash) and data URIs.  The template engine escapes text
+from outside (labels, node names, notes), and the script only ever writes it as text.
+
+`packing` packs numbers, `shown` chooses what is drawn, `still` draws it for paper and for browsers
+that run no script; `dftlrp/results/page` holds the script.
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from dftlrp.core.types import InputError
 from dftlrp.results.data import ExplanationData
 from dftlrp.results.glossary import TERMS
-from dftlrp.results.report import media, sentences
-from dftlrp.results.words import format_number
+from dftlrp.results.report import media, sentences, shown, still
+from dftlrp.results.words import SHOWN_CHANNELS, format_number, order_channels
+
+MODULES = (
+    "axes", "decode", "view", "measure", "sound", "data", "paint", "panes", "player", "page",
+)  # fmt: skip
 
 
 def render(explanations: Sequence[ExplanationData]) -> str:
@@ -42,17 +50,26 @@ def render(explanations: Sequence[ExplanationData]) -> str:
     """
     if not explanations:
         raise InputError("no explanation to report")
+    domains = shown.collect_domains(explanations)
+    names = _name_channels(explanations)
+    panes = [_add_pictures(pane, names, explanations) for pane in
+             shown.list_panes(domains, explanations)]  # fmt: skip
+    clips, left = media.make_clips(explanations)
     changes = [(*sentences.list_notes(e), *media.list_changes(e)) for e in explanations]
     return fill_page(
         "explanation.html.j2",
         labels=[e.label for e in explanations],
         answers=[sentences.describe_answer(e) for e in explanations],
         classes=sentences.list_classes(explanations),
-        pictures=media.draw_pictures(explanations),
+        panes=panes,
+        names=names,
+        seconds=shown.find_seconds(explanations[0], domains),
+        data=shown.write_data(domains, explanations, names or [""]),
+        script=bundle_script(),
         channels=sentences.list_channels(explanations),
         strongest=[sentences.list_strongest(e) for e in explanations],
-        players=media.make_players(explanations),
-        hints=media.write_hints(explanations),
+        clips=clips,
+        hints=media.write_hints(explanations, left),
         ledgers=[sentences.summarise_ledger(e) for e in explanations],
         notes=_keep_first_of_each(note for one in changes for note in one),
         warnings=_keep_first_of_each(
@@ -60,6 +77,36 @@ def render(explanations: Sequence[ExplanationData]) -> str:
         ),
         provenance=[sentences.list_facts(e) for e in explanations],
     )
+
+
+def _name_channels(explanations: Sequence[ExplanationData]) -> list[str]:
+    """Return the names of the channels that are shown; none if there is one."""
+    channels = explanations[0].channels
+    if len(channels) == 1:
+        return []
+    return [channels[c].channel_names[0] for c in order_channels(explanations)[:SHOWN_CHANNELS]]
+
+
+def _add_pictures(
+    pane: dict[str, Any], names: Sequence[str], explanations: Sequence[ExplanationData]
+) -> dict[str, Any]:
+    """Return a pane with its still picture of each channel, and with words for it."""
+    drawn: shown.Shown = pane["shown"]
+    e = explanations[max(pane["explanation"], 0)]
+    stills = [
+        {"svg": still.draw_still(drawn, pane["explanation"], c, pane["last"]), "name": name}
+        for c, name in enumerate(names if len(drawn.signal) > 1 else [""])
+    ]
+    alt = sentences.describe_sums(e, drawn.row.name) if pane["explanation"] >= 0 else ""
+    return {**pane, "stills": stills, "alt": alt}
+
+
+def bundle_script() -> str:
+    """Return the modules of the page as one, without comments: the same text everywhere."""
+    text = "".join(_read_file("dftlrp.results.page", f"{name}.js") for name in MODULES)
+    comments = r"^ *(?://[^\n]*|/\*\*(?:(?!\*/).)*\*/)\n"
+    text = re.sub(comments, "", text, flags=re.MULTILINE | re.DOTALL)
+    return re.sub(r"^import [^;]*;\n|^export ", "", text, flags=re.MULTILINE)
 
 
 def fill_page(name: str, **values: Any) -> str:
@@ -71,21 +118,25 @@ def fill_page(name: str, **values: Any) -> str:
         loader=FunctionLoader(_read_template), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
-    environment.filters.update(num=format_number, pct=sentences.format_percent, csp=_hash_style)
+    environment.filters.update(num=format_number, pct=sentences.format_percent, csp=_hash_source)
     template, style = environment.get_template(name), Markup(_read_template("style.css"))
     made = template.render(style=style, glossary=TERMS, **values)
     return made.encode("utf-8", "replace").decode()  # a label may hold a lone surrogate
 
 
 def _read_template(name: str) -> str:
+    return _read_file("dftlrp.results.report", name)
+
+
+def _read_file(package: str, name: str) -> str:
     from importlib.resources import files
 
-    return files("dftlrp.results.report").joinpath(name).read_text("utf-8")
+    return files(package).joinpath(name).read_text("utf-8")
 
 
-def _hash_style(style: str) -> str:
-    """Return the source of an inline style for the content security policy: its SHA-256."""
-    return "'sha256-" + base64.b64encode(hashlib.sha256(style.encode()).digest()).decode() + "'"
+def _hash_source(text: str) -> str:
+    """Return the source of an inline style or script for the security policy: its SHA-256."""
+    return "'sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() + "'"
 
 
 def _keep_first_of_each(lines: Iterable[str]) -> list[str]:

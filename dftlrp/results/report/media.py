@@ -1,21 +1,24 @@
-"""Pictures and players of the page, as data URIs."""
+"""Sounds of the page, as data URIs, and what is to be said of them."""
 
 from __future__ import annotations
 
 import base64
+import io
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import groupby
 from typing import Any
 
 import numpy as np
 
-from dftlrp.results.data import Domain, ExplanationData
-from dftlrp.results.figure import choose_rows, draw_figure, render_figure
+from dftlrp.results.data import ExplanationData
 from dftlrp.results.heard import describe_heard
 from dftlrp.results.sound import Sound, choose_playback, find_obstacle, make_sounds
-from dftlrp.results.words import SHOWN_CHANNELS, format_number, order_channels
+from dftlrp.results.words import SHOWN_CHANNELS, order_channels
 
-FOLDED_CHANNELS = 32  # at most so many have pictures; the table holds all
+SOUND_BYTES = 3_500_000  # of the page; what is beyond is left to the files beside it
+ALWAYS = ("original", "resynthesis")
+FLAC_CHANNELS, FLAC_HZ, FLAC_SUBSET_HZ = 8, 655_350, 65_535  # what a FLAC file can hold
 PLAYERS = {
     "original": ("The recording", "As the model read it."),
     "resynthesis": (
@@ -45,73 +48,23 @@ PLAYERS = {
 }
 
 
-def draw_pictures(explanations: Sequence[ExplanationData]) -> dict[str, Any]:
-    """Return one picture for each domain, so that they stack on a small screen.
+def write_hints(explanations: Sequence[ExplanationData], left: Sequence[str]) -> list[str]:
+    """Return what to know before listening, or why there is nothing to listen to.
 
-    If there are more channels than these can show, further pictures, to be folded away, hold the
-    next ones.
+    ``left`` are the titles of the sounds that the page leaves out.
     """
-    order, rows = order_channels(explanations), choose_rows(explanations)
-    starts = range(SHOWN_CHANNELS, min(len(order), FOLDED_CHANNELS), SHOWN_CHANNELS)
-    later = [order[start : start + SHOWN_CHANNELS] for start in starts]
-    split = [row for row in rows if explanations[0].has_channels(row.name)]
-    return {
-        "shown": [_draw_picture(explanations, row, order[:SHOWN_CHANNELS], 200) for row in rows],
-        "folded": [_draw_picture(explanations, row, c, 100) for c in later for row in split],
-        "count": sum(map(len, later)),
-        "channels": len(order),
-    }
-
-
-def _draw_picture(
-    explanations: Sequence[ExplanationData], row: Domain, drawn: list[int], dpi: int
-) -> dict[str, str]:
-    """Draw some channels in one domain; all together if it belongs to no channel."""
-    whole = not explanations[0].has_channels(row.name)
-    fig = draw_figure(explanations, [row.name], title=False, channels=None if whole else drawn)
-    shown = [e if whole else e.channels[c] for e in explanations for c in ([0] if whole else drawn)]
-    sums = "; ".join(_describe_sums(e, row) for e in shown)
-    return {
-        "title": row.title,
-        "uri": make_uri("image/png", render_figure(fig, dpi=dpi)),
-        "alt": f"The signal, and below it its relevance over {row.title.lower()}: {sums}.",
-    }
-
-
-def _describe_sums(e: ExplanationData, row: Domain) -> str:
-    """Say how large the relevance of one channel is."""
-    R = np.asarray(e.relevance[row.name])
-    whole, favour, against = (
-        format_number(float(part.sum())) for part in (R, np.maximum(R, 0), np.minimum(R, 0))
-    )
-    of = f", {e.channel_names[0]}," if len(e.channel_names) == 1 else ""
-    return (
-        f"for “{e.label}”{of} it adds up to {whole}, of which {favour} supports the output and "
-        f"{against} opposes it"
-    )
-
-
-def write_hints(explanations: Sequence[ExplanationData]) -> list[str]:
-    """Return what to know before listening, or why there is nothing to listen to."""
     first = explanations[0]
     if reasons := [reason for e in explanations if (reason := find_obstacle(e))]:
         return reasons[:1]
     _, speed = choose_playback(first.rate)
-    said = [
-        "Sounds with the same gain can be compared: louder means more. Frequencies below "
-        "20\N{NO-BREAK SPACE}Hz are removed, and the first and the last 5 ms are faded."
-    ]
+    said = []
     if speed > 1:
         said = [
             f"Played {speed} times faster: {first.rate:g} samples per second are too slow to be "
-            f"heard. 1 Hz of the recording sounds as {speed} Hz.",
-            *said,
+            f"heard. 1 Hz of the recording sounds as {speed} Hz."
         ]
-    if "waveform" in first.asked:
-        said.append(
-            "To ask the model what it hears in the parts that supported it and in the rest, each "
-            "was made as loud as the recording."
-        )
+    if left:
+        said.append(f"Left to the sound files beside this page: {', '.join(left).lower()}.")
     count = len(first.channels)
     if count > SHOWN_CHANNELS:
         said.append(
@@ -135,27 +88,43 @@ def list_changes(e: ExplanationData) -> list[str]:
     return faster
 
 
-def make_players(explanations: Sequence[ExplanationData]) -> list[dict[str, Any]]:
-    """Return the players by kind: the original once, the others once for each explanation."""
+def make_clips(explanations: Sequence[ExplanationData]) -> tuple[list[dict[str, Any]], list[str]]:
+    """Return the sounds, and the titles of those kinds that would make the page too large.
+
+    The original is there once, the others are there once for each explanation.
+    """
     if any(map(find_obstacle, explanations)):
-        return []
+        return [], []
+    kept: list[dict[str, Any]] = []
+    left: list[str] = []
+    for kind, group in groupby(_list_clips(explanations), lambda clip: str(clip["kind"])):
+        clips = list(group)
+        size = sum(len(clip["uri"]) for clip in (*kept, *clips))
+        if kind in ALWAYS or size <= SOUND_BYTES:
+            kept += clips
+        else:
+            left.append(str(clips[0]["title"]))
+    return kept, left
+
+
+def _list_clips(explanations: Sequence[ExplanationData]) -> list[dict[str, Any]]:
+    """Return all sounds, kind by kind."""
     made = make_sounds(explanations)
-    told = [sentence for e in explanations if (sentence := describe_heard(e))]
+    told = [describe_heard(e) for e in explanations]
     order = order_channels(explanations)[:SHOWN_CHANNELS]
+    several = len(explanations) > 1
     return [
         {
+            "kind": kind,
             "title": title,
             "meaning": meaning,
-            "told": told if kind == "resynthesis" else [],
-            "gain": made[0][kind].gain_db,
-            "clips": [
-                clip
-                for one, e in zip(made, explanations, strict=True)
-                if kind != "original" or e is explanations[0]
-                for clip in _split_clips(one[kind], e, order, len(explanations) > 1)
-            ],
+            "told": sentence if kind == "resynthesis" else "",
+            **clip,
         }
         for kind, (title, meaning) in PLAYERS.items()
+        for one, e, sentence in zip(made, explanations, told, strict=True)
+        if kind != "original" or e is explanations[0]
+        for clip in _split_clips(one[kind], e, order, several and kind != "original")
     ]
 
 
@@ -163,19 +132,41 @@ def _split_clips(
     sound: Sound, e: ExplanationData, order: list[int], several: bool
 ) -> list[dict[str, Any]]:
     """Return one clip; one for each channel if there are more than two, as speakers mix them."""
+    of = f"“{e.label}”" if several else ""
     if sound.samples.ndim == 1 or sound.samples.shape[1] == 2:
-        return [_encode_clip(sound, f"“{e.label}”")]
-    parts = [replace(sound, samples=sound.samples[:, c]) for c in order]
-    names = [e.channels[c].channel_names[0] for c in order]
-    of = f", “{e.label}”" if several and sound.kind != "original" else ""
-    return [_encode_clip(part, name + of) for part, name in zip(parts, names, strict=True)]
+        return [_encode_clip(sound, of, "", -1)]
+    return [
+        _encode_clip(
+            replace(sound, samples=sound.samples[:, c]), of, e.channels[c].channel_names[0], k
+        )
+        for k, c in enumerate(order)
+    ]
 
 
-def _encode_clip(sound: Sound, name: str) -> dict[str, Any]:
+def _encode_clip(sound: Sound, of: str, channel: str, number: int) -> dict[str, Any]:
     """Return one clip; a silent one has no sound."""
     silent = not np.any(sound.samples)
-    uri = "" if silent else make_uri("audio/wav", sound.wav("PCM_16"))
-    return {"name": name, "silent": silent, "uri": uri}
+    return {
+        "of": of,
+        "channel": channel,
+        "number": number,
+        "gain": sound.gain_db,
+        "rate": sound.rate,
+        "uri": "" if silent else _encode_sound(sound),
+    }
+
+
+def _encode_sound(sound: Sound) -> str:
+    """Return 16 bits per sample without loss: as FLAC, which is half as large, if that can be."""
+    import soundfile  # type: ignore[import-untyped]
+
+    rate, channels = round(sound.rate), 1 if sound.samples.ndim == 1 else sound.samples.shape[1]
+    known = rate <= FLAC_SUBSET_HZ or (rate <= FLAC_HZ and rate % 10 == 0)
+    if not known or channels > FLAC_CHANNELS:
+        return make_uri("audio/wav", sound.wav("PCM_16"))
+    buffer = io.BytesIO()
+    soundfile.write(buffer, sound.samples, rate, "PCM_16", format="FLAC")
+    return make_uri("audio/flac", buffer.getvalue())
 
 
 def make_uri(kind: str, data: bytes) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from dftlrp.core.ledger import LedgerRow
+from dftlrp.core.text import make_printable
 from dftlrp.core.types import AnyArray, Real
 from dftlrp.results.data import ExplanationData
 from dftlrp.results.panels import BARS, add_up, choose_bin_size
@@ -17,7 +18,6 @@ from dftlrp.results.views import INPUT, find_domain
 from dftlrp.results.words import (
     CLOSED,
     SHOWN_CHANNELS,
-    clean_text,
     describe_account,
     find_score,
     format_number,
@@ -57,7 +57,7 @@ def describe_answer(e: ExplanationData) -> dict[str, Any]:
         "seed": kind,
         "versus": versus,
         "seeded": sum_seed(e),
-        "reference": "" if reference == "none" else clean_text(reference),
+        "reference": "" if reference == "none" else make_printable(reference),
         "where": _describe_middle(e),
         "conditions": [c[:1].upper() + c[1:] for c in e.provenance.get("conditions", ())],
     }
@@ -113,6 +113,18 @@ def _describe_row(row: Row) -> str:
     """Return one band or segment with its relevance."""
     low, high = (f"{edge:.4g}" for edge in (row.start, row.stop))
     return f"{low} to {high}\N{NO-BREAK SPACE}{row.unit} ({format_number(row.relevance)})"
+
+
+def describe_sums(e: ExplanationData, domain: str) -> str:
+    """Say how much relevance a domain shows, as a picture of it would."""
+    R = np.asarray(e.relevance[domain])
+    whole, favour, against = (
+        format_number(float(part.sum())) for part in (R, np.maximum(R, 0), np.minimum(R, 0))
+    )
+    return (
+        f"Relevance for “{e.label}” adds up to {whole}, of which {favour} supports the output and "
+        f"{against} opposes it."
+    )
 
 
 def list_channels(explanations: Sequence[ExplanationData]) -> dict[str, Any]:

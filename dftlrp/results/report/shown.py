@@ -1,0 +1,254 @@
+"""What the page draws: its panes, and the numbers behind them as `page/data.js` reads them.
+
+A recording has more samples and cells than a page needs.  Neighbours are added up until they fit,
+so that sums still hold; of the signal the range or the power is kept.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from dftlrp.core.types import AnyArray, Real
+from dftlrp.results.data import Domain, ExplanationData
+from dftlrp.results.figure import choose_rows
+from dftlrp.results.panels import (
+    Points,
+    add_up,
+    choose_bin_size,
+    find_level,
+    find_mean,
+    limit_colours,
+    place_points,
+)
+from dftlrp.results.questions import TABLES, list_rows
+from dftlrp.results.report.packing import pack_amounts, pack_levels, pack_values
+from dftlrp.results.sound import choose_playback
+from dftlrp.results.words import SHOWN_CHANNELS, order_channels
+
+MOST_POINTS = 120_000  # of all channels and explanations, of a line
+MOST_CELLS = 400_000  # the same, of a plane
+MOST_ROWS = 512
+KINDS = {("s",): "wave", ("Hz",): "spectrum", ("Hz", "s"): "plane"}
+EVEN = 1e-6  # of a step: how far edges may be off and count as evenly spaced
+
+
+class Shown(NamedTuple):
+    """One domain as it is drawn.
+
+    ``kind`` as in data.js; ``edges`` of the cells of each axis; ``signal`` by channel: the lowest
+    and highest sample of each cell (2, n) of a wave, otherwise its level from 0 to 1, which stands
+    for ``floor[0] + level * floor[1]`` in ``unit``; ``relevance`` by explanation and channel;
+    ``limit`` the relevance that has the full colour.
+    """
+
+    row: Domain
+    kind: str
+    labels: tuple[tuple[str, str], ...]
+    edges: tuple[Real, ...]
+    signal: list[Real]
+    relevance: list[list[Real]]
+    limit: float
+    floor: tuple[float, float]
+    unit: str
+
+
+def collect_domains(explanations: Sequence[ExplanationData]) -> list[Shown]:
+    """Return each domain as it is drawn; errors as of `dftlrp.results.figure.draw_figure`."""
+    order = order_channels(explanations)[:SHOWN_CHANNELS]
+    return [_collect_domain(explanations, row, order) for row in choose_rows(explanations)]
+
+
+def _collect_domain(
+    explanations: Sequence[ExplanationData], row: Domain, order: Sequence[int]
+) -> Shown:
+    """Return one domain; one that belongs to no channel has one channel."""
+    split = explanations[0].has_channels(row.name)
+    views = [[e.channels[c] for c in order] if split else [e] for e in explanations]
+    places = place_points(views[0][0], row)
+    counts = tuple(len(p.at) for p in places)
+    sizes = _choose_sizes(counts, len(views) * len(views[0]))
+    edges = tuple(_find_edges(p, size) for p, size in zip(places, sizes, strict=True))
+    rank = len(counts)
+    kind = KINDS.get(tuple(a.unit for a in row.axes), "line" if rank == 1 else "grid")
+    relevance = [[_pool(e.relevance[row.name], counts, sizes) for e in one] for one in views]
+    signals = [np.asarray(e.signal[row.name]) for e in views[0]]
+    pooled = [_pool_signal(s.reshape(-1, *counts), kind, sizes) for s in signals]
+    levels, floor, unit = _scale_levels(pooled, kind, any(map(np.iscomplexobj, signals)))
+    return Shown(
+        row,
+        kind,
+        tuple((p.axis.label, p.axis.unit) for p in places),
+        edges,
+        levels,
+        relevance,
+        limit_colours([r for one in relevance for r in one]),
+        floor,
+        unit,
+    )
+
+
+def _choose_sizes(counts: tuple[int, ...], arrays: int) -> tuple[int, ...]:
+    """Return how many neighbours to add up along each axis; along time rather than frequency."""
+    if len(counts) == 1:
+        return (choose_bin_size(counts[0], max(MOST_POINTS // arrays, 1)),)
+    rows = choose_bin_size(counts[0], MOST_ROWS)
+    columns = max(MOST_CELLS // (arrays * -(-counts[0] // rows)), 1)
+    return rows, choose_bin_size(counts[1], columns)
+
+
+def _find_edges(points: Points, size: int) -> Real:
+    """Return the edges of cells, in the unit of the axis: bands meet half-way."""
+    if points.axis.spacing is not None or not points.axis.unit:
+        return np.asarray(points.find_edges(size))
+    middles: Real = points.values
+    inner = (middles[1:] + middles[:-1]) / 2
+    first, last = (2 * middles[0] - inner[:1], 2 * middles[-1] - inner[-1:])
+    edges = np.concatenate([np.maximum(first, 0.0), inner, last])
+    return np.asarray(np.append(edges[:-1][::size], edges[-1]))
+
+
+def _pool(values: Real, counts: tuple[int, ...], sizes: tuple[int, ...]) -> Real:
+    """Return the sum of each cell; axes in front of those that are drawn are added up."""
+    array: Real = np.asarray(values, np.float64).reshape(-1, *counts).sum(axis=0)
+    for axis, size in enumerate(sizes):
+        array = add_up(array, size, axis)
+    return array
+
+
+def _pool_signal(values: AnyArray, kind: str, sizes: tuple[int, ...]) -> Real:
+    """Return range, level in dB or mean value of each cell."""
+    if kind == "wave":
+        starts = np.arange(0, values.shape[-1], sizes[0])
+        x = np.real(values[0])
+        return np.stack([np.minimum.reduceat(x, starts), np.maximum.reduceat(x, starts)])
+    wide = values if values.ndim > 2 else values[:, None, :]
+    both = sizes if len(sizes) > 1 else (1, *sizes)
+    known = np.iscomplexobj(values) or kind == "plane" or len(values) > 1
+    found = find_level(wide, both) if known else find_mean(wide[0], both)
+    return np.asarray(found.values if len(sizes) > 1 else found.values[0])
+
+
+def _scale_levels(
+    pooled: list[Real], kind: str, power: bool
+) -> tuple[list[Real], tuple[float, float], str]:
+    """Return levels from 0 to 1, what 0 stands for and 1 adds, and the unit."""
+    if kind == "wave":
+        return pooled, (0.0, 1.0), ""
+    low = min(float(p.min()) for p in pooled)
+    high = max(float(p.max()) for p in pooled)
+    size = high - low or 1.0
+    unit = "dB" if power or kind == "plane" else ""
+    return [(p - low) / size for p in pooled], (low, size), unit
+
+
+def list_panes(
+    domains: Sequence[Shown], explanations: Sequence[ExplanationData]
+) -> list[dict[str, Any]]:
+    """Return the panes from top to bottom: what runs over time first."""
+    labels = [e.label for e in explanations]
+    panes = []
+    for kind in ("wave", "plane", "spectrum", "line", "grid"):
+        for shown in domains:
+            if shown.kind == kind:
+                panes += [_describe_pane(shown, -1, "")] if kind == "wave" else []
+                panes += [
+                    _describe_pane(shown, k, label if len(labels) > 1 else "")
+                    for k, label in enumerate(labels)
+                ]
+    timed = [p for p in panes if p["kind"] in ("wave", "plane")]
+    for pane in panes:
+        pane["last"] = pane not in timed or pane is timed[-1]
+    return panes
+
+
+def _describe_pane(shown: Shown, explanation: int, label: str) -> dict[str, Any]:
+    title = shown.row.shown if explanation < 0 else shown.row.title
+    over = "" if shown.kind == "wave" else f" over the {shown.row.shown}"
+    return {
+        "domain": shown.row.name,
+        "kind": shown.kind,
+        "explanation": explanation,
+        "title": title[:1].upper() + title[1:],
+        "what": "" if explanation < 0 else f"relevance{over}",
+        "label": label,
+        "shown": shown,
+    }
+
+
+def write_data(
+    domains: Sequence[Shown], explanations: Sequence[ExplanationData], channels: Sequence[str]
+) -> str:
+    """Return what the script reads, as JSON that no tag can end."""
+    first = explanations[0]
+    seconds = find_seconds(first, domains)
+    page = {
+        "rate": first.rate,
+        "seconds": seconds,
+        "stretch": choose_playback(first.rate)[0] / first.rate,
+        "labels": [e.label for e in explanations],
+        "channels": list(channels),
+        "domains": [_write_domain(shown, explanations) for shown in domains],
+        "bands": _list_bands(explanations) if len(channels) == 1 else {},
+    }
+    text = json.dumps(page, allow_nan=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def find_seconds(first: ExplanationData, domains: Sequence[Shown]) -> float:
+    """Return how long the recording is."""
+    if "time" in first.signal:
+        return float(first.signal["time"].shape[-1] / first.rate)
+    ends = [shown.edges[-1][-1] for shown in domains if shown.labels[-1][1] == "s"]
+    return float(max(ends, default=1.0))
+
+
+def _write_domain(shown: Shown, explanations: Sequence[ExplanationData]) -> dict[str, Any]:
+    pack_signal = pack_values if shown.kind == "wave" else pack_levels
+    return {
+        "name": shown.row.name,
+        "title": shown.row.title,
+        "kind": shown.kind,
+        "axes": [_write_axis(*pair) for pair in zip(shown.labels, shown.edges, strict=True)],
+        "signal": [pack_signal(s) for s in shown.signal],
+        "relevance": [[pack_amounts(r) for r in one] for one in shown.relevance],
+        "sums": [sum_signs(e.relevance[shown.row.name]) for e in explanations],
+        "limit": shown.limit,
+        "floor": list(shown.floor),
+        "unit": shown.unit,
+    }
+
+
+def _write_axis(names: tuple[str, str], edges: Real) -> dict[str, Any]:
+    """Return an axis; even edges in three numbers."""
+    count = len(edges) - 1
+    step = float(edges[1] - edges[0])
+    even = np.allclose(edges[:-1], edges[0] + step * np.arange(count), rtol=0, atol=EVEN * step)
+    return {
+        "label": names[0],
+        "unit": names[1],
+        "count": count,
+        "start": float(edges[0]),
+        "step": step,
+        "end": float(edges[-1]),
+        "edges": [] if even else [float(edge) for edge in edges],
+    }
+
+
+def sum_signs(relevance: Real) -> dict[str, float]:
+    """Return the sum of an array, of what is positive in it and of what is negative."""
+    R = np.asarray(relevance, np.float64)
+    parts = {"net": R, "favour": np.maximum(R, 0), "against": np.minimum(R, 0)}
+    return {name: float(part.sum()) for name, part in parts.items()}
+
+
+def _list_bands(explanations: Sequence[ExplanationData]) -> Mapping[str, Any]:
+    """Return the bands of each explanation by domain, from low to high."""
+    row = TABLES["bands"]
+    if row.name not in explanations[0].relevance:
+        return {}
+    tables = [sorted(list_rows(e, "bands", None)) for e in explanations]
+    return {row.name: [[[r.start, r.stop, r.relevance] for r in table] for table in tables]}

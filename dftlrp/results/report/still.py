@@ -1,0 +1,181 @@
+"""Still pictures of the panes, for paper and for browsers that run no script: SVG, by light code.
+
+They are drawn from the same numbers as the canvases, coarser.  Colours are those of the page's
+style, so light and dark need no second picture; cells of a plane are an image inside.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import struct
+import zlib
+from typing import NamedTuple
+
+import numpy as np
+
+from dftlrp.core.types import AnyArray, Real
+from dftlrp.results.panels import NEGATIVE, POSITIVE, add_up, choose_bin_size
+from dftlrp.results.report.shown import Shown
+from dftlrp.results.words import format_number
+
+WIDTH, LEFT, BELOW = 720, 58, 22
+HEIGHTS = {"plane": 220, "grid": 220}
+HEIGHT, WAVE_HEIGHT = 110, 64
+POINTS, CELLS = 220, (96, 240)  # at most, of a still picture
+GREY = (122, 128, 138)  # seen on white and on black
+SHADES = 15  # so many strengths of colour keep an image small
+TICKS = 6
+
+
+class Frame(NamedTuple):
+    """Where a picture is drawn, and which values lie at its ends."""
+
+    height: float
+    low: float
+    high: float
+
+    def place(self, value: Real | float) -> Real:
+        """Return the x of values."""
+        share = (np.asarray(value, np.float64) - self.low) / ((self.high - self.low) or 1.0)
+        return np.asarray(LEFT + share * (WIDTH - LEFT - 10))
+
+
+def draw_still(shown: Shown, explanation: int, channel: int, last: bool) -> str:
+    """Return one pane as the inside of an SVG, with its height; -1 draws only the signal."""
+    channel = min(channel, len(shown.signal) - 1)
+    height = WAVE_HEIGHT if explanation < 0 else HEIGHTS.get(shown.kind, HEIGHT)
+    ends = _limit_ends(shown)
+    frame = Frame(height, *ends)
+    if explanation < 0:
+        body = _draw_wave(frame, shown.edges[0], shown.signal[channel])
+    elif len(shown.edges) > 1:
+        body = _draw_cells(frame, shown, shown.relevance[explanation][channel], channel)
+    else:
+        body = _draw_line(frame, shown.edges[0], shown.relevance[explanation][channel])
+    whole = height + (BELOW if last else 4)
+    numbers = _write_numbers(frame, shown.labels[-1][0]) if last else ""
+    box = f'<rect class="frame" x="{LEFT}" y="0" width="{WIDTH - LEFT - 10}" height="{height}"/>'
+    return f'<svg viewBox="0 0 {WIDTH} {whole}" aria-hidden="true">{body}{box}{numbers}</svg>'
+
+
+def _limit_ends(shown: Shown) -> tuple[float, float]:
+    """Return the ends of the axis from left to right."""
+    edges = shown.edges[-1]
+    return max(float(edges[0]), 0.0), float(edges[-1])
+
+
+def _draw_wave(frame: Frame, edges: Real, signal: Real) -> str:
+    """Return the range of the samples as one shape."""
+    size = choose_bin_size(signal.shape[1], 2 * POINTS)
+    starts = np.arange(0, signal.shape[1], size)
+    low, high = np.minimum.reduceat(signal[0], starts), np.maximum.reduceat(signal[1], starts)
+    top = float(max(high.max(), -low.min())) or 1.0
+    middle = frame.height / 2
+    x = frame.place(edges[starts])
+    y = [middle - part / top * (middle - 2) for part in (high, low - 0.01 * top)]
+    points = [*zip(x, y[0], strict=True), *zip(x[::-1], y[1][::-1], strict=True)]
+    path = "L".join(f"{a:.1f} {b:.1f}" for a, b in points)
+    return f'<path class="wave" d="M{path}Z"/>'
+
+
+def _draw_line(frame: Frame, edges: Real, relevance: Real) -> str:
+    """Return bars of net relevance: up in favour, down against."""
+    size = choose_bin_size(len(relevance), POINTS)
+    net = add_up(relevance, size)
+    x = frame.place(np.append(edges[:-1][::size], edges[-1]))
+    room = float(np.max(np.abs(net), initial=0.0)) or 1.0
+    top = max(float(net.max()), 0.2 * room) * 1.05
+    bottom = min(float(net.min()), -0.08 * room) * 1.05
+    zero = top / (top - bottom) * frame.height
+    paths = {"favour": "", "opposing": ""}
+    for left, right, value in zip(x[:-1], x[1:], net, strict=True):
+        tall = -value / (top - bottom) * frame.height
+        part = f"M{left:.1f} {zero:.1f}H{right:.1f}v{tall:.1f}H{left:.1f}Z"
+        paths["favour" if value > 0 else "opposing"] += part if value else ""
+    bars = "".join(f'<path class="{name}" d="{d}"/>' for name, d in paths.items() if d)
+    tick = f'<text x="{LEFT - 7}" y="{zero + 4:.1f}" text-anchor="end">0</text>'
+    return f'{bars}<path class="zero" d="M{LEFT} {zero:.1f}H{WIDTH - 10}"/>{tick}'
+
+
+def _draw_cells(frame: Frame, shown: Shown, relevance: Real, channel: int) -> str:
+    """Return cells as an image, at even steps of both axes; frequencies grow upwards."""
+    level = shown.signal[channel]
+    pick = [_pick(e, most) for e, most in zip(shown.edges, CELLS, strict=True)]
+    sizes = [len(edges) - 1 for edges in shown.edges]
+    rows, columns = (np.minimum(p, n - 1) for p, n in zip(pick, sizes, strict=True))
+    upwards = shown.labels[0][1] == "Hz"
+    rows = rows[::-1] if upwards else rows
+    image = _paint(level[np.ix_(rows, columns)], relevance[np.ix_(rows, columns)] / shown.limit)
+    uri = "data:image/png;base64," + base64.b64encode(_write_png(image)).decode()
+    size = f'x="{LEFT}" y="0" width="{WIDTH - LEFT - 10}" height="{frame.height}"'
+    top = float(shown.edges[0][-1 if upwards else 0])
+    label = f'<text x="{LEFT - 7}" y="11" text-anchor="end">{_write_end(top)}</text>'
+    low = float(max(shown.edges[0][0 if upwards else -1], 0.0))
+    unit = html.escape(shown.labels[0][1])
+    label += (
+        f'<text x="{LEFT - 7}" y="{frame.height}" text-anchor="end">{_write_end(low)}</text>'
+        f'<text x="{LEFT - 7}" y="{frame.height / 2}" text-anchor="end">{unit}</text>'
+    )
+    return f'<image href="{uri}" {size} preserveAspectRatio="none"/>{label}'
+
+
+def _write_end(value: float) -> str:
+    return format_number(round(value), 6) if abs(value) >= 10 else format_number(value)
+
+
+def _pick(edges: Real, most: int) -> AnyArray:
+    """Return the cell at the middle of each pixel."""
+    count = min(len(edges) - 1, most)
+    ends = max(float(edges[0]), 0.0), float(edges[-1])
+    at = ends[0] + (np.arange(count) + 0.5) / count * (ends[1] - ends[0])
+    return np.clip(np.searchsorted(edges, at, side="right") - 1, 0, len(edges) - 2)
+
+
+def _paint(level: Real, relevance: Real) -> AnyArray:
+    """Return colours with transparency (H, W, 4): grey levels, red, and blue in a chequered way."""
+    strength = np.minimum(np.abs(relevance), 1.0) ** 0.7
+    odd = np.indices(relevance.shape).sum(axis=0) % 2 == 1
+    strength = np.where((relevance < 0) & odd, 0.35 * strength, strength)
+    strength, grey = (np.rint(a * SHADES) / SHADES for a in (strength, 0.85 * level))
+    colours = [_read_colour(c) for c in (POSITIVE, NEGATIVE)]
+    tint = np.where((relevance > 0)[..., None], *colours)
+    alpha = np.maximum(strength, grey)
+    mixed = GREY + (tint - GREY) * (strength / np.maximum(alpha, 1e-9))[..., None]
+    return np.concatenate([mixed, 255 * alpha[..., None]], axis=-1).round().astype(np.uint8)
+
+
+def _read_colour(colour: str) -> AnyArray:
+    return np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)])
+
+
+def _write_png(image: AnyArray) -> bytes:
+    """Return the bytes of a PNG file; the same image gives the same."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
+
+    height, width, _ = image.shape
+    lines = np.pad(image.reshape(height, -1), ((0, 0), (1, 0)))
+    head = struct.pack(">IIBBBBB", width, height, 8, 6, 0, 0, 0)
+    data = zlib.compress(lines.tobytes(), 9)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
+
+
+def _write_numbers(frame: Frame, label: str) -> str:
+    """Return the numbers under a picture, and the name of its axis."""
+    size = frame.high - frame.low
+    power = 10.0 ** np.floor(np.log10(size / TICKS)) if size else 1.0
+    step = next(s * power for s in (1, 2, 5, 10) if s * power * TICKS >= size * 0.999)
+    ticks = np.arange(np.ceil(frame.low / step), np.floor(frame.high / step) + 1) * step
+    y = frame.height + 15
+    written = [
+        f'<text x="{frame.place(tick):.1f}" y="{y}" text-anchor="middle">'
+        f"{format_number(float(tick), 6)}</text>"
+        for tick in ticks
+        if frame.place(tick) < WIDTH - 130
+    ]
+    end = f'<text x="{WIDTH - 10}" y="{y}" text-anchor="end">{html.escape(label)}</text>'
+    return "".join([*written, end])
