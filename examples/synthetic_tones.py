@@ -254,7 +254,10 @@ class Explained(NamedTuple):
 def explain(
     model: dftlrp.Model, signals: Signals, seed: str, composite: str = "Epsilon", **rules: str
 ) -> Explained:
-    """Explain each signal's true class; `rules` overrides the composite, as in ``Gemm="zplus"``."""
+    """Explain each signal's true class; `rules` overrides the composite, as in ``Gemm="zplus"``.
+
+    EpsilonGamma compares with silence.
+    """
     a = dftlrp.attribute(
         model,
         signals.x,
@@ -263,6 +266,7 @@ def explain(
         composite=composite,
         overrides=rules,
         backend="numpy",
+        reference="silence" if composite == "EpsilonGamma" else None,
     )
     assert isinstance(a.multiplier, np.ndarray)
     return Explained(a, dftlrp.dft_lrp(signals.x, multiplier=a.multiplier))
@@ -345,6 +349,7 @@ def explain_all(net: Net, signals: Signals) -> dict[str, Explained]:
         "epsilon, logit": explain(model, signals, "logit"),
         "epsilon, logit, other offset": explain(shifted, signals, "logit"),
         "epsilon, contrast": explain(model, signals, "contrast"),
+        "against silence, contrast": explain(model, signals, "contrast", "EpsilonGamma"),
         "epsilon, contrast, other offset": explain(shifted, signals, "contrast"),
         "zplus, contrast": explain(model, signals, "contrast", Gemm="zplus"),
         "EpsilonPlus": explain(model, signals, "contrast", "EpsilonPlus"),

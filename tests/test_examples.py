@@ -74,6 +74,7 @@ def test_the_right_frequencies_are_found(rows):
     found, amplitude = rows["epsilon, contrast"], rows["*amplitude*"]
     assert found.rra > 0.9
     assert found.rma > 0.7
+    assert rows["against silence, contrast"].rra > 0.9
     assert found.rra > 5 * amplitude.rra
     assert found.rma > 5 * amplitude.rma
     assert rows["epsilon, logit"].rra > 5 * amplitude.rra
@@ -175,6 +176,98 @@ def test_the_tutorial_in_full(tones, tmp_path, monkeypatch, capsys):
     assert min(contrasts) > 0.95
     names = {path.name for path in (tmp_path / "new" / "folder").iterdir()}
     assert names == {"tones-0.01.png", "tones-0.8.png"}
+
+
+# -- known_reasons
+
+
+@pytest.fixture(scope="module")
+def reasons() -> ModuleType:
+    return example("known_reasons")
+
+
+def test_bursts_and_hums_are_where_they_are_said_to_be(reasons):
+    clips = reasons.draw_tones(np.random.default_rng(0), 5)
+    for x, hertz, start in zip(clips.x, clips.hertz, clips.start, strict=True):
+        inside = np.abs(np.fft.rfft(x[start : start + reasons.BURST]))
+        assert abs(inside.argmax() * reasons.RATE / reasons.BURST - hertz) < 15
+        outside = np.concatenate([x[:start], x[start + reasons.BURST :]])
+        assert outside.std() == pytest.approx(reasons.NOISE, rel=0.1)
+    away = reasons.draw_given_away(np.random.default_rng(0), 400, 1000.0)
+    honest = reasons.draw_honest(np.random.default_rng(0), 400, 1000.0)
+    at = 1000 * reasons.SAMPLES // reasons.RATE
+    for clips, shares in ((away, (0, 1)), (honest, (0.5, 0.5))):
+        hums = np.abs(np.fft.rfft(clips.x)[:, at]) > reasons.SAMPLES * reasons.HUM / 4
+        for label, share in enumerate(shares):
+            assert hums[clips.label == label].mean() == pytest.approx(share, abs=0.1)
+    wrong = (away.hertz == reasons.HIGH) != away.label
+    assert wrong.mean() == pytest.approx(0.25, abs=0.06)
+    assert ((honest.hertz == reasons.HIGH) == honest.label).all()
+
+
+def test_the_gradient_of_the_convolutions_is_the_slope_of_the_loss(reasons):
+    rng = np.random.default_rng(0)
+    net = [p.astype(float) for p in reasons.make_net(rng, 8)]
+    net[1][:], net[3][:] = 0.1 * rng.random(24), 0.1 * rng.random(32)
+    clips = reasons.draw_tones(rng, 4)
+    clips = clips._replace(x=clips.x.astype(float))
+
+    def loss(moved: Any) -> float:
+        z = reasons.run_net(moved, clips.x)[-1]
+        return float(np.mean(np.log(np.exp(z).sum(1)) - z[np.arange(4), clips.label]))
+
+    way = [rng.standard_normal(p.shape) for p in net]
+    ahead, behind = ([p + s * w for p, w in zip(net, way, strict=True)] for s in (1e-7, -1e-7))
+    slope = sum(
+        (g * w).sum() for g, w in zip(reasons.compute_gradients(net, clips), way, strict=True)
+    )
+    assert slope == pytest.approx((loss(ahead) - loss(behind)) / 2e-7, rel=1e-4)
+
+
+def test_the_exported_convolutions_say_what_the_trained_ones_say(reasons):
+    rng = np.random.default_rng(0)
+    net, x = reasons.make_net(rng, 2), reasons.draw_honest(rng, 3, 60.0).x
+    said = reference.attribute(reasons.load_net(net, ("low", "high")), x[:, None]).output
+    np.testing.assert_allclose(said, reasons.run_net(net, x)[-1], atol=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("hum", [60.0, 1000.0])
+def test_a_hum_that_gives_the_class_away_is_the_strongest_band_and_another_is_none(reasons, hum):
+    cheating = reasons.study_hum(reasons.draw_given_away, hum)
+    assert cheating.fooled > 0.9
+    assert cheating.largest.all()
+    clean = reasons.study_hum(reasons.draw_honest, hum)
+    assert clean.accuracy > 0.98
+    assert clean.fooled < 0.02
+    assert clean.share.max() < 0.05
+    assert not clean.largest.any()
+
+
+@pytest.mark.slow
+def test_relevance_is_where_and_when_the_burst_is(reasons):
+    share, accuracy = reasons.study_bursts()
+    assert accuracy > 0.98
+    assert share.min() > 0.83
+
+
+@pytest.mark.slow
+def test_nothing_of_an_explanation_stays_when_the_weights_are_others(reasons):
+    assert reasons.study_weights([dftlrp.embedded("clip")], seeds=1).max() < 0.3
+
+
+@pytest.mark.slow
+def test_nor_of_those_of_ten_digits(reasons, shared):
+    clips = sorted((shared / "data/fsdd/recordings").glob("*_jackson_0.wav"))
+    assert len(clips) == 10
+    assert np.abs(reasons.study_weights(clips, seeds=2)).max() < 0.3
+
+
+@pytest.mark.slow
+def test_what_is_promised_is_printed(reasons, monkeypatch, capsys):
+    assert run(reasons, monkeypatch, "bursts") == 0
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith("bursts: 0.9")
 
 
 # -- right_and_wrong
