@@ -34,6 +34,8 @@ matter:
   "other offset" are a network with the same predictions and another common part;
 * which rule: zplus ignores negative contributions, so it gives relevance to every loud tone.
 
+"Against silence" is what is taken by default: the preset EpsilonGamma, compared with silence.
+
 OUT/tones-NOISE.png shows one signal and the relevance of its contrast in all three domains.
 """
 

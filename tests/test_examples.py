@@ -170,7 +170,11 @@ def test_the_tutorial_in_full(tones, tmp_path, monkeypatch, capsys):
     assert run(tones, monkeypatch, "--out", tmp_path / "new" / "folder") == 0
     printed = capsys.readouterr().out
     table = [line.split(" | ") for line in printed.splitlines() if line.startswith("| 0.")]
-    assert len(table) == 14
+    assert len(table) == 16
+    ours = [cells[2:4] for cells in table if cells[1] == "against silence, contrast"]
+    for (rank, mass), least in zip(ours, ((0.99, 0.90), (0.97, 0.85)), strict=True):
+        assert float(rank) >= least[0]
+        assert float(mass) >= least[1]
     contrasts = [float(cells[2]) for cells in table if cells[1] == "epsilon, contrast"]
     assert len(contrasts) == 2
     assert min(contrasts) > 0.95

@@ -11,6 +11,7 @@ import numpy as np
 
 from dftlrp.concepts.neuron_figures import find_narrow_peaks
 from dftlrp.concepts.neuron_results import NeuronsData
+from dftlrp.concepts.neuron_sound import Survival, describe_survival
 from dftlrp.concepts.portraits import Portrait
 from dftlrp.concepts.prototypes import rank_recordings
 from dftlrp.concepts.trials import DRAWS
@@ -130,6 +131,7 @@ def _describe_neuron(
         "prototypes": [
             {
                 **numbers,
+                "survival": describe_survival(Survival(*(numbers[k] for k in Survival._fields))),
                 "picture": make_uri("image/png", files[f"{i}-picture.png"]),
                 "sounds": [make_uri("audio/wav", data) for data in _cut_sounds(files, i, seconds)],
             }

@@ -9,6 +9,7 @@ from typing import Any
 
 from dftlrp.concepts.neuron_figures import find_narrow_peaks
 from dftlrp.concepts.neuron_results import NeuronsData
+from dftlrp.concepts.neuron_sound import Survival
 from dftlrp.concepts.prototypes import rank_recordings
 from dftlrp.concepts.statistics import MEASURES, RANKINGS, band_centres
 
@@ -76,6 +77,16 @@ def _list_dissipation(found: NeuronsData) -> tuple[str, Rows]:
     )
 
 
+def _list_survivals(found: NeuronsData) -> tuple[str, Rows]:
+    """Return what is left of class and neuron in the sound of each prototype, and in the rest."""
+    return f"neuron,rank,recording,label,{','.join(Survival._fields)}", (
+        (n, rank, p["name"], p["label"], *(p[k] for k in Survival._fields))
+        for n in found.shown
+        if n in found.portraits
+        for rank, p in enumerate(found.portraits[n].prototypes, 1)
+    )
+
+
 def _list_ablations(found: NeuronsData) -> tuple[str, Rows]:
     return "class,label,recordings,neurons,rank_correlation,most_relevant,random", (
         (c, found.label(c), a.recordings, len(a.concepts), a.correlation, a.most_relevant, a.random)
@@ -127,6 +138,7 @@ TABLES: dict[str, Callable[[NeuronsData], tuple[str, Rows]]] = {
     "neurons": _list_measures,
     "prototypes": _list_prototypes,
     "dissipation": _list_dissipation,
+    "heard": _list_survivals,
     "ablation": _list_ablations,
     "effects": _list_effects,
     "spectra": _list_spectra,

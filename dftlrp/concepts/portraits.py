@@ -44,7 +44,8 @@ class Portrait:
     ----------
     neuron : int
     prototypes : list of dict
-        ``name``, ``label``, ``value``, ``through`` and ``dissipation`` of each.
+        ``name``, ``label``, ``value``, ``through`` and ``dissipation`` of each, and what its
+        `Survival` says.
     spectrum : array (BANDS,)
         Mean share of relevance by frequency over the prototypes.
     files : dict of str to bytes
@@ -141,7 +142,7 @@ def _pack_portrait(made: Sequence[Prototype], rate: float) -> dict[str, AnyArray
     numbers = [
         {
             "name": p.name, "label": p.explanation.label, "value": p.value, "through": p.through,
-            "dissipation": p.dissipation,
+            "dissipation": p.dissipation, **p.survival._asdict(),
         }
         for p in made
     ]  # fmt: skip

@@ -12,6 +12,7 @@ import numpy as np
 from dftlrp.attribution.explain import explain
 from dftlrp.concepts.conditions import Concepts
 from dftlrp.concepts.layers import Layers
+from dftlrp.concepts.neuron_sound import Survival, measure_survival
 from dftlrp.concepts.statistics import band_centres, sum_bands
 from dftlrp.concepts.study import Study
 from dftlrp.concepts.survey import Survey
@@ -35,12 +36,15 @@ class Prototype:
         Conditional relevance in every domain; its sounds are those of the neuron.
     through : float
         The relevance R_c that passes through the neuron.
+    survival : Survival
+        What is left of the class and of the neuron in its sound, and in the rest.
     """
 
     name: str
     value: float
     explanation: Explanation
     through: float
+    survival: Survival
 
     @property
     def dissipation(self) -> float:
@@ -125,7 +129,8 @@ def make_prototype(
         **study.keywords,
     )  # fmt: skip
     account = next(r for r in e.ledger.rows if r.node == layer.key)
-    return Prototype(row.name, row.value, e, _sum_outgoing(account))
+    survival = measure_survival(model, study, layer.concepts, concept, e)
+    return Prototype(row.name, row.value, e, _sum_outgoing(account), survival)
 
 
 def _sum_outgoing(row: LedgerRow) -> float:

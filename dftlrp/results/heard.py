@@ -115,11 +115,11 @@ def _has_rivals(explanation: ExplanationData) -> bool:
 
 def _answer_parts(explanation: ExplanationData, asked: Asked, kept: Real) -> Real:
     """Return the explained output of the recording, the kept part and the rest, (3, classes)."""
-    found = asked.answer(_bring_to_level(asked.samples, kept)).reshape(2, -1)
+    found = asked.answer(bring_to_level(asked.samples, kept)).reshape(2, -1)
     return np.stack([np.asarray(explanation.explained, found.dtype), *found])
 
 
-def _bring_to_level(x: Real, kept: Real) -> Real:
+def bring_to_level(x: Real, kept: Real) -> Real:
     """Return the kept part and the rest, (2, ...), as loud as the whole."""
     return np.stack([_match_level(kept, x), _match_level(x - kept, x)])
 
@@ -159,7 +159,7 @@ def _describe_scores(e: ExplanationData) -> str:
     """Say the score of the recording, of the kept part and of the rest."""
     asked = e.find_asked("time")
     x = asked.samples
-    parts = _bring_to_level(x, keep_relevant(e, x))
+    parts = bring_to_level(x, keep_relevant(e, x))
     whole, kept, rest = (format_number(float(v)) for v in asked.score(np.stack([x, *parts])))
     what = "lead" if name_seed(e)[0] == "contrast" else "score"
     return (

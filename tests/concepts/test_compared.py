@@ -12,10 +12,12 @@ import dftlrp
 from dftlrp.cli import main
 from dftlrp.concepts import masks_through, prototypes, survey
 from dftlrp.concepts.neuron_analysis import neurons
+from dftlrp.concepts.neuron_sound import Survival, describe_survival
 from dftlrp.concepts.recordings import find_recordings
 from dftlrp.concepts.study import Study, name_references, read_sample
 from dftlrp.concepts.trials import ablations
 from dftlrp.core.types import InputError
+from dftlrp.results.masking import keep_relevant
 
 EXACT = {"backend": "numpy", "composite": "EpsilonGamma"}
 ASKED = {
@@ -148,3 +150,49 @@ def test_masks_are_of_the_layers_that_a_difference_has(place):
     (mask,) = masks_through(model, clip, {"conv2": [1]}, reference="silence").values()
     assert mask is not None
     assert mask.sum() == 1
+
+
+def test_what_is_left_of_a_neuron_is_what_the_model_makes_of_its_sound(found, place):
+    model, concepts = found.study.loaded(), found.layers.concepts("conv2")
+    for p in prototypes(found, 2, count=2):
+        e, x = p.explanation, p.explanation.signal["time"]
+        kept = keep_relevant(e, x)
+        parts = [v * np.sqrt((x**2).sum() / (v**2).sum()) for v in (x, kept, x - kept)]
+        answers = [
+            dftlrp.attribute(model, v[None, None], target=0, keep=["conv2"], **EXACT) for v in parts
+        ]
+        active = [
+            float(np.maximum(concepts.per_concept(a.kept["conv2"][0])[0, 2], 0).sum())
+            for a in answers
+        ]
+        best = [int(a.explained[0].argmax()) for a in answers]
+        assert p.survival.active_in == pytest.approx(active[1] / active[0], rel=1e-5)
+        assert p.survival.active_out == pytest.approx(active[2] / active[0], rel=1e-5)
+        assert p.survival[:2] == (best[1] == best[0], best[2] == best[0])
+
+
+@pytest.mark.parametrize(
+    ("left", "says"),
+    [
+        (
+            (1.0, 0.0, 0.9, 0.1),
+            "same answer for this sound, and no longer for the rest. The neuron",
+        ),
+        (
+            (1.0, 1.0, 0.9, 0.1),
+            "but for the rest as well. The neuron is 90 % as active in it as in",
+        ),
+        ((0.0, 0.0, np.nan, np.nan), "neither for this sound nor for the rest."),
+        ((0.0, 1.0, 0.0, 1.0), "another answer for this sound, and the same for the rest."),
+        (
+            (np.nan, np.nan, 0.5, 0.25),
+            "The neuron is 50 % as active in it as in the recording, and 25 %",
+        ),
+        ((np.nan,) * 4, ""),
+    ],
+)
+def test_what_is_left_is_said(left, says):
+    said = describe_survival(Survival(*left))
+    assert says in said
+    assert said or np.isnan(left).all()
+    assert "nan" not in said

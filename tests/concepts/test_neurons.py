@@ -32,8 +32,8 @@ module = import_module("dftlrp.concepts.neuron_analysis")
 ASKED = ("m.onnx", "data", "--layer", "conv2", "--top", "2", "--prototypes", "2", "--out", "out")
 FILES = {
     "report.html", "neurons.npz", "graphs.json", "classes.csv", "neurons.csv", "prototypes.csv",
-    "dissipation.csv", "ablation.csv", "effects.csv", "spectra.csv", "peaks.csv", "graphs.csv",
-    "skipped.csv",
+    "dissipation.csv", "heard.csv", "ablation.csv", "effects.csv", "spectra.csv", "peaks.csv",
+    "graphs.csv", "skipped.csv",
 }  # fmt: skip
 
 
