@@ -15,18 +15,17 @@ from dftlrp.attribution.methods import (
     make_point,
     read_method,
 )
-from dftlrp.attribution.references import NONE, SILENCE
 from dftlrp.core.backend import Backend
 from dftlrp.core.ledger import LEAST, Ledger
 from dftlrp.core.rule_text import Rule
 from dftlrp.core.types import AnyArray, InputError, Real
-from dftlrp.engine.auto import FIRST, Choice
+from dftlrp.engine.auto import FIRST, Choice, name_reference
 from dftlrp.engine.backward import Answer, find_values
 from dftlrp.engine.composites import Composite, LayerTable
 from dftlrp.engine.forward import Inputs, Prediction, check_inputs
 from dftlrp.engine.model import Model, as_model
 from dftlrp.engine.seeds import Index, Target
-from dftlrp.engine.settings import Question, Settings
+from dftlrp.engine.settings import NONE, SILENCE, Question, Settings
 from dftlrp.tracing.answers import answer, predict_output
 
 FREE = "a function of the output"  # seed kind of a target that is a function
@@ -71,9 +70,9 @@ class Attribution:
     method : str
         How relevance was computed, with its numbers; see `dftlrp.attribution.methods`.
     facts : dict
-        What there is to know of a method other than LRP, as values that JSON can hold.
+        The reference, and what else there is to know of the method, as values that JSON can hold.
     defaults : dict of str to str
-        Why the composite, seed and backend were taken that the caller left open.
+        Why the composite, seed, reference and backend were taken that the caller left open.
     """
 
     relevance: Real | dict[str, Real]
@@ -109,7 +108,7 @@ def attribute(
     keep: Collection[str] = (),
     masks: Mapping[str, AnyArray | None] | None = None,
     method: str = "lrp",
-    reference: Any = None,
+    reference: Any = "auto",
 ) -> Attribution:
     """Return the relevance of the inputs for a target.
 
@@ -131,8 +130,8 @@ def attribute(
         ``"logit"``, ``"contrast"``, ``"contrast:CLASS"`` or ``"one"``; see `dftlrp.engine.seeds`.
         ``"auto"``: contrast for a classifier, the logit otherwise.
     composite : str or Composite
-        A preset of rules; ``"auto"``: EpsilonPlus if all of the inputs given are >= 0, else
-        EpsilonAlpha2Beta1 (see `dftlrp.engine.auto.choose_composite`).
+        A preset of rules; ``"auto"``: AttnLRP for a model with attention, else EpsilonGamma (see
+        `dftlrp.engine.auto`).
     overrides : dict, optional
         Rules by layer; see `dftlrp.engine.composites.make_layer_table`.
     backend : str or Backend, optional
@@ -157,11 +156,13 @@ def attribute(
         ``"lrp(path=8)"``, as of `dftlrp.explain`; ``relevance`` is then the change from the
         reference (silence if none is given), or with ``"smoothgrad"`` the input, times
         ``multiplier``.
-    reference : array or dict of str to array, optional
+    reference : array, dict of str to array, "silence", "none" or "auto"
         What the output is compared with, in shapes that broadcast to the inputs'; ``"silence"`` is
-        zero everywhere.  Then the difference of the outputs is explained: relevance is that of
-        ``inputs - reference``, biases cancel, and what a preset freezes is accounted for in a
-        column of the ledger; see `dftlrp.engine.difference`.
+        zero everywhere.  ``"auto"``: silence, or nothing (``"none"``) where the model has attention
+        or reads whole numbers, where silence is no point that it can be compared at, and beside a
+        composite that is asked for by name.  With a reference the difference of the outputs is
+        explained: relevance is that of ``inputs - reference``, biases cancel, and what a preset
+        freezes is accounted for in a column of the ledger; see `dftlrp.engine.difference`.
 
     Raises
     ------
@@ -173,29 +174,16 @@ def attribute(
         The backend asked for cannot compute this model.
     """
     by, model = read_method(method), as_model(model, inputs)
-    compared = name_reference(reference, list(model.plan(output, bind).signals))
+    compared = name_reference(reference, model.plan(output, bind))
     settings = by.choose_rules(Settings(
         output, bind or {}, composite, overrides or {}, backend, dtype, reference=compared
     ))  # fmt: skip
     question = Question(target, seed, keep, masks or {}, ledger)
-    by.refuse(question, compared is not None)
+    by.refuse(question, isinstance(compared, dict))
     if by.is_single:
         (found,) = answer_questions(model, inputs, settings, [question])
         return replace(found, method=by.name)
     return _attribute_about(model, inputs, settings, question, by)
-
-
-def name_reference(reference: Any, signals: Sequence[str]) -> dict[str, AnyArray] | None:
-    """Return a reference by the name of the signal."""
-    if reference is None or isinstance(reference, Mapping):
-        return None if reference is None else dict(reference)
-    if isinstance(reference, str):
-        if reference not in {NONE, SILENCE}:
-            raise InputError(f"reference {reference!r}: give an array, {SILENCE!r} or {NONE!r}")
-        return dict.fromkeys(signals, np.zeros(1)) if reference == SILENCE else None
-    if len(signals) != 1:
-        raise InputError(f"the model reads {signals}: give the reference as a dict by input name")
-    return {signals[0]: np.asarray(reference)}
 
 
 def _attribute_about(
@@ -212,8 +200,7 @@ def _attribute_about(
     values = find_values(point.plan, point.answer.table, question.keep)
     found = answer_by(by, point, list(values))
     made = make_attribution(question, found, isinstance(inputs, Mapping), str(by))
-    words = NONE if settings.reference is None else "the one given"
-    return replace(made, facts=list_facts_of(by, point, words))
+    return replace(made, facts=list_facts_of(by, point))
 
 
 def answer_questions(
@@ -242,6 +229,7 @@ def make_attribution(
         "composite": found.composite,
         "seed": found.seed_kind,
         "backend": found.backend,
+        "reference": found.reference,
     }
     return Attribution(
         relevance={k: f.relevance for k, f in flows.items()} if named else only.relevance,
@@ -257,6 +245,7 @@ def make_attribution(
         backend=by if isinstance(by, str) else by.name,
         kept=kept,
         method=method,
+        facts={"reference": found.reference.taken},
         defaults={name: choice.reason for name, choice in choices.items() if choice.reason},
     )
 
@@ -295,12 +284,22 @@ def _write_notes(question: Question, found: Answer, method: str) -> Iterator[str
     yield f"seed {seed}; relevance starts at {plan.explained!r}"
     if labels := [name for name in plan.graph.outputs if name not in plan.graph.scores]:
         yield f"output {plan.output!r} is explained: {labels[0]!r} holds labels"
+    yield from _tell_reference_taken(found.reference)
     if plan.stripped:
         yield f"the final {plan.stripped} is left out: what it reads is explained"
     yield from found.notes
     yield from _warn_of_absorption(found)
     if found.backend.reason and found.backend is not FIRST:
         yield f"computed by backend {found.backend}"
+
+
+def _tell_reference_taken(reference: Choice[str]) -> Iterator[str]:
+    """Yield what the scores are compared with, where that is silence or was left open."""
+    why = reference.reason and f", {reference.reason}"
+    if reference.taken == SILENCE:
+        yield f"compared with silence{why}: the difference of the two scores is explained"
+    elif reference.taken == NONE and why:
+        yield f"compared with nothing{why}"
 
 
 def _warn_of_absorption(found: Answer) -> Iterator[str]:

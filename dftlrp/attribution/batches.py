@@ -64,7 +64,7 @@ class Point:
     @property
     def reference(self) -> dict[str, AnyArray]:
         """What the input is compared with, in its shape: silence where nothing is asked for."""
-        given = self.settings.reference or find_reference(self.inputs)
+        given = self.settings.compared or find_reference(self.inputs)
         return {k: np.broadcast_to(given[k], np.shape(x)) for k, x in self.inputs.items()}
 
     @property

@@ -22,7 +22,7 @@ from dftlrp.attribution.methods import (
 )
 from dftlrp.attribution.provenance import collect_provenance, write_notes
 from dftlrp.attribution.recording import Recording
-from dftlrp.attribution.references import NONE, find_references
+from dftlrp.attribution.references import find_references, is_word
 from dftlrp.attribution.score import make_asked
 from dftlrp.attribution.targets import name_target, resolve_seed, resolve_target
 from dftlrp.attribution.waveform import (
@@ -38,7 +38,7 @@ from dftlrp.core.types import AnyArray, InputError, Real
 from dftlrp.engine.composites import Composite
 from dftlrp.engine.model import Model, as_model, attach_front_end
 from dftlrp.engine.plan import Plan
-from dftlrp.engine.settings import Question, Settings
+from dftlrp.engine.settings import AUTO, Question, Settings
 from dftlrp.graph.frontend import FrontEnd, find_levels
 from dftlrp.results import views
 from dftlrp.results.data import Asked, View, Waveform
@@ -65,7 +65,7 @@ def explain(
     frontend: FrontEnd | str | os.PathLike[str] | None = None,
     masks: Mapping[str, AnyArray | None] | None = None,
     method: str = "lrp",
-    reference: Any = "none",
+    reference: Any = "auto",
 ) -> Explanation:
     """Explain one output of a model for one recording, in time, frequency and other domains.
 
@@ -109,7 +109,8 @@ def explain(
         What the score is compared with, so that its difference is explained: ``"silence"``;
         ``"noise"`` with the recording's spectrum; another recording, aligned with this one (*why
         six here and not there?*); several of them, for the mean of the explanations; ``["mean",
-        FILE, ...]``, the mean of recordings; ``"none"``: nothing.
+        FILE, ...]``, the mean of recordings; ``"none"``: nothing.  ``"auto"``: silence or nothing,
+        as of `dftlrp.attribute`.
 
     Returns
     -------
@@ -138,18 +139,20 @@ def explain(
     inner = {_find_read_value(plan), find_levels(plan.graph)} - {""}
     question = Question(
         resolve_target(target, names, plan), resolve_seed(seed, names, plan),
-        keep=inner, masks=masks or {},
+        keep=inner, masks=masks or {}, labels=names,
     )  # fmt: skip
-    compared = find_references(
+    compared = None if is_word(reference, AUTO) else find_references(
         reference, recording.samples, lambda other: read_beside(model, other, rate, read, recording)
-    )
+    )  # fmt: skip
     by.refuse(question, compared is not None)
+    if is_word(reference, AUTO):
+        settings = replace(settings, reference=AUTO)
     case = _Case(by, model, bare, settings, question, recording, read, chosen, plan)
     passes = [case.compare(r) for r in (compared.points if compared else [None])]
     result, shown = _average_results(passes), _average_views(passes)
     if labels is not None and len(names) != result.explained.shape[-1]:
         raise InputError(f"{len(names)} labels for {result.explained.shape[-1]} classes")
-    words = compared.words if compared else NONE
+    words = compared.words if compared else ""
     result = replace(result, facts=list_facts_of(by, passes[0].point, words))
     index, label = name_target(result, names)
     return Explanation(
@@ -198,8 +201,9 @@ class _Case:
         """Return the answer at the recording, its relevance, and that in every domain."""
         samples, read, name = self.recording.samples, self.read, _find_read_value(self.plan)
         inputs = {read.name: read.to_input(samples)}
-        other = None if reference is None else {read.name: read.to_input(reference)}
-        settings = replace(self.settings, reference=other)
+        settings = self.settings
+        if reference is not None:
+            settings = replace(settings, reference={read.name: read.to_input(reference)})
         point = make_point(self.model, inputs, settings, self.question)
         wanted = views.INPUT in self.domains
         found = answer_by(self.by, point, self.question.keep if wanted else ())

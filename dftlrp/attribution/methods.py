@@ -19,13 +19,13 @@ from dftlrp.attribution.batches import Arrays, Point
 from dftlrp.attribution.games import average_orders, compare_halves, leave_one_out
 from dftlrp.attribution.gradients import average_on_the_way, average_over_noise, count_up
 from dftlrp.attribution.perturbation import value_views
-from dftlrp.attribution.references import NONE, SILENCE
 from dftlrp.core.ledger import Ledger
 from dftlrp.core.rule_text import read_numbers, shorten_number
 from dftlrp.core.types import InputError, Real
+from dftlrp.engine.auto import settle_reference
 from dftlrp.engine.backward import Answer
 from dftlrp.engine.model import Model
-from dftlrp.engine.settings import AUTO, Question, Settings
+from dftlrp.engine.settings import AUTO, NONE, SILENCE, Question, Settings
 from dftlrp.results.data import Asked, View, Waveform
 from dftlrp.tracing.answers import answer
 
@@ -165,7 +165,10 @@ def read_method(text: str | Method) -> Method:
 def make_point(model: Model, inputs: Arrays, settings: Settings, question: Question) -> Point:
     """Return the answer to a question at an input, from which a method starts."""
     (found,) = answer(model, dict(inputs), settings, [question])
-    taken = replace(settings, composite=found.composite.taken, backend=found.backend.taken)
+    taken = replace(
+        settings, composite=found.composite.taken, backend=found.backend.taken,
+        reference=settle_reference(settings.reference, found.reference.taken, found.plan),
+    )  # fmt: skip
     return Point(model, inputs, taken, question, found)
 
 
@@ -212,11 +215,12 @@ def value_by(
     return found.views, count_up(np.array(found.seed), [first.relevance])
 
 
-def list_facts_of(method: Method, point: Point, reference: str) -> dict[str, Any]:
+def list_facts_of(method: Method, point: Point, reference: str = "") -> dict[str, Any]:
     """Return what there is to know of a method beside its name.
 
-    ``reference`` is what was asked to be compared with, in words.
+    ``reference`` is what was asked to be compared with, in words, if there is more to say.
     """
+    reference = reference or point.answer.reference.taken
     if method.is_single:
         return {"reference": reference}
     compared = {"reference": SILENCE if reference == NONE else reference}

@@ -11,10 +11,9 @@ import numpy as np
 
 from dftlrp.attribution.attribute import Attribution
 from dftlrp.attribution.recording import Recording
-from dftlrp.attribution.references import NONE
 from dftlrp.core.types import AnyArray
 from dftlrp.engine.model import Model
-from dftlrp.engine.settings import Question, Settings
+from dftlrp.engine.settings import NONE, SILENCE, Question, Settings
 from dftlrp.graph.frontend import find_levels, note_empty_filters
 from dftlrp.graph.structure import Graph
 
@@ -37,8 +36,8 @@ def write_notes(
 
 
 def _describe_reference(result: Attribution) -> Iterator[str]:
-    """Yield a sentence about what the recording is compared with."""
-    if (reference := result.facts.get("reference", NONE)) != NONE:
+    """Yield a sentence about the recordings or the noise that the recording is compared with."""
+    if (reference := result.facts["reference"]) not in {NONE, SILENCE}:
         yield f"compared with {reference}: the difference of the two scores is explained"
 
 

@@ -15,8 +15,10 @@ from typing import Any
 import numpy as np
 
 from dftlrp.core.types import AnyArray, InputError, Real
+from dftlrp.engine.settings import NONE, SILENCE
 
-NONE, SILENCE, MEAN, NOISE = NAMES = ("none", "silence", "mean", "noise")
+MEAN, NOISE = "mean", "noise"
+NAMES = (NONE, SILENCE, MEAN, NOISE)
 DRAWS = 8  # of noise
 Read = Callable[[Any], Real]
 
@@ -62,9 +64,9 @@ def find_references(asked: Any, samples: Real, read: Read) -> References | None:
         given to take the mean of.
     """
     several = list(asked) if isinstance(asked, list | tuple) else [asked]
-    if len(several) == 1 and (several[0] is None or _is_word(several[0], NONE)):
+    if len(several) == 1 and (several[0] is None or is_word(several[0], NONE)):
         return None
-    mean = bool(several) and _is_word(several[0], MEAN)
+    mean = bool(several) and is_word(several[0], MEAN)
     given = several[1:] if mean else several
     if not given:
         raise InputError("reference 'mean' needs recordings: give [\"mean\", FILE, ...]")
@@ -80,16 +82,16 @@ def find_references(asked: Any, samples: Real, read: Read) -> References | None:
     return References(words, tuple(points))
 
 
-def _is_word(asked: Any, word: str) -> bool:
+def is_word(asked: Any, word: str) -> bool:
     """Return whether that is asked for, which an array is not."""
     return isinstance(asked, str) and asked == word
 
 
 def _find_one(asked: Any, samples: Real, read: Read) -> tuple[str, list[Real]]:
     """Return what one reference is in words, and its signals."""
-    if _is_word(asked, SILENCE):
+    if is_word(asked, SILENCE):
         return SILENCE, [np.zeros_like(samples)]
-    if _is_word(asked, NOISE):
+    if is_word(asked, NOISE):
         words = f"stationary noise with the recording's spectrum ({DRAWS} draws, on average)"
         return words, [draw_noise(samples, i) for i in range(DRAWS)]
     if isinstance(asked, str) and asked in NAMES:

@@ -54,9 +54,10 @@ def add_parser(commands: Any) -> None:
         "'integrated-gradients(steps=64)', see docs/methods.md; two are shown side by side",
     )  # fmt: skip
     p.add_argument(
-        "--reference", nargs="+", default=["none"], metavar="REF",
-        help="what the score is compared with: none (default), silence, noise with the recording's "
-        "spectrum, recordings, or 'mean' and recordings, of which the mean is taken",
+        "--reference", nargs="+", default=["auto"], metavar="REF",
+        help="what the score is compared with: auto (default: silence, or none where the model has "
+        "attention and beside a --composite), silence, none, noise with the recording's spectrum, "
+        "recordings, or 'mean' and recordings, of which the mean is taken",
     )  # fmt: skip
     add_options(p, "--composite", "--rule")
     p.add_argument("--table", action="store_true", help="also print the rule of every layer")
@@ -147,7 +148,7 @@ def _run_explain(args: argparse.Namespace) -> int:
             backend=args.backend,
             masks=masks,
             method=method,
-            reference=args.reference,
+            reference="auto" if args.reference == ["auto"] else args.reference,
         )
         for target, method in asked
     ]

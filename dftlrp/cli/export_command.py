@@ -39,6 +39,10 @@ def add_parser(commands: Any) -> None:
     )  # fmt: skip
     p.add_argument("--seed-kind", default="auto", help="auto (default), logit, contrast or one")
     p.add_argument(
+        "--reference", default="auto",
+        help="auto (default), silence or none: what the score is compared with",
+    )  # fmt: skip
+    p.add_argument(
         "--mask", action="append", default=[], metavar="LAYER",
         help="keep only the relevance that goes through channels of this layer, which become an "
         "optional input of the file; may be repeated",
@@ -62,6 +66,7 @@ def _run_export(args: argparse.Namespace) -> int:
         domains=split_words(args.domains),
         frontend=args.frontend,
         masks=args.mask,
+        reference=args.reference,
     )
     for info in (*traced.model.graph.input, *traced.model.graph.output):
         shape = [d.dim_param or d.dim_value for d in info.type.tensor_type.shape.dim]

@@ -1,4 +1,4 @@
-"""What ``"auto"`` and None stand for: the composite, the seed and the backend that are taken.
+"""What ``"auto"`` and None stand for: composite, seed, reference and backend that are taken.
 
 Each default that depends on the model or its input is decided here and nowhere else, by one
 function from what is known to a `Choice`, which also says why.  To take another default for another
@@ -9,17 +9,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 
 from dftlrp.core.backend import Backend
-from dftlrp.core.types import AnyArray, UnsupportedModelError
+from dftlrp.core.types import AnyArray, InputError, NonFiniteError, UnsupportedModelError
 from dftlrp.engine.composites import Composite, find_composite
+from dftlrp.engine.difference import find_moving
+from dftlrp.engine.gates import THROUGH
 from dftlrp.engine.plan import Plan
-from dftlrp.engine.settings import AUTO, Settings
+from dftlrp.engine.settings import AUTO, NONE, SILENCE, Settings
 
 FAST, REFERENCE = "onnx", "numpy"
+GIVEN = "the reference given"
+WORDS = (AUTO, NONE, SILENCE)
+BARE = (
+    "the default where neither a Softmax nor labels say that the outputs compete: if they do, ask "
+    "for contrast"
+)
+MOST_CANCELLED = 1e3  # sum |R| / |sum R| at which a reference explains nothing
+PRODUCTS = ("MatMul", "Einsum", "Mul", "Gemm")
 T = TypeVar("T")
 
 
@@ -36,15 +46,55 @@ class Choice(NamedTuple, Generic[T]):
 FIRST: Choice[str | Backend] = Choice(FAST, "the default")
 
 
-def choose_composite(
-    settings: Settings, plan: Plan, values: Mapping[str, AnyArray]
-) -> Choice[Composite]:
-    """Return the composite asked for, or the default for this model and input.
+class Kind(NamedTuple):
+    """A kind of model, and what is taken for it.
 
-    Parameters
+    Attributes
     ----------
-    values : dict of str to array
-        The signals; behind a front end also the value that the model itself reads.
+    name : str
+        As in "the default for ...".
+    composite, reference : str
+    """
+
+    name: str
+    composite: str
+    reference: str
+
+
+ATTENTION = Kind("attention", "AttnLRP", NONE)
+TOKENS = Kind("a model that reads whole numbers", "EpsilonGamma", NONE)
+OTHERS = Kind("a model without attention", "EpsilonGamma", SILENCE)
+
+
+def find_kind(plan: Plan) -> Kind:
+    """Return the kind of a model, on which its defaults depend.
+
+    docs/rightness.md has the figures by which they were chosen.
+    """
+    if plan.tokens:
+        return TOKENS
+    return ATTENTION if has_attention(plan) else OTHERS
+
+
+def has_attention(plan: Plan) -> bool:
+    """Return whether a Softmax inside the model reads a product of two values that move."""
+    moving, made = find_moving(plan), {node.output: node for node in plan.nodes}
+    inside = [n for n in plan.nodes if n.op == "Softmax" and n.inputs[0] != plan.explained]
+    waiting = [n.inputs[0] for n in inside]
+    for name in waiting:  # grows while it is walked
+        node = made.get(name)
+        if node is None or name not in moving:
+            continue
+        inputs = [i for i in node.inputs if i in moving]
+        if node.op in PRODUCTS and len(inputs) == 2:
+            return True
+        if node.op in THROUGH:
+            waiting += [i for i in inputs if i not in waiting]
+    return False
+
+
+def choose_composite(settings: Settings, plan: Plan) -> Choice[Composite]:
+    """Return the composite asked for, or the default for this model.
 
     Raises
     ------
@@ -53,29 +103,31 @@ def choose_composite(
     """
     if settings.composite != AUTO:
         return Choice(find_composite(settings.composite))
-    name, reason = _default_composite(settings, plan, values)
-    return Choice(find_composite(name), reason)
+    kind = find_kind(plan)
+    if settings.reference is not None and kind.reference == NONE:
+        return Choice(find_composite(OTHERS.composite), "the default against a reference")
+    return Choice(find_composite(kind.composite), f"the default for {kind.name}")
 
 
-def _default_composite(
-    settings: Settings, plan: Plan, values: Mapping[str, AnyArray]
+def choose_reference(settings: Settings, plan: Plan) -> Choice[str]:
+    """Return the reference that ``"auto"`` means: none beside a composite that was asked for."""
+    if settings.composite != AUTO:
+        return Choice(NONE)
+    kind = find_kind(plan)
+    return Choice(kind.reference, f"the default for {kind.name}")
+
+
+def choose_seed(
+    asked: str, plan: Plan, shape: Sequence[int], labels: Sequence[str] = ()
 ) -> Choice[str]:
-    """Return the name of the default composite."""
-    if settings.waveform and not plan.graph.reads:
-        return Choice("EpsilonAlpha2Beta1", "the default for a waveform")
-    read = [values[name] for name in ([plan.graph.reads] if plan.graph.reads else plan.signals)]
-    if all(a.min(initial=0) >= 0 and a.any() for a in read):
-        return Choice("EpsilonPlus", "the default where the model reads no negative numbers")
-    return Choice("EpsilonAlpha2Beta1", "the default where the model reads numbers of both signs")
-
-
-def choose_seed(asked: str, plan: Plan, shape: Sequence[int]) -> Choice[str]:
     """Return the kind of seed asked for, or the default for this output.
 
     Parameters
     ----------
     shape : sequence of int
         Of the explained output, batch first.
+    labels : sequence of str
+        Names of the classes, where there are some.
     """
     if asked != AUTO:
         return Choice(asked)
@@ -84,7 +136,11 @@ def choose_seed(asked: str, plan: Plan, shape: Sequence[int]) -> Choice[str]:
     one_axis = len([n for n in shape[1:] if n != 1]) == 1 and shape[-1] > 1
     if open_end or not one_axis or plan.stripped == "Sigmoid":
         return Choice("logit", "the default where the outputs are not rival classes")
-    return Choice("contrast", "the default for a classifier")
+    if plan.stripped:
+        return Choice("contrast", f"the default for a classifier, which a {plan.stripped} ends")
+    if len(labels) == shape[-1]:
+        return Choice("contrast", "the default for a classifier, since its outputs have labels")
+    return Choice("logit", BARE)
 
 
 def choose_backend(settings: Settings) -> Choice[str | Backend]:
@@ -116,3 +172,80 @@ def answer_by_backend(
             raise
         reason = f"since {str(error).removesuffix(f': use backend={REFERENCE!r}')}"
         return answer(replace(settings, backend=REFERENCE)), Choice(REFERENCE, reason)
+
+
+def answer_by_reference(
+    settings: Settings,
+    plan: Plan,
+    answer: Callable[[Settings], T],
+    measure: Callable[[T], float] = lambda _: 1.0,
+) -> tuple[T, Choice[str]]:
+    """Return an answer, and what the input is compared with.
+
+    Where that is left open and silence is no point that this model can be compared at, nothing is.
+
+    Parameters
+    ----------
+    answer : callable
+        From settings whose reference is an array or None to the answer.
+    measure : callable
+        From an answer to how far its relevance cancels, sum |R| / |sum R|.
+    """
+    if settings.reference != AUTO:
+        return answer(settings), Choice(_tell_reference(settings.reference))
+    chosen, plain = choose_reference(settings, plan), replace(settings, reference=None)
+    if chosen.taken == NONE:
+        return answer(plain), chosen
+    try:
+        found = answer(replace(settings, reference=find_silence(plan)))
+    except (InputError, NonFiniteError) as error:
+        found, reason = answer(plain), f"{error}"  # a fault of the input itself shows again
+    else:
+        ratio = measure(found)
+        if ratio <= MOST_CANCELLED:
+            return found, chosen
+        found, reason = answer(plain), f"against silence relevance cancels {ratio:.0e} fold"
+    return found, Choice(NONE, f"since {reason}")
+
+
+def find_silence(plan: Plan) -> dict[str, AnyArray]:
+    """Return zeros for every signal."""
+    return {name: np.zeros(1) for name in plan.signals}
+
+
+def name_reference(reference: Any, plan: Plan) -> dict[str, AnyArray] | str | None:
+    """Return a reference by the name of the signal; ``"auto"`` as it is.
+
+    Raises
+    ------
+    InputError
+        It is an unknown word, or one array for several signals.
+    """
+    if reference is None or isinstance(reference, Mapping):
+        return None if reference is None else dict(reference)
+    if isinstance(reference, str):
+        if reference not in WORDS:
+            told = ", ".join(map(repr, WORDS))
+            raise InputError(f"reference {reference!r}: give an array or one of {told}")
+        return find_silence(plan) if reference == SILENCE else AUTO if reference == AUTO else None
+    if len(plan.signals) != 1:
+        names = list(plan.signals)
+        raise InputError(f"the model reads {names}: give the reference as a dict by input name")
+    return {next(iter(plan.signals)): np.asarray(reference)}
+
+
+def settle_reference(
+    asked: Mapping[str, AnyArray] | str | None, taken: str, plan: Plan
+) -> Mapping[str, AnyArray] | None:
+    """Return the reference that was asked for, or the one that ``"auto"`` took."""
+    if not isinstance(asked, str):
+        return asked
+    return find_silence(plan) if taken == SILENCE else None
+
+
+def _tell_reference(reference: Mapping[str, AnyArray] | str | None) -> str:
+    """Return what a reference is in a word."""
+    if reference is None:
+        return NONE
+    silent = not isinstance(reference, str) and not any(map(np.any, reference.values()))
+    return SILENCE if silent else GIVEN

@@ -18,7 +18,7 @@ from dftlrp.engine.forward import Ready
 from dftlrp.engine.plan import Plan
 from dftlrp.engine.propagate import Flow, Propagation, propagate
 from dftlrp.engine.seeds import Index, choose_start, find_targets, start_flow
-from dftlrp.engine.settings import Question
+from dftlrp.engine.settings import NONE, Question
 
 
 class Answer(NamedTuple):
@@ -40,7 +40,7 @@ class Answer(NamedTuple):
         Index for each sample.
     ledger : Ledger
         Where the relevance of every node went.
-    composite, seed_kind, backend : Choice
+    composite, seed_kind, backend, reference : Choice
         What was taken, and why.
     notes : tuple of str
         What the comparison with the original file has to say.
@@ -60,6 +60,7 @@ class Answer(NamedTuple):
     composite: Choice[Composite]
     seed_kind: Choice[str]
     backend: Choice[str | Backend] = FIRST
+    reference: Choice[str] = Choice(NONE)
     notes: tuple[str, ...] = ()
     changes: Mapping[str, Array] = MappingProxyType({})
 
@@ -80,7 +81,7 @@ def send_back(ready: Ready, question: Question, labels: tuple[str, ...] = ()) ->
         reference=ready.reference,
     )  # fmt: skip
     target, z = question.target, values[plan.explained]
-    kind = choose_seed(question.seed, plan, z.shape)
+    kind = choose_seed(question.seed, plan, z.shape, labels)
     rows, indices = bk.read(z), None
     if not callable(target):
         rows = add_batch_axis(rows, plan)

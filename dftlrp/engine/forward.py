@@ -80,8 +80,8 @@ def run_forward(
     run = evaluate(plan, arrays, bk, floats, room=settings.room)
     values = {**run.values, **run.finite}
     seen: Values = values if bk.numbers else ReadValues(values, bk)
-    there = None if settings.reference is None else _run_reference(settings, plan, arrays, run)
-    chosen = choose_composite(settings, plan, seen)
+    there = None if settings.compared is None else _run_reference(settings, plan, arrays, run)
+    chosen = choose_composite(settings, plan)
     plan = prepare_plan(
         plan,
         run._replace(values=seen),
@@ -124,7 +124,7 @@ def _run_reference(settings: Settings, plan: Plan, arrays: Mapping[str, Array], 
         A value at the reference is not finite.
     """
     bk, floats = get_backend(settings.backend), settings.floats
-    at = check_reference(plan, settings.reference or {}, arrays)
+    at = check_reference(plan, settings.compared or {}, arrays)
     signals = {name: bk.signal(a.astype(floats)) for name, a in at.items()}
     try:
         there = evaluate(plan, {**arrays, **signals}, bk, floats, room=settings.room)

@@ -27,6 +27,7 @@ from dftlrp.engine.evaluate import MAX_BYTES
 from dftlrp.engine.seeds import Target
 
 AUTO = "auto"
+NONE, SILENCE = "none", "silence"  # references
 
 
 @dataclass(frozen=True)
@@ -43,15 +44,15 @@ class Settings:
         dict.
     waveform : bool
         Whether the model's input is known to be a waveform (or to be computed from one by a front
-        end); it decides what ``composite="auto"`` takes.
+        end).
     threads : int, optional
         Threads of onnxruntime, on which the last digits depend, if the backend does not name them;
         if not given, as many as there are cores.
     room : int
         Bytes that the inputs may ask for in a forward pass; see `dftlrp.engine.evaluate`.
-    reference : dict of str to array, optional
+    reference : dict of str to array, or "auto", optional
         By signal, in a shape that broadcasts to the input's: what the difference to is explained;
-        see `dftlrp.engine.difference`.
+        see `dftlrp.engine.difference`.  ``"auto"``: silence or nothing.
     """
 
     output: str | None = None
@@ -63,7 +64,13 @@ class Settings:
     waveform: bool = False
     threads: int | None = None
     room: int = MAX_BYTES
-    reference: Mapping[str, AnyArray] | None = None
+    reference: Mapping[str, AnyArray] | str | None = None
+
+    @property
+    def compared(self) -> Mapping[str, AnyArray] | None:
+        """The reference, which is decided by now."""
+        assert not isinstance(self.reference, str)
+        return self.reference
 
     @property
     def floats(self) -> np.dtype[Any]:
@@ -108,6 +115,8 @@ class Question:
     ----------
     target, seed, keep, masks, ledger
         As the keyword arguments of `dftlrp.attribute`; without ``masks`` an empty dict.
+    labels : tuple of str
+        Names of the classes, where they are not those of the model's file.
     """
 
     target: Target = "argmax"
@@ -115,3 +124,4 @@ class Question:
     keep: Collection[str] = ()
     masks: Mapping[str, AnyArray | None] = field(default_factory=dict)
     ledger: bool = True
+    labels: tuple[str, ...] = ()

@@ -15,7 +15,7 @@ import numpy as np
 from dftlrp.core.backend import get_backend
 from dftlrp.core.ledger import AMOUNTS, LedgerRow
 from dftlrp.core.types import AnyArray, NonFiniteError, Real
-from dftlrp.engine.auto import answer_by_backend, choose_seed
+from dftlrp.engine.auto import answer_by_backend, answer_by_reference, choose_seed
 from dftlrp.engine.backward import Answer, add_batch_axis, read_numbers, send_back
 from dftlrp.engine.evaluate import check_finite
 from dftlrp.engine.forward import NOTHING, Inputs, Prediction, predict_values, run_forward
@@ -56,13 +56,23 @@ def answer(
         if isinstance(bk, OnnxBackend):
             return [answer_in_graph(prepare(model, inputs, settings, q)) for q in questions]
         ready = run_forward(model, inputs, settings)
-        return [read_numbers(send_back(ready, q, model.labels), bk) for q in questions]
+        return [read_numbers(send_back(ready, q, q.labels or model.labels), bk) for q in questions]
 
-    answers, backend = answer_by_backend(settings, ask)
+    (answers, backend), reference = answer_by_reference(
+        settings, model.plan(settings.output, settings.bind),
+        lambda known: answer_by_backend(known, ask), lambda found: _measure_cancellation(found[0]),
+    )  # fmt: skip
     first = answers[0]
     given = {first.plan.output: first.output, first.plan.explained: first.explained}
     notes = compare_with_original(model, inputs, settings, given)
-    return [a._replace(backend=backend, notes=notes) for a in answers]
+    return [a._replace(backend=backend, reference=reference, notes=notes) for a in answers]
+
+
+def _measure_cancellation(answers: Sequence[Answer]) -> float:
+    """Return the sum of |R| at the inputs over that of the seeds, of all samples together."""
+    seed = sum(float(np.abs(a.seed).sum()) for a in answers)
+    found = sum(float(np.abs(a.flows[n].relevance).sum()) for a in answers for n in a.plan.signals)
+    return found / seed if seed else 0.0
 
 
 def predict_output(
@@ -117,7 +127,7 @@ def _is_sum(target: Target) -> bool:
 def _answer_by_index(prepared: Prepared, request: GraphRequest) -> Answer:
     """Return the answer for one index per sample; the graph itself finds the largest output."""
     session, target = prepared.find_session(request), prepared.question.target
-    labels, kind = prepared.model.labels, session.seed_kind.taken
+    labels, kind = prepared.labels, session.seed_kind.taken
     rows = add_batch_axis(session.explained(prepared.arrays), session.plan)
     shape = rows.shape[1:]
     largest = isinstance(target, str) and target == "argmax"
@@ -149,7 +159,7 @@ def _flatten_index(index: Index, shape: tuple[int, ...]) -> int:
 
 def _answer_by_array(prepared: Prepared, request: GraphRequest) -> Answer:
     """Return the answer for coefficients of the whole output."""
-    target, labels = prepared.question.target, prepared.model.labels
+    target, labels = prepared.question.target, prepared.labels
     free = callable(target)
     of_one = free or request.seed == "one"
     graph = replace(request, target=ARRAY, seed="one" if of_one else "logit")
@@ -159,7 +169,7 @@ def _answer_by_array(prepared: Prepared, request: GraphRequest) -> Answer:
         first = prepared.find_session(GraphRequest(target=FORWARD))
         z = first.run(prepared.arrays)[first.traced.outputs["explained"]].astype(np.float64)
     rows = add_batch_axis(z, session.plan)
-    kind = choose_seed(request.seed, session.plan, rows.shape)
+    kind = choose_seed(request.seed, session.plan, rows.shape, labels)
     indices = None if free else find_targets(target, rows, labels)
     if free:
         c = make_seed(target, kind.taken, z).relevance
@@ -177,7 +187,7 @@ def _make_answer(
 ) -> Answer:
     """Return what came out of the graph as an answer."""
     given, means = prepared.arrays, _read_outputs(session, found)
-    reference = prepared.settings.reference or {}
+    reference = prepared.settings.compared or {}
     names = [k.partition(":")[2] for k in means if k.startswith("relevance:")]
     flows = {n: Flow(means[f"relevance:{n}"], means.get(f"multiplier:{n}")) for n in names}
     kept = {n: means[f"value:{n}"] if n not in given else given[n] for n in names}

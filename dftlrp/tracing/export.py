@@ -10,7 +10,8 @@ import json
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from importlib.metadata import version
 from typing import Any
 
@@ -22,7 +23,7 @@ from dftlrp.core.files import locate, replace_file
 from dftlrp.core.maps import Array
 from dftlrp.core.rule_text import Rule
 from dftlrp.core.types import AnyArray, DftlrpError, InputError
-from dftlrp.engine.auto import choose_seed
+from dftlrp.engine.auto import answer_by_reference, choose_seed, name_reference
 from dftlrp.engine.backward import find_values
 from dftlrp.engine.composites import Composite
 from dftlrp.engine.evaluate import Values
@@ -61,6 +62,7 @@ def export(
     domains: Sequence[str] = (TIME,),
     frontend: FrontEnd | str | os.PathLike[str] | None = None,
     masks: Sequence[str] = (),
+    reference: str = "auto",
 ) -> Traced:
     """Write a model and its explanation as one ONNX file.
 
@@ -90,6 +92,8 @@ def export(
         Layers under a condition, as of `dftlrp.attribute`: the file has an optional input
         ``mask/NAME`` for each (ones by default), of a shape that broadcasts to the layer's output,
         as (1, channels, 1).
+    reference : str
+        ``"silence"``, ``"none"`` or ``"auto"``, as of `dftlrp.attribute`.
 
     Raises
     ------
@@ -107,25 +111,29 @@ def export(
     model = attach_front_end(model, frontend)
     settings = Settings(output, bind or {}, composite, overrides or {})
     plan = model.plan(output, settings.bind)
+    settings = replace(settings, reference=name_reference(reference, plan))
     reads = _list_read_value(plan) if INPUT in domains else []
     views = _Views(model.rate or 1.0, tuple(domains))
 
     def sample_at(samples: int, whole: bool = False) -> dict[str, AnyArray]:
         return _make_noise_sample(plan, samples, shapes or {}, whole)
 
-    def trace_at(samples: int, whole: bool) -> tuple[Ready, Traced]:
+    def trace_at(settings: Settings, samples: int, whole: bool) -> tuple[Ready, Traced]:
         sample = sample_at(samples, whole)
         ready = run_forward(model, sample, settings)
         keep = tuple(find_values(ready.plan, ready.table, reads))
         through = find_values(ready.plan, ready.table, masks)
         ones = tuple((name, (1,) * ready.values[name].ndim) for name in through)
         return ready, trace(
-            ready, GraphRequest(_choose_seed_kind(seed, ready), keep=keep, masks=ones), views
+            ready, GraphRequest(_find_seed_kind(seed, ready, model), keep=keep, masks=ones), views
         )
 
-    (ready, traced), told = _trace_batch(plan, batch, trace_at)
+    ((ready, traced), told), compared = answer_by_reference(
+        settings, plan, lambda known: _trace_batch(plan, batch, partial(trace_at, known))
+    )
     _open_masks(traced)
-    _add_metadata(traced, model, ready, _choose_seed_kind(seed, ready), told)
+    kind = _find_seed_kind(seed, ready, model)
+    _add_metadata(traced, model, ready, {"seed": kind, "batch": told, "reference": str(compared)})
     whole = traced.whole()
     checker.check_model(whole, full_check=True)
     _compare_export(whole.SerializeToString(), traced, model, settings, sample_at)
@@ -173,9 +181,10 @@ def _list_read_value(plan: Plan) -> list[str]:
     return [plan.graph.reads]
 
 
-def _choose_seed_kind(seed: str, ready: Ready) -> str:
+def _find_seed_kind(seed: str, ready: Ready, model: Model) -> str:
     """Return the kind of seed, which must not name a class."""
-    kind = choose_seed(seed, ready.plan, ready.values[ready.plan.explained].shape).taken
+    z = ready.values[ready.plan.explained]
+    kind = choose_seed(seed, ready.plan, z.shape, model.labels).taken
     if kind not in SEEDS:
         raise InputError(f"seed {seed!r}: a file can hold {', '.join(SEEDS)}")
     return kind
@@ -295,13 +304,12 @@ def _add_frequency(bk: Backend, x: Array, m: Array) -> Array:
 # -- what the file says of itself
 
 
-def _add_metadata(traced: Traced, model: Model, ready: Ready, seed: str, batch: str) -> None:
+def _add_metadata(traced: Traced, model: Model, ready: Ready, taken: Mapping[str, str]) -> None:
     """Write what the file means into its metadata."""
     text = {
         "composite": ready.table.composite,
         "rules": {la.key: la.rule_name for la in ready.table.layers if la.rule},
-        "seed": seed,
-        "batch": batch,
+        **taken,
         "target": f"input {traced.target!r}: one index per sample into the explained output, "
         "flattened; -1: the largest",
         **describe_file(traced, model, ready.plan),

@@ -18,7 +18,7 @@ from dftlrp.engine.auto import Choice, choose_composite, choose_seed
 from dftlrp.engine.backward import find_values
 from dftlrp.engine.cache import Recent
 from dftlrp.engine.composites import Composite, LayerTable
-from dftlrp.engine.evaluate import evaluate, fit_factor
+from dftlrp.engine.evaluate import fit_factor
 from dftlrp.engine.forward import (
     Inputs,
     Ready,
@@ -29,8 +29,7 @@ from dftlrp.engine.forward import (
 from dftlrp.engine.model import Model, make_key
 from dftlrp.engine.plan import Plan
 from dftlrp.engine.seeds import SEEDS, make_coefficients
-from dftlrp.engine.settings import AUTO, Question, Settings
-from dftlrp.graph.structure import find_ancestors
+from dftlrp.engine.settings import Question, Settings
 from dftlrp.tracing.assembly import Traced
 from dftlrp.tracing.batch import have_one_batch, repeat_samples, trace_any_batch
 from dftlrp.tracing.session import Arrays, Seen, Session, load_runtime
@@ -71,6 +70,11 @@ class Prepared:
     plan: Plan
     arrays: Arrays
     composite: Choice[Composite]
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of the classes."""
+        return self.question.labels or self.model.labels
 
     @property
     def mask_shapes(self) -> tuple[tuple[str, Shape | None], ...]:
@@ -135,8 +139,9 @@ class Prepared:
             repr(settings.composite),
             rules,
             self._options,
-            _digest(settings.reference),
+            _digest(settings.compared),
             request,
+            len(self.labels),
         )
 
     @property
@@ -161,7 +166,7 @@ class Prepared:
         passing = replace(self.model)  # its weights in float64 go when the trace is done
         ready = run_forward(passing, arrays, self.settings.by_reference())
         keep = tuple(find_values(ready.plan, ready.table, request.keep))
-        seed = _choose_seed(request, ready)
+        seed = _choose_seed(request, ready, self.labels)
         masks = tuple(self._find_mask_shapes(ready).items()) if request.masks else ()
         traced = trace(ready, replace(request, seed=seed.taken, keep=keep, masks=masks))
         return Seen(ready.plan, ready.table, ready.values[ready.plan.explained].shape, seed), traced
@@ -202,20 +207,11 @@ def prepare(model: Model, inputs: Inputs, settings: Settings, question: Question
     settings = settings.with_rules()
     plan = model.plan(settings.output, settings.bind)
     arrays = check_inputs(plan, inputs, DOUBLE)
-    if settings.reference is not None:
-        check_reference(plan, settings.reference, arrays)
-    composite = choose_composite(settings, plan, _find_read_values(model, settings, plan, arrays))
+    if settings.compared is not None:
+        check_reference(plan, settings.compared, arrays)
+    composite = choose_composite(settings, plan)
     settings = replace(settings, composite=composite.taken)
     return Prepared(model, settings, question, plan, arrays, composite)
-
-
-def _find_read_values(model: Model, settings: Settings, plan: Plan, arrays: Arrays) -> Arrays:
-    """Return the signals and, where a default depends on them, the features of a front end."""
-    if settings.composite != AUTO or not plan.graph.reads:
-        return arrays
-    front = replace(plan, nodes=find_ancestors(plan.nodes, [plan.graph.reads]))
-    given = model.constants(get_backend(), DOUBLE) | arrays
-    return evaluate(front, given, get_backend(), DOUBLE).values
 
 
 def _digest(reference: Mapping[str, AnyArray] | None) -> Hashable:
@@ -228,10 +224,10 @@ def _digest(reference: Mapping[str, AnyArray] | None) -> Hashable:
     )
 
 
-def _choose_seed(request: GraphRequest, ready: Ready) -> Choice[str]:
+def _choose_seed(request: GraphRequest, ready: Ready, labels: tuple[str, ...]) -> Choice[str]:
     """Return how the seed is made, and refuse what is no seed."""
     z = np.broadcast_to(np.zeros(()), ready.values[ready.plan.explained].shape)
-    kind = choose_seed(request.seed, ready.plan, z.shape)
+    kind = choose_seed(request.seed, ready.plan, z.shape, labels)
     if kind.taken not in SEEDS:
         make_coefficients(kind.taken, [], z)
     return kind
