@@ -37,7 +37,7 @@ def write_notes(
 
 def _describe_reference(result: Attribution) -> Iterator[str]:
     """Yield a sentence about the recordings or the noise that the recording is compared with."""
-    if (reference := result.facts["reference"]) not in {NONE, SILENCE}:
+    if (reference := result.facts.get("reference", NONE)) not in {NONE, SILENCE}:
         yield f"compared with {reference}: the difference of the two scores is explained"
 
 

@@ -204,7 +204,9 @@ def answer_by_reference(
         ratio = measure(found)
         if ratio <= MOST_CANCELLED:
             return found, chosen
-        found, reason = answer(plain), f"against silence relevance cancels {ratio:.0e} fold"
+        alike = "the score is that of silence"
+        reason = f"against silence relevance cancels {ratio:.0e} fold" if ratio < np.inf else alike
+        found = answer(plain)
     return found, Choice(NONE, f"since {reason}")
 
 

@@ -69,10 +69,13 @@ def answer(
 
 
 def _measure_cancellation(answers: Sequence[Answer]) -> float:
-    """Return the sum of |R| at the inputs over that of the seeds, of all samples together."""
+    """Return the sum of |R| at the inputs over that of the seeds, of all samples together.
+
+    Infinite where there is nothing to share.
+    """
     seed = sum(float(np.abs(a.seed).sum()) for a in answers)
     found = sum(float(np.abs(a.flows[n].relevance).sum()) for a in answers for n in a.plan.signals)
-    return found / seed if seed else 0.0
+    return found / seed if seed else np.inf
 
 
 def predict_output(

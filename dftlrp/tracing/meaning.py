@@ -22,6 +22,7 @@ Shape = tuple[int, ...]
 WORDS = {
     "output": "the model's own output",
     "explained": "what is explained",
+    "change": "by how much what is explained differs from that at the reference",
     "relevance": "relevance of each sample or element that is read",
     "multiplier": "relevance = value * multiplier",
     "value_input": "what the model itself reads, behind its front end",
@@ -81,7 +82,7 @@ def _describe_output(name: str, key: str, file: _File) -> Meaning:
     words = WORDS.get(name) or WORDS[kind]
     if name == MOVED[1]:
         words += f"; STFT {stft_for(file.model.rate or 1.0)}"
-    value = file.plan.explained if kind == "explained" else value
+    value = file.plan.explained if kind in {"explained", "change"} else value
     units = {"relevance": EXPLAINED, "multiplier": f"{EXPLAINED} by the signal's"}
     return {
         "meaning": words + (f": {value}" if value else ""),

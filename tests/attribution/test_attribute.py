@@ -35,7 +35,7 @@ def test_an_array_gives_arrays_a_dict_gives_dicts() -> None:
 
 
 def test_the_output_is_the_models_own_and_the_seed_stands_at_what_is_explained() -> None:
-    result = attribute(MODEL, X, target=2)
+    result = attribute(MODEL, X, target=2, reference="none")
     assert result.output.shape == (2, 3)
     np.testing.assert_array_equal(result.output, result.explained)
     np.testing.assert_array_equal(result.seed, result.output * [0, 0, 1])
@@ -127,14 +127,31 @@ def test_the_signal_given_is_not_changed() -> None:
     assert not np.shares_memory(result.relevance, x)
 
 
-@pytest.mark.parametrize(
-    ("x", "taken"),
-    [(X, "EpsilonAlpha2Beta1"), (np.abs(X), "EpsilonPlus"), (0 * X, "EpsilonAlpha2Beta1")],
-)
-def test_the_default_rule_goes_by_the_kind_of_signal_and_is_said(x: Real, taken: str) -> None:
+@pytest.mark.parametrize("x", [X, np.abs(X), 2 * X])
+def test_the_default_is_the_difference_to_silence_whatever_the_input_is_and_is_said(
+    x: Real,
+) -> None:
     result = attribute(MODEL, x, target=0)
-    assert result.table.composite == taken
-    assert result.notes[0].startswith(f"composite {taken}, the default where the model reads ")
+    assert (result.table.composite, result.facts["reference"]) == ("EpsilonGamma", "silence")
+    assert result.notes[0] == "composite EpsilonGamma, the default for a model without attention"
+    assert "compared with silence, the default for a model without attention" in result.notes[2]
+    silence = attribute(MODEL, 0 * x, target=0, reference="none").explained
+    want = (result.explained - silence)[:, 0]
+    np.testing.assert_allclose(result.relevance.reshape(len(x), -1).sum(axis=1), want, rtol=1e-3)
+
+
+@pytest.mark.parametrize("given", [{"composite": "EpsilonPlus"}, {"reference": "none"}])
+def test_a_preset_by_name_and_no_reference_by_name_are_plain_relevance(given: Any) -> None:
+    result = attribute(MODEL, X, target=0, **given)
+    assert result.facts["reference"] == "none"
+    assert result.table.composite == given.get("composite", "EpsilonGamma")
+    np.testing.assert_array_equal(result.seed, result.output * [1, 0, 0])
+
+
+def test_silence_itself_is_compared_with_nothing_and_that_is_said() -> None:
+    result = attribute(MODEL, 0 * X, target=0)
+    assert result.facts["reference"] == "none"
+    assert any("since the score is that of silence" in n for n in result.notes)
 
 
 @pytest.mark.parametrize(

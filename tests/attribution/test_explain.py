@@ -134,7 +134,7 @@ def test_the_result_says_what_was_explained_and_how(small, sound):
     assert known["model sha256"] == small.graph.sha256
     assert known["recording"] == "array"
     assert known["seed"] == "contrast"
-    assert known["composite"] == "EpsilonAlpha2Beta1"
+    assert (known["composite"], known["reference"]) == ("EpsilonGamma", "silence")
     assert known["rules"]["c1"] == "flat"
     assert known["overrides"] == {"first": "flat"}
     assert known["dtype"] == "float64"
@@ -225,7 +225,7 @@ def test_an_unknown_seed_is_refused(small, sound, seed):
 
 @pytest.mark.parametrize(
     ("end", "classes", "seed"),
-    [("Softmax", 3, "contrast"), ("LogSoftmax", 3, "contrast"), ("", 3, "contrast"),
+    [("Softmax", 3, "contrast"), ("LogSoftmax", 3, "contrast"), ("", 3, "logit"),
      ("Sigmoid", 3, "logit"), ("Sigmoid", 1, "logit"), ("", 1, "logit")],
 )  # fmt: skip
 def test_auto_seed_is_the_contrast_for_a_classifier_and_the_logit_otherwise(
@@ -237,11 +237,21 @@ def test_auto_seed_is_the_contrast_for_a_classifier_and_the_logit_otherwise(
     assert f"seed {seed}" in notes(e)
 
 
+def test_labels_say_that_bare_scores_compete(tmp_path, sound):
+    of = made(tmp_path, end="", classes=3, labels=None)
+    plain = reference.explain(of, sound, rate=RATE)
+    assert "neither a Softmax nor labels say that the outputs compete" in notes(plain)
+    for backend in ("numpy", "onnx"):
+        e = dftlrp.explain(of, sound, rate=RATE, labels=["a", "b", "c"], backend=backend)
+        assert "seed contrast, the default for a classifier, since its outputs have lab" in notes(e)
+        assert dftlrp.explain(of, sound, rate=RATE, backend=backend).provenance["seed"] == "logit"
+
+
 @pytest.mark.parametrize("unipolar", [False, True])
 def test_a_waveform_has_one_auto_composite_whatever_this_recording_is(small, sound, unipolar):
     e = reference.explain(small, np.abs(sound) if unipolar else sound, rate=RATE)
-    assert e.provenance["composite"] == "EpsilonAlpha2Beta1"
-    assert "composite EpsilonAlpha2Beta1" in notes(e)
+    assert e.provenance["composite"] == "EpsilonGamma"
+    assert "composite EpsilonGamma" in notes(e)
 
 
 def test_a_composite_that_is_given_is_taken(small, sound):
@@ -507,7 +517,8 @@ def test_behind_a_log_mel_front_end_the_input_shows_what_silence_keeps_from_the_
     )
     fe = FrontEnd(16000, n_mels=20, log="ln", samples=4000)
     x = np.concatenate([rng.normal(size=2000) * 0.1, np.zeros(2000)])
-    e = reference.explain(reader, x, rate=16000, frontend=fe, domains=["time", "input", "mel"])
+    e = reference.explain(reader, x, rate=16000, frontend=fe, domains=["time", "input", "mel"],
+                          reference="none")  # fmt: skip
     assert e.relevance["input"].shape == (20, 26)
     assert e.rest["input"] != 0
     whole = float(np.abs(e.relevance["input"]).sum())
@@ -536,8 +547,9 @@ def test_the_share_on_silent_frames_is_of_absolute_relevance(target):
     x = np.concatenate([rng.normal(size=2000) * 0.1, np.zeros(2000)])
     fe = FrontEnd(16000, n_mels=20, log="ln")
     e = reference.explain(
-        reader(None, 20, 26), x, rate=16000, frontend=fe, domains=["input"], target=target
-    )
+        reader(None, 20, 26), x, rate=16000, frontend=fe, domains=["input"], target=target,
+        reference="none",
+    )  # fmt: skip
     size = np.abs(e.relevance["input"])
     (note,) = warned(e, "silent frames")
     assert f"{100 * size[:, 14:].sum() / size.sum():.0f} %" in note  # frames of zeros only

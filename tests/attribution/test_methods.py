@@ -142,15 +142,23 @@ def test_the_batch_of_a_model_changes_nothing(tmp_path, sound, dims, method):
 
 @pytest.mark.parametrize("method", MULTIPLIED)
 def test_targets_that_are_functions_sums_or_one_unit(small, sound, method):
-    plain = reference.explain(small, sound, rate=RATE, target=1, seed="logit", method=method)
+    plain = reference.explain(
+        small, sound, rate=RATE, target=1, seed="logit", method=method, reference="none"
+    )
     R = plain.relevance["time"]
     free = reference.explain(small, sound, rate=RATE, target=lambda z: z * np.eye(3)[1],
-                             method=method)  # fmt: skip
+                             method=method, reference="none")  # fmt: skip
     np.testing.assert_allclose(free.relevance["time"], R, rtol=1e-9, atol=1e-12)
-    one = reference.explain(small, sound, rate=RATE, target=1, seed="one", method=method)
+    one = reference.explain(
+        small, sound, rate=RATE, target=1, seed="one", method=method, reference="none"
+    )
     np.testing.assert_allclose(one.relevance["time"] * plain.explained[1], R, rtol=1e-9, atol=1e-9)
-    sums = reference.explain(small, sound, rate=RATE, target=":2", seed="logit", method=method)
-    other = reference.explain(small, sound, rate=RATE, target=0, seed="logit", method=method)
+    sums = reference.explain(
+        small, sound, rate=RATE, target=":2", seed="logit", method=method, reference="none"
+    )
+    other = reference.explain(
+        small, sound, rate=RATE, target=0, seed="logit", method=method, reference="none"
+    )
     if not method.startswith("lrp"):
         want = R + other.relevance["time"]
         np.testing.assert_allclose(sums.relevance["time"], want, rtol=1e-8, atol=1e-12)
