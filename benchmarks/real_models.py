@@ -34,7 +34,7 @@ import dftlrp.engine.propagate
 OTHERS = ("EpsilonPlus", "EpsilonAlpha2Beta1", "AttnLRP", "Gradient")
 PAGE = Path(__file__).parents[1] / "docs" / "models.md"
 LIMIT = 0.2  # what may be lost without a reason given
-ENDS = ("input", "bias", "stabiliser", "stopped")
+ENDS = ("input", "bias", "reference", "stabiliser", "stopped")
 
 
 class Step(NamedTuple):
@@ -93,12 +93,16 @@ def follow_relevance() -> Iterator[Walk]:
 
     def propagate_noted(way: Any, seed: Any) -> Any:
         walk.explained, walk.signals = way.plan.explained, tuple(way.plan.signals)
+        walk.steps.clear()  # of a reference that was tried before
         return propagate(way, seed)
 
     def row_noted(way: Any, node: Any, came: Any, share: Any, taken: Any) -> Any:
         op = node.layer_op or node.attrs.get("label", node.op)
         names = tuple(node.inputs[i] for i in way.plan.live[node.key])
-        ends = {"bias": share.bias(), "stabiliser": share.stabiliser()}
+        missed = share.bias()  # of a difference, it is what no map says of the reference
+        compared = way.reference is not None
+        ends = {"bias": None if compared else missed, "reference": missed if compared else None,
+                "stabiliser": share.stabiliser()}  # fmt: skip
         walk.note(
             Step(node.output, node.layer, op, names),
             [sum_absolute(r) for r in share.relevance],
@@ -121,13 +125,14 @@ def explain_model(recipe: Recipe, model: Any, arrays: Any, composite: str) -> tu
         start = time.perf_counter()
         result = dftlrp.attribute(
             model, signals, bind=bound, output=recipe.output, target=recipe.target,
-            composite=composite, backend="numpy",
+            composite=composite, reference="auto", backend="numpy",
         )  # fmt: skip
         seconds = time.perf_counter() - start
     ends, lost = walk.ends()
     (layer, op), share = max(lost.items(), key=lambda item: item[1])
     return result, {
-        "composite": result.table.composite, "seconds": seconds, "gap": find_gap(result),
+        "composite": result.table.composite, "reference": result.facts["reference"],
+        "seconds": seconds, "gap": find_gap(result),
         "closure": measure_closure(result), "ends": ends, "worst": [layer, op, share],
     }  # fmt: skip
 
@@ -191,8 +196,9 @@ def read_facts(path: Path) -> dict[str, int]:
 # -- the page
 
 COLUMNS = (
-    "model", "opset, nodes", "reads", "output: target, value", "composite", "input", "bias",
-    "stabiliser", "stopped", "lost of the rest", "where", "gap", "deviation", "seconds", "MB",
+    "model", "opset, nodes", "reads", "output: target, value", "composite", "compared with",
+    "input", "bias", "reference", "stabiliser", "stopped", "lost of the rest", "where", "gap",
+    "deviation", "seconds", "MB",
 )  # fmt: skip
 
 
@@ -246,7 +252,7 @@ def format_cells(r: dict[str, Any]) -> list[str]:
     return [
         r["model"], f"{r['opset']}, {r['nodes']}", r["reads"],
         f"{shorten(r['output'])}: {r['said']}",
-        run["composite"], *(write_share(run["ends"][end]) for end in ENDS),
+        run["composite"], run["reference"], *(write_share(run["ends"][end]) for end in ENDS),
         write_share(measure_lost(run)),
         f"{op} {shorten(layer)}" if measure_lost(run) > LIMIT / 2 else "",
         f"{run['gap']:.0e}",
