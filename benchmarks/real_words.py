@@ -60,10 +60,11 @@ stabiliser and to what carries none (*stopped*), element by element. Where the s
 with that of silence (the default but for attention, [references](references.md)), biases take
 nothing, and *reference* is what a frozen factor or an inexact map leaves of the difference. The
 shares add up to one. Sums of |R| at single nodes would not do: rules that let parts cancel
-(alpha 2, beta 1) make |R| grow from layer to layer, so what is lost near the output would look like nothing beside it,
-and what flows on a side path would count as much as all. Signed sums would let losses of both
-signs cancel. (So these are not the totals of `e.ledger`, which are signed: in gtcrn the |R| of
-side paths grows to thirty times the seed and what is lost there looks like much of it.)
+(alpha 2, beta 1) make |R| grow from layer to layer, so what is lost near the output would look
+like nothing beside it, and what flows on a side path would count as much as all. Signed sums would
+let losses of both signs cancel. (So these are not the totals of `e.ledger`, which are signed: in
+gtcrn the |R| of side paths grows to thirty times the seed and what is lost there looks like much
+of it.)
 
 A bias that works against its layer makes the input's part larger than what arrived, and takes a
 large share of a unit; through many layers little is left. So **lost of the rest** is what
