@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 
 from dftlrp.core.types import AnyArray, InputError, Real
-from dftlrp.engine.settings import NONE, SILENCE
+from dftlrp.engine.settings import AUTO, NONE, SILENCE
 
 MEAN, NOISE = "mean", "noise"
-NAMES = (NONE, SILENCE, MEAN, NOISE)
+NAMES = (AUTO, NONE, SILENCE, MEAN, NOISE)
 DRAWS = 8  # of noise
 Read = Callable[[Any], Real]
 

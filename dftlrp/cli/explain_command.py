@@ -148,7 +148,7 @@ def _run_explain(args: argparse.Namespace) -> int:
             backend=args.backend,
             masks=masks,
             method=method,
-            reference="auto" if args.reference == ["auto"] else args.reference,
+            reference=args.reference if len(args.reference) > 1 else args.reference[0],
         )
         for target, method in asked
     ]
@@ -210,7 +210,8 @@ def _make_masks(model: Model, clip: str | Path, args: argparse.Namespace) -> dic
     return masks_through(
         model, clip, parse_channels(args.through), rate=args.rate, output=args.output,
         bind=parse_bindings(args.bind), composite=args.composite,
-        overrides=parse_pairs(args.rule, "--rule"), reference=args.reference,
+        overrides=parse_pairs(args.rule, "--rule"),
+        reference=args.reference if len(args.reference) > 1 else args.reference[0],
     )  # fmt: skip
 
 

@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from dftlrp.attribution.attribute import Attribution, answer_questions, name_reference
+from dftlrp.attribution.attribute import Attribution, answer_questions
 from dftlrp.concepts.conditions import TARGET, Concepts, Condition
 from dftlrp.concepts.layers import Layers, find_layers
 from dftlrp.core.rule_text import Rule
 from dftlrp.core.types import AnyArray, InputError, Real
+from dftlrp.engine.auto import name_reference
 from dftlrp.engine.composites import Composite
 from dftlrp.engine.model import Model
 from dftlrp.engine.settings import Question, Settings
@@ -128,9 +129,9 @@ def conditional(
         If a layer is unknown, a channel is out of range, or no path joins two layers.
     """
     plain = Settings(output, bind or {}, composite, overrides or {}, backend, dtype)
-    signals = list(model.plan(output, plain.bind).signals)
+    plan = model.plan(output, plain.bind)
     several = (reference or [None]) if isinstance(reference, list) else [reference]
-    passes = [replace(plain, reference=name_reference(r, signals)) for r in several]
+    passes = [replace(plain, reference=name_reference(r, plan)) for r in several]
     samples = _split_samples(inputs, len(conditions))
     known = layers or find_layers(model, samples[0], passes[0])
     asked = [_split_condition(c, known, record, seed) for c in conditions]

@@ -9,17 +9,17 @@ from typing import Any
 
 import numpy as np
 
-from dftlrp.attribution.attribute import name_reference
-from dftlrp.attribution.references import NONE, find_references
+from dftlrp.attribution.references import find_references, is_word
 from dftlrp.attribution.waveform import find_waveform, read_beside, read_signal
 from dftlrp.concepts.conditions import Concepts, find_concepts
 from dftlrp.core.rule_text import Rule
 from dftlrp.core.types import AnyArray
+from dftlrp.engine.auto import answer_by_reference, name_reference
 from dftlrp.engine.composites import Composite, LayerTable
 from dftlrp.engine.forward import Inputs, run_forward
 from dftlrp.engine.model import Model
 from dftlrp.engine.plan import Plan
-from dftlrp.engine.settings import Settings
+from dftlrp.engine.settings import AUTO, Settings
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,14 +75,17 @@ def layers_of(
     InputError
         If inputs or settings do not fit the model.
     """
-    compared = name_reference(reference, list(model.plan(output, bind).signals))
+    compared = name_reference(reference, model.plan(output, bind))
     settings = Settings(output, bind or {}, composite, overrides or {}, reference=compared)
     return find_layers(model, inputs, settings)
 
 
 def find_layers(model: Model, inputs: Inputs, settings: Settings) -> Layers:
     """Do the work of `layers_of`, by the NumPy backend."""
-    ready = run_forward(model, inputs, settings.by_reference())
+    plan = model.plan(settings.output, settings.bind)
+    ready, _ = answer_by_reference(
+        settings.by_reference(), plan, lambda known: run_forward(model, inputs, known)
+    )
     path = {n.output for n in ready.plan.path} | set(ready.plan.signals)
     return Layers(ready.plan, ready.table, {k: ready.values[k].shape for k in path})
 
@@ -93,7 +96,7 @@ def masks_through(
     places: Mapping[str, Any],
     *,
     rate: float | None = None,
-    reference: Any = NONE,
+    reference: Any = AUTO,
     **settings: Any,
 ) -> dict[str, AnyArray | None]:
     """Return masks for `dftlrp.explain` that let relevance pass only at some places of layers.
@@ -110,10 +113,13 @@ def masks_through(
     plan = model.plan(settings.get("output"), settings.get("bind"))
     read = find_waveform(plan, signal)
     recording = read_signal(model, signal, rate, read)
-    compared = find_references(
-        reference, recording.samples, lambda other: read_beside(model, other, rate, read, recording)
-    )
-    first = None if compared is None else read.to_input(compared.points[0])
+    first: Any = AUTO
+    if not is_word(reference, AUTO):
+        compared = find_references(
+            reference, recording.samples,
+            lambda other: read_beside(model, other, rate, read, recording),
+        )  # fmt: skip
+        first = None if compared is None else read.to_input(compared.points[0])
     samples = read.to_input(recording.samples)
     layers = layers_of(model, samples, reference=first, **settings)
     return {name: layers.concepts(name).mask(chosen) for name, chosen in places.items()}

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from dftlrp.attribution.references import NONE
 from dftlrp.attribution.waveform import find_waveform
 from dftlrp.concepts.flow import Edge, attribution_graph, layers_below
 from dftlrp.concepts.neuron_files import refuse_foreign_folder, save_results
@@ -29,6 +28,7 @@ from dftlrp.core.types import InputError
 from dftlrp.engine.model import attach_front_end, load
 from dftlrp.engine.plan import Plan
 from dftlrp.engine.seeds import find_class
+from dftlrp.engine.settings import NONE
 
 KEPT = 10  # prototypes of each neuron at least, so that asking for a few more needs no new survey
 DEPTH, WIDTH = 2, 3  # of an attribution graph: layers below, and neurons for each neuron above

@@ -12,14 +12,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from dftlrp.attribution.references import NAMES, NOISE, NONE, find_references
+from dftlrp.attribution.references import NAMES, NOISE, find_references
 from dftlrp.attribution.waveform import WaveformInput, find_waveform, read_beside, read_signal
 from dftlrp.concepts.recordings import Recordings
 from dftlrp.core.files import regular
 from dftlrp.core.types import AnyArray, InputError, Real
 from dftlrp.engine.model import Model, attach_front_end, load
 from dftlrp.engine.plan import Plan
-from dftlrp.engine.settings import Settings
+from dftlrp.engine.settings import NONE, Settings
 
 BATCH = 16  # recordings that are computed together; fixed, because sums of floats depend on it
 SAMPLES = 2**18  # at most in a batch of several recordings
