@@ -32,6 +32,7 @@ LEFT, RIGHT, TOP, BELOW = 58, 10, 3, 24  # of a picture, around its plot
 LISTEN = """
 const { connect } = AudioNode.prototype;
 AudioNode.prototype.connect = function (target, ...more) {
+  if (this instanceof AudioBufferSourceNode) window.gain = target.gain.value;
   if (target instanceof AudioDestinationNode) {
     window.tap = new AnalyserNode(this.context, { fftSize: 4096 });
     connect.call(this, window.tap);
@@ -98,6 +99,7 @@ def visit(chromium, tmp_path):
         tab.goto(path.as_uri())
         if ready:
             tab.wait_for_selector("#instrument[data-ready]")
+            tab.select_option("#scale", "linear")
         return tab
 
     yield open_page
@@ -202,23 +204,28 @@ def test_sounds_change_at_the_same_place_and_only_one_is_heard(visit, one):
 
 
 def test_loudness_is_equal_unless_it_is_to_be_as_it_is(visit, one):
-    level = "Math.sqrt(heard.reduce((a, v) => a + v * v, 0) / heard.length)"
-    measure = HEARD.replace("return {", f"return {level}; return {{")
     tab = visit([one])
-    levels = {}
+    levels, gains, peaks = {}, {}, {}
     for equal in (True, False):
         tab.set_checked("#equal", equal)
-        for sound in ("1", "3"):
-            tab.keyboard.press("Escape")
-            tab.evaluate("document.activeElement.blur()")
+        tab.evaluate("document.activeElement.blur()")
+        for sound in ("1", "3", "4"):
+            tab.evaluate("window.played = null")
             tab.keyboard.press(sound)
-            tab.keyboard.press("Home")
             tab.keyboard.press("Space")
-            tab.wait_for_timeout(700)
-            levels[equal, sound] = max(tab.evaluate(measure) for _ in range(5))
+            tab.wait_for_function("() => window.played")
             tab.keyboard.press("Space")
-    ratio = {e: levels[e, "1"] / levels[e, "3"] for e in (True, False)}
-    assert abs(np.log(ratio[True])) < abs(np.log(ratio[False]))
+            gains[equal, sound] = tab.evaluate("window.gain")
+            blocks = np.array(tab.evaluate("window.played.samples")).reshape(-1, 400)
+            power = np.mean(blocks**2, axis=1)
+            level = np.sqrt(np.mean(power[power > 0.01 * power.max()]))
+            levels[equal, sound] = level * gains[equal, sound]
+            peaks[equal, sound] = np.abs(blocks).max() * gains[equal, sound]
+    assert {gains[False, s] for s in "134"} == {1}
+    assert [levels[True, s] for s in "13"] == pytest.approx([0.1] * 2, rel=0.01)
+    assert 0.05 < levels[True, "4"] < 0.1  # spikes: as loud as full scale allows
+    assert peaks[True, "4"] == pytest.approx(0.99, rel=0.01)
+    assert len({levels[False, s] for s in "134"}) == 3
 
 
 def test_a_marked_part_holds_what_share_says_and_loops(visit, one):
@@ -414,8 +421,8 @@ def test_relevance_can_be_hidden_and_the_negative_part_left_out(visit, one):
 
 def test_each_channel_has_its_pictures_and_its_sounds(visit):
     tab = visit([quake(1000)])
-    visible = """[...document.querySelectorAll('#sounds label')]
-      .filter(l => !l.hidden).map(l => l.innerText)"""
+    visible = """[...document.querySelectorAll('.choice label')]
+      .filter(l => !l.hidden).map(l => l.textContent)"""
     assert all(", Z" in text for text in tab.evaluate(visible))
     tab.mouse.move(*place(tab, ".pane.wave:not(.signal)", 0.25))
     before = tab.inner_text("#readout")

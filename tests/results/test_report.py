@@ -251,7 +251,7 @@ def test_of_many_channels_those_with_most_relevance_come_first_the_rest_is_folde
 def test_what_the_model_itself_reads_is_shown_but_is_not_the_recording(fast):
     e = with_input(explanation(np.zeros(4000)), np.ones((5, 7)), np.ones((5, 7)))
     words = Tags(render([e])).words
-    assert "What the model reads" in words
+    assert "Relevance over what the model reads" in words
     assert "The recording is silent" in words
     assert ", 0 (0 %) reached the recording" in words
 

@@ -75,7 +75,7 @@ def test_a_row_and_a_function_make_a_domain_that_is_explained_drawn_reported_and
     net = sum(p.get_data().values.sum() for p in relevance.patches[2:])
     assert net == pytest.approx(e.relevance["cosines"].sum())
     page = (tmp_path / "report.html").read_text("utf-8")
-    assert "<figcaption>Cosine transform: " in page
+    assert "<figcaption>Relevance over cosine transform</figcaption>" in page
     with pytest.raises(SystemExit):
         main(["explain", "--help"])
     assert "cosines" in capsys.readouterr().out

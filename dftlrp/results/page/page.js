@@ -15,6 +15,7 @@ import { Player, Sound } from "./player.js";
 import { follow, keepInside, pan, spanBetween, zoom } from "./view.js";
 
 const CLICK = 4; // pixels: a pointer that moves less has clicked
+const AUDIO = 3000; // samples per second: from here on frequencies are shown as they are heard
 const LEAST_CELLS = 4; // that are seen, at the closest
 const page = readPage();
 const instrument = find("instrument");
@@ -23,7 +24,7 @@ const whole = { time: { start: 0, stop: page.seconds }, band: { start: 0, stop: 
 /** @type {State} */
 const state = {
   ...whole,
-  scale: "linear",
+  scale: page.rate >= AUDIO ? "mel" : "linear",
   strength: 1,
   positive: false,
   mark: { time: null, band: null },
@@ -62,7 +63,7 @@ const player = new Player(
 
 /** Make a button for each sound, in the words of the plain players. */
 function listSounds() {
-  clips.forEach((clip, i) => {
+  return clips.map((clip, i) => {
     const input = document.createElement("input");
     Object.assign(input, { type: "radio", name: "sound", checked: i === 0 });
     input.addEventListener("change", () => player.choose(i));
@@ -70,7 +71,8 @@ function listSounds() {
     const label = document.createElement("label");
     label.title = clip.dataset.meaning ?? "";
     label.append(input, key, ` ${clip.getAttribute("aria-label")}`);
-    find("sounds").append(label);
+    find(clip.dataset.more ? "more-sounds" : "sounds").append(label);
+    return label;
   });
 }
 
@@ -91,9 +93,9 @@ function listHeard(channel) {
 function offerSounds(channel) {
   const place = Math.max(heard.indexOf(player.chosen), 0);
   heard = listHeard(channel);
-  [...find("sounds").children].forEach((label, i) => {
+  choices.forEach((label, i) => {
     const at = heard.indexOf(i);
-    /** @type {HTMLElement} */ (label).hidden = at < 0;
+    label.hidden = at < 0;
     /** @type {HTMLElement} */ (label.querySelector("kbd")).textContent = at < 9 ? `${at + 1}` : "";
   });
   if (heard.length) player.choose(heard[place] ?? heard[0]);
@@ -103,10 +105,9 @@ function showPlayer() {
   find("play").textContent = player.playing ? "❚❚ Pause" : "▶ Play";
   findInput("loop").checked = player.loops;
   findInput("equal").checked = player.equal;
-  const [radio] = [...find("sounds").querySelectorAll("input")].slice(player.chosen);
+  const radio = choices[player.chosen]?.querySelector("input");
   if (radio) radio.checked = true;
-  find("meaning").textContent = clips[player.chosen]?.dataset.meaning ?? "";
-  find("told").textContent = clips[player.chosen]?.dataset.told ?? "";
+  for (const id of ["meaning", "told"]) find(id).textContent = clips[player.chosen]?.dataset[id] ?? "";
 }
 
 function showPosition() {
@@ -270,11 +271,11 @@ function describeHeld(one, label, k) {
   const name = document.createElement("bdi");
   name.textContent = label;
   const share = document.createElement("strong");
-  share.textContent = formatPercent(net / all.net);
+  share.textContent = formatPercent(favour / all.favour);
   line.append(
-    "The part holds ", share, " of the relevance for “", name, `” (${formatNumber(net)} of `,
-    `${formatNumber(all.net)}): ${formatPercent(favour / all.favour)} of what speaks for it, `,
-    `${formatPercent(against / all.against)} of what speaks against it.`,
+    "The part holds ", share, " of what speaks for “", name, "” and ",
+    `${formatPercent(against / all.against)} of what speaks against it: together `,
+    `${formatNumber(net)} of ${formatNumber(all.net)} (${formatPercent(net / all.net)}).`,
   );
   line.dataset.share = String(net / all.net);
   return line;
@@ -493,7 +494,8 @@ function run() {
 
 instrument.hidden = false;
 document.documentElement.classList.add("live");
-listSounds();
+const choices = listSounds();
+findInput("scale").value = state.scale;
 listen();
 showPlayer();
 showMark();

@@ -12,7 +12,7 @@ const COLUMN = 3; // pixels of a bar
 const STRIPE = 3; // pixels
 const GREY = 0.7; // of the way from paper to ink: where the loudest cells lie
 const FAINT = 1.6; // above 1, what is far below the peak is fainter
-const CURVE = 0.7; // below 1, weak relevance is seen earlier
+const CURVE = 0.55; // below 1, weak relevance is seen earlier
 const FONT = "12px system-ui, sans-serif";
 
 /**

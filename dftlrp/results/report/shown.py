@@ -166,14 +166,13 @@ def list_panes(
 
 
 def _describe_pane(shown: Shown, explanation: int, label: str) -> dict[str, Any]:
-    title = shown.row.shown if explanation < 0 else shown.row.title
-    over = "" if shown.kind == "wave" else f" over the {shown.row.shown}"
+    title = shown.row.title[:1].lower() + shown.row.title[1:]
+    on = f", on the {shown.row.shown}" if shown.kind == "plane" else ""
     return {
         "domain": shown.row.name,
         "kind": shown.kind,
         "explanation": explanation,
-        "title": title[:1].upper() + title[1:],
-        "what": "" if explanation < 0 else f"relevance{over}",
+        "title": "The recording" if explanation < 0 else f"Relevance over {title}{on}",
         "label": label,
         "shown": shown,
     }

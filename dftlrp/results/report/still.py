@@ -16,6 +16,7 @@ import numpy as np
 
 from dftlrp.core.types import AnyArray, Real
 from dftlrp.results.panels import NEGATIVE, POSITIVE, add_up, choose_bin_size
+from dftlrp.results.questions import round_up
 from dftlrp.results.report.shown import Shown
 from dftlrp.results.words import format_number
 
@@ -26,6 +27,8 @@ POINTS, CELLS = 220, (96, 240)  # at most, of a still picture
 GREY = (122, 128, 138)  # seen on white and on black
 SHADES = 15  # so many strengths of colour keep an image small
 TICKS = 6
+HERTZ_HEARD = (0, 250, 500, 1000, 2000, 4000, 8000, 16_000)
+AUDIO_HZ = 3000  # samples per second: from here on frequencies are shown as they are heard
 
 
 class Frame(NamedTuple):
@@ -34,19 +37,19 @@ class Frame(NamedTuple):
     height: float
     low: float
     high: float
+    heard: bool
 
     def place(self, value: Real | float) -> Real:
         """Return the x of values."""
-        share = (np.asarray(value, np.float64) - self.low) / ((self.high - self.low) or 1.0)
-        return np.asarray(LEFT + share * (WIDTH - LEFT - 10))
+        low, high, at = (_bend(v, self.heard) for v in (self.low, self.high, value))
+        return np.asarray(LEFT + (at - low) / ((high - low) or 1.0) * (WIDTH - LEFT - 10))
 
 
 def draw_still(shown: Shown, explanation: int, channel: int, last: bool) -> str:
     """Return one pane as the inside of an SVG, with its height; -1 draws only the signal."""
     channel = min(channel, len(shown.signal) - 1)
     height = WAVE_HEIGHT if explanation < 0 else HEIGHTS.get(shown.kind, HEIGHT)
-    ends = _limit_ends(shown)
-    frame = Frame(height, *ends)
+    frame = Frame(height, *_limit_ends(shown.edges[-1]), _is_heard(shown, -1))
     if explanation < 0:
         body = _draw_wave(frame, shown.edges[0], shown.signal[channel])
     elif len(shown.edges) > 1:
@@ -59,10 +62,20 @@ def draw_still(shown: Shown, explanation: int, channel: int, last: bool) -> str:
     return f'<svg viewBox="0 0 {WIDTH} {whole}" aria-hidden="true">{body}{box}{numbers}</svg>'
 
 
-def _limit_ends(shown: Shown) -> tuple[float, float]:
-    """Return the ends of the axis from left to right."""
-    edges = shown.edges[-1]
+def _limit_ends(edges: Real) -> tuple[float, float]:
+    """Return the ends of an axis."""
     return max(float(edges[0]), 0.0), float(edges[-1])
+
+
+def _is_heard(shown: Shown, axis: int) -> bool:
+    """Return whether an axis is drawn as frequencies are heard: on the mel scale."""
+    return shown.labels[axis][1] == "Hz" and float(shown.edges[axis][-1]) >= AUDIO_HZ / 2
+
+
+def _bend(values: Real | float, heard: bool) -> Real:
+    """Return values on the mel scale, up to a factor, if these are heard; none lies below 0."""
+    array = np.asarray(values, np.float64)
+    return np.log1p(np.maximum(array, 0.0) / 700) if heard else array
 
 
 def _draw_wave(frame: Frame, edges: Real, signal: Real) -> str:
@@ -101,7 +114,10 @@ def _draw_line(frame: Frame, edges: Real, relevance: Real) -> str:
 def _draw_cells(frame: Frame, shown: Shown, relevance: Real, channel: int) -> str:
     """Return cells as an image, at even steps of both axes; frequencies grow upwards."""
     level = shown.signal[channel]
-    pick = [_pick(e, most) for e, most in zip(shown.edges, CELLS, strict=True)]
+    pick = [
+        _pick(edges, most, _is_heard(shown, k))
+        for k, (edges, most) in enumerate(zip(shown.edges, CELLS, strict=True))
+    ]
     sizes = [len(edges) - 1 for edges in shown.edges]
     rows, columns = (np.minimum(p, n - 1) for p, n in zip(pick, sizes, strict=True))
     upwards = shown.labels[0][1] == "Hz"
@@ -109,32 +125,40 @@ def _draw_cells(frame: Frame, shown: Shown, relevance: Real, channel: int) -> st
     image = _paint(level[np.ix_(rows, columns)], relevance[np.ix_(rows, columns)] / shown.limit)
     uri = "data:image/png;base64," + base64.b64encode(_write_png(image)).decode()
     size = f'x="{LEFT}" y="0" width="{WIDTH - LEFT - 10}" height="{frame.height}"'
-    top = float(shown.edges[0][-1 if upwards else 0])
-    label = f'<text x="{LEFT - 7}" y="11" text-anchor="end">{_write_end(top)}</text>'
-    low = float(max(shown.edges[0][0 if upwards else -1], 0.0))
-    unit = html.escape(shown.labels[0][1])
-    label += (
-        f'<text x="{LEFT - 7}" y="{frame.height}" text-anchor="end">{_write_end(low)}</text>'
-        f'<text x="{LEFT - 7}" y="{frame.height / 2}" text-anchor="end">{unit}</text>'
-    )
+    label = _write_heights(shown, frame.height)
     return f'<image href="{uri}" {size} preserveAspectRatio="none"/>{label}'
 
 
-def _write_end(value: float) -> str:
-    return format_number(round(value), 6) if abs(value) >= 10 else format_number(value)
+def _write_heights(shown: Shown, height: float) -> str:
+    """Return the numbers of the axis from bottom to top; rows of a table need none."""
+    (label, unit), edges = shown.labels[0], shown.edges[0]
+    middle = f'<text x="{LEFT - 7}" y="{height / 2}" text-anchor="end">{html.escape(label)}</text>'
+    if unit != "Hz":
+        return middle
+    heard = _is_heard(shown, 0)
+    low, high = (float(_bend(end, heard)) for end in _limit_ends(edges))
+    ticks = HERTZ_HEARD if heard else (0, round_up(edges[-1] / 4))
+    places = [(t, height * (1 - (float(_bend(t, heard)) - low) / (high - low))) for t in ticks]
+    return "".join(
+        f'<text x="{LEFT - 7}" y="{min(max(y + 4, 10), height):.1f}" text-anchor="end">'
+        f"{format_number(t, 6)}</text>"
+        for t, y in places
+        if y >= 0
+    )
 
 
-def _pick(edges: Real, most: int) -> AnyArray:
+def _pick(edges: Real, most: int, heard: bool) -> AnyArray:
     """Return the cell at the middle of each pixel."""
     count = min(len(edges) - 1, most)
-    ends = max(float(edges[0]), 0.0), float(edges[-1])
-    at = ends[0] + (np.arange(count) + 0.5) / count * (ends[1] - ends[0])
-    return np.clip(np.searchsorted(edges, at, side="right") - 1, 0, len(edges) - 2)
+    low, high = (float(_bend(end, heard)) for end in _limit_ends(edges))
+    at = low + (np.arange(count) + 0.5) / count * (high - low)
+    bent = _bend(edges, heard)
+    return np.clip(np.searchsorted(bent, at, side="right") - 1, 0, len(edges) - 2)
 
 
 def _paint(level: Real, relevance: Real) -> AnyArray:
     """Return colours with transparency (H, W, 4): grey levels, red, and blue in a chequered way."""
-    strength = np.minimum(np.abs(relevance), 1.0) ** 0.7
+    strength = np.minimum(np.abs(relevance), 1.0) ** 0.55
     odd = np.indices(relevance.shape).sum(axis=0) % 2 == 1
     strength = np.where((relevance < 0) & odd, 0.35 * strength, strength)
     strength, grey = (np.rint(a * SHADES) / SHADES for a in (strength, 0.85 * level))
@@ -170,6 +194,8 @@ def _write_numbers(frame: Frame, label: str) -> str:
     power = 10.0 ** np.floor(np.log10(size / TICKS)) if size else 1.0
     step = next(s * power for s in (1, 2, 5, 10) if s * power * TICKS >= size * 0.999)
     ticks = np.arange(np.ceil(frame.low / step), np.floor(frame.high / step) + 1) * step
+    if frame.heard:
+        ticks = np.array([t for t in HERTZ_HEARD if frame.low <= t <= frame.high])
     y = frame.height + 15
     written = [
         f'<text x="{frame.place(tick):.1f}" y="{y}" text-anchor="middle">'
