@@ -91,6 +91,11 @@ class Route:
         What lands on constants that the route writes into its output (padding).
     fixed : bool
         Whether the map is the same at all inputs, as data movement is.
+    rectifies : bool
+        Whether it is a function of one value that is 0 wherever that is not above 0.
+    narrow : bool
+        Whether relevance that stands only where y is not 0 is carried only to where x is not 0,
+        also where y and x are differences.
     """
 
     carry: Callable[[Array], Arrays]
@@ -98,6 +103,8 @@ class Route:
     homogeneous: bool
     stopped: Callable[[Array], Array] | None = None
     fixed: bool = False
+    rectifies: bool = False
+    narrow: bool = False
 
 
 @dataclass(frozen=True)
@@ -132,7 +139,13 @@ def move(
     return Route(tangent.adjoint, lambda: tangent, homogeneous=True, stopped=stopped, fixed=fixed)
 
 
-def activation(x: Array, y: Array, slope: Callable[[], Array], homogeneous: bool = False) -> Route:
+def activation(
+    x: Array,
+    y: Array,
+    slope: Callable[[], Array],
+    homogeneous: bool = False,
+    rectifies: bool = False,
+) -> Route:
     """Return the route of a pointwise function y = f(x), through which R passes unchanged.
 
     Parameters
@@ -142,12 +155,14 @@ def activation(x: Array, y: Array, slope: Callable[[], Array], homogeneous: bool
         f'(x); the tangent is ``diag f'(x)``.
     homogeneous : bool
         Whether f(x) = f'(x) x, as of ReLU.
+    rectifies : bool
+        Whether f(x) = 0 for x <= 0, as of ReLU.
     """
 
     def tangent() -> Affine:
         return diagonal(slope(), None if homogeneous else y - slope() * x)
 
-    return Route(lambda r: (r,), tangent, homogeneous)
+    return Route(lambda r: (r,), tangent, homogeneous, rectifies=rectifies)
 
 
 def diagonal(weight: Array, bias: Array | None = None) -> Affine:

@@ -14,7 +14,7 @@ from dftlrp.core.ledger import AMOUNTS, Ledger, LedgerRow, align_rows
 from dftlrp.core.maps import Affine, Array, Map, Route, Stop
 from dftlrp.core.progress import steps
 from dftlrp.core.rule_text import Rule
-from dftlrp.core.rules import Call, Share
+from dftlrp.core.rules import Call, Share, Support
 from dftlrp.core.types import InputError
 from dftlrp.engine.difference import (
     Reference,
@@ -30,15 +30,19 @@ from dftlrp.ops import OPS, At
 
 
 class Flow(NamedTuple):
-    """Relevance of a value, and its multiplier m with R = value * m (None where unknown)."""
+    """Relevance of a value, its multiplier m with R = value * m, and where it may be other than 0.
+
+    The multiplier is None where there is none.
+    """
 
     relevance: Array
     multiplier: Array
+    support: Support = Support.ANYWHERE
 
     def __add__(self, other: Flow) -> Flow:  # type: ignore[override]
         both = self.multiplier is not None and other.multiplier is not None
         m = self.multiplier + other.multiplier if both else None
-        return Flow(self.relevance + other.relevance, m)
+        return Flow(self.relevance + other.relevance, m, min(self.support, other.support))
 
 
 @dataclass(frozen=True)
@@ -171,8 +175,8 @@ def carry_back(way: Propagation, seed: Flow) -> tuple[dict[str, Flow], list[Ledg
 
 def apply_mask(arrived: Flow, mask: Array | None) -> tuple[Flow, Array]:
     """Return what a mask lets through of what arrived, and the relevance that it takes."""
-    (R, m), mask = arrived, 0.0 if mask is None else mask
-    return Flow(R * mask, None if m is None else m * mask), R * (1 - mask)
+    (R, m, support), mask = arrived, 0.0 if mask is None else mask
+    return Flow(R * mask, None if m is None else m * mask, support), R * (1 - mask)
 
 
 def take_pending(pending: dict[str, Flow]) -> list[Array]:
@@ -210,7 +214,7 @@ def _apply_rule(
     way: Propagation, layer: Map, here: At, there: At | None, arrived: Flow
 ) -> tuple[Share, Array | None]:
     """Return what a node's map gives its inputs, and what lands on constants."""
-    (R, m), node, rule = arrived, here.node, way.rules[here.node.layer]
+    (R, m, support), node, rule = arrived, here.node, way.rules[here.node.layer]
     on_tangent = rule is not None and rule.on_tangent
     inputs, y = here.inputs, here.y
     stopped = layer.stopped(R) if isinstance(layer, Route) and layer.stopped else None
@@ -224,11 +228,25 @@ def _apply_rule(
         layer = layer.tangent() if there is None else take_tangent(layer, inputs, y)
     if isinstance(layer, Affine):
         assert rule is not None
-        return rule(Call(here.bk, layer, inputs, y, R, m)), stopped
+        return rule(Call(here.bk, layer, inputs, y, R, m, support=support)), stopped
     assert isinstance(layer, Route)
     known = m is not None and layer.homogeneous and (there is None or layer.fixed)
     onward = layer.tangent().adjoint(m) if known else None
-    return Share(layer.carry(R), onward, lambda: 0 * R, lambda: 0 * R), stopped
+    support = _narrow_support(way, node, layer, support, known)
+    return Share(layer.carry(R), onward, lambda: 0 * R, lambda: 0 * R, support), stopped
+
+
+def _narrow_support(
+    way: Propagation, node: Node, layer: Route, support: Support, known: bool
+) -> Support:
+    """Return where relevance may be that a route carries on.
+
+    ``support`` is that of what arrived; ``known`` says whether its multiplier goes on, too.
+    """
+    if layer.rectifies and support:  # what is not 0 behind it is above 0 before
+        zero = way.reference is None or node.output in way.reference.zero
+        return Support.POSITIVE if zero else Support.NOT_ZERO
+    return min(support, Support.NOT_ZERO) if known or layer.narrow else Support.ANYWHERE
 
 
 def _add_share(way: Propagation, node: Node, share: Share, pending: dict[str, Flow]) -> None:
@@ -238,7 +256,8 @@ def _add_share(way: Propagation, node: Node, share: Share, pending: dict[str, Fl
     for position, r, m in zip(live, share.relevance, multipliers, strict=True):
         name = node.inputs[position]
         way.check(r, f"the relevance of {name!r}, behind node {node.key!r} ({node.op}),")
-        pending[name] = pending[name] + Flow(r, m) if name in pending else Flow(r, m)
+        flow = Flow(r, m, share.find_support())
+        pending[name] = pending[name] + flow if name in pending else flow
 
 
 def _make_row(

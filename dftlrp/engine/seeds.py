@@ -20,6 +20,7 @@ import numpy as np
 from dftlrp.core.backend import Backend
 from dftlrp.core.maps import Array
 from dftlrp.core.numpy_backend import BACKEND as NUMPY
+from dftlrp.core.rules import Support
 from dftlrp.core.types import InputError, Real
 from dftlrp.engine.evaluate import check_finite
 from dftlrp.engine.propagate import Flow
@@ -190,7 +191,7 @@ def start_flow(bk: Backend, c: Array, z: Array, scaled: bool) -> Flow:
     R = c z and m = c if they are scaled; else R = c and m = c / z, with 0 where z is 0.
     """
     if scaled:
-        return Flow(c * z, c)
+        return Flow(c * z, c, Support.NOT_ZERO)
     zero = 1 - bk.step(z, strict=True) - bk.step(-z, strict=True)
     return Flow(c, c * (1 - zero) / (z + zero))
 

@@ -52,12 +52,6 @@ def check_divisor(a: Array, b: Array) -> None:
         raise OverflowError("the least integer is divided by -1")
 
 
-def choose_larger(bk: Backend, a: Array, b: Array, sign: int = 1) -> Array:
-    """Return the larger of two numbers, elementwise; the smaller with sign -1."""
-    later = bk.step(sign * (b - a), strict=True)
-    return later * b + (1 - later) * a
-
-
 def take_chord(bk: Backend, dy: Array, dx: Array, slope: Array) -> Array:
     """Return ``dy / dx``, and the slope where dx = 0."""
     zero = 1 - bk.step(dx, strict=True) - bk.step(-dx, strict=True)

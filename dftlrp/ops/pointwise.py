@@ -21,7 +21,9 @@ F = Callable[[At], Array]
 POINTWISE: set[str] = set()  # ops that are one function of one value, elementwise
 
 
-def _register_pointwise(op: str, f: F, slope: F, homogeneous: bool = False) -> None:
+def _register_pointwise(
+    op: str, f: F, slope: F, homogeneous: bool = False, rectifies: bool = False
+) -> None:
     """Register an op that is the function f of one value, with its derivative."""
     POINTWISE.add(op)
 
@@ -32,7 +34,7 @@ def _register_pointwise(op: str, f: F, slope: F, homogeneous: bool = False) -> N
     @register_route(op, evaluate=evaluate)
     def build(at: At) -> Route:
         """A function of one value: relevance passes unchanged."""
-        return activation(at.x, at.y, lambda: slope(at), homogeneous)
+        return activation(at.x, at.y, lambda: slope(at), homogeneous, rectifies)
 
 
 def _mark_above(at: At, threshold: float = 0.0) -> Array:
@@ -49,7 +51,9 @@ def _differentiate_leaky(at: At, alpha: Array) -> Array:
     return above + alpha * (1 - above)
 
 
-_register_pointwise("Relu", lambda at: at.bk.pos(at.x), _mark_above, homogeneous=True)
+_register_pointwise(
+    "Relu", lambda at: at.bk.pos(at.x), _mark_above, homogeneous=True, rectifies=True
+)
 _register_pointwise(
     "LeakyRelu",
     lambda at: _evaluate_leaky(at, at.get_attr("alpha", 0.01)),
@@ -286,7 +290,9 @@ POINTWISE.add("Clip")
 def clip(at: At) -> Route:
     """An activation; the true tangent of bounds that depend on the signal leads to these."""
     if at.live == (0,):
-        return activation(at.x, at.y, lambda: _differentiate_clip(at))
+        low = _read_bounds(at)[0]
+        rectifies = not _is_absent(low) and at.bk.nonneg(low) and at.bk.nonneg(-low)
+        return activation(at.x, at.y, lambda: _differentiate_clip(at), rectifies=rectifies)
     bk, (low, high) = at.bk, _read_bounds(at)
     below, above = bk.step(low - at.x, strict=False), bk.step(at.x - high, strict=False)
     masks = (_differentiate_clip(at), below, above)
@@ -309,7 +315,9 @@ def _register_extreme(op: str, sign: float, f: Callable[..., Array]) -> None:
             rest = reduce(f, fixed)
             zero = bk.nonneg(rest) and bk.nonneg(-rest)
             slope = bk.step(sign * (xs[0] - rest), strict=True)
-            return activation(xs[0], at.y, lambda: slope, homogeneous=zero)
+            return activation(
+                xs[0], at.y, lambda: slope, homogeneous=zero, rectifies=zero and sign > 0
+            )
         return _route_to_winner(at, (*xs, *fixed), sign)
 
 

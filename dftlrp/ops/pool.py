@@ -9,7 +9,7 @@ import numpy as np
 
 from dftlrp.core.backend import Window, window_size
 from dftlrp.core.maps import Affine, Array, Route, move
-from dftlrp.ops.common import choose_larger, take_chord
+from dftlrp.ops.common import take_chord
 from dftlrp.ops.reduce import sum_weighted
 from dftlrp.ops.registry import At, register_affine, register_between, register_route
 from dftlrp.ops.window import find_window, grow_to_ceil
@@ -106,10 +106,12 @@ def global_max_pool(at: At) -> Route:
 def _take_max_pool_between(here: At, there: At) -> Route:
     """The way to the largest of both ends together, so that x and r change places by a sign.
 
-    What the end with the larger maximum takes is the most that any one sample changes.
+    What the end with the larger maximum takes is the most that any one sample changes, so that a
+    sample that takes something changes itself.
     """
     g = _find_pool_window(here) if here.node.op == "MaxPool" else _make_global_window(here)
-    return _route_to_winners(replace(here, args=(choose_larger(here.bk, here.x, there.x),)), g)
+    both = replace(here, args=(np.maximum(here.x, there.x),))
+    return replace(_route_to_winners(both, g), narrow=True)
 
 
 @register_affine("GlobalAveragePool")

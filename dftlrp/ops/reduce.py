@@ -14,7 +14,7 @@ import numpy as np
 
 from dftlrp.core.backend import Window
 from dftlrp.core.maps import Affine, Array, Route, move
-from dftlrp.ops.common import choose_larger, narrow_shape
+from dftlrp.ops.common import narrow_shape
 from dftlrp.ops.registry import (
     At,
     register_affine,
@@ -268,9 +268,11 @@ def reduce_min(at: At) -> Route:
 @register_between("ReduceMax", "ReduceMin")
 def _take_extremum_between(here: At, there: At) -> Route:
     """The way to the extremum of both ends together, so that x and r change places by a sign."""
-    sign = 1 if here.node.op == "ReduceMax" else -1
-    both = choose_larger(here.bk, here.x, there.x, sign)
-    return _route_to_extremum(replace(here, args=(both, *here.args[1:])), sign)
+    largest = here.node.op == "ReduceMax"
+    sign, choose = (1, np.maximum) if largest else (-1, np.minimum)
+    both = choose(here.x, there.x)
+    route = _route_to_extremum(replace(here, args=(both, *here.args[1:])), sign)
+    return replace(route, narrow=True)
 
 
 register_evaluated("ReduceProd", evaluate=_make_reduction(np.prod))

@@ -89,6 +89,9 @@ def subtract(tape: Tape, x: Operand, y: Operand) -> Any:
     """Return x - y."""
     if not isinstance(y, Symbol):
         return add(tape, x, -np.asarray(y))
+    if isinstance(x, Symbol) and (on := _find_steps(x, y)) is not None:
+        half = write_unary(tape, "HardSigmoid", on, alpha=STEEP, beta=0.5)
+        return add(tape, _scale(tape, half, 2.0), np.asarray(-1.0))  # faster than Sign
     if isinstance(x, Symbol) or not _fits(x, y):
         return write_binary(tape, "Sub", x, y)
     if find_number(x) == 0:
@@ -98,12 +101,26 @@ def subtract(tape: Tape, x: Operand, y: Operand) -> Any:
     return write_binary(tape, "Sub", x, y)
 
 
+def _find_steps(a: Symbol, b: Symbol) -> Symbol | None:
+    """Return x where these are step(x) and step(-x), both strict, whose difference is its sign."""
+    if not (_is_step(a) and _is_step(b) and a.origin.attribute("beta") == 0):
+        return None
+    x: Symbol = a.origin.inputs[0]
+    turned: Symbol = b.origin.inputs[0]
+    opposite = turned.origin.op == "Neg" and turned.origin.inputs[0].name == x.name
+    return x if opposite and b.origin.attribute("beta") == 0 else None
+
+
 def negative(tape: Tape, x: Symbol) -> Symbol:
     """Return -x."""
     if x.origin.op == "Neg":
         before: Symbol = x.origin.inputs[0]
         return before
     return write_unary(tape, "Neg", x)
+
+
+def _is_step(x: Symbol) -> bool:
+    return x.origin.op == "HardSigmoid" and x.origin.attribute("alpha") == STEEP
 
 
 # -- products
@@ -137,7 +154,7 @@ def _scale(tape: Tape, x: Symbol, c: float) -> Any:
 
 def _find_part(tape: Tape, mask: Symbol, x: Symbol) -> Symbol | None:
     """``step(x) x`` and ``step(-x) x`` without a product; None for anything else."""
-    if mask.origin.op != "HardSigmoid" or mask.origin.attribute("alpha") != STEEP:
+    if not _is_step(mask):
         return None
     on = mask.origin.inputs[0]
     if on.name == x.name:

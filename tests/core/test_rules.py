@@ -15,7 +15,7 @@ from symbolic_backend import Symbol, SymbolicBackend, Untraceable, numbers
 
 from dftlrp.core.numpy_backend import BACKEND
 from dftlrp.core.rule_text import read_rule
-from dftlrp.core.rules import FUNCTIONS, Call, Share
+from dftlrp.core.rules import FUNCTIONS, Call, Share, Support
 from dftlrp.core.types import InputError
 from dftlrp.ops import At
 
@@ -282,6 +282,26 @@ def test_known_non_negative_inputs_change_nothing_but_the_cost() -> None:
         seen, call = call_with_multiplier(at, text)
         blind = read_rule(text)(call._replace(bk=Blind()))
         close(seen.relevance[0], blind.relevance[0], rtol=1e-13)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("text", ["gamma", "gamma(0.1, 0)", "gamma(1, at_zero=1)", "gamma(bias=2)"])
+@pytest.mark.parametrize("above", [True, False])
+def test_where_relevance_is_known_to_stand_changes_nothing_but_the_cost(
+    above: bool, text: str, bias: bool
+) -> None:
+    x, rest = normal(2, 2, 9), [normal(3)] if bias else []
+    at = at_node("Conv", [np.abs(x) if above else x, normal(3, 2, 3), *rest])
+    for support, where in ((Support.POSITIVE, at.y > 0), (Support.NOT_ZERO, at.y != 0)):
+        R = np.where(where, normal(*at.y.shape, seed=5), 0)
+        told, _ = called(at, text, R, support=support)
+        plain, _ = called(at, text, R)
+        close(told.relevance[0], plain.relevance[0], rtol=1e-12)
+        assert told.multiplier is not None
+        assert plain.multiplier is not None
+        close(told.multiplier[0], plain.multiplier[0], rtol=1e-12)
+        close(np.sum(told.bias()), np.sum(plain.bias()), R)
+        close(np.sum(told.stabiliser()), np.sum(plain.stabiliser()), R)
 
 
 # -- pass, gradient

@@ -298,3 +298,35 @@ def test_a_signal_that_is_not_finite_is_named(bad: float) -> None:
 def test_infinities_of_both_signs_are_no_warning_but_an_error() -> None:
     with pytest.raises(NonFiniteError, match="input 'x'"):
         explained(loaded(overflowing()), {"x": np.array([[np.inf, -np.inf, 0]])})
+
+
+def make_ends(rectifier: str, **attrs: Any) -> Model:
+    """Two convolutions with a rectifier behind each; the second one is the output."""
+    n = Nodes(3)
+    n.conv("x", "c1", (4, 2, 3), pads=[1, 1])
+    n.add(rectifier, "c1", "r1", **attrs)
+    n.add("MaxPool", "r1", "p1", kernel_shape=[2], strides=[2])
+    n.conv("p1", "c2", (3, 4, 3), pads=[1, 1])
+    n.add(rectifier, "c2", "z", **attrs)
+    return loaded(n.model({"x": ["B", 2, 12]}, {"z": ["B", 3, 6]}))
+
+
+@pytest.mark.parametrize("reference", [None, "silence", "other"])
+@pytest.mark.parametrize("seed", ["logit", "one"])
+def test_a_rectifier_says_no_more_of_where_relevance_stands_than_is_true(
+    seed: str, reference: str | None
+) -> None:
+    """A leaky one of slope 0 is the same function, and says nothing."""
+    x, r = (np.random.default_rng(i).standard_normal((2, 2, 12)) for i in (0, 1))
+    given = r if reference == "other" else reference
+    for place in ((0, 0), (1, 3), (2, 5)):  # a unit that is off has the relevance 1, too
+        asked: dict[str, Any] = {"target": place, "seed": seed, "composite": "EpsilonGamma"}
+        one, other = (
+            attribute(m, x, reference=given, **asked)
+            for m in (make_ends("Relu"), make_ends("LeakyRelu", alpha=0.0))
+        )
+        np.testing.assert_allclose(one.relevance, other.relevance, rtol=1e-9, atol=1e-12)
+        for term in ("bias", "stabiliser", "reference"):
+            np.testing.assert_allclose(
+                one.ledger.absorbed(term), other.ledger.absorbed(term), rtol=1e-9, atol=1e-12
+            )

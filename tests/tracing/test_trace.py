@@ -260,6 +260,26 @@ def test_a_first_layer_under_zplus_reads_both_signs_at_once() -> None:
     agree(model, x, composite="EpsilonPlus", target=(1, 2))
 
 
+def count_products(model: Any, x: Any, composite: str, silent: bool = False) -> int:
+    """Convolutions of the traced graph."""
+    zero = {name: np.zeros(1) for name in model.graph.signals} if silent else None
+    ready = run_forward(model, x, Settings(composite=composite, reference=zero))
+    nodes = trace(ready, GraphRequest()).model.graph.node
+    return sum(node.op_type in ("Conv", "ConvTranspose") for node in nodes)
+
+
+def test_gamma_and_a_reference_cost_few_products() -> None:
+    """As many as z+ where nothing stands at the reference; in general one more for each layer."""
+    bare, x = dftlrp.load(embedded("waveform")), 0.1 * normal(1, 1, 8000)
+    plus = count_products(bare, x, "EpsilonPlus")
+    assert count_products(bare, x, "EpsilonGamma") <= plus + 1  # the first, which reads both signs
+    assert count_products(bare, x, "EpsilonGamma", silent=True) <= plus + 1
+    proto = NETWORKS["conv_stack"]()
+    biased, x = loaded(proto), signals(proto)["x"]
+    assert count_products(biased, x, "EpsilonGamma") <= count_products(biased, x, "EpsilonPlus") + 1
+    assert count_products(biased, x, "EpsilonGamma", silent=True) == 4 * 2 + 1  # an average pool's
+
+
 def _chosen() -> onnx.ModelProto:
     n = Nodes()
     n.ints("last", 2)
