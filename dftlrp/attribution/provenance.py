@@ -14,7 +14,7 @@ from dftlrp.attribution.recording import Recording
 from dftlrp.core.types import AnyArray
 from dftlrp.engine.model import Model
 from dftlrp.engine.settings import NONE, SILENCE, Question, Settings
-from dftlrp.graph.frontend import find_levels, note_empty_filters
+from dftlrp.graph.frontend import find_levels, note_empty_filters, reads_mel
 from dftlrp.graph.structure import Graph
 
 AUDIBLE = 0.005  # share of the relevance on silent frames that is worth a warning
@@ -89,6 +89,7 @@ def collect_provenance(
         "backend": result.backend,
         "defaults": result.defaults,
         **({"threads": settings.threads} if result.backend == "onnx" else {}),
+        **({"front end": "mel"} if reads_mel(model.graph) else {}),
         "dtype": str(result.explained.dtype),
         "versions": {n: version(n) for n in PACKAGES} | {"python": platform.python_version()},
         **({"conditions": conditions} if conditions else {}),

@@ -217,7 +217,12 @@ def _make_masks(model: Model, clip: str | Path, args: argparse.Namespace) -> dic
 
 def _print_explanations(explanations: Sequence[Any], table: bool) -> None:
     from dftlrp.results.sound import choose_playback
-    from dftlrp.results.words import describe_account, describe_seed
+    from dftlrp.results.words import (
+        describe_account,
+        describe_cancellation,
+        describe_middle,
+        describe_seed,
+    )
 
     first = explanations[0]
     scores = first.explained.reshape(-1)
@@ -228,6 +233,11 @@ def _print_explanations(explanations: Sequence[Any], table: bool) -> None:
     for one in explanations:
         print(make_printable(describe_seed(one)))
         print(f"  {make_printable(describe_account(one))}")
+        if where := describe_middle(one):
+            where = where.replace("\N{NO-BREAK SPACE}", " ")
+            print(f"  half of the positive relevance lies {where}")
+        if told := describe_cancellation(one):
+            print(f"  {told}")
     for note in first.notes:
         print(f"  {make_printable(note)}")
     if (speed := choose_playback(first.rate)[1]) > 1:

@@ -10,7 +10,7 @@ from dftlrp.core.types import InputError
 from dftlrp.results.data import ExplanationData
 from dftlrp.results.deletion import Deletion, Replacement, open_domain, prepare_deletion
 from dftlrp.results.figure import draw_figure
-from dftlrp.results.questions import Row, Span, list_rows, measure_share
+from dftlrp.results.questions import Row, Span, Tile, list_rows, list_tiles, measure_share
 from dftlrp.results.saving import load, save
 from dftlrp.results.sound import Sound, make_sounds
 from dftlrp.results.units import Units, make_units
@@ -49,6 +49,13 @@ class Explanation(ExplanationData):
         See `dftlrp.results.questions.list_rows`.
         """
         return list_rows(self, what, count, width)
+
+    def tiles(self, count: int | None = 10) -> list[Tile]:
+        """Return the strongest tiles of time and frequency.
+
+        See `dftlrp.results.questions.list_tiles`.
+        """
+        return list_tiles(self, count)
 
     def audible(self, kind: str) -> Sound:
         """Return the sound of one kind, with as many channels as the recording.

@@ -6,7 +6,8 @@ recording, if there are several: one block of rows each.  (Only the signals have
 own, as leads and components may differ in unit and gain.)
 
 A column is some 300 pixels wide and a recording has thousands of samples, so neighbours are added
-up before they are drawn: the solid bar of a bin is its net relevance, the pale bars behind it are
+up before they are drawn: over time to segments, over frequency to bands that are drawn equally wide
+(`dftlrp.results.bands`).  The solid bar of a unit is its net relevance, the pale bars behind it are
 its positive and its negative part.  Sums, not means or extremes: what the bars show still adds up
 to the relevance.  `dftlrp.results.panels` draws the columns.
 """

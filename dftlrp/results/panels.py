@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from dftlrp.core.types import AnyArray, Real
+from dftlrp.results.bands import pool_relevance
 from dftlrp.results.data import Axis, Column, Domain, ExplanationData
 from dftlrp.results.words import clean_text, describe_share, format_number
 
@@ -33,6 +34,7 @@ DIVERGING = (
     "#edb9ad", "#da7d6c", "#b5352b", "#7f1415",
 )  # fmt: skip
 BARS = 160  # per column
+HERTZ_TICKS = (50, 200, 1000, 4000, 16_000, 64_000)
 SAMPLES = 20_000  # at most, of a waveform that is drawn sample by sample
 CELLS = 256  # per axis of a plane
 FLOOR_DB = -80.0
@@ -69,17 +71,27 @@ def draw_read(column: Column) -> None:
 
 
 class Points(NamedTuple):
-    """The points of an axis: their values, where they are drawn, and their spacing there."""
+    """The points of an axis: their values, where they are drawn, and their spacing there.
+
+    ``bands`` are the edges of bands that are drawn equally wide, if there are any.
+    """
 
     axis: Axis
     values: Real
     at: Real
     step: float
+    bands: Real | None = None
 
     def find_edges(self, size: int) -> Real:
-        """Return the edges of bins of `size` points each."""
+        """Return where bins of `size` points each are drawn to begin and to end."""
         edges = np.append(self.at[::size], self.at[-1] + self.step)
-        return np.asarray(edges if self.axis.starts else edges - self.step / 2)
+        return self.place(edges if self.axis.starts else edges - self.step / 2)
+
+    def place(self, values: Real) -> Real:
+        """Return where values are drawn."""
+        if self.bands is None:
+            return np.asarray(values)
+        return np.asarray(np.interp(values, self.bands, np.arange(len(self.bands))))
 
 
 def place_points(e: ExplanationData, row: Domain) -> list[Points]:
@@ -115,7 +127,10 @@ def _limit_points(e: ExplanationData, points: Points, size: int) -> tuple[float,
 def _label_points(drawn: DrawnAxis, points: Points) -> None:
     """Label an axis; name a few ticks by the values of points that are drawn side by side."""
     drawn.set_label_text(points.axis.label)
-    if points.axis.spacing is None and points.axis.unit:
+    if points.bands is not None:
+        named = [t for t in HERTZ_TICKS if points.bands[0] < t <= points.bands[-1]]
+        drawn.set_ticks(points.place(np.array(named)), labels=[f"{t:g}" for t in named])
+    elif points.axis.spacing is None and points.axis.unit:
         count = len(points.values)
         some = sorted({round(i) for i in np.linspace(0, count - 1, min(count, 5))})
         drawn.set_ticks(some, labels=[format_hertz(points.values[i]) for i in some])
@@ -128,12 +143,12 @@ def _draw_bars(column: Column, draw_signal: Callable[[Axes, Points, AnyArray], N
     """Draw the signal, then bars of relevance."""
     _, blocks, views, drawn, row = column
     (points,) = place_points(views[0][0], row)
-    size = choose_bin_size(len(points.at), BARS)
-    edges, ends = points.find_edges(size), _limit_points(views[0][0], points, size)
-    parts = [[_split_signs(e.relevance[row.name], size) for e in one] for one in views]
+    pool = partial(_pool_bars if row.table else _count_bars, points=points, row=row)
+    bars = [[pool(e) for e in one] for one in views]
+    points, edges, ends, wide, _ = bars[0][0]
+    parts = [[b.parts for b in one] for one in bars]
     low, high = _limit_bars(list(chain.from_iterable(parts)))
-    unit, factor = points.axis.told
-    label = f"relevance per {format_number(size * points.step * factor)} {unit}"
+    label = f"relevance per {wide}"
     for (top, *rows), c in zip(blocks, drawn, strict=True):
         draw_signal(top, points, np.asarray(views[0][c].signal[row.name]).reshape(-1))
         _write_signal_title(top, views[0][c], row)
@@ -147,10 +162,40 @@ def _draw_bars(column: Column, draw_signal: Callable[[Axes, Points, AnyArray], N
             _label_points(panel.xaxis, points)
 
 
-def _split_signs(relevance: Real, size: int) -> Real:
-    """Return the positive part, the negative part and the net of each bin, (3, bins)."""
-    R = np.asarray(relevance, np.float64).reshape(-1)
-    return np.stack([add_up(part, size) for part in (np.maximum(R, 0), np.minimum(R, 0), R)])
+class Bars(NamedTuple):
+    """Bars of relevance.
+
+    ``points`` of the axis as it is drawn; ``edges`` of the bars, and the ``ends`` of the axis
+    there; how ``wide`` a bar is, in words; ``parts`` (3, bars): positive, negative and net.
+    """
+
+    points: Points
+    edges: Real
+    ends: tuple[float, float]
+    wide: str
+    parts: Real
+
+
+def _pool_bars(e: ExplanationData, points: Points, row: Domain) -> Bars:
+    """Return a bar for each unit of the table that lists and sentences read."""
+    pooled = pool_relevance(e, row.table)
+    (edges,) = pooled.edges
+    if not np.allclose(np.diff(edges)[:-1], edges[1] - edges[0]):
+        points = points._replace(bands=edges)
+    at = points.place(edges)
+    parts = np.stack([pooled.favour, pooled.against, pooled.net])
+    return Bars(points, at, (float(at[0]), float(at[-1])), pooled.width, parts)
+
+
+def _count_bars(e: ExplanationData, points: Points, row: Domain) -> Bars:
+    """Return bars of neighbouring points, where no table says which belong together."""
+    size = choose_bin_size(len(points.at), BARS)
+    R = np.asarray(e.relevance[row.name], np.float64).reshape(-1)
+    parts = [add_up(part, size) for part in (np.maximum(R, 0), np.minimum(R, 0), R)]
+    unit, factor = points.axis.told
+    wide = f"{format_number(size * points.step * factor)} {unit}"
+    edges, ends = points.find_edges(size), _limit_points(e, points, size)
+    return Bars(points, edges, ends, wide, np.stack(parts))
 
 
 def _draw_relevance_bars(panel: Axes, edges: Real, parts: Real) -> None:

@@ -11,13 +11,13 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Callable, Sequence
-from numbers import Real as Number
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
 from dftlrp.core.types import AnyArray, InputError, Real
+from dftlrp.results.bands import TOLERANCE, measure_spacing, pool_relevance, read_relevance
 from dftlrp.results.data import ExplanationData
 from dftlrp.results.views import DOMAINS
 from dftlrp.spectral.checks import as_whole
@@ -26,9 +26,6 @@ Span = tuple[float, float]
 
 KINDS = ("signed", "positive", "absolute")
 TABLES = {row.table: row for row in DOMAINS.values() if row.table}
-AUDIO_HZ = 3000  # bands of a third of an octave from here on, else equal ones
-SEGMENT_SECONDS, SEGMENT_SAMPLES, BANDS = 0.02, 20, 40
-TOLERANCE = 1e-6  # of the spacing of an axis: 3 * 0.1 is 0.30000000000000004
 
 
 class Row(NamedTuple):
@@ -43,6 +40,23 @@ class Row(NamedTuple):
     unit: str
     relevance: float
     share: float
+
+
+class Tile(NamedTuple):
+    """Relevance of one tile, from ``low`` to ``high`` hertz and from ``start`` to ``stop`` seconds.
+
+    ``relevance`` as in the explanation, ``share`` of its sum over the domain (NaN where that is 0).
+    """
+
+    low: float
+    high: float
+    start: float
+    stop: float
+    relevance: float
+    share: float
+
+
+Listed = TypeVar("Listed", Row, Tile)
 
 
 def measure_share(
@@ -82,7 +96,7 @@ def measure_share(
     if not spans:
         raise InputError("a share of what?  give time=(start, stop), band=(start, stop) or both")
     domain = "time-frequency" if len(spans) == 2 else "time" if band is None else "frequency"
-    R = _take_kind(_read_relevance(explanation, domain), kind)
+    R = _take_kind(read_relevance(explanation, domain), kind)
     inside = R
     if band is not None:
         inside = np.compress(_find_in_band(explanation, domain, band), inside, axis=-len(spans))
@@ -106,9 +120,8 @@ def list_rows(
     count : int or None
         How many at most; None: all.
     width : float, optional
-        Hertz or seconds.  Default: bands of a third of an octave (IEC 61260; the lowest reaches
-        down to 0) for audio, and some 40 equal ones for signals of fewer than 3000 samples per
-        second; segments of 20 ms, or longer ones so that each holds at least 20 samples.
+        Hertz or seconds.  Default: the units of `dftlrp.results.bands`, thirds of an octave and
+        segments of 20 ms for most sound.
 
     Returns
     -------
@@ -124,23 +137,46 @@ def list_rows(
     if what not in TABLES:
         raise InputError(f"unknown table {what!r}; choose from {', '.join(sorted(TABLES))}")
     count = None if count is None else as_whole(count, "count", 0)
-    row = TABLES[what]
-    R = _read_relevance(explanation, row.name)
-    R = R.reshape(-1, R.shape[-1]).sum(axis=0)
-    axis, rate = np.asarray(explanation.axes[row.name], np.float64), explanation.rate
-    if what == "bands" and width is None and rate >= AUDIO_HZ:
-        place, edge = _split_thirds(axis, rate / 2)
-    else:
-        end = rate / 2 if what == "bands" else len(axis) / rate
-        place, edge = _split_equally(axis, end, _choose_width(width, what, rate))
-    starts = np.flatnonzero(np.diff(place, prepend=-1))
-    sums, total = map(float, np.add.reduceat(R, starts)), float(R.sum())
-    unit = row.axes[0].unit
+    pooled = pool_relevance(explanation, what, width)
+    (edges,), (unit,), total = pooled.edges, pooled.units, float(pooled.net.sum())
     rows = [
-        Row(edge(k), edge(k + 1), unit, amount, _divide_or_nan(amount, total))
-        for k, amount in zip(map(int, place[starts]), sums, strict=True)
+        Row(float(start), float(stop), unit, amount, _divide_or_nan(amount, total))
+        for start, stop, amount in zip(edges, edges[1:], map(float, pooled.net), strict=False)
     ]
     return sorted(rows, key=lambda row: -abs(row.relevance))[:count]
+
+
+def list_tiles(explanation: ExplanationData, count: int | None = 10) -> list[Tile]:
+    """Return the strongest tiles of time and frequency, bands as in `list_rows` times segments.
+
+    Parameters
+    ----------
+    count : int or None
+        How many at most; None: all.
+
+    Returns
+    -------
+    list of Tile
+        Largest absolute relevance first; several channels added up.
+
+    Raises
+    ------
+    InputError
+        If the domain ``"time-frequency"`` is missing, or the count is not a whole number of at
+        least 0.
+    """
+    count = None if count is None else as_whole(count, "count", 0)
+    pooled = pool_relevance(explanation, "tiles")
+    (hertz, seconds), total = pooled.edges, float(pooled.net.sum())
+    order = np.argsort(-np.abs(pooled.net), axis=None, kind="stable")[:count]
+    places = zip(*np.unravel_index(order, pooled.net.shape), strict=True)
+    return [
+        Tile(
+            float(hertz[f]), float(hertz[f + 1]), float(seconds[t]), float(seconds[t + 1]),
+            float(pooled.net[f, t]), _divide_or_nan(float(pooled.net[f, t]), total),
+        )
+        for f, t in places
+    ]  # fmt: skip
 
 
 def write_csv(explanation: ExplanationData, what: str) -> str:
@@ -151,18 +187,12 @@ def write_csv(explanation: ExplanationData, what: str) -> str:
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     channels = explanation.channels
-    total = float(_read_relevance(explanation, TABLES[what].name).sum())
+    total = float(read_relevance(explanation, TABLES[what].name).sum())
     rows = [(c, row) for c in channels for row in list_rows(c, what, None)]
     writer.writerow((*["channel"] * len(channels[0].channel_names), *Row._fields))
     for c, row in sorted(rows, key=lambda pair: -abs(pair[1].relevance)):
         writer.writerow((*c.channel_names, *row[:4], _divide_or_nan(row.relevance, total)))
     return buffer.getvalue()
-
-
-def _read_relevance(explanation: ExplanationData, domain: str) -> Real:
-    if domain not in explanation.relevance:
-        raise InputError(f"the explanation lacks the {domain!r} domain; ask for it with domains=")
-    return np.asarray(explanation.relevance[domain], np.float64)
 
 
 def _take_kind(R: Real, kind: str) -> Real:
@@ -176,7 +206,7 @@ def _find_in_band(explanation: ExplanationData, domain: str, band: Span) -> AnyA
     axes = explanation.axes[domain]
     hertz = np.asarray(axes[0] if isinstance(axes, tuple) else axes, np.float64)
     start, stop = _check_span(band, "band", "Hz")
-    found = _find_between(hertz, start, stop, _measure_spacing(hertz))
+    found = _find_between(hertz, start, stop, measure_spacing(hertz))
     found[-1] |= start <= hertz[-1] <= stop
     return _require_points(found, f"band from {start:g} to {stop:g} Hz", hertz, "Hz")
 
@@ -211,7 +241,7 @@ def _require_points(found: AnyArray, span: str, axis: Real, unit: str) -> AnyArr
         return found
     raise InputError(
         f"{span} holds nothing: there is relevance from {axis[0]:g} to {axis[-1]:g} {unit}, "
-        f"every {_measure_spacing(axis):g} {unit}"
+        f"every {measure_spacing(axis):g} {unit}"
     )
 
 
@@ -223,47 +253,11 @@ def _find_last_sample(explanation: ExplanationData) -> float:
     return 1 / hertz[1] - 1 / explanation.rate if len(hertz) > 1 else math.inf
 
 
-def _measure_spacing(axis: Real) -> float:
-    return float(axis[1] - axis[0]) if len(axis) > 1 else 1.0
-
-
 def _divide_or_nan(part: float, whole: float) -> float:
     return part / whole if whole else math.nan
 
 
-def _split_thirds(axis: Real, end: float) -> tuple[AnyArray, Callable[[int], float]]:
-    """Return the number of each point's third of an octave, (K,), and where number k starts."""
-    inner = 1000 * 10 ** ((np.arange(-17, 60) - 0.5) / 10)
-    edges = np.array([0.0, *inner[inner < end * (1 - TOLERANCE)], end])
-    place = np.searchsorted(edges[1:-1], axis, side="right")
-    return place, lambda k: float(edges[k])
-
-
-def _split_equally(axis: Real, end: float, width: float) -> tuple[AnyArray, Callable[[int], float]]:
-    """Return the number of each point's band or segment, (N,), and where number k starts."""
-    last = math.ceil(end / width * (1 - TOLERANCE)) - 1  # what lies at the end belongs to it
-    place = np.minimum(np.floor((axis + TOLERANCE * _measure_spacing(axis)) / width), max(last, 0))
-    return place, lambda k: min(float(f"{k * width:.12g}"), end)
-
-
-def _choose_width(width: float | None, what: str, rate: float) -> float:
-    """Return the width that is given, or one that suits the rate."""
-    if width is None:
-        segment = max(SEGMENT_SECONDS, round_up(SEGMENT_SAMPLES / rate))
-        return round_up(rate / 2 / BANDS) if what == "bands" else segment
-    if not (isinstance(width, Number) and 0 < width < math.inf):
-        raise InputError(f"width {width!r}: a positive number is needed")
-    return float(width)
-
-
-def round_up(value: float) -> float:
-    """Return the smallest of ... 0.5, 1, 2, 5, 10, 20, 50 ... that is not less."""
-    power = 10.0 ** math.floor(math.log10(value))
-    step = next(s for s in (1, 2, 5, 10) if s * power >= value * (1 - TOLERANCE))
-    return float(f"{step * power:.12g}")
-
-
-def pick_strongest(rows: Sequence[Row], most: int = 3) -> tuple[list[Row], list[Row]]:
+def pick_strongest(rows: Sequence[Listed], most: int = 3) -> tuple[list[Listed], list[Listed]]:
     """Return the rows with most relevance in favour, and those with most against.
 
     Rows below a hundredth of the strongest are left out.

@@ -6,9 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from dftlrp.results.bands import POOLED, Pooled, pool_relevance
 from dftlrp.results.data import ExplanationData
 
 SHOWN_CHANNELS = 8  # more than these are left out or folded away
+NO_REFERENCE = "none"
+CANCELS = 3  # as a ratio of sums: units that cancel more than that name little
 CLOSED = 1e-4  # as a share: a ledger with a larger gap has lost relevance
 
 
@@ -36,14 +39,19 @@ def name_seed(explanation: ExplanationData) -> tuple[str, str]:
     return kind, versus
 
 
+def find_reference(explanation: ExplanationData) -> str:
+    """Return what the recording is compared with, or ``"none"``."""
+    return str(explanation.provenance.get("reference", NO_REFERENCE))
+
+
 def describe_seed(explanation: ExplanationData) -> str:
     """Say what is explained, as in ``explaining "seven" against the average of the ...``."""
     kind, versus = name_seed(explanation)
     other = f'"{versus}"' if versus else "the average of the other classes"
     against = f" against {other}" if kind == "contrast" else ""
     unit = ", one unit of its score" if kind == "one" else ""
-    reference = explanation.provenance.get("reference", "none")
-    beside = "" if reference == "none" else f", compared with {reference}"
+    reference = find_reference(explanation)
+    beside = "" if reference == NO_REFERENCE else f", compared with {reference}"
     return f'explaining "{explanation.label}"{against}{unit}{beside}'
 
 
@@ -76,8 +84,69 @@ def describe_share(explanation: ExplanationData, domain: str) -> str:
     total, seed = float(np.sum(explanation.relevance[domain])), sum_seed(explanation)
     whole = {"logit": "score", "contrast": "lead"}.get(name_seed(explanation)[0], "seed")
     share = f"{100 * total / seed:.0f}".replace("-", "−") if seed and np.isfinite(seed) else ""
+    whole = whole if find_reference(explanation) == NO_REFERENCE else "change"
     part = f" ({share} % of the {whole})" if share else ""
     return f"“{clean_text(explanation.label, 14)}”: sum {format_number(total)}{part}"
+
+
+def describe_middle(explanation: ExplanationData) -> str:
+    """Say where half of the positive relevance lies, in seconds and in hertz; or nothing."""
+    spans = []
+    for what in ("segments", "bands"):
+        if POOLED[what] in explanation.relevance:
+            pooled = pool_relevance(explanation, what)
+            if span := find_middle_half(pooled):
+                low, high = (_format_place(value, pooled.units[0]) for value in span)
+                between = f"at {low}" if low == high else f"between {low} and {high}"
+                spans.append(f"{between}\N{NO-BREAK SPACE}{pooled.units[0]}")
+    return ", and half lies ".join(spans)
+
+
+def find_middle_half(pooled: Pooled) -> tuple[float, float] | None:
+    """Return where the units begin and end that hold the middle half of the positive net."""
+    (edges,), favour = pooled.edges, np.cumsum(np.maximum(pooled.net, 0.0))
+    if favour[-1] <= 0:
+        return None
+    low, high = (int(np.searchsorted(favour, q * favour[-1])) for q in (0.25, 0.75))
+    return float(edges[low]), float(edges[high + 1])
+
+
+def _format_place(value: float, unit: str) -> str:
+    """Format a value of an axis without an exponent."""
+    return f"{value:.0f}" if unit == "Hz" and value >= 10 else f"{value:.2f}"
+
+
+def describe_cancellation(explanation: ExplanationData) -> str:
+    """Say where the units that are shown cancel, and what to do; or nothing."""
+    found = {
+        what: pool_relevance(explanation, what).cancellation
+        for what, domain in POOLED.items()
+        if domain in explanation.relevance
+    }
+    found = {what: ratio for what, ratio in found.items() if ratio > CANCELS}
+    if not found:
+        return ""
+    ratios = [f"{r:.0f}" if r < 1000 else "over 1000" for r in found.values()]
+    return (
+        f"Between {join_words(list(found))}, relevance for and against mostly cancels (its amounts "
+        f"add up to {join_words(ratios)} times its sum), so that single ones say little: compare "
+        f"sums over wider parts{_advise_rules(explanation)}."
+    )
+
+
+def _advise_rules(explanation: ExplanationData) -> str:
+    """Return which rules cancel less; nothing where these or others for attention were taken."""
+    rules = str(explanation.provenance.get("composite", ""))
+    compared = find_reference(explanation) != NO_REFERENCE
+    if rules == "AttnLRP" or (rules == "EpsilonGamma" and compared):
+        return ""
+    return ", or explain with composite EpsilonGamma and reference silence"
+
+
+def join_words(words: Sequence[str]) -> str:
+    """Return words as a list in a sentence."""
+    *first, last = words
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def format_number(value: float, digits: int = 3) -> str:

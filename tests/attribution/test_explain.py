@@ -560,6 +560,7 @@ def test_empty_mel_filters_are_no_silence():
     fe = FrontEnd(16000, n_mels=128, mel_scale="htk", log="ln")
     e = reference.explain(reader(None, 128, 26), x, rate=16000, frontend=fe)
     assert warned(e, "mel filters hold no bin")
+    assert e.provenance["front end"] == "mel"  # so that bands are those of mel
     assert not warned(e, "silent frames")
 
 

@@ -8,6 +8,7 @@ from explanations import explanation, quake, stacked, two_tones, with_input, wit
 from matplotlib.colors import to_rgb
 
 from dftlrp.core.types import InputError
+from dftlrp.results.bands import pool_relevance
 from dftlrp.results.figure import draw_figure, render_figure, save_figure
 from dftlrp.results.panels import (
     NEGATIVE,
@@ -29,8 +30,10 @@ def test_two_rows_three_columns_in_seconds_and_hertz():
     for row in axes:
         assert [a.get_xlabel() for a in row] == ["time (s)", "frequency (Hz)", "time (s)"]
     assert [a.get_ylabel() for a in axes[0]] == ["amplitude", "magnitude", "frequency (Hz)"]
-    assert axes[1, 0].get_ylabel() == "relevance per 3.12 ms"
-    assert [a.get_xlim()[1] for a in axes[0]] == pytest.approx([0.5, 4001, 0.5])
+    assert axes[1, 0].get_ylabel() == "relevance per 20 ms"
+    assert axes[1, 1].get_ylabel() == "relevance per ⅓ octave"
+    assert [axes[0, k].get_xlim()[1] for k in (0, 2)] == pytest.approx([0.5, 0.5])
+    assert [t.get_text() for t in axes[0, 1].get_xticklabels()] == ["50", "200", "1000", "4000"]
     assert axes[1, 2].get_ylim() == (0, pytest.approx(4015.6, abs=0.1))
     assert "“seven”: sum 7.9 (96 % of the score)" in axes[1, 0].get_title(loc="left")
 
@@ -57,7 +60,7 @@ def test_red_is_positive_and_blue_negative():
 
 def test_a_power_of_ten_is_in_the_label():
     axes = panels(draw_figure([explanation(total=7.9e-6)]), 2)
-    assert axes[1, 0].get_ylabel() == "relevance per 3.12 ms (×10⁻⁷)"
+    assert axes[1, 0].get_ylabel() == "relevance per 20 ms (×10⁻⁶)"
     assert axes[1, 2].figure.axes[-1].get_ylabel() == "relevance per cell (×10⁻⁷)"
 
 
@@ -69,6 +72,20 @@ def test_bars_add_up_to_the_relevance():
         parts = sum(p.get_data().values.sum() for p in patches[:2])
         assert net == pytest.approx(e.relevance[domain].sum())
         assert parts == pytest.approx(e.relevance[domain].sum())
+
+
+@pytest.mark.parametrize("e", [explanation(), explanation(rate=360.0)])
+def test_bars_are_the_units_that_are_listed_and_bands_are_equally_wide(e):
+    axes = panels(draw_figure([e]), 2)
+    for column, what in enumerate(("segments", "bands")):
+        pooled = pool_relevance(e, what)
+        above, below, *_ = (p.get_data() for p in axes[1, column].patches)
+        np.testing.assert_allclose(above.values, pooled.favour)
+        np.testing.assert_allclose(below.values, pooled.against)
+        steps = np.diff(above.edges)[:-1]  # the last segment may be shorter
+        np.testing.assert_allclose(steps, steps[0])
+    low, high = (axes[0, 1].patches[0].get_data().edges[k] for k in (0, -1))
+    assert axes[0, 1].get_xlim() == pytest.approx((low, high), abs=1)
 
 
 def test_two_explanations_share_every_scale():

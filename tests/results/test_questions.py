@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dftlrp.core.types import InputError
-from dftlrp.results.questions import Row, pick_strongest, round_up, write_csv
+from dftlrp.results.bands import round_up
+from dftlrp.results.questions import Row, pick_strongest, write_csv
 
 E = explanation()  # 0.5 s at 8000 Hz: 440 Hz in the first half for it, 1250 Hz against it
 ODD = explanation(np.random.default_rng(0).normal(size=997), rate=360.0)

@@ -22,7 +22,13 @@ A front end may be declared in a TOML file next to the model, with the attribute
 `declaration` holds the `FrontEnd`, `fields` what its fields may hold, `chain` the nodes.
 """
 
-from dftlrp.graph.frontend.chain import PREFIX, find_levels, note_empty_filters, prepend
+from dftlrp.graph.frontend.chain import (
+    PREFIX,
+    find_levels,
+    note_empty_filters,
+    prepend,
+    reads_mel,
+)
 from dftlrp.graph.frontend.declaration import FrontEnd
 
-__all__ = ["PREFIX", "FrontEnd", "find_levels", "note_empty_filters", "prepend"]
+__all__ = ["PREFIX", "FrontEnd", "find_levels", "note_empty_filters", "prepend", "reads_mel"]

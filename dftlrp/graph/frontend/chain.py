@@ -239,6 +239,11 @@ def find_levels(graph: Graph) -> str:
     return next((s for s in steps if s in graph.front and steps[-1] in graph.front), "")
 
 
+def reads_mel(graph: Graph) -> bool:
+    """Return whether a declared front end pools frequencies to mel bands."""
+    return f"{PREFIX}/mel" in graph.front
+
+
 def note_empty_filters(graph: Graph) -> tuple[str, ...]:
     """Return a note on the mel filters that hold no bin, of which librosa warns, too, or none."""
     banks = [node.inputs[1] for node in graph.nodes if node.output == f"{PREFIX}/mel"]

@@ -11,14 +11,24 @@ import numpy as np
 from dftlrp.core.ledger import LedgerRow
 from dftlrp.core.text import make_printable
 from dftlrp.core.types import AnyArray, Real
+from dftlrp.results.bands import measure_spacing
 from dftlrp.results.data import ExplanationData
-from dftlrp.results.panels import BARS, add_up, choose_bin_size
-from dftlrp.results.questions import TABLES, Row, list_rows, pick_strongest
+from dftlrp.results.questions import (
+    TABLES,
+    Listed,
+    Row,
+    Tile,
+    list_rows,
+    list_tiles,
+    pick_strongest,
+)
 from dftlrp.results.views import INPUT, find_domain
 from dftlrp.results.words import (
     CLOSED,
     SHOWN_CHANNELS,
     describe_account,
+    describe_cancellation,
+    describe_middle,
     find_score,
     format_number,
     name_seed,
@@ -27,6 +37,7 @@ from dftlrp.results.words import (
 )
 
 SHOWN = 10  # classes; the rest is folded away
+BINS = 10  # single bins, folded away
 WARNING = "warning:"  # a note that starts with it belongs into the box
 LEDGER_COLUMNS = ("relevance", "to_inputs", "bias", "stabiliser", "stopped", "reference")
 
@@ -58,7 +69,7 @@ def describe_answer(e: ExplanationData) -> dict[str, Any]:
         "versus": versus,
         "seeded": sum_seed(e),
         "reference": "" if reference == "none" else make_printable(reference),
-        "where": _describe_middle(e),
+        "where": describe_middle(e),
         "conditions": [c[:1].upper() + c[1:] for c in e.provenance.get("conditions", ())],
     }
 
@@ -68,51 +79,50 @@ def _find_target_class(e: ExplanationData) -> int:
     return e.target if isinstance(e.target, int) else (e.target[-1] if e.target else 0)
 
 
-def _describe_middle(e: ExplanationData) -> str:
-    """Say where half of the positive relevance lies, in seconds and in hertz."""
-    spans = []
-    for row in TABLES.values():
-        R, unit = e.relevance.get(row.name), row.axes[0].unit
-        if R is not None and (span := _find_middle_half(R, e.axes[row.name])):
-            low, high = (_format_place(value, unit) for value in span)
-            between = f"at {low}" if low == high else f"between {low} and {high}"
-            spans.append(f"{between}\N{NO-BREAK SPACE}{unit}")
-    return ", and half lies ".join(spans)
-
-
-def _format_place(value: float, unit: str) -> str:
-    """Format a value of an axis without an exponent."""
-    return f"{value:.0f}" if unit == "Hz" and value >= 10 else f"{value:.2f}"
-
-
-def _find_middle_half(relevance: AnyArray, axis: Any) -> tuple[float, float] | None:
-    """Return the first and third quartile of the positive net relevance of the bins drawn."""
-    R = np.asarray(relevance, np.float64).reshape(-1, len(axis)).sum(axis=0)
-    size = choose_bin_size(len(R), BARS)
-    favour = np.cumsum(np.maximum(add_up(R, size), 0.0))
-    if favour[-1] <= 0:
-        return None
-    low, high = (int(np.searchsorted(favour, q * favour[-1])) * size for q in (0.25, 0.75))
-    return float(axis[low]), float(axis[min(high + size, len(R)) - 1])
-
-
 def list_strongest(e: ExplanationData) -> dict[str, Any]:
-    """Return the strongest segments and bands, for and against, in words."""
-    lines = []
-    for what, row in TABLES.items():
-        if row.name in e.relevance:
-            favour, against = (
-                [_describe_row(r) for r in rows]
-                for rows in pick_strongest(list_rows(e, what, None))
-            )
-            lines.append({"title": what.capitalize(), "favour": favour, "against": against})
-    return {"label": e.label, "lines": [one for one in lines if one["favour"] or one["against"]]}
+    """Return the strongest units, for and against, in words; single bins to be folded away."""
+    lines = [
+        _list_sides(what.capitalize(), list_rows(e, what, None))
+        for what, row in TABLES.items()
+        if row.name in e.relevance
+    ]
+    if "time-frequency" in e.relevance:
+        lines.append(_list_sides("Tiles", list_tiles(e, None)))
+    lines = [one for one in lines if one["favour"] or one["against"]]
+    return {
+        "label": e.label,
+        "lines": lines,
+        "cancels": describe_cancellation(e),
+        "bins": _list_bins(e),
+    }
 
 
-def _describe_row(row: Row) -> str:
-    """Return one band or segment with its relevance."""
-    low, high = (f"{edge:.4g}" for edge in (row.start, row.stop))
-    return f"{low} to {high}\N{NO-BREAK SPACE}{row.unit} ({format_number(row.relevance)})"
+def _list_bins(e: ExplanationData) -> dict[str, Any]:
+    """Return the strongest single bins of frequency; nothing if there are none."""
+    if "frequency" not in e.relevance:
+        return {}
+    spacing = measure_spacing(np.asarray(e.axes["frequency"], np.float64))
+    found = _list_sides("Bins", list_rows(e, "bands", None, spacing), BINS)
+    return {**found, "spacing": f"{spacing:.4g}"} if found["favour"] or found["against"] else {}
+
+
+def _list_sides(title: str, rows: Sequence[Listed], most: int = 3) -> dict[str, Any]:
+    """Return the strongest rows for and against, in words."""
+    favour, against = ([_describe_row(r) for r in side] for side in pick_strongest(rows, most))
+    return {"title": title, "favour": favour, "against": against}
+
+
+def _describe_row(row: Row | Tile) -> str:
+    """Return one band, segment or tile with its relevance."""
+    amount = format_number(row.relevance)
+    if isinstance(row, Row):
+        return f"{_describe_span(row.start, row.stop, row.unit)} ({amount})"
+    band, span = _describe_span(row.low, row.high, "Hz"), _describe_span(row.start, row.stop, "s")
+    return f"{band} at {span} ({amount})"
+
+
+def _describe_span(start: float, stop: float, unit: str) -> str:
+    return f"{start:.4g} to {stop:.4g}\N{NO-BREAK SPACE}{unit}"
 
 
 def describe_sums(e: ExplanationData, domain: str) -> str:
