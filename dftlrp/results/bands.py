@@ -10,7 +10,8 @@ segments   over time           20 ms, or more: each holds at least 20 samples, a
 bands      over frequency      thirds of an octave (IEC 61260; the lowest reaches down to 0); some
                                40 equal ones for signals of fewer than 3000 samples per second;
                                24 equally wide on the mel scale where the model reads mel bands
-tiles      time and frequency  such bands times such segments
+tiles      time and frequency  such bands times such segments, none shorter than a window of the
+                               transform, which tells nothing shorter apart
 =========  ==================  ===================================================================
 
 A point belongs to the unit in which it lies: start <= point < stop.  Units lie side by side without
@@ -87,31 +88,37 @@ def pool_relevance(explanation: ExplanationData, what: str, width: float | None 
     what : {"segments", "bands", "tiles"}
         Units of time, of frequency, of both.
     width : float, optional
-        Of segments in seconds, or of bands in hertz, instead of the usual ones.
+        Of segments in seconds, or of bands in hertz, instead of the usual ones; of tiles there
+        are only these.
 
     Raises
     ------
     InputError
-        If ``what`` is unknown, its domain is missing, or the width is not a positive number.
+        If ``what`` is unknown, its domain is missing, or the width is not a positive number or
+        that of a tile.
     """
     if what not in POOLED:
         raise InputError(f"unknown units {what!r}; choose from {', '.join(sorted(POOLED))}")
+    if what == "tiles" and width is not None:
+        raise InputError("tiles have no single width: leave it out")
     domain = POOLED[what]
     R = read_relevance(explanation, domain)
     axes = explanation.axes[domain]
-    given = axes if isinstance(axes, tuple) else (axes,)
-    units = UNITS[what]
-    cuts = [
-        (_cut_bands if unit == "Hz" else _cut_segments)(explanation, np.asarray(a, float), width)
-        for unit, a in zip(units, given, strict=True)
-    ]
+    hertz, seconds = axes if isinstance(axes, tuple) else (axes, axes)
+    cuts = []
+    if what != "segments":
+        cuts.append(_cut_bands(explanation, np.asarray(hertz, np.float64), width))
+    if what != "bands":
+        window = explanation.stft.get("n_fft", 0) if what == "tiles" else 0
+        least = max(SEGMENT_SAMPLES, window) / explanation.rate
+        cuts.append(_cut_segments(explanation, np.asarray(seconds, np.float64), width, least))
     parts = R.reshape(-1, *R.shape[R.ndim - len(cuts) :])
     net, favour, against = (
         _add_up_units(part.sum(axis=0), cuts)
         for part in (parts, np.maximum(parts, 0.0), np.minimum(parts, 0.0))
     )
     wide = " and ".join(c.width for c in cuts)
-    return Pooled(domain, tuple(c.edges for c in cuts), units, wide, net, favour, against)
+    return Pooled(domain, tuple(c.edges for c in cuts), UNITS[what], wide, net, favour, against)
 
 
 def read_relevance(explanation: ExplanationData, domain: str) -> Real:
@@ -162,13 +169,12 @@ def _reads_mel(e: ExplanationData) -> bool:
     return e.provenance.get("front end") == "mel" or "mel" in e.relevance
 
 
-def _cut_segments(e: ExplanationData, seconds: Real, width: float | None) -> Cut:
+def _cut_segments(e: ExplanationData, seconds: Real, width: float | None, least: float) -> Cut:
     """Return the segment of each sample or frame; frames in the padding lie at its ends."""
     count = e.signal["time"].shape[-1] if "time" in e.signal else 0
     end = count / e.rate if count else float(seconds[-1]) + measure_spacing(seconds)
     if width is None:
-        least = max(SEGMENT_SAMPLES / e.rate, end / SEGMENTS)
-        width = max(SEGMENT_SECONDS, round_up(least))
+        width = max(SEGMENT_SECONDS, round_up(max(least, end / SEGMENTS)))
     inside = np.clip(seconds, 0.0, np.nextafter(end, 0.0))
     return _cut_equally(inside, end, _check_width(width), "s")
 

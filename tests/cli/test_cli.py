@@ -87,6 +87,7 @@ def test_without_arguments_the_shipped_digit_is_recognised_and_everything_writte
     assert names("dftlrp-out") == FILES
     assert "prediction: seven" in out
     assert "check passed: no relevance lost" in out
+    assert "half of the positive relevance lies between" in out
     for name in FILES:
         assert os.path.join("dftlrp-out", name) in out
     e = dftlrp.Explanation.load("dftlrp-out")

@@ -210,6 +210,18 @@ def test_what_a_reader_should_know(fast, changed, said):
     assert (said in words) != ("ledger" in changed)
 
 
+def test_tiles_are_listed_and_single_bins_are_folded_away(fast):
+    page = render([explanation()])
+    words = Tags(page).words
+    assert re.search(r"Tiles: for it 354\.8 to 446\.7 Hz at 0\.\d+ to 0\.\d+ s \(", words)
+    folded = re.search(r"<details><summary>Single bins of 2 Hz.*?</details>", page, re.S).group(0)
+    assert re.search(r"Bins:\s*<span class=\"for\">for it</span> 440\sHz \(", folded)
+    assert "mostly cancels" not in words
+    R = {"time": np.repeat([1.0, -1.0], 2000)}
+    assert "Between segments, relevance for and against" in Tags(render([explanation(
+        relevance=R, signal={"time": two_tones()}, rest={"time": 0.0})])).words  # fmt: skip
+
+
 def test_a_note_that_warns_stands_in_the_box_and_once(fast):
     silent = "warning: 31 % of the relevance sits on silent frames"
     page = render([explanation(np.zeros(4000), notes=(silent, "warning: the recording is silent"))])

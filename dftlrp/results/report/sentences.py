@@ -11,7 +11,7 @@ import numpy as np
 from dftlrp.core.ledger import LedgerRow
 from dftlrp.core.text import make_printable
 from dftlrp.core.types import AnyArray, Real
-from dftlrp.results.bands import measure_spacing
+from dftlrp.results.bands import measure_spacing, read_relevance
 from dftlrp.results.data import ExplanationData
 from dftlrp.results.questions import (
     TABLES,
@@ -101,14 +101,23 @@ def _list_bins(e: ExplanationData) -> dict[str, Any]:
     """Return the strongest single bins of frequency; nothing if there are none."""
     if "frequency" not in e.relevance:
         return {}
-    spacing = measure_spacing(np.asarray(e.axes["frequency"], np.float64))
-    found = _list_sides("Bins", list_rows(e, "bands", None, spacing), BINS)
-    return {**found, "spacing": f"{spacing:.4g}"} if found["favour"] or found["against"] else {}
+    hertz = np.asarray(e.axes["frequency"], np.float64)
+    R = read_relevance(e, "frequency").reshape(-1, len(hertz)).sum(axis=0)
+    order, least = np.argsort(R, kind="stable"), float(np.abs(R).max()) / 100
+    favour = [i for i in order[::-1][:BINS] if R[i] > least]
+    against = [i for i in order[:BINS] if R[i] < -least]
+    told = (
+        [f"{hertz[i]:.5g}\N{NO-BREAK SPACE}Hz ({format_number(float(R[i]))})" for i in side]
+        for side in (favour, against)
+    )
+    found = {"title": "Bins", **dict(zip(("favour", "against"), told, strict=True))}
+    spacing = f"{measure_spacing(hertz):.4g}"
+    return {**found, "spacing": spacing} if favour or against else {}
 
 
-def _list_sides(title: str, rows: Sequence[Listed], most: int = 3) -> dict[str, Any]:
+def _list_sides(title: str, rows: Sequence[Listed]) -> dict[str, Any]:
     """Return the strongest rows for and against, in words."""
-    favour, against = ([_describe_row(r) for r in side] for side in pick_strongest(rows, most))
+    favour, against = ([_describe_row(r) for r in side] for side in pick_strongest(rows))
     return {"title": title, "favour": favour, "against": against}
 
 
