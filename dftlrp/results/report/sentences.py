@@ -25,10 +25,12 @@ from dftlrp.results.questions import (
 from dftlrp.results.views import INPUT, find_domain
 from dftlrp.results.words import (
     CLOSED,
+    NO_REFERENCE,
     SHOWN_CHANNELS,
     describe_account,
     describe_cancellation,
     describe_middle,
+    find_reference,
     find_score,
     format_number,
     name_seed,
@@ -57,7 +59,7 @@ def describe_answer(e: ExplanationData) -> dict[str, Any]:
     names, values, shares, _ = _list_scores(e)
     best = int(np.argmax(values))
     kind, versus = name_seed(e)
-    reference = str(e.provenance.get("reference", "none"))
+    reference = find_reference(e)
     return {
         "label": e.label,
         "predicted": names[best],
@@ -68,7 +70,7 @@ def describe_answer(e: ExplanationData) -> dict[str, Any]:
         "seed": kind,
         "versus": versus,
         "seeded": sum_seed(e),
-        "reference": "" if reference == "none" else make_printable(reference),
+        "reference": "" if reference == NO_REFERENCE else make_printable(reference),
         "where": describe_middle(e),
         "conditions": [c[:1].upper() + c[1:] for c in e.provenance.get("conditions", ())],
     }
