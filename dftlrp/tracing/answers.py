@@ -33,7 +33,7 @@ from dftlrp.engine.settings import Question, Settings
 from dftlrp.tracing.finder import Prepared, prepare
 from dftlrp.tracing.onnx_backend import OnnxBackend
 from dftlrp.tracing.original import compare_with_original
-from dftlrp.tracing.session import Arrays, Session
+from dftlrp.tracing.session import Arrays, FailedRunError, Session
 from dftlrp.tracing.trace import ARRAY, FORWARD, INDEX, GraphRequest
 
 
@@ -54,7 +54,11 @@ def answer(
     def ask(settings: Settings) -> list[Answer]:
         bk = get_backend(settings.backend)
         if isinstance(bk, OnnxBackend):
-            return [answer_in_graph(prepare(model, inputs, settings, q)) for q in questions]
+            try:
+                return [answer_in_graph(prepare(model, inputs, settings, q)) for q in questions]
+            except FailedRunError:
+                run_forward(model, inputs, settings.by_reference())  # names the layer
+                raise
         ready = run_forward(model, inputs, settings)
         return [read_numbers(send_back(ready, q, q.labels or model.labels), bk) for q in questions]
 

@@ -28,6 +28,10 @@ class Seen(NamedTuple):
     seed_kind: Choice[str]
 
 
+class FailedRunError(InputError):
+    """onnxruntime failed on a traced graph; which layer it was, the reference can say."""
+
+
 @dataclass(frozen=True, eq=False)
 class Session:
     """A traced graph that onnxruntime has loaded; ``traced`` holds its weights."""
@@ -50,7 +54,7 @@ class Session:
 
         Raises
         ------
-        InputError
+        FailedRunError
             If onnxruntime fails.
         ModelError
             If it ends the child process in which it runs.
@@ -62,7 +66,7 @@ class Session:
         except ModelError:
             raise
         except Exception as error:  # onnxruntime has no type of its own
-            raise InputError(
+            raise FailedRunError(
                 f"onnxruntime failed on the traced graph: {_first_line(error)}"
             ) from error
         names = (x.name for x in self.runtime.get_outputs())

@@ -220,7 +220,7 @@ def test_the_table_shows_the_rule_of_every_layer(here, capsys):
     for key in ("wave", "c1", "h1", "c2", "h2", "mean", "flat", "logits"):
         assert key in rows
     assert "flat" in rows["c1"]
-    assert "alpha_beta" in rows["c2"]
+    assert "gamma(gamma=0.1)" in rows["c2"]
 
 
 def test_the_rate_is_that_of_a_model_that_does_not_say(here):

@@ -88,7 +88,7 @@ def test_a_quantised_model_is_explained_with_the_size_of_the_deviation(tmp_path,
 @pytest.mark.parametrize("name", ["waveform", "spectrum", "stft", "mel"])
 def test_nothing_is_to_be_said_of_the_embedded_models(name):
     e = dftlrp.explain(dftlrp.embedded(name), dftlrp.embedded("clip"))
-    assert not [n for n in e.notes if "compared" in n or "off the file" in n]
+    assert not [n for n in e.notes if "not compared" in n or "off the file" in n]
 
 
 # -- what would end the process is refused before onnxruntime sees it
@@ -135,7 +135,7 @@ def test_a_divisor_that_becomes_zero_after_the_first_call_is_refused_too(tmp_pat
     weights = {"c": np.int32([8] * 4)}
     net = dftlrp.load(saved(model(nodes, {"x": [None, 4]}, {"y": None}, weights), tmp_path))
     dftlrp.attribute(net, np.full((1, 4), 2, np.float32))
-    with pytest.raises(InputError, match="divided by zero"):
+    with pytest.raises(InputError, match=r"'d' .*divided by zero"):
         dftlrp.attribute(net, np.zeros((1, 4), np.float32))
 
 
