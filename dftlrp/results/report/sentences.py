@@ -133,7 +133,8 @@ def _describe_row(row: Row | Tile) -> str:
 
 
 def _describe_span(start: float, stop: float, unit: str) -> str:
-    return f"{start:.4g} to {stop:.4g}\N{NO-BREAK SPACE}{unit}"
+    low, high = (f"{v:.0f}" if unit == "Hz" and v >= 10 else f"{v:.4g}" for v in (start, stop))
+    return f"{low} to {high}\N{NO-BREAK SPACE}{unit}"
 
 
 def describe_sums(e: ExplanationData, domain: str) -> str:
