@@ -115,8 +115,10 @@ def _has_rivals(explanation: ExplanationData) -> bool:
 
 def _answer_parts(explanation: ExplanationData, asked: Asked, kept: Real) -> Real:
     """Return the explained output of the recording, the kept part and the rest, (3, classes)."""
-    found = asked.answer(bring_to_level(asked.samples, kept)).reshape(2, -1)
-    return np.stack([np.asarray(explanation.explained, found.dtype), *found])
+    parts = bring_to_level(asked.samples, kept)
+    # One by one: a graph for one recording is traced sooner than one for any number.
+    found = [np.ravel(asked.answer(part[None])) for part in parts]
+    return np.stack([np.asarray(explanation.explained, found[0].dtype), *found])
 
 
 def bring_to_level(x: Real, kept: Real) -> Real:
