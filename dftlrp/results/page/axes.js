@@ -84,7 +84,7 @@ export function placeTicks(name, span, scale, room) {
   const lowest = findLowest(name, span);
   /** @type {number[]} */
   const kept = [];
-  const rank = (/** @type {number} */ v) => (v && Math.log10(v) % 1 === 0 ? 0 : 1); // powers first
+  const rank = (/** @type {number} */ v) => (v ? Number(Math.log10(v) % 1 !== 0) : -1); // 0, powers
   for (const value of [...new Set(all)].sort((a, b) => rank(a) - rank(b) || b - a)) {
     if (value < lowest * (1 - 1e-9) || value > span.stop) continue;
     if (kept.every((k) => Math.abs(scale.toPixel(k) - scale.toPixel(value)) >= room)) kept.push(value);

@@ -29,6 +29,7 @@ import { addUp } from "./measure.js";
  * @property {Packed[]} signal By channel.
  * @property {Packed[][]} relevance By explanation and channel.
  * @property {Amount[]} sums By explanation, of all channels.
+ * @property {number[][][]} units By explanation: start, stop, net, favour, against; or empty.
  * @property {number} limit
  * @property {[number, number]} floor Of the level, and its unit per step from 0 to 1.
  * @property {string} unit Of the level.
@@ -40,8 +41,6 @@ import { addUp } from "./measure.js";
  * @property {string[]} labels By explanation.
  * @property {string[]} channels
  * @property {PackedDomain[]} domains
- * @property {Record<string, [number, number, number][][]>} bands By domain, explanation: start, stop,
- *   relevance.
  *
  * @typedef {object} Drawn One domain of one channel, for all explanations.
  * @property {PackedDomain} domain

@@ -24,7 +24,7 @@ import {
 const LEFT = 58;
 const RIGHT = 10;
 const BELOW = 24; // for the numbers of the axis
-const FEW = 5; // of the bands of the table: where fewer are in sight, finer bars are drawn
+const FEW = 5; // units of the table: where fewer are in sight, finer bars are drawn
 
 /**
  * @typedef {object} State What is looked at.
@@ -133,26 +133,23 @@ export class Pane {
   }
 
   /**
-   * Return the bands of the table; finer bars where there is no table, or few of its bands are seen.
+   * Return the units of the table; finer bars where there is no table, or few of these are seen.
    * @param {Across} across
    * @returns {Bar[]}
    */
   #listBars(across) {
     const { explanation, drawn, plot } = this;
     const { scale, span } = across;
-    const seen = (this.page.bands[drawn.domain.name]?.[explanation] ?? []).filter(
+    const seen = (drawn.domain.units[explanation] ?? []).filter(
       ([start, stop]) => stop > span.start && start < span.stop,
     );
-    if (seen.length < FEW || drawn.domain.kind === "wave") {
+    if (seen.length < FEW) {
       return gatherBars(plot, across, this.axis.edges, drawn.running[explanation]);
     }
-    return seen.map(([start, stop, net]) => ({
-      left: scale.toPixel(Math.max(start, span.start)),
-      right: scale.toPixel(stop),
-      net,
-      favour: Math.max(net, 0),
-      against: Math.min(net, 0),
-    }));
+    return seen.map(([start, stop, net, favour, against]) => {
+      const left = scale.toPixel(Math.max(start, span.start));
+      return { left, right: scale.toPixel(stop), net, favour, against };
+    });
   }
 
   /**

@@ -236,13 +236,15 @@ def list_warnings(e: ExplanationData) -> list[str]:
     seed, label, answer = sum_seed(e), e.label, describe_answer(e)
     lost = float(np.sum(e.ledger.absorbed("bias")))
     check = describe_account(e)
+    alone = "" if answer["reference"] else "; compare with silence (--reference silence)"
     found = {
-        f"The model did not choose “{label}” but “{answer['predicted']}”": not (
-            answer["right"] or e.target == -1
-        ),
+        f"The model did not choose “{label}” but “{answer['predicted']}”; see both side by side "
+        "with --versus": not (answer["right"] or e.target == -1),
         f"Most of the relevance of “{label}” never reached the recording: the model’s biases "
-        f"absorbed {format_percent(lost / seed if seed else 0)}": abs(lost) > 0.5 * abs(seed),
-        f"“{label}”: {check}": e.ledger.gap > CLOSED and e.ledger.has_layers,
+        f"absorbed {format_percent(lost / seed if seed else 0)}{alone}": abs(lost)
+        > 0.5 * abs(seed),
+        f"“{label}”: {check}; try another --composite or --method": e.ledger.gap > CLOSED
+        and e.ledger.has_layers,
         "The recording is silent": not any(map(np.any, _list_recorded(e) or e.signal.values())),
         f"No part of the recording supports “{label}”": not any(
             np.any(np.asarray(r) > 0) for r in e.relevance.values()

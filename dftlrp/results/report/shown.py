@@ -7,12 +7,13 @@ so that sums still hold; of the signal the range or the power is kept.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from dftlrp.core.types import AnyArray, Real
+from dftlrp.results.bands import pool_relevance
 from dftlrp.results.data import Domain, ExplanationData
 from dftlrp.results.figure import choose_rows
 from dftlrp.results.panels import (
@@ -24,7 +25,6 @@ from dftlrp.results.panels import (
     limit_colours,
     place_points,
 )
-from dftlrp.results.questions import TABLES, list_rows
 from dftlrp.results.report.packing import pack_amounts, pack_levels, pack_values
 from dftlrp.results.sound import choose_playback
 from dftlrp.results.words import SHOWN_CHANNELS, order_channels
@@ -42,7 +42,7 @@ class Shown(NamedTuple):
     ``kind`` as in data.js; ``edges`` of the cells of each axis; ``signal`` by channel: the lowest
     and highest sample of each cell (2, n) of a wave, otherwise its level from 0 to 1, which stands
     for ``floor[0] + level * floor[1]`` in ``unit``; ``relevance`` by explanation and channel;
-    ``limit`` the relevance that has the full colour.
+    ``units`` as of `_pool_units`; ``limit`` the relevance that has the full colour.
     """
 
     row: Domain
@@ -51,6 +51,7 @@ class Shown(NamedTuple):
     edges: tuple[Real, ...]
     signal: list[Real]
     relevance: list[list[Real]]
+    units: list[Real]
     limit: float
     floor: tuple[float, float]
     unit: str
@@ -85,6 +86,7 @@ def _collect_domain(
         edges,
         levels,
         relevance,
+        _pool_units(explanations, row),
         limit_colours([r for one in relevance for r in one]),
         floor,
         unit,
@@ -191,7 +193,6 @@ def write_data(
         "labels": [e.label for e in explanations],
         "channels": list(channels),
         "domains": [_write_domain(shown, explanations) for shown in domains],
-        "bands": _list_bands(explanations) if len(channels) == 1 else {},
     }
     text = json.dumps(page, allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
@@ -215,6 +216,7 @@ def _write_domain(shown: Shown, explanations: Sequence[ExplanationData]) -> dict
         "signal": [pack_signal(s) for s in shown.signal],
         "relevance": [[pack_amounts(r) for r in one] for one in shown.relevance],
         "sums": [sum_signs(e.relevance[shown.row.name]) for e in explanations],
+        "units": [[[float(f"{v:.9g}") for v in row] for row in one] for one in shown.units],
         "limit": shown.limit,
         "floor": list(shown.floor),
         "unit": shown.unit,
@@ -244,10 +246,17 @@ def sum_signs(relevance: Real) -> dict[str, float]:
     return {name: float(part.sum()) for name, part in parts.items()}
 
 
-def _list_bands(explanations: Sequence[ExplanationData]) -> Mapping[str, Any]:
-    """Return the bands of each explanation by domain, from low to high."""
-    row = TABLES["bands"]
-    if row.name not in explanations[0].relevance:
-        return {}
-    tables = [sorted(list_rows(e, "bands", None)) for e in explanations]
-    return {row.name: [[[r.start, r.stop, r.relevance] for r in table] for table in tables]}
+def _pool_units(explanations: Sequence[ExplanationData], row: Domain) -> list[Real]:
+    """Return the units of the table that lists and sentences read, of each explanation.
+
+    Each (n, 5): start, stop, sum of R, of its positive and of its negative part; none for channels,
+    of which the table holds the sum.
+    """
+    if not row.table or len(explanations[0].channels) > 1:
+        return []
+    found = []
+    for pooled in (pool_relevance(e, row.table) for e in explanations):
+        (edges,) = pooled.edges
+        parts = (edges[:-1], edges[1:], pooled.net, pooled.favour, pooled.against)
+        found.append(np.stack(parts, axis=-1))
+    return found

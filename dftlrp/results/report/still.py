@@ -55,7 +55,11 @@ def draw_still(shown: Shown, explanation: int, channel: int, last: bool) -> str:
     elif len(shown.edges) > 1:
         body = _draw_cells(frame, shown, shown.relevance[explanation][channel], channel)
     else:
-        body = _draw_line(frame, shown.edges[0], shown.relevance[explanation][channel])
+        edges, net = shown.edges[0], shown.relevance[explanation][channel]
+        if shown.units:
+            units = shown.units[explanation]
+            edges, net = np.append(units[:, 0], units[-1, 1]), units[:, 2]
+        body = _draw_line(frame, edges, net)
     whole = height + (BELOW if last else 4)
     numbers = _write_numbers(frame, shown.labels[-1][0]) if last else ""
     box = f'<rect class="frame" x="{LEFT}" y="0" width="{WIDTH - LEFT - 10}" height="{height}"/>'
