@@ -48,11 +48,22 @@ def hear(explanation: ExplanationData, relevance: Real | None = None) -> Heard:
     InputError
         The domain is missing, the explanation knows no model, or its outputs are no classes.
     """
+    samples = explanation.find_asked("time").samples
+    return hear_part(explanation, keep_relevant(explanation, samples, relevance))
+
+
+def hear_part(explanation: ExplanationData, kept: Real) -> Heard:
+    """Return what the model hears of any part of a recording, in its shape, and of the rest.
+
+    Raises
+    ------
+    InputError
+        The explanation knows no model, or its outputs are no classes.
+    """
     if why := find_silent_reason(explanation):
         raise InputError(f"nothing can be heard through the mask: {why}")
     asked = explanation.find_asked("time")
     x = asked.samples
-    kept = keep_relevant(explanation, x, relevance)
     answers = _answer_parts(explanation, asked, kept)
     p = find_probabilities(answers, explanation)[:, explanation.target]
     best = answers.argmax(axis=-1)
