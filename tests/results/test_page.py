@@ -434,6 +434,22 @@ def test_each_channel_has_its_pictures_and_its_sounds(visit):
     assert tab.inner_text("#readout") != before
 
 
+def test_two_explanations_share_one_scale(visit):
+    tab = visit([explanation(), explanation(label="six", total=2.0)])
+    tall = """() => [...document.querySelectorAll('.pane.wave:not(.signal) canvas:first-child')]
+      .map((shown) => {
+        const copy = new OffscreenCanvas(shown.width, shown.height).getContext('2d');
+        copy.drawImage(shown, 0, 0);
+        const { data } = copy.getImageData(60, 5, shown.width - 80, shown.height - 10);
+        let red = 0;
+        for (let i = 0; i < data.length; i += 4) red += data[i] > data[i + 2] + 60 ? 1 : 0;
+        return red;
+      })"""
+    tab.wait_for_timeout(100)
+    seven, six = tab.evaluate(tall)
+    assert seven / six == pytest.approx(7.9 / 2.0, rel=0.15)
+
+
 def test_dark_is_dark(visit, one):
     paper = """() => [...document.querySelector('.pane.plane canvas').getContext('2d')
       .getImageData(80, 20, 1, 1).data]"""

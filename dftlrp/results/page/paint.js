@@ -208,11 +208,11 @@ export function gatherBars(plot, { span, scale }, edges, sums) {
  * @param {Plot} plot
  * @param {Bar[]} bars
  * @param {Palette} palette
- * @param {boolean} positive Whether only what is positive is shown.
+ * @param {{positive: boolean, all: Bar[]}} look `all`: those that share the scale.
  */
-export function paintBars(context, plot, bars, palette, positive) {
-  const high = Math.max(...bars.map((b) => b.favour), 0);
-  const low = positive ? 0 : Math.min(...bars.map((b) => b.against), 0);
+export function paintBars(context, plot, bars, palette, { positive, all }) {
+  const high = Math.max(...all.map((b) => b.favour), 0);
+  const low = positive ? 0 : Math.min(...all.map((b) => b.against), 0);
   const room = Math.max(high, -low) || 1;
   const top = Math.max(1.05 * high, 0.2 * room);
   const bottom = Math.min(1.05 * low, -0.08 * room);

@@ -112,8 +112,9 @@ export class Pane {
       if (this.kind !== "wave") {
         paintLevel(context, plot, across, this.axis.edges, drawn.signal, palette.wave);
       }
-      this.bars = this.#listBars(across);
-      paintBars(context, plot, this.bars, palette, state.positive);
+      const all = drawn.relevance.map((_, k) => this.#listBars(across, k));
+      this.bars = all[explanation];
+      paintBars(context, plot, this.bars, palette, { ...state, all: all.flat() });
     }
     paintAcross(context, plot, across, palette, this.place.dataset.last ? this.axis.label : "");
   }
@@ -135,10 +136,11 @@ export class Pane {
   /**
    * Return the units of the table; finer bars where there is no table, or few of these are seen.
    * @param {Across} across
+   * @param {number} explanation
    * @returns {Bar[]}
    */
-  #listBars(across) {
-    const { explanation, drawn, plot } = this;
+  #listBars(across, explanation) {
+    const { drawn, plot } = this;
     const { scale, span } = across;
     const seen = (drawn.domain.units[explanation] ?? []).filter(
       ([start, stop]) => stop > span.start && start < span.stop,

@@ -73,7 +73,7 @@ def render(explanations: Sequence[ExplanationData]) -> str:
         ledgers=[sentences.summarise_ledger(e) for e in explanations],
         notes=_keep_first_of_each(note for one in changes for note in one),
         warnings=_keep_first_of_each(
-            f"{w}." for e in explanations for w in sentences.list_warnings(e)
+            f"{w}." for e in explanations for w in sentences.list_warnings(e, len(explanations) > 1)
         ),
         provenance=[sentences.list_facts(e) for e in explanations],
     )

@@ -231,15 +231,17 @@ def _describe_node(row: LedgerRow) -> dict[str, Any]:
     }
 
 
-def list_warnings(e: ExplanationData) -> list[str]:
-    """Return what a reader should know before believing the page."""
+def list_warnings(e: ExplanationData, several: bool = False) -> list[str]:
+    """Return what a reader should know before believing the page, of one or of several."""
     seed, label, answer = sum_seed(e), e.label, describe_answer(e)
     lost = float(np.sum(e.ledger.absorbed("bias")))
     check = describe_account(e)
     alone = "" if answer["reference"] else "; compare with silence (--reference silence)"
+    beside = "" if several else "; see both side by side with --versus"
     found = {
-        f"The model did not choose “{label}” but “{answer['predicted']}”; see both side by side "
-        "with --versus": not (answer["right"] or e.target == -1),
+        f"The model did not choose “{label}” but “{answer['predicted']}”{beside}": not (
+            answer["right"] or e.target == -1
+        ),
         f"Most of the relevance of “{label}” never reached the recording: the model’s biases "
         f"absorbed {format_percent(lost / seed if seed else 0)}{alone}": abs(lost)
         > 0.5 * abs(seed),

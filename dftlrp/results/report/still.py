@@ -10,6 +10,7 @@ import base64
 import html
 import struct
 import zlib
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -55,11 +56,11 @@ def draw_still(shown: Shown, explanation: int, channel: int, last: bool) -> str:
     elif len(shown.edges) > 1:
         body = _draw_cells(frame, shown, shown.relevance[explanation][channel], channel)
     else:
-        edges, net = shown.edges[0], shown.relevance[explanation][channel]
+        edges, nets = shown.edges[0], [one[channel] for one in shown.relevance]
         if shown.units:
-            units = shown.units[explanation]
-            edges, net = np.append(units[:, 0], units[-1, 1]), units[:, 2]
-        body = _draw_line(frame, edges, net)
+            edges = np.append(shown.units[0][:, 0], shown.units[0][-1, 1])
+            nets = [one[:, 2] for one in shown.units]
+        body = _draw_line(frame, edges, nets, explanation)
     whole = height + (BELOW if last else 4)
     numbers = _write_numbers(frame, shown.labels[-1][0]) if last else ""
     box = f'<rect class="frame" x="{LEFT}" y="0" width="{WIDTH - LEFT - 10}" height="{height}"/>'
@@ -96,14 +97,14 @@ def _draw_wave(frame: Frame, edges: Real, signal: Real) -> str:
     return f'<path class="wave" d="M{path}Z"/>'
 
 
-def _draw_line(frame: Frame, edges: Real, relevance: Real) -> str:
-    """Return bars of net relevance: up in favour, down against."""
-    size = choose_bin_size(len(relevance), POINTS)
-    net = add_up(relevance, size)
-    x = frame.place(np.append(edges[:-1][::size], edges[-1]))
-    room = float(np.max(np.abs(net), initial=0.0)) or 1.0
-    top = max(float(net.max()), 0.2 * room) * 1.05
-    bottom = min(float(net.min()), -0.08 * room) * 1.05
+def _draw_line(frame: Frame, edges: Real, relevance: Sequence[Real], explanation: int) -> str:
+    """Return bars of net relevance, up in favour, down against, at a scale common to all."""
+    size = choose_bin_size(len(edges) - 1, POINTS)
+    nets = np.stack([add_up(one, size) for one in relevance])
+    x, net = frame.place(np.append(edges[:-1][::size], edges[-1])), nets[explanation]
+    room = float(np.max(np.abs(nets), initial=0.0)) or 1.0
+    top = max(float(nets.max()), 0.2 * room) * 1.05
+    bottom = min(float(nets.min()), -0.08 * room) * 1.05
     zero = top / (top - bottom) * frame.height
     paths = {"favour": "", "opposing": ""}
     for left, right, value in zip(x[:-1], x[1:], net, strict=True):
