@@ -1,11 +1,16 @@
 """Time and memory of an explanation: the traced graph, zennit, captum, and the forward pass.
 
     python benchmarks/bench_onnx.py [--repeat 15] [--only TEXT] [--json FILE]
+    python benchmarks/bench_onnx.py --references
 
 The networks of `tests/nets.py` at batch 1 and 16, float32, two threads each.  Times are medians of
 interleaved repetitions in one process; peak memory (Linux) and the first call, which traces, are
 those of a process of its own for each side.  Each peer explains by its own rules, dftlrp by the
 same ones, and how far the two are apart is printed.  Last, the command line from a cold start.
+
+``--references`` measures what a reference costs instead: EpsilonPlus and EpsilonGamma without one,
+EpsilonGamma against silence, which is a part of the graph, and against noise, which is an input;
+in milliseconds of the processor, one thread, which other work on the machine changes little.
 """
 
 from __future__ import annotations
@@ -19,13 +24,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import onnxruntime
-from bench_sides import CAPTUM, SIDES, THREADS, ZENNIT, Run, run_alone
+from bench_sides import CAPTUM, SIDES, THREADS, ZENNIT, Run, prepare_onnx, run_alone
 from nets import NETS, seeded
 from peers import quiet, torch
 
@@ -41,8 +46,10 @@ HEAD = (
     "times the forward pass", "L1 difference", "first call (s)", "peak, of it libraries (MB)",
     "peer's",
 )  # fmt: skip
-
-
+COSTS = (
+    "network, batch", "EpsilonPlus", "EpsilonGamma", "against silence", "against an array",
+    "silence / EpsilonPlus", "silence / EpsilonGamma", "array / silence",
+)  # fmt: skip
 PAUSE = 0.5  # seconds between sides: idle threads of the last one spin on for a while
 
 
@@ -83,16 +90,18 @@ def write_inputs(q: Question, folder: Path) -> None:
     np.save(folder / "x.npy", x)
 
 
-def measure_medians(runs: dict[str, Run], repeat: int) -> dict[str, float]:
+def measure_medians(
+    runs: dict[str, Run], repeat: int, clock: Callable[[], float] = time.perf_counter
+) -> dict[str, float]:
     """Return the median milliseconds of each, interleaved; the first round warms up."""
     times: dict[str, list[float]] = {name: [] for name in runs}
     for round_ in range(repeat + 1):
         for name, run in runs.items():
             time.sleep(PAUSE)
-            start = time.perf_counter()
+            start = clock()
             run()
             if round_:
-                times[name].append(1e3 * (time.perf_counter() - start))
+                times[name].append(1e3 * (clock() - start))
     return {name: float(np.median(t)) for name, t in times.items()}
 
 
@@ -110,6 +119,32 @@ def measure(q: Question, repeat: int) -> dict[str, Any]:
             row["difference"] = float(np.abs(ours - theirs).sum() / np.abs(ours).sum())
         row["alone"] = {s: run_alone(s, folder, q.net, q.rules) for s in sides}
     return row
+
+
+def measure_references(net: str, batch: int, repeat: int) -> dict[str, float]:
+    """Return the milliseconds of presets and references, of one thread on the processor."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write_inputs(Question(net, batch, ""), folder)
+        noise = np.random.default_rng(2).standard_normal((batch, *NETS[net].shape))
+        runs = {
+            "EpsilonPlus": prepare_onnx(folder, net, "EpsilonPlus", threads=1),
+            "EpsilonGamma": prepare_onnx(folder, net, "EpsilonGamma", threads=1),
+            "silence": prepare_onnx(folder, net, "EpsilonGamma", "silence", threads=1),
+            "array": prepare_onnx(folder, net, "EpsilonGamma", noise, threads=1),
+        }
+        return measure_medians(runs, repeat, time.process_time)
+
+
+def print_references(repeat: int, only: str) -> None:
+    """Print the table of what a reference costs."""
+    print(f"{format_line(COSTS)}\n|{'---|' * len(COSTS)}")
+    for net in (n for n in NETS if n not in UNKNOWN and only in n):
+        for batch in BATCHES:
+            plus, plain, silence, array = measure_references(net, batch, repeat).values()
+            ratios = (silence / plus, silence / plain, array / silence)
+            cells = (f"{net}, {batch}", *(f"{t:.3g}" for t in (plus, plain, silence, array)))
+            print(format_line([*cells, *(f"{ratio:.2f}" for ratio in ratios)]), flush=True)
 
 
 def describe_memory(side: dict[str, float]) -> str:
@@ -161,8 +196,13 @@ def main() -> None:
     parser.add_argument("--repeat", type=int, default=15)
     parser.add_argument("--only", default="", help="networks whose name contains this")
     parser.add_argument("--json", type=Path, metavar="FILE")
+    parser.add_argument("--references", action="store_true", help="only what references cost")
     args = parser.parse_args()
     torch.set_num_threads(THREADS)
+    if args.references:
+        print(f"{describe_machine()}\n")
+        print_references(args.repeat, args.only)
+        return
     print(f"{describe_machine()}\n\n{format_line(HEAD)}\n|{'---|' * len(HEAD)}")
     rows = []
     for q in list_questions():

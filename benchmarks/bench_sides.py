@@ -41,13 +41,15 @@ def make_composite(rules: str) -> Any:
     return Composite(rules, plain, {"Conv": own}, first=plain, fold=False)
 
 
-def prepare_onnx(folder: Path, _: str, rules: str) -> Run:
+def prepare_onnx(
+    folder: Path, _: str, rules: str, reference: Any = "none", threads: int = THREADS
+) -> Run:
     """Return a function that explains the largest logit with dftlrp."""
     import dftlrp
 
     model, x = dftlrp.load(folder / "model.onnx"), np.load(folder / "x.npy")
-    asked = {"composite": make_composite(rules), "backend": f"onnx::{THREADS}", "ledger": False}
-    return lambda: dftlrp.attribute(model, x, **asked).relevance
+    asked = {"composite": make_composite(rules), "backend": f"onnx::{threads}", "ledger": False}
+    return lambda: dftlrp.attribute(model, x, reference=reference, **asked).relevance
 
 
 def prepare_forward(folder: Path, _: str, __: str) -> Run:

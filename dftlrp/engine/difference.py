@@ -24,7 +24,7 @@ on its relation to LRP).  With r = 0 and no biases all is plain LRP.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -36,6 +36,7 @@ from dftlrp.engine.plan import Plan
 from dftlrp.graph.structure import Node
 from dftlrp.ops import OPS, At
 
+ROUNDING = 1e-12  # relative to the largest number
 SHAPES = ("Shape", "Size")  # whose output does not depend on what the numbers are
 
 
@@ -66,8 +67,20 @@ class Reference:
 
 def make_reference(plan: Plan, values: Mapping[str, Array], bk: Backend) -> Reference:
     """Return the reference with these values, of which the numbers are known."""
-    moving = find_moving(plan) & values.keys()
-    return Reference(values, frozenset(n for n in moving if not np.any(bk.read(values[n]))))
+    return Reference(values, _find_zero(values, sorted(find_moving(plan) & values.keys()), bk))
+
+
+def _find_zero(values: Mapping[str, Array], names: Sequence[str], bk: Backend) -> frozenset[str]:
+    """Return the names of the values that are 0 everywhere.
+
+    Numbers that lie elsewhere are not fetched, but one sum of each value, and all of these at once.
+    """
+    if bk.numbers:
+        return frozenset(name for name in names if not np.any(values[name]))
+    floats = [values[n] if values[n].dtype.kind == "f" else values[n].astype("f4") for n in names]
+    sizes = tuple(bk.sum(abs(v.ravel()), (0,), True) for v in floats)
+    found = bk.read(bk.concat(sizes, 0)) if sizes else ()
+    return frozenset(name for name, size in zip(names, found, strict=True) if size == 0)
 
 
 def find_moving(plan: Plan) -> set[str]:
@@ -137,6 +150,13 @@ def take_tangent(layer: Affine | Route, dx: Arrays, dy: Array) -> Affine:
 
 
 def compress_batch(value: AnyArray) -> AnyArray:
-    """Return one row of a value all rows of which are equal, which broadcasts to any batch."""
-    same = value.ndim > 0 and len(value) > 1 and bool((value == value[:1]).all())
-    return value[:1] if same else value
+    """Return one row of a value all rows of which are alike, which broadcasts to any batch.
+
+    They may differ by round-off: a matrix product of few rows does not compute each of them alike.
+    """
+    if value.ndim == 0 or not value.size:
+        return value
+    if value.dtype.kind != "f":
+        return value[:1] if bool((value == value[:1]).all()) else value
+    apart, largest = np.abs(value - value[:1]).max(), np.abs(value).max()
+    return value[:1] if apart <= ROUNDING * largest else value

@@ -6,8 +6,7 @@ the batch, where the model leaves it open), output, settings, rules and the kind
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -33,7 +32,7 @@ from dftlrp.engine.settings import Question, Settings
 from dftlrp.tracing.assembly import Traced
 from dftlrp.tracing.batch import have_one_batch, repeat_samples, trace_any_batch
 from dftlrp.tracing.session import Arrays, Seen, Session, load_runtime
-from dftlrp.tracing.trace import GraphRequest, trace
+from dftlrp.tracing.trace import BESIDE, GraphRequest, trace
 
 MOST_SESSIONS = 8  # that a model keeps
 FEW = 2  # samples of a batch that gets a graph of its own
@@ -62,7 +61,10 @@ class Sessions:
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """A question, and what it needs to find its session; `prepare` makes it."""
+    """A question, and what it needs to find its session; `prepare` makes it.
+
+    ``compared`` holds the reference in the shapes of the inputs, and nothing where there is none.
+    """
 
     model: Model
     settings: Settings
@@ -70,6 +72,7 @@ class Prepared:
     plan: Plan
     arrays: Arrays
     composite: Choice[Composite]
+    compared: Arrays
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -93,6 +96,7 @@ class Prepared:
         UnsupportedModelError
             No graph can be traced; that is remembered, too.
         """
+        request = replace(request, free=any(map(np.any, self.compared.values())))
         known = self.model.cache.part(Sessions)
         own, common = (self._make_key(request, any_batch) for any_batch in (False, True))
         if session := known.graphs.get(own):
@@ -113,7 +117,7 @@ class Prepared:
             raise
 
     def feed(self, session: Session) -> Arrays:
-        """Return signals and masks by the names of the graph's inputs."""
+        """Return signals, their reference and masks by the names of the graph's inputs."""
         declared = {x.name: x.shape for x in session.runtime.get_inputs()}
         batch = len(next(iter(self.arrays.values())))
         masks = dict[str, AnyArray]()
@@ -122,7 +126,8 @@ class Prepared:
                 size = [_measure_axis(n, batch) for n in declared[f"mask/{value}"]]
                 whole = np.broadcast_to(np.zeros(()), size)
                 masks[f"mask/{value}"] = np.broadcast_to(fit_factor(mask, whole, layer), size)
-        return self.arrays | masks
+        compared = {f"{BESIDE}{name}": array for name, array in self.compared.items()}
+        return self.arrays | compared | masks
 
     def _make_key(self, request: GraphRequest, any_batch: bool) -> Hashable:
         """Return what a session is known by."""
@@ -139,10 +144,14 @@ class Prepared:
             repr(settings.composite),
             rules,
             self._options,
-            _digest(settings.compared),
+            settings.compared is not None,
             request,
             len(self.labels),
         )
+
+    @property
+    def _silence(self) -> Arrays:
+        return {name: np.zeros(1) for name in self.plan.signals}
 
     @property
     def _options(self) -> str:
@@ -153,18 +162,28 @@ class Prepared:
     def _trace_for_any_batch(self, request: GraphRequest) -> Session:
         return self._load(
             *trace_any_batch(
-                self.plan, lambda batch: self._trace(request, repeat_samples(self.arrays, batch))
+                self.plan,
+                lambda batch: self._trace(
+                    request,
+                    repeat_samples(self.arrays, batch),
+                    repeat_samples(self.compared, batch) if request.free else {},
+                ),
             ),
             any_batch=True,
         )
 
     def _trace_for_this_batch(self, request: GraphRequest) -> Session:
-        return self._load(*self._trace(request, self.arrays), any_batch=False)
+        return self._load(*self._trace(request, self.arrays, self.compared), any_batch=False)
 
-    def _trace(self, request: GraphRequest, arrays: Arrays) -> tuple[Seen, Traced]:
+    def _trace(
+        self, request: GraphRequest, arrays: Arrays, compared: Arrays
+    ) -> tuple[Seen, Traced]:
         """Return the graph at these inputs, and what is known of the model from its trace."""
         passing = replace(self.model)  # its weights in float64 go when the trace is done
-        ready = run_forward(passing, arrays, self.settings.by_reference())
+        settings = self.settings.by_reference()
+        if settings.compared is not None:
+            settings = replace(settings, reference=compared if request.free else self._silence)
+        ready = run_forward(passing, arrays, settings)
         keep = tuple(find_values(ready.plan, ready.table, request.keep))
         seed = _choose_seed(request, ready, self.labels)
         masks = tuple(self._find_mask_shapes(ready).items()) if request.masks else ()
@@ -207,21 +226,11 @@ def prepare(model: Model, inputs: Inputs, settings: Settings, question: Question
     settings = settings.with_rules()
     plan = model.plan(settings.output, settings.bind)
     arrays = check_inputs(plan, inputs, DOUBLE)
-    if settings.compared is not None:
-        check_reference(plan, settings.compared, arrays)
+    given = settings.compared
+    compared = {} if given is None else check_reference(plan, given, arrays)
     composite = choose_composite(settings, plan)
     settings = replace(settings, composite=composite.taken)
-    return Prepared(model, settings, question, plan, arrays, composite)
-
-
-def _digest(reference: Mapping[str, AnyArray] | None) -> Hashable:
-    """Return what a reference is known by."""
-    if reference is None:
-        return None
-    return tuple(
-        (k, np.shape(a), hashlib.sha256(np.asarray(a, np.float64).tobytes()).hexdigest())
-        for k, a in sorted(reference.items())
-    )
+    return Prepared(model, settings, question, plan, arrays, composite, compared)
 
 
 def _choose_seed(request: GraphRequest, ready: Ready, labels: tuple[str, ...]) -> Choice[str]:

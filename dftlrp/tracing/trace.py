@@ -34,6 +34,7 @@ OPSET = 17
 SHORTEST, LONGEST = 500, 6000  # nodes of loops and cells: each takes some milliseconds
 Views = Callable[[Backend, Plan, Values, Mapping[str, Flow]], dict[str, Any]]
 INDEX, ARRAY, FORWARD = "index", "array", "forward"  # kinds of target
+BESIDE = "reference/"  # in front of the names of the reference's forward pass
 SHAPING = {  # inputs whose numbers say how large the output is
     "NonZero": (0,), "Unique": (0,), "ConstantOfShape": (0,), "Range": (0, 1, 2),
     "BlackmanWindow": (0,), "HammingWindow": (0,), "HannWindow": (0,), "MelWeightMatrix": (0, 1),
@@ -64,6 +65,9 @@ class GraphRequest:
     masks : tuple of (str, shape or None)
         Values under a condition: their relevance (with ``"forward"`` the value itself) is
         multiplied by an input ``mask/NAME`` of that shape; with None they are blocked.
+    free : bool
+        Whether the reference, if there is one, is an input ``reference/NAME`` for each signal, so
+        that the graph computes both forward passes; otherwise it is a constant of the graph.
     """
 
     seed: str = "logit"
@@ -71,6 +75,7 @@ class GraphRequest:
     keep: tuple[str, ...] = ()
     ledger: bool = False
     masks: tuple[tuple[str, tuple[int, ...] | None], ...] = ()
+    free: bool = False
 
 
 def trace(ready: Ready, request: GraphRequest, views: Views | None = None) -> Traced:
@@ -105,7 +110,7 @@ def trace(ready: Ready, request: GraphRequest, views: Views | None = None) -> Tr
         values[name] = _replace_non_finite(tape, values[name], finite)
     propagation = Propagation(
         plan, values, ready.table.rules(), bk, request.ledger, request.keep, masks, _no_check,
-        None if ready.reference is None else _fold_reference(ready.reference, plan),
+        _find_reference(ready, request, known, bk),
     )  # fmt: skip
     change = propagation.subtract(plan.explained)
     start, target = _add_seed(bk, z, change, request, plan)
@@ -115,6 +120,26 @@ def trace(ready: Ready, request: GraphRequest, views: Views | None = None) -> Tr
     changed = {} if ready.reference is None else {"change": change}
     wanted = _list_outputs(plan, values, flows) | changed | more
     return finish_graph(tape, plan, wanted, rows, target)
+
+
+def _find_reference(
+    ready: Ready, request: GraphRequest, known: Values, bk: OnnxBackend
+) -> Reference | None:
+    """Return the reference as constants of the graph, or as its second forward pass."""
+    reference, plan = ready.reference, ready.plan
+    if reference is None or not request.free:
+        return None if reference is None else _fold_reference(reference, plan)
+    if taken := sorted(name for name in known if name.startswith(BESIDE)):
+        raise UnsupportedModelError(
+            f"its value {taken[0]!r} has the name of one at the reference: use backend='numpy'"
+        )
+    moving = find_moving(plan)
+    fixed = {name: v for name, v in known.items() if name not in moving}
+    values = _trace_forward(plan, ready.run.nodes, {**reference.values, **fixed}, bk, {}, BESIDE)
+    for name in ready.run.finite:
+        finite = np.asarray(reference.values[name])
+        values[name] = _replace_non_finite(bk.tape, values[name], finite)
+    return Reference(values)
 
 
 def _fold_reference(reference: Reference, plan: Plan) -> Reference:
@@ -162,13 +187,22 @@ def _suggest_numpy() -> Iterator[None]:
 
 
 def _trace_forward(
-    plan: Plan, nodes: Sequence[Node], known: Values, bk: OnnxBackend, scaled: Mapping[str, Any]
+    plan: Plan,
+    nodes: Sequence[Node],
+    known: Values,
+    bk: OnnxBackend,
+    scaled: Mapping[str, Any],
+    before: str = "",
 ) -> Values:
-    """Return every value, a symbol if it depends on a signal; some are multiplied by masks."""
+    """Return every value, a symbol if it depends on a signal; some are multiplied by masks.
+
+    In the graph the signals and all that is made of them have the model's names, with ``before`` in
+    front.
+    """
     values: Values = dict(known)
     for name in plan.signals:
-        bk.tape.taken.discard(name)
-        values[name] = bk.tape.add_input(name, known[name].shape, known[name].dtype)
+        bk.tape.taken.discard(before + name)
+        values[name] = bk.tape.add_input(before + name, known[name].shape, known[name].dtype)
     made = set(plan.signals)
     for node in (*nodes, *plan.derived, *plan.nodes):
         if node.output in made or node.op == "Pointwise":
@@ -181,12 +215,18 @@ def _trace_forward(
             )
         if any(isinstance(values.get(name), Symbol) for name in node.inputs):
             here = make_at(plan, node, values, bk)
-            here = replace(here, y=None)
+            here = replace(here, y=None, node=_rename(node, before))
             with _suggest_numpy(), blame(node):
                 values[node.output] = emit(bk.tape, here, np.asarray(known[node.output]))
             if node.output in scaled:
                 values[node.output] = values[node.output] * scaled[node.output]
     return values
+
+
+def _rename(node: Node, before: str) -> Node:
+    """Return the node with other names for its outputs."""
+    outputs = tuple(name and before + name for name in node.outputs)
+    return replace(node, output=before + node.output, outputs=outputs) if before else node
 
 
 def _refuse_long_loops(plan: Plan, run: Run) -> None:

@@ -10,7 +10,11 @@ from graphs import NETWORKS, Nodes, Real, loaded, normal, signals
 
 import dftlrp
 from dftlrp import attribute
+from dftlrp.core.backend import get_backend
 from dftlrp.core.types import InputError, NonFiniteError
+from dftlrp.engine.difference import compress_batch, make_reference
+from dftlrp.engine.forward import run_forward
+from dftlrp.engine.settings import Settings
 
 PRESETS = ("Epsilon", "EpsilonPlus", "EpsilonAlpha2Beta1", "EpsilonGamma", "AttnLRP", "Gradient")
 OTHERS = ("bias", "stabiliser", "stopped", "reference")
@@ -199,3 +203,65 @@ def test_what_a_model_leaves_out_at_silence_is_no_number_that_counts() -> None:
     for backend in ("numpy", "onnx"):
         a = attribute(model, x, reference="silence", composite="EpsilonGamma", backend=backend)
         np.testing.assert_allclose(a.relevance.sum(axis=1), a.seed.sum(axis=1), rtol=1e-4)
+
+
+@pytest.mark.parametrize("network", ["residual", "two_inputs"])
+def test_another_reference_is_no_other_graph(network: str, monkeypatch: Any) -> None:
+    model, x, r = take(network)
+    asked: dict[str, Any] = {"composite": "EpsilonGamma", "backend": "onnx"}
+    attribute(model, x, reference=r, **asked)
+    with monkeypatch.context() as patch:
+        patch.setattr("dftlrp.tracing.finder.trace", lambda *_: pytest.fail("traced again"))
+        for seed in (11, 12):
+            other = signals(NETWORKS[network](), seed=seed)
+            mine = attribute(model, x, reference=other, **asked).relevance
+            want = attribute(model, x, reference=other, composite="EpsilonGamma", backend="numpy")
+            for name, R in want.relevance.items():
+                assert np.abs(mine[name] - R).sum() <= 1e-4 * np.abs(R).sum()
+    silent = attribute(model, x, reference="silence", **asked)  # has a graph of its own
+    want = attribute(model, x, reference="silence", composite="EpsilonGamma", backend="numpy")
+    for name, R in want.relevance.items():
+        assert np.abs(silent.relevance[name] - R).sum() <= 1e-4 * np.abs(R).sum()
+
+
+def test_each_sample_of_a_batch_has_its_own_reference() -> None:
+    proto = NETWORKS["conv_stack"]()
+    model, x, r = loaded(proto), signals(proto, 5)["x"], signals(proto, 5, seed=7)["x"]
+    asked: dict[str, Any] = {"composite": "EpsilonGamma", "backend": "onnx", "target": 1}
+    whole = attribute(model, x, reference=r, **asked).relevance
+    for i in range(5):
+        one = attribute(model, x[i : i + 1], reference=r[i], **asked).relevance
+        np.testing.assert_allclose(whole[i], one[0], atol=1e-5 * np.abs(one).max())
+
+
+def test_zeros_at_the_reference_are_found_by_one_reading() -> None:
+    """Of a backend whose numbers lie elsewhere, and the same ones as NumPy finds."""
+    pytest.importorskip("torch")
+    model = dftlrp.load(dftlrp.embedded("waveform"))
+    x, silence = 0.1 * normal(1, 1, 8000), {n: np.zeros(1) for n in model.graph.signals}
+    zero, torch = [], get_backend("torch")
+    for backend in ("numpy", "torch"):
+        settings = Settings(composite="EpsilonGamma", reference=silence, backend=backend)
+        ready = run_forward(model, x, settings)
+        assert ready.reference is not None
+        zero.append(ready.reference.zero)
+    assert zero[0] == zero[1] != frozenset()
+    read = []
+
+    class Counting(type(torch)):  # type: ignore[misc]
+        def read(self, v: Any) -> Any:
+            read.append(v.shape)
+            return super().read(v)
+
+    counting = Counting()
+    make_reference(ready.plan, ready.reference.values, counting)
+    assert len(read) == 1
+
+
+def test_rows_at_silence_that_differ_by_round_off_are_one_row() -> None:
+    row = normal(1, 8)
+    value = np.concatenate([row, row * (1 + 2e-16), row])
+    assert compress_batch(value).shape == (1, 8)
+    assert compress_batch(np.concatenate([row, row + 1e-6])).shape == (2, 8)
+    assert compress_batch(np.array([[1, 2], [1, 2]])).shape == (1, 2)
+    assert compress_batch(np.zeros((3, 2))).shape == (1, 2)
