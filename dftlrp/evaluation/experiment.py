@@ -9,15 +9,18 @@ against the same score, that of the first variant.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
+from dftlrp.attribution.array_explanation import explain_array
 from dftlrp.attribution.explain import explain
 from dftlrp.core.types import AnyArray, DftlrpError, Real
 from dftlrp.engine.model import Model, load
+from dftlrp.engine.settings import Question, Settings
 from dftlrp.evaluation.complexity import cancellation, complexity, sparseness
 from dftlrp.evaluation.faithfulness import STEPS, Curves, compare_curves, occlude
 from dftlrp.evaluation.randomisation import randomise
@@ -32,7 +35,8 @@ CHECKS = ("faithfulness", "complexity", "stability", "sound", "randomisation")
 GRID = np.linspace(0, 1, STEPS + 1)  # of the curves that are kept
 STAGES = 4  # of randomisation
 SHARDED = 4  # recordings that are computed together
-Row = tuple[int, str, int]  # number, path and class of a recording; the class -1 for the model's
+MODELS_OWN = -1  # the target of a recording that is the model's largest output
+Row = tuple[int, Any, Any]  # number, recording (path or array), and class or other target of it
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,8 @@ class Experiment:
     domains, replacements, checks : tuple of str
     count : dict of str to int
         Number of units by domain, where it is not the usual one.
+    arrays : dict of str to array
+        Replacements of one's own by the names that they have among ``replacements``.
     """
 
     model: str
@@ -59,6 +65,7 @@ class Experiment:
     replacements: tuple[str, ...]
     checks: tuple[str, ...]
     count: Mapping[str, int] = field(default_factory=dict)
+    arrays: Mapping[str, AnyArray] = field(default_factory=dict)
 
     @property
     def first(self) -> str:
@@ -87,6 +94,11 @@ class Seen:
     numbers: dict[str, Any] = field(default_factory=dict)
 
 
+def make_array_work(experiment: Experiment) -> ArrayWork:
+    """Return the function for arrays that a model reads, in place of recordings."""
+    return ArrayWork(experiment, load(experiment.model))
+
+
 def make_experiment_work(experiment: Experiment) -> Work:
     """Return the function with which a worker computes a shard."""
     return Work(experiment, load(experiment.model))
@@ -108,7 +120,7 @@ class Work:
 
     def explain(self, row: Row, given: Mapping[str, Any], target: Any = None) -> Explanation:
         """Return an explanation of a recording in all domains."""
-        own = row[2] if row[2] >= 0 else "argmax"
+        own = "argmax" if row[2] == MODELS_OWN else row[2]
         domains = dict.fromkeys((*self.experiment.domains, "time-frequency"))
         return explain(
             self.model, row[1], target=own if target is None else target, domains=list(domains),
@@ -141,6 +153,7 @@ class Work:
         if known is None:
             known = seen[row[0]] = Seen(one)
             known.numbers = _describe_recording(one, row)
+        known.numbers["reached"][name] = _measure_arrival(one, self.experiment.domains[0])
         for domain in self.experiment.domains:
             units = known.first.cut(domain, self.experiment.count.get(domain))
             known.pooled[name, domain] = units.pool(one.relevance[domain])
@@ -180,11 +193,12 @@ class Work:
                 }
             if "faithfulness" not in checks:
                 continue
-            for replace in self.experiment.replacements:
-                deletion = first.delete(domain, replace, units=units, seed=row[0])
+            for name in self.experiment.replacements:
+                other = self.experiment.arrays.get(name, name)
+                deletion = first.delete(domain, other, units=units, seed=row[0])
                 ranked = {**pools, OCCLUSION: occlude(score, deletion)}
                 curves = compare_curves(score, deletion, ranked, seed=row[0])
-                known.numbers["faithfulness"].setdefault(domain, {})[replace] = {
+                known.numbers["faithfulness"].setdefault(domain, {})[name] = {
                     k: _tell_curves(c) for k, c in curves.items()
                 }
 
@@ -223,12 +237,37 @@ class Work:
         return found
 
 
+@dataclass(frozen=True)
+class ArrayWork(Work):
+    """The same where a recording is an array that the model reads, and ``"input"`` the domain."""
+
+    def explain(self, row: Row, given: Mapping[str, Any], target: Any = None) -> Explanation:
+        """Return an explanation of an array."""
+        own = "argmax" if row[2] == MODELS_OWN else row[2]
+        asked = {"seed": "auto", "method": "lrp", "reference": None, **given}
+        question = Question(own if target is None else target, asked.pop("seed"))
+        method, reference = asked.pop("method"), asked.pop("reference")
+        settings = Settings(**{**self.experiment.common, **asked})
+        if reference is not None:
+            (name,) = self.model.plan(settings.output, settings.bind).signals
+            settings = replace(settings, reference={name: np.asarray(reference)})
+        return explain_array(self.model, row[1], settings, question, method)
+
+
 def _describe_recording(one: Explanation, row: Row) -> dict[str, Any]:
     """Return where the numbers of a recording are collected."""
     scores = one.explained.reshape(-1)
-    right = None if row[2] < 0 or one.explained.ndim != 1 else bool(scores.argmax() == row[2])
+    known = isinstance(row[2], int) and row[2] != MODELS_OWN and one.explained.ndim == 1
+    right = bool(scores.argmax() == row[2]) if known else None
     found: dict[str, Any] = {"label": one.label, "right": right}
-    return found | {check: {} for check in CHECKS[:-1]}
+    return found | {check: {} for check in (*CHECKS[:-1], "reached")}
+
+
+def _measure_arrival(one: Explanation, domain: str) -> float:
+    """Return the share of the explained score that arrived at the input, by the ledger."""
+    seed = float(one.ledger.rows[0].relevance.sum()) if one.ledger.rows else 0.0
+    arrived = float(one.relevance[domain].sum()) + one.rest[domain]
+    return arrived / seed if seed else math.nan
 
 
 def _pool_energy(first: Explanation, domain: str, units: Units) -> Real:
