@@ -38,12 +38,11 @@ QUICK = 3  # recordings
 
 def list_variants(trial: Trial, quick: bool = False) -> dict[str, dict[str, Any]]:
     """Return the candidates by name, as arguments of `dftlrp.explain`; the default first."""
-    silence: Any = np.zeros(1) if trial.arrays else "silence"
     found: dict[str, dict[str, Any]] = {
         DEFAULT: {},
         f"{trial.old}, the default before": {"composite": trial.old},
         "EpsilonGamma, no reference": {"composite": "EpsilonGamma"},
-        "Epsilon, silence": {"composite": "Epsilon", "reference": silence},
+        "Epsilon, silence": {"composite": "Epsilon", "reference": "silence"},
         "AttnLRP, no reference": {"composite": "AttnLRP"},
         "integrated gradients": {"method": "integrated-gradients"},
     }
@@ -57,13 +56,13 @@ def list_variants(trial: Trial, quick: bool = False) -> dict[str, dict[str, Any]
 
 def make_experiment(trial: Trial, quick: bool = False) -> Experiment:
     """Return what is compared for a model."""
-    replacements, own = ("zero", "noise", "stationary"), dict[str, Any]()
+    replacements, own = trial.replacements, dict[str, Any]()
     if trial.arrays:
         replacements, own = ("zero", MEAN), {MEAN: trial.mean}
     checks = ("faithfulness", "complexity") + (() if trial.arrays else ("sound",))
     return Experiment(
         str(trial.model), list_variants(trial, quick), trial.common, trial.domains, replacements,
-        checks, arrays=own,
+        checks, trial.units, arrays=own,
     )  # fmt: skip
 
 

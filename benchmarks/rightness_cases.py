@@ -40,7 +40,9 @@ class Trial:
         Arguments of `dftlrp.explain` that all candidates share.
     seed : str
         Kind of seed of all candidates.
-    domains : tuple of str
+    domains, replacements : tuple of str
+    units : dict of str to int
+        Number of units by domain, where it is not the usual one.
     mean : array, optional
         Of the features that the model was trained on.
     old : str
@@ -57,6 +59,8 @@ class Trial:
     common: Mapping[str, Any] = field(default_factory=dict)
     seed: str = "auto"
     domains: tuple[str, ...] = SOUNDS
+    replacements: tuple[str, ...] = ("zero", "noise", "stationary")
+    units: Mapping[str, int] = field(default_factory=dict)
     mean: Array | None = None
     old: str = "EpsilonAlpha2Beta1"
     noise: bool = True
@@ -104,7 +108,11 @@ def _trained(name: str, behind: bool = False) -> Callable[[Shared, Path, int], T
             common = {"rate": float(RATE), "labels": [str(digit) for digit in range(10)]}
             common |= {"frontend": FRONT} if behind else {}
             items = [(x, -1) for x in digits.clips[rows].astype(float)]
-            return Trial(path, items, common=common, accuracy=accuracy)
+            replaced = ("zero", "stationary") if behind else Trial.replacements
+            return Trial(
+                path, items, common=common, accuracy=accuracy, replacements=replaced,
+                noise=not behind,
+            )  # fmt: skip
         frames = digits.frames.astype(float)
         return Trial(
             path, [(x, -1) for x in frames[rows]], arrays=True, domains=("input",),
@@ -150,6 +158,7 @@ def make_notes(shared: Shared, _: Path, count: int) -> Trial:
     return Trial(
         shared.models / "basic_pitch_nmp.onnx", [(x, -1) for x in windows[:count]], seed="logit",
         common={"rate": 22050.0, "output": "StatefulPartitionedCall:1"}, noise=False,
+        domains=("time", "frequency"), replacements=("zero",),
     )  # fmt: skip
 
 
@@ -185,7 +194,8 @@ def make_quakes(shared: Shared, _: Path, count: int) -> Trial:
     quakes = map(make_quake, range(count))
     return Trial(
         shared.models / "phasenet_dynamo.onnx", [(x, (1, p)) for x, p in quakes], seed="logit",
-        common={"rate": 100.0},
+        common={"rate": 100.0}, domains=("time", "frequency"),
+        replacements=("zero", "stationary"), noise=False,
     )  # fmt: skip
 
 
@@ -221,6 +231,7 @@ def make_echo(shared: Shared, _: Path, count: int) -> Trial:
     return Trial(
         shared.models / "aecmos.onnx", [(x, 0) for x in parts], arrays=True, seed="logit",
         domains=("input",), common={"bind": {"h0": whole["h0"].astype(np.float32)}},
+        units={"input": 64},
         mean=np.full(whole["input"][0].shape, whole["input"].mean()),
     )  # fmt: skip
 
@@ -230,7 +241,7 @@ def make_loss(shared: Shared, _: Path, count: int) -> Trial:
     parts = [np.roll(whole["degraded_audio"][0], 20 * i, axis=1) for i in range(count)]
     return Trial(
         shared.models / "plcmos_v2.onnx", [(x, -1) for x in parts], arrays=True, seed="logit",
-        domains=("input",),
+        domains=("input",), units={"input": 64},
         common={"bind": {"rater_embed": whole["rater_embed"].astype(np.float32)}},
         mean=np.full(whole["degraded_audio"][0].shape, whole["degraded_audio"].mean()),
     )  # fmt: skip
@@ -239,13 +250,13 @@ def make_loss(shared: Shared, _: Path, count: int) -> Trial:
 CASES: dict[str, Case] = {
     "embedded waveform": Case(WAVE, "spoken digits", _embedded("waveform", "EpsilonAlpha2Beta1")),
     "embedded spectrum": Case(
-        FEATURES, "spoken digits, behind a DFT", _embedded("spectrum", "EpsilonAlpha2Beta1")
+        FEATURES, "spoken digits, behind a DFT", _embedded("spectrum", "EpsilonAlpha2Beta1"), 6
     ),
     "embedded stft": Case(
-        FEATURES, "spoken digits, behind an STFT", _embedded("stft", "EpsilonPlus")
+        FEATURES, "spoken digits, behind an STFT", _embedded("stft", "EpsilonPlus"), 6
     ),
     "embedded mel": Case(
-        INSIDE, "spoken digits, mel and logarithm inside", _embedded("mel", "EpsilonAlpha2Beta1")
+        INSIDE, "spoken digits, mel and logarithm inside", _embedded("mel", "EpsilonAlpha2Beta1"), 6
     ),
     "waveform CNN": Case(WAVE, "spoken digits, four convolutions", _trained("waveform CNN")),
     "spectrogram CNN": Case(
@@ -253,25 +264,27 @@ CASES: dict[str, Case] = {
     ),
     "BiGRU": Case(GATED, "log-mel frames of spoken digits", _trained("BiGRU")),
     "BiGRU behind its front end": Case(
-        GATED, "spoken digits, log-mel front end declared", _trained("BiGRU", behind=True)
+        GATED, "spoken digits, log-mel front end declared", _trained("BiGRU", behind=True), 6
     ),
     "Transformer": Case(ATTENTION, "log-mel frames of spoken digits", _trained("Transformer")),
     "Transformer behind its front end": Case(
-        ATTENTION, "spoken digits, log-mel front end declared", _trained("Transformer", behind=True)
+        ATTENTION, "spoken digits, log-mel front end declared",
+        _trained("Transformer", behind=True), 6,
     ),
     "feature CNN": Case(
         FEATURES, "log-mel frames of spoken digits, BatchNorm", _trained("feature CNN")
     ),
     "feature CNN behind its front end": Case(
-        FEATURES, "spoken digits, log-mel front end declared", _trained("feature CNN", behind=True)
+        FEATURES, "spoken digits, log-mel front end declared",
+        _trained("feature CNN", behind=True), 6,
     ),
-    "torchcrepe": Case(WAVE, "a trumpet's pitch, 64 ms", make_pitch),
+    "torchcrepe": Case(WAVE, "a trumpet's pitch, 64 ms", make_pitch, 6),
     "swift_f0": Case(
-        INSIDE, "a trumpet, 256 ms: whether there is a pitch in the frame amid", make_swift
+        INSIDE, "a trumpet, 256 ms: whether there is a pitch in the frame amid", make_swift, 6
     ),
-    "basic_pitch": Case(INSIDE, "trumpet and a sentence, 2 s: the strongest note", make_notes, 4),
-    "silero_vad": Case(GATED, "a sentence, windows of 36 ms: speech; state 0", make_voice),
-    "PhaseNet": Case(WAVE, "P arrivals made by a formula: P at its sample", make_quakes, 8),
+    "basic_pitch": Case(INSIDE, "trumpet and a sentence, 2 s: the strongest note", make_notes, 3),
+    "silero_vad": Case(GATED, "a sentence, windows of 36 ms: speech; state 0", make_voice, 6),
+    "PhaseNet": Case(WAVE, "P arrivals made by a formula: P at its sample", make_quakes, 5),
     "mlperf wake word": Case(
         FEATURES, JARVIS_LEFT, _spoken("mlperf_streaming_wakeword", made.make_lfbe)
     ),
@@ -280,9 +293,9 @@ CASES: dict[str, Case] = {
             "mlperf_kws_dscnn", made.make_mfcc)
     ),
     "aecmos": Case(
-        GATED, "mel levels of robin, noisy and clean sentence: its score of the echo", make_echo, 4
+        GATED, "mel levels of robin, noisy and clean sentence: its score of the echo", make_echo, 3
     ),
-    "plcmos": Case(GATED, "log power of a sentence with two lost packets", make_loss, 4),
+    "plcmos": Case(GATED, "log power of a sentence with two lost packets", make_loss, 3),
 }  # fmt: skip
 LEFT_OUT = {
     "brainmaze, sleepecg": "they read an EEG and statistics of a night: there is only an ECG",

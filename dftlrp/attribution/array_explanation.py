@@ -6,7 +6,6 @@ import numpy as np
 
 from dftlrp.attribution.attribute import make_attribution
 from dftlrp.attribution.methods import answer_by, list_facts_of, make_point, read_method
-from dftlrp.attribution.references import NONE
 from dftlrp.attribution.score import make_asked
 from dftlrp.attribution.targets import name_target
 from dftlrp.core.types import InputError, Real
@@ -41,11 +40,11 @@ def explain_array(
         raise InputError(f"{model.path}: {why}: only one array can be explained, by multipliers")
     (name,) = plan.signals
     chosen = by.choose_rules(settings)
-    by.refuse(question, chosen.reference is not None)
+    given = isinstance(chosen.reference, dict)
+    by.refuse(question, given)
     inputs = check_inputs(plan, {name: array[None]}, np.dtype(np.float64))
     point = make_point(model, inputs, chosen, question)
     result = make_attribution(question, answer_by(by, point), named=True, method=str(by))
-    words = NONE if chosen.reference is None else "the one given"
     index, label = name_target(result, model.labels)
     R = np.asarray(result.relevance[name], np.float64)[0]
     return Explanation(
@@ -62,7 +61,7 @@ def explain_array(
         ledger=result.ledger,
         stft={},
         notes=result.notes,
-        provenance={"method": result.method, **list_facts_of(by, point, words)},
+        provenance={"method": result.method, **list_facts_of(by, point, "the one given" if given else "")},
         asked={INPUT: make_asked(model, chosen, point.coefficients, array)},
     )
 

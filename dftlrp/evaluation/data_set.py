@@ -34,6 +34,7 @@ from dftlrp.evaluation.experiment import (
 )
 from dftlrp.evaluation.outcome import EvaluationData
 from dftlrp.evaluation.summary import (
+    summarise_arrival,
     summarise_complexity,
     summarise_faithfulness,
     summarise_randomisation,
@@ -318,6 +319,7 @@ def _collect(
     return Evaluation(
         experiment, len(used),
         summarise_faithfulness(experiment, used), summarise_complexity(experiment, used),
+        summarise_arrival(used),
         summarise_stability(experiment, used), summarise_sound(used),
         summarise_randomisation([
             one for p in parts for _, one in sorted(p.get("randomisation", {}).items())

@@ -122,6 +122,7 @@ def _list_tables(found: EvaluationData) -> list[dict[str, Any]]:
     for domain, by_name in found.complexity.items():
         tables.append(_make_table(f"Complexity of the units, {domain}", SPREAD, by_name))
     others = (
+        ("Share of the explained score that arrives at the input", found.arrival),
         ("Stability: correlation with the explanation of a changed recording", found.stability),
         ("Sound: what is heard through the mask of the explanation, and in the rest", found.sound),
         ("Randomisation: rank correlation after layers lost weights", found.randomisation),
@@ -180,7 +181,8 @@ def describe_in_json(found: EvaluationData) -> dict[str, Any]:
         "model": found.experiment.model, "recordings": found.recordings,
         "variants": {k: {a: str(v) for a, v in given.items()}
                      for k, given in found.experiment.variants.items()},
-        "faithfulness": cells, "complexity": found.complexity, "stability": found.stability,
+        "faithfulness": cells, "complexity": found.complexity, "arrival": found.arrival,
+        "stability": found.stability,
         "sound": found.sound, "randomisation": found.randomisation,
         "verdicts": list_verdicts(found), "warnings": found.warnings,
         "notes": found.notes, "skipped": dict(found.skipped),

@@ -19,6 +19,7 @@ import numpy as np
 from dftlrp.attribution.array_explanation import explain_array
 from dftlrp.attribution.explain import explain
 from dftlrp.core.types import AnyArray, DftlrpError, Real
+from dftlrp.engine.auto import name_reference
 from dftlrp.engine.model import Model, load
 from dftlrp.engine.settings import Question, Settings
 from dftlrp.evaluation.complexity import cancellation, complexity, sparseness
@@ -244,13 +245,13 @@ class ArrayWork(Work):
     def explain(self, row: Row, given: Mapping[str, Any], target: Any = None) -> Explanation:
         """Return an explanation of an array."""
         own = "argmax" if row[2] == MODELS_OWN else row[2]
-        asked = {"seed": "auto", "method": "lrp", "reference": None, **given}
-        question = Question(own if target is None else target, asked.pop("seed"))
+        asked = {"seed": "auto", "method": "lrp", "reference": "auto", **given}
+        question = Question(own if target is None else target, asked.pop("seed"),
+                            labels=self.model.labels)
         method, reference = asked.pop("method"), asked.pop("reference")
         settings = Settings(**{**self.experiment.common, **asked})
-        if reference is not None:
-            (name,) = self.model.plan(settings.output, settings.bind).signals
-            settings = replace(settings, reference={name: np.asarray(reference)})
+        plan = self.model.plan(settings.output, settings.bind)
+        settings = replace(settings, reference=name_reference(reference, plan))
         return explain_array(self.model, row[1], settings, question, method)
 
 

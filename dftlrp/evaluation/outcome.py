@@ -24,7 +24,7 @@ class EvaluationData:
         Faithfulness by domain and replacement.
     complexity : dict
         By domain, candidate and measure.
-    stability, sound, randomisation : dict
+    arrival, stability, sound, randomisation : dict
         By candidate and measure.
     skipped : tuple of (str, str)
         Recordings that were not used, and why.
@@ -37,6 +37,7 @@ class EvaluationData:
     recordings: int
     cells: list[Cell]
     complexity: dict[str, Measures]
+    arrival: Measures
     stability: Measures
     sound: Measures
     randomisation: Measures

@@ -179,6 +179,14 @@ def summarise_sound(recordings: Sequence[Mapping[str, Any]]) -> dict[str, dict[s
     return found
 
 
+def summarise_arrival(recordings: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Figure]]:
+    """Return the share of the explained score that arrived at the input, by candidate."""
+    return {
+        k: {"arrives": average(one["reached"][k] for one in recordings)}
+        for k in recordings[0]["reached"]
+    }
+
+
 def summarise_randomisation(found: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Figure]]:
     """Return rank correlations by candidate and share of randomised layers."""
     if not found:
