@@ -17,6 +17,7 @@ import multiprocessing
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ from dftlrp.evaluation.experiment import ArrayWork, Experiment, Work
 SHARED = Path(__file__).parents[2] / "shared"
 DEFAULT, SILENCE, MEAN = "default", "silence", "mean of the training data"
 QUICK = 3  # recordings
+BACKEND = "onnx:CPUExecutionProvider:1"  # one thread, as models are measured side by side
 
 
 def list_variants(trial: Trial, quick: bool = False) -> dict[str, dict[str, Any]]:
@@ -61,8 +63,8 @@ def make_experiment(trial: Trial, quick: bool = False) -> Experiment:
         replacements, own = ("zero", MEAN), {MEAN: trial.mean}
     checks = ("faithfulness", "complexity") + (() if trial.arrays else ("sound",))
     return Experiment(
-        str(trial.model), list_variants(trial, quick), trial.common, trial.domains, replacements,
-        checks, trial.units, arrays=own,
+        str(trial.model), list_variants(trial, quick), trial.common,
+        trial.domains, replacements, checks, trial.units, arrays=own,
     )  # fmt: skip
 
 
@@ -75,7 +77,8 @@ def run_case(name: str, args: argparse.Namespace) -> str:
     path, identity = args.state / f"{name.replace(' ', '_')}.json", identify(trial, experiment)
     if path.exists() and json.loads(path.read_text())["identity"] == identity:
         return f"{name}: known already"
-    work = (ArrayWork if trial.arrays else Work)(experiment, dftlrp.load(trial.model))
+    alone = replace(experiment, common={"backend": BACKEND, **experiment.common})
+    work = (ArrayWork if trial.arrays else Work)(alone, dftlrp.load(trial.model))
     rows = [(i, x, target) for i, (x, target) in enumerate(trial.items)]
     found = work.compare(rows)
     notes = work.explain(rows[0], experiment.variants[DEFAULT]).notes

@@ -77,7 +77,7 @@ class Case:
     kind: str
     words: str
     make: Callable[[Shared, Path, int], Trial]
-    count: int = 10
+    count: int = 6
 
 
 # -- spoken digits
@@ -250,47 +250,47 @@ def make_loss(shared: Shared, _: Path, count: int) -> Trial:
 CASES: dict[str, Case] = {
     "embedded waveform": Case(WAVE, "spoken digits", _embedded("waveform", "EpsilonAlpha2Beta1")),
     "embedded spectrum": Case(
-        FEATURES, "spoken digits, behind a DFT", _embedded("spectrum", "EpsilonAlpha2Beta1"), 6
+        FEATURES, "spoken digits, behind a DFT", _embedded("spectrum", "EpsilonAlpha2Beta1")
     ),
     "embedded stft": Case(
-        FEATURES, "spoken digits, behind an STFT", _embedded("stft", "EpsilonPlus"), 6
+        FEATURES, "spoken digits, behind an STFT", _embedded("stft", "EpsilonPlus")
     ),
     "embedded mel": Case(
-        INSIDE, "spoken digits, mel and logarithm inside", _embedded("mel", "EpsilonAlpha2Beta1"), 6
+        INSIDE, "spoken digits, mel and logarithm inside", _embedded("mel", "EpsilonAlpha2Beta1")
     ),
     "waveform CNN": Case(WAVE, "spoken digits, four convolutions", _trained("waveform CNN")),
     "spectrogram CNN": Case(
         INSIDE, "spoken digits, STFT magnitude and logarithm inside", _trained("spectrogram CNN")
     ),
-    "BiGRU": Case(GATED, "log-mel frames of spoken digits", _trained("BiGRU")),
+    "BiGRU": Case(GATED, "log-mel frames of spoken digits", _trained("BiGRU"), 10),
     "BiGRU behind its front end": Case(
-        GATED, "spoken digits, log-mel front end declared", _trained("BiGRU", behind=True), 6
+        GATED, "spoken digits, log-mel front end declared", _trained("BiGRU", behind=True)
     ),
-    "Transformer": Case(ATTENTION, "log-mel frames of spoken digits", _trained("Transformer")),
+    "Transformer": Case(ATTENTION, "log-mel frames of spoken digits", _trained("Transformer"), 10),
     "Transformer behind its front end": Case(
         ATTENTION, "spoken digits, log-mel front end declared",
         _trained("Transformer", behind=True), 6,
     ),
     "feature CNN": Case(
-        FEATURES, "log-mel frames of spoken digits, BatchNorm", _trained("feature CNN")
+        FEATURES, "log-mel frames of spoken digits, BatchNorm", _trained("feature CNN"), 10
     ),
     "feature CNN behind its front end": Case(
         FEATURES, "spoken digits, log-mel front end declared",
         _trained("feature CNN", behind=True), 6,
     ),
-    "torchcrepe": Case(WAVE, "a trumpet's pitch, 64 ms", make_pitch, 6),
+    "torchcrepe": Case(WAVE, "a trumpet's pitch, 64 ms", make_pitch),
     "swift_f0": Case(
-        INSIDE, "a trumpet, 256 ms: whether there is a pitch in the frame amid", make_swift, 6
+        INSIDE, "a trumpet, 256 ms: whether there is a pitch in the frame amid", make_swift
     ),
     "basic_pitch": Case(INSIDE, "trumpet and a sentence, 2 s: the strongest note", make_notes, 3),
-    "silero_vad": Case(GATED, "a sentence, windows of 36 ms: speech; state 0", make_voice, 6),
+    "silero_vad": Case(GATED, "a sentence, windows of 36 ms: speech; state 0", make_voice),
     "PhaseNet": Case(WAVE, "P arrivals made by a formula: P at its sample", make_quakes, 5),
     "mlperf wake word": Case(
-        FEATURES, JARVIS_LEFT, _spoken("mlperf_streaming_wakeword", made.make_lfbe)
+        FEATURES, JARVIS_LEFT, _spoken("mlperf_streaming_wakeword", made.make_lfbe), 10
     ),
     "mlperf keywords": Case(
         FEATURES, "MFCC of 'jarvis', which is none of its words", _spoken(
-            "mlperf_kws_dscnn", made.make_mfcc)
+            "mlperf_kws_dscnn", made.make_mfcc), 10
     ),
     "aecmos": Case(
         GATED, "mel levels of robin, noisy and clean sentence: its score of the echo", make_echo, 3
