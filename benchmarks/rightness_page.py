@@ -75,15 +75,13 @@ def write_page(args: Namespace) -> str:
     found = [Measured(n, json.loads(p.read_text())) for n, p in paths.items() if p.exists()]
     used = [one for one in found if len(one.kept["recordings"]) > 1]
     cells = {one.name: one.cells for one in used}
-    minutes = sum(one.kept["seconds"] for one in used) / 60
     lines = [HEAD, "## In one table", "", *_write_summary(cells), "", "## Where it still loses", "",
              *_write_losses(cells), "", "## The networks that are trained for this", "",
              *_write_networks(used), "", "## Model by model", "",
              *(line for one in used for line in _write_model(one, cells[one.name])),
              "## What is left out", "",
              *(f"- {name}: {why}." for name, why in LEFT_OUT.items()), "",
-             f"Measured on {platform.machine()}, Python {platform.python_version()}; "
-             f"{minutes:.0f} minutes in all.", ""]  # fmt: skip
+             f"Measured on {platform.machine()}, Python {platform.python_version()}.", ""]  # fmt: skip
     return "\n".join(lines)
 
 
@@ -154,7 +152,7 @@ def _write_model(one: Measured, cells: Sequence[Cell]) -> Iterator[str]:
     case, count = CASES[one.name], len(kept["recordings"])
     yield f"### {one.name}"
     yield ""
-    yield f"{case.words[:1].upper()}{case.words[1:]}; {count} recordings. {kept['taken']}."
+    yield f"{case.words[:1].upper()}{case.words[1:]}; {count} recordings. Default: {kept['taken']}."
     if kept["skipped"]:
         yield f"{len(kept['skipped'])} could not be used: {kept['skipped'][0]}."
     yield ""

@@ -46,6 +46,7 @@ def explain_array(
     point = make_point(model, inputs, chosen, question)
     result = make_attribution(question, answer_by(by, point), named=True, method=str(by))
     index, label = name_target(result, model.labels)
+    words = "the one given" if given else ""
     R = np.asarray(result.relevance[name], np.float64)[0]
     return Explanation(
         signal={INPUT: array},
@@ -61,7 +62,7 @@ def explain_array(
         ledger=result.ledger,
         stft={},
         notes=result.notes,
-        provenance={"method": result.method, **list_facts_of(by, point, "the one given" if given else "")},
+        provenance={"method": result.method, **list_facts_of(by, point, words)},
         asked={INPUT: make_asked(model, chosen, point.coefficients, array)},
     )
 

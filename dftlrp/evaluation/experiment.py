@@ -246,8 +246,9 @@ class ArrayWork(Work):
         """Return an explanation of an array."""
         own = "argmax" if row[2] == MODELS_OWN else row[2]
         asked = {"seed": "auto", "method": "lrp", "reference": "auto", **given}
-        question = Question(own if target is None else target, asked.pop("seed"),
-                            labels=self.model.labels)
+        question = Question(
+            own if target is None else target, asked.pop("seed"), labels=self.model.labels
+        )
         method, reference = asked.pop("method"), asked.pop("reference")
         settings = Settings(**{**self.experiment.common, **asked})
         plan = self.model.plan(settings.output, settings.bind)

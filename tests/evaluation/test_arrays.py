@@ -55,7 +55,8 @@ def test_of_a_linear_model_the_difference_to_a_mean_is_the_best_order_where_that
     found = make_array_work(asked).compare([(i, draw(i), -1) for i in range(3)])
     assert found["skipped"] == {}
     for one in found["recordings"].values():
-        by_mean, by_zero = one["faithfulness"]["input"]["the mean"], one["faithfulness"]["input"]["zero"]  # fmt: skip
+        cells = one["faithfulness"]["input"]
+        by_mean, by_zero = cells["the mean"], cells["zero"]
         best = by_mean[OCCLUSION]["area"]
         assert by_mean["against the mean"]["area"] == pytest.approx(best, rel=1e-3)
         assert by_mean["plain"]["area"] < 0.99 * best
