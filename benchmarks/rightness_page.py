@@ -75,13 +75,14 @@ def write_page(args: Namespace) -> str:
     found = [Measured(n, json.loads(p.read_text())) for n, p in paths.items() if p.exists()]
     used = [one for one in found if len(one.kept["recordings"]) > 1]
     cells = {one.name: one.cells for one in used}
+    machine = f"{platform.machine()}, Python {platform.python_version()}"
     lines = [HEAD, "## In one table", "", *_write_summary(cells), "", "## Where it still loses", "",
              *_write_losses(cells), "", "## The networks that are trained for this", "",
              *_write_networks(used), "", "## Model by model", "",
              *(line for one in used for line in _write_model(one, cells[one.name])),
              "## What is left out", "",
              *(f"- {name}: {why}." for name, why in LEFT_OUT.items()), "",
-             f"Measured on {platform.machine()}, Python {platform.python_version()}.", ""]  # fmt: skip
+             f"Measured on {machine}.", ""]  # fmt: skip
     return "\n".join(lines)
 
 
