@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from dftlrp.attribution.attribute import make_attribution
@@ -47,10 +49,10 @@ def explain_array(
     result = make_attribution(question, answer_by(by, point), named=True, method=str(by))
     index, label = name_target(result, model.labels)
     words = "the one given" if given else ""
-    R = np.asarray(result.relevance[name], np.float64)[0]
+    by_name: Any = result.relevance
     return Explanation(
         signal={INPUT: array},
-        relevance={INPUT: R},
+        relevance={INPUT: np.asarray(by_name[name], np.float64)[0]},
         axes={INPUT: tuple(map(np.arange, array.shape))},
         rest={INPUT: 0.0},
         rate=1.0,
