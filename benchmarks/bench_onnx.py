@@ -20,6 +20,7 @@ import io
 import json
 import os
 import platform
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -34,6 +35,8 @@ from bench_sides import CAPTUM, SIDES, THREADS, ZENNIT, Run, prepare_onnx, run_a
 from nets import NETS, seeded
 from peers import quiet, torch
 
+import dftlrp
+
 BATCHES = (1, 16)
 STARTS = 5  # of the command line
 RULES = {"Transformer": ("AttnLRP", "CPLRP"), "LSTM": ZENNIT}  # which no peer has: see UNKNOWN
@@ -46,6 +49,7 @@ HEAD = (
     "times the forward pass", "L1 difference", "first call (s)", "peak, of it libraries (MB)",
     "peer's",
 )  # fmt: skip
+EMBEDDED = "embedded waveform"  # a trained network without biases
 COSTS = (
     "network, batch", "EpsilonPlus", "EpsilonGamma", "against silence", "against an array",
     "silence / EpsilonPlus", "silence / EpsilonGamma", "array / silence",
@@ -125,8 +129,12 @@ def measure_references(net: str, batch: int, repeat: int) -> dict[str, float]:
     """Return the milliseconds of presets and references, of one thread on the processor."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        write_inputs(Question(net, batch, ""), folder)
-        noise = np.random.default_rng(2).standard_normal((batch, *NETS[net].shape))
+        if net == EMBEDDED:
+            shutil.copy(dftlrp.embedded("waveform"), folder / "model.onnx")
+            np.save(folder / "x.npy", np.random.default_rng(1).standard_normal((batch, 1, 8000)))
+        else:
+            write_inputs(Question(net, batch, ""), folder)
+        noise = np.random.default_rng(2).standard_normal(np.load(folder / "x.npy").shape)
         runs = {
             "EpsilonPlus": prepare_onnx(folder, net, "EpsilonPlus", threads=1),
             "EpsilonGamma": prepare_onnx(folder, net, "EpsilonGamma", threads=1),
@@ -139,7 +147,7 @@ def measure_references(net: str, batch: int, repeat: int) -> dict[str, float]:
 def print_references(repeat: int, only: str) -> None:
     """Print the table of what a reference costs."""
     print(f"{format_line(COSTS)}\n|{'---|' * len(COSTS)}")
-    for net in (n for n in NETS if n not in UNKNOWN and only in n):
+    for net in (n for n in (EMBEDDED, *NETS) if n not in UNKNOWN and only in n):
         for batch in BATCHES:
             plus, plain, silence, array = measure_references(net, batch, repeat).values()
             ratios = (silence / plus, silence / plain, array / silence)
