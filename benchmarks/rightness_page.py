@@ -77,7 +77,8 @@ def write_page(args: Namespace) -> str:
     cells = {one.name: one.cells for one in used}
     machine = f"{platform.machine()}, Python {platform.python_version()}"
     lines = [HEAD, "## In one table", "", *_write_summary(cells), "", "## Where it still loses", "",
-             *_write_losses(cells), "", "## The networks that are trained for this", "",
+             *_write_rivals(cells), "", *_write_losses(cells), "",
+             "## The networks that are trained for this", "",
              *_write_networks(used), "", "## Model by model", "",
              *(line for one in used for line in _write_model(one, cells[one.name])),
              "## What is left out", "",
@@ -111,6 +112,23 @@ def _write_summary(cells: dict[str, list[Cell]]) -> Iterator[str]:
 def _count(cells: Sequence[Cell], other: str) -> str:
     found = Counter(judge(cell, other) for cell in cells)
     return " / ".join(str(found[verdict]) for verdict in VERDICTS)
+
+
+def _write_rivals(cells: dict[str, list[Cell]]) -> Iterator[str]:
+    """Yield the table of what is clearly better than the default, by what replaces units."""
+    usable = [c for each in cells.values() for c in each if not c.warning]
+    replaced = list(dict.fromkeys(c.replacement for c in usable))
+    by_name = {name: [c for c in usable if name in c.srg and name != next(iter(c.srg))]
+               for name in dict.fromkeys(n for c in usable for n in c.srg)}  # fmt: skip
+    lost = {name: Counter(c.replacement for c in own if judge(c, name) == VERDICTS[2])
+            for name, own in by_name.items()}  # fmt: skip
+    yield "In how many cells each is clearly better than the default, of those where it was tried:"
+    yield ""
+    yield "| what | " + " | ".join(f"replaced by {r}" for r in replaced) + " |"
+    yield "|---" * (1 + len(replaced)) + "|"
+    for name in sorted((n for n in lost if lost[n]), key=lambda n: -lost[n].total()):
+        tried = Counter(c.replacement for c in by_name[name])
+        yield f"| {name} | " + " | ".join(f"{lost[name][r]} of {tried[r]}" for r in replaced) + " |"
 
 
 def _write_losses(cells: dict[str, list[Cell]]) -> Iterator[str]:
