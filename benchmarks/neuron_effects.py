@@ -4,8 +4,9 @@
 
 FOLDER holds recordings named ``digit_speaker_take.wav``, as the Free Spoken Digit Dataset has
 them; its official test split, takes 0 to 4, is used.  For each recording and each neuron of a
-layer the effect is the fall of the score of its class when the neuron is set to zero.  Relevance is
-that which arrives at the neuron, of the same score.
+layer the effect is the fall of the score of its class when the neuron is silent: set to zero, or to
+what it is when the model reads silence, which a bias keeps from being zero.  Relevance is that
+which arrives at the neuron, of the same score.
 
 The table has Spearman's rank correlation of relevance and effect over the neurons of a layer, of
 the means over a class's recordings, averaged over the classes, with the standard error of a
@@ -64,11 +65,16 @@ def read_clips(model: Model, folder: Path, takes: Sequence[int]) -> Clips:
     return Clips(np.concatenate(rows), np.array(labels), np.unique(groups, return_inverse=True)[1])
 
 
-def measure_effects(model: Model, clips: Clips, concepts: Concepts, seed: str) -> Floats:
+def measure_effects(
+    model: Model, clips: Clips, concepts: Concepts, seed: str, reference: str
+) -> Floats:
     """Return by how much the score of its class falls without each neuron, (n, neurons)."""
     alone = [(n,) for n in range(concepts.count)]
     return np.concatenate([
-        silenced(model, clips.x[[i]], int(clips.label[i]), concepts, alone, seed=seed, batch=BATCH)
+        silenced(
+            model, clips.x[[i]], int(clips.label[i]), concepts, alone, seed=seed, batch=BATCH,
+            reference=reference,
+        )
         for i in range(len(clips.x))
     ])  # fmt: skip
 
@@ -163,14 +169,15 @@ def main() -> int:
     print(f"{args.model.name}, {len(clips.x)} recordings, seed {args.seed_kind}")
     for layer in args.layer:
         concepts = layers_of(model, clips.x[:1]).concepts(layer)
-        effect = measure_effects(model, clips, concepts, args.seed_kind)
         found = {
             name: measure_relevance(model, clips, concepts, args.seed_kind, asked)
             for name, asked in PRESETS.items()
         }
-        print(f"\n{layer}, {concepts.count} neurons\n")
-        print("| relevance | classes | minus the first | by class | single recordings |")
-        print("|---|---|---|---|---|", *compare(found, effect, clips), sep="\n", flush=True)
+        for reference, words in (("none", "zero"), ("silence", "what it is in silence")):
+            effect = measure_effects(model, clips, concepts, args.seed_kind, reference)
+            print(f"\n{layer}, {concepts.count} neurons, each set to {words}\n")
+            print("| relevance | classes | minus the first | by class | single recordings |")
+            print("|---|---|---|---|---|", *compare(found, effect, clips), sep="\n", flush=True)
     return 0
 
 

@@ -25,7 +25,7 @@ from dftlrp.engine.composites import Composite, LayerTable
 from dftlrp.engine.forward import Inputs, Prediction, check_inputs
 from dftlrp.engine.model import Model, as_model
 from dftlrp.engine.seeds import Index, Target
-from dftlrp.engine.settings import NONE, SILENCE, Question, Settings
+from dftlrp.engine.settings import AUTO, NONE, SILENCE, Question, Settings
 from dftlrp.tracing.answers import answer, predict_output
 
 FREE = "a function of the output"  # seed kind of a target that is a function
@@ -259,6 +259,7 @@ def predict(
     backend: str | Backend | None = None,
     dtype: Any = None,
     scaled: Mapping[str, AnyArray] | None = None,
+    reference: Any = NONE,
 ) -> Prediction:
     """Return the output of the forward pass alone, as `attribute` computes it.
 
@@ -268,9 +269,15 @@ def predict(
         As of `attribute`, which also describes the errors.
     scaled : dict of str to array, optional
         What values (outputs of nodes) are multiplied by on the way; zeros silence them.
+    reference : array, dict of str to array, "silence" or "none"
+        What values are ``scaled`` towards: zeros then set them to what they are there.
     """
-    settings = Settings(output, bind or {}, backend=backend, dtype=dtype)
-    return predict_output(as_model(model, inputs), inputs, settings, scaled or {})
+    model = as_model(model, inputs)
+    compared = name_reference(reference, model.plan(output, bind))
+    if compared == AUTO:
+        raise InputError(f"reference {AUTO!r}: give an array, {SILENCE!r} or {NONE!r}")
+    settings = Settings(output, bind or {}, backend=backend, dtype=dtype, reference=compared)
+    return predict_output(model, inputs, settings, scaled or {})
 
 
 def _write_notes(question: Question, found: Answer, method: str) -> Iterator[str]:

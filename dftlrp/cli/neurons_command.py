@@ -46,9 +46,9 @@ def add_parser(commands: Any) -> None:
     p.add_argument("--pattern", metavar="P", help="pattern of file names, as {label}_{take}.wav")
     p.add_argument("--seed-kind", default="logit", help="logit (default), contrast or one")
     p.add_argument(
-        "--reference", nargs="+", default=["none"], metavar="REF",
-        help="what every recording is compared with: none (default), silence, recordings, or "
-        "'mean' and recordings, of which the mean is taken",
+        "--reference", nargs="+", default=["auto"], metavar="REF",
+        help="what every recording is compared with: auto (default, as of explain), none, silence, "
+        "recordings, or 'mean' and recordings, of which the mean is taken",
     )  # fmt: skip
     add_options(p, "--rate", "--labels", "--frontend", "--composite", "--rule", "--output")
     p.add_argument("--workers", type=int, default=1, metavar="N", help="processes; default: 1")

@@ -1,14 +1,17 @@
 """Ablation: whether the score falls by a neuron's relevance when the neuron is silenced.
 
 With s the explained score of a class (its logit, or its lead where the seed is a contrast) and
-s^(-i) the score when the output of neuron i is set to zero, the effect of the neuron is
-s - s^(-i).  Where the network above the layer is linear, effect and relevance are equal.
+s^(-i) the score when the output of neuron i is set to zero, or to what it is at a reference, the
+effect of the neuron is s - s^(-i).  Where the network above the layer is linear, effect and
+relevance (that of the difference to the reference) are equal.  A bias keeps a neuron from being
+zero at silence, so that the two questions have different answers.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -17,6 +20,7 @@ from dftlrp.concepts.conditions import Concepts
 from dftlrp.core.types import AnyArray, Real
 from dftlrp.engine.model import Model
 from dftlrp.engine.seeds import make_coefficients
+from dftlrp.engine.settings import NONE
 
 BATCH = 16  # groups of neurons
 NOTHING: Mapping[str, AnyArray] = {}
@@ -77,6 +81,7 @@ def silenced(
     *,
     seed: str = "logit",
     batch: int = BATCH,
+    reference: Any = NONE,
     **settings: object,
 ) -> Real:
     """Return by how much a class's score falls when each group of neurons is silent.
@@ -94,6 +99,8 @@ def silenced(
         Kind of the score, as of `dftlrp.attribute`.
     batch : int
         Number of groups that are computed together.
+    reference : array, dict of str to array, "silence" or "none"
+        Where silent neurons are what they are when the model reads this; else they are zero.
     settings
         ``output``, ``bind``, ``backend`` of `dftlrp.predict`.
 
@@ -103,7 +110,7 @@ def silenced(
     """
 
     def score(x: AnyArray, scaled: Mapping[str, AnyArray] = NOTHING) -> Real:
-        z = predict(model, x, scaled=scaled, **settings).explained  # type: ignore[arg-type]
+        z = predict(model, x, scaled=scaled, reference=reference, **settings).explained  # type: ignore[arg-type]
         z = np.asarray(z, np.float64).reshape(len(x), -1)
         return np.asarray((make_coefficients(seed, [(target,)] * len(z), z) * z).sum(axis=1))
 

@@ -17,7 +17,7 @@ from dftlrp.core.types import AnyArray, InputError, Real
 from dftlrp.engine.auto import name_reference
 from dftlrp.engine.composites import Composite
 from dftlrp.engine.model import Model
-from dftlrp.engine.settings import Question, Settings
+from dftlrp.engine.settings import AUTO, Question, Settings
 
 Inputs = AnyArray | Mapping[str, AnyArray]
 
@@ -102,7 +102,7 @@ def conditional(
     overrides: Mapping[str, str | Rule] | None = None,
     backend: str | None = None,
     dtype: Any = None,
-    reference: Any = None,
+    reference: Any = AUTO,
     layers: Layers | None = None,
 ) -> list[Conditional]:
     """Return the relevance under each condition, in the order given.

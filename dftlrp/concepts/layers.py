@@ -59,7 +59,7 @@ def layers_of(
     seed: str = "logit",
     composite: str | Composite = "auto",
     overrides: Mapping[str, str | Rule] | None = None,
-    reference: Any = None,
+    reference: Any = AUTO,
 ) -> Layers:
     """Run one forward pass and return the layers and the shapes of their outputs.
 

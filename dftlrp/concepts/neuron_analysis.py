@@ -28,7 +28,7 @@ from dftlrp.core.types import InputError
 from dftlrp.engine.model import attach_front_end, load
 from dftlrp.engine.plan import Plan
 from dftlrp.engine.seeds import find_class
-from dftlrp.engine.settings import NONE
+from dftlrp.engine.settings import AUTO
 
 KEPT = 10  # prototypes of each neuron at least, so that asking for a few more needs no new survey
 DEPTH, WIDTH = 2, 3  # of an attribution graph: layers below, and neurons for each neuron above
@@ -96,7 +96,7 @@ def neurons(
     output: str | None = None,
     bind: Mapping[str, Any] | None = None,
     backend: str | None = None,
-    reference: Any = NONE,
+    reference: Any = AUTO,
     workers: int = 1,
     scheduler: str | None = None,
 ) -> Neurons:
@@ -121,8 +121,9 @@ def neurons(
     frontend, composite, overrides, seed, output, bind, backend
         As of `dftlrp.explain`; each recording is explained for its own class.
     reference : str, path or list
-        What every recording is compared with, as of `dftlrp.explain`: ``"none"``, ``"silence"``,
-        sound files, or ``["mean", FILE, ...]``.
+        What every recording is compared with, as of `dftlrp.explain`: ``"auto"`` (decided by the
+        first recording that is not silent), ``"none"``, ``"silence"``, sound files, or ``["mean",
+        FILE, ...]``.
     workers, scheduler
         As of `dftlrp.concepts.shards.Workers`.
 

@@ -16,6 +16,7 @@ from dftlrp.concepts.portraits import Portrait
 from dftlrp.concepts.prototypes import rank_recordings
 from dftlrp.concepts.trials import DRAWS
 from dftlrp.core.progress import steps
+from dftlrp.engine.settings import NONE
 from dftlrp.results.panels import format_hertz
 from dftlrp.results.report import fill_page
 from dftlrp.results.report.media import make_uri
@@ -55,6 +56,7 @@ def render_page(found: NeuronsData, pictures: Mapping[int, Mapping[str, bytes]])
         right=float(statistics.right.sum() / max(statistics.neurons.count.sum(), 1)),
         quantity="logit" if study.seed in {"logit", "one"} else "lead",
         draws=DRAWS,
+        silent="zero" if study.reference == (NONE,) else "what they are at the reference",
         seconds=seconds,
         classes=[_describe_class(found, c, pictures[c], owners) for c in found.classes],
         neurons=drawn,

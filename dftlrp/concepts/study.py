@@ -19,7 +19,7 @@ from dftlrp.core.files import regular
 from dftlrp.core.types import AnyArray, InputError, Real
 from dftlrp.engine.model import Model, attach_front_end, load
 from dftlrp.engine.plan import Plan
-from dftlrp.engine.settings import NONE, Settings
+from dftlrp.engine.settings import AUTO, NONE, Settings
 
 BATCH = 16  # recordings that are computed together; fixed, because sums of floats depend on it
 SAMPLES = 2**18  # at most in a batch of several recordings
@@ -47,7 +47,8 @@ class Study:
     k : int
         Number of prototypes that are kept for each neuron.
     reference : tuple of str
-        Names and paths of what every recording is compared with, as `name_references` returns them.
+        Names and paths of what every recording is compared with, as `name_references` returns them;
+        `dftlrp.concepts.survey.settle_study` decides what ``"auto"`` is.
     """
 
     model: str
@@ -62,7 +63,7 @@ class Study:
     backend: str | None = None
     frontend: str | None = None
     k: int = 5
-    reference: tuple[str, ...] = (NONE,)
+    reference: tuple[str, ...] = (AUTO,)
 
     def loaded(self) -> Model:
         """Load the model and its front end."""
@@ -71,8 +72,9 @@ class Study:
     def settings(self, sample: Sample) -> list[Settings]:
         """Return how the model is run on a recording: for each reference, if there is any."""
         plain = Settings(
-            self.output, self.bind, self.composite, self.overrides, self.backend, waveform=True
-        )
+            self.output, self.bind, self.composite, self.overrides, self.backend, waveform=True,
+            reference=AUTO if self.reference == (AUTO,) else None,
+        )  # fmt: skip
         name = sample.place.name
         return [replace(plain, reference={name: r}) for r in sample.references] or [plain]
 
@@ -153,9 +155,10 @@ def read_sample(model: Model, study: Study, path: str) -> Sample:
     plan = model.plan(study.output, study.bind)
     place = find_waveform(plan, path)
     recording = read_signal(model, path, study.rate, place)
+    asked = [NONE] if study.reference == (AUTO,) else list(study.reference)
     try:
         compared = find_references(
-            list(study.reference), recording.samples,
+            asked, recording.samples,
             lambda other: read_beside(model, other, study.rate, place, recording),
         )  # fmt: skip
     except InputError as error:

@@ -22,7 +22,7 @@ from dftlrp.engine.auto import choose_seed
 from dftlrp.engine.model import Model
 from dftlrp.engine.plan import Plan
 from dftlrp.engine.seeds import find_class
-from dftlrp.engine.settings import Question
+from dftlrp.engine.settings import AUTO, Question
 
 SKIPPED = "skipped"  # among the arrays of a shard: numbers and reasons, as JSON in bytes
 
@@ -104,10 +104,10 @@ def _merge_shards(
 
 
 def settle_study(study: Study, items: Sequence[Item]) -> tuple[Study, Layers]:
-    """Return the study with its composite and seed by name, and the layers of the model.
+    """Return the study with composite, reference and seed by name, and the layers of the model.
 
-    Both are chosen once for all recordings.  The first recording that can be read is explained, so
-    that a wrong question is refused at once.
+    They are chosen once for all recordings.  The first recording that can be read and is not silent
+    is explained, so that a wrong question is refused at once.
 
     Raises
     ------
@@ -115,16 +115,17 @@ def settle_study(study: Study, items: Sequence[Item]) -> tuple[Study, Layers]:
         If a layer or a rule is unknown, the model does not fit, or no recording can be read.
     """
     model = study.loaded()
-    sample = _read_first(model, study, items)
+    path, sample = _read_first(model, study, items)
     if sample.array.ndim < 2 or len(sample.array) != 1:
         raise InputError(f"{study.model}: reads signals without a batch axis: export it with one")
     layers = find_layers(model, sample.array, study.settings(sample)[0])
-    study = replace(
-        study, composite=layers.table.composite, seed=_settle_seed(study, layers, model.labels)
-    )
+    seed = _settle_seed(study, layers, model.labels)
     layers.concepts(study.layer)  # raises an error if it has none
-    question = Question(target=0, seed=study.seed, keep=[study.layer])
+    question = Question(target=0, seed=seed, keep=[study.layer])
     (found,) = answer_questions(model, sample.array, study.settings(sample)[0], [question])
+    taken = (found.facts["reference"],) if study.reference == (AUTO,) else study.reference
+    study = replace(study, composite=found.table.composite, reference=taken, seed=seed)
+    layers = find_layers(model, sample.array, study.settings(read_sample(model, study, path))[0])
     if (scores := found.explained.size) != study.classes:
         raise InputError(
             f"the output holds {found.explained.shape[1:]} = {scores} numbers for a recording: "
@@ -140,16 +141,25 @@ def _settle_seed(study: Study, layers: Layers, labels: Sequence[str]) -> str:
     return f"{kind}:{find_class(versus, labels, study.classes)}" if versus else kind
 
 
-def _read_first(model: Model, study: Study, items: Sequence[Item]) -> Sample:
-    """Return the first recording that can be read."""
-    error = InputError("no recordings")
+def _read_first(model: Model, study: Study, items: Sequence[Item]) -> tuple[str, Sample]:
+    """Return path and samples of the first recording that can be read.
+
+    A silent one is taken only where all are: it says nothing of how the others compare.
+    """
+    error, silent = InputError("no recordings"), list[tuple[str, Sample]]()
     for item in items:
         try:
-            return read_sample(model, study, str(item.path))
+            found = str(item.path), read_sample(model, study, str(item.path))
         except InputError as refusal:
             error = refusal
             if not str(refusal).startswith(str(item.path)):
                 raise
+            continue
+        if found[1].array.any():
+            return found
+        silent.append(found)
+    if silent:
+        return silent[0]
     raise error
 
 

@@ -123,11 +123,15 @@ def _run_trial(study: Study, model: Model, trial: Trial) -> dict[str, AnyArray]:
     R = average([np.asarray(f.kept[study.layer][1], np.float64) for f in answers])
     relevance = concepts.per_concept(R)[0]
     own = {k: study.keywords[k] for k in ("seed", "output", "bind", "backend")}
-    falls = silenced(
-        model, sample.array, trial.of_class, concepts,
-        [*((n,) for n in trial.neurons), *trial.groups],
-        batch=count_together(model.plan(study.output, study.bind), sample.place), **own,
-    )[0]  # fmt: skip
+    groups = [*((n,) for n in trial.neurons), *trial.groups]
+    together = count_together(model.plan(study.output, study.bind), sample.place)
+    falls = average([
+        silenced(
+            model, sample.array, trial.of_class, concepts, groups, batch=together,
+            reference=s.reference, **own,
+        )[0]
+        for s in settings
+    ])  # fmt: skip
     alone = len(trial.neurons)
     return {
         "relevance": relevance.sum(axis=1)[list(trial.neurons)],

@@ -67,10 +67,10 @@ def evaluate(
     given: Mapping[str, Array],
     bk: Backend,
     dtype: np.dtype[Any],
-    scaled: Mapping[str, AnyArray] = MappingProxyType({}),
+    changed: Mapping[str, Callable[[Array], Array]] = MappingProxyType({}),
     room: int = MAX_BYTES,
 ) -> Run:
-    """Return all values that the output needs; those in ``scaled`` are multiplied by its arrays.
+    """Return all values that the output needs; those in ``changed`` as its functions make them.
 
     ``room`` is the number of bytes that the inputs may ask for, see `make_budget`.
 
@@ -91,10 +91,10 @@ def evaluate(
     with np.errstate(all="ignore"):  # what overflows is reported by the name of its layer
         for node in expand_nodes(steps(plan.nodes, "forward"), values, progress.count_left):
             y = run_node(plan, node, values, bk, dtype, progress.budget)
-            if node.output in scaled:
-                y = y * fit_factor(scaled[node.output], y, node.output)
+            if node.output in changed:
+                y = changed[node.output](y)
             progress.add(node, y)
-    if missing := sorted(set(scaled) - values.keys()):
+    if missing := sorted(set(changed) - values.keys()):
         raise InputError(f"no value {missing[0]!r} is computed on the way to {plan.output!r}")
     return progress.make_run()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -27,6 +28,7 @@ from dftlrp.engine.evaluate import (
     Values,
     check_finite,
     evaluate,
+    fit_factor,
     replace_non_finite,
     run_node,
 )
@@ -203,13 +205,26 @@ def predict_values(
     Parameters
     ----------
     scaled : dict of str to array
-        By value, what it is multiplied by on the way.
+        By value, what it is multiplied by on the way; with a reference, what its change from that
+        is multiplied by.
     """
     bk, floats = get_backend(settings.backend), settings.floats
     plan = model.plan(settings.output, settings.bind)
     given = gather_arrays(model, plan, inputs, bk, floats)
-    values = evaluate(plan, given, bk, floats, scaled).values
+    there: Values = {}
+    if scaled and settings.compared is not None:
+        at = check_reference(plan, settings.compared, given)
+        signals = {name: bk.signal(a.astype(floats)) for name, a in at.items()}
+        there = evaluate(plan, {**given, **signals}, bk, floats).values
+    changed = {name: partial(_scale, name, a, there.get(name)) for name, a in scaled.items()}
+    values = evaluate(plan, given, bk, floats, changed).values
     return Prediction(bk.read(values[plan.output]), bk.read(values[plan.explained]))
+
+
+def _scale(name: str, factor: AnyArray, there: Array | None, value: Array) -> Array:
+    """Return a value times a factor, or with its change from the reference times the factor."""
+    fitting = fit_factor(factor, value, name)
+    return value * fitting if there is None else (value - there) * fitting + there
 
 
 def _refuse_folded(node: Node, values: Values, given: Mapping[str, Array]) -> None:

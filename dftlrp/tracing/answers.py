@@ -90,9 +90,11 @@ def predict_output(
     Parameters
     ----------
     scaled : dict of str to array
-        By value, what it is multiplied by on the way.
+        By value, what it is multiplied by on the way; with a reference, what its change from that
+        is multiplied by.
     """
-    settings = replace(settings, reference=None)  # of which no forward pass knows
+    if not scaled:
+        settings = replace(settings, reference=None)  # of which no forward pass knows
 
     def ask(settings: Settings) -> Prediction:
         if isinstance(get_backend(settings.backend), OnnxBackend):

@@ -100,7 +100,10 @@ def trace(ready: Ready, request: GraphRequest, views: Views | None = None) -> Tr
     masks = {n: s if s is None else tape.add_input(f"mask/{n}", s) for n, s in request.masks}
     forward = request.target == FORWARD
     known = {**ready.values, **run.values}
-    values = _trace_forward(plan, run.nodes, known, bk, masks if forward else {})
+    there = _find_reference(ready, request, known, bk) if forward else None
+    centres = {} if there is None else there.values
+    scaled = {n: (m, centres.get(n)) for n, m in masks.items()} if forward else {}
+    values = _trace_forward(plan, run.nodes, known, bk, scaled)
     z = values[plan.explained]
     if not isinstance(z, Symbol):
         raise InputError(f"{plan.explained!r} does not depend on the input: nothing to explain")
@@ -196,8 +199,9 @@ def _trace_forward(
 ) -> Values:
     """Return every value, a symbol if it depends on a signal; some are multiplied by masks.
 
-    In the graph the signals and all that is made of them have the model's names, with ``before`` in
-    front.
+    ``scaled`` has mask and None, or mask and the value at the reference, whose change is
+    multiplied.  In the graph the signals and all that is made of them have the model's names, with
+    ``before`` in front.
     """
     values: Values = dict(known)
     for name in plan.signals:
@@ -219,7 +223,8 @@ def _trace_forward(
             with _suggest_numpy(), blame(node):
                 values[node.output] = emit(bk.tape, here, np.asarray(known[node.output]))
             if node.output in scaled:
-                values[node.output] = values[node.output] * scaled[node.output]
+                y, (mask, there) = values[node.output], scaled[node.output]
+                values[node.output] = y * mask if there is None else (y - there) * mask + there
     return values
 
 

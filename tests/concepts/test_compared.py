@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pytest
 import soundfile
@@ -15,6 +17,7 @@ from dftlrp.concepts.neuron_analysis import neurons
 from dftlrp.concepts.neuron_sound import Survival, describe_survival
 from dftlrp.concepts.recordings import find_recordings
 from dftlrp.concepts.study import Study, name_references, read_sample
+from dftlrp.concepts.survey import settle_study
 from dftlrp.concepts.trials import ablations
 from dftlrp.core.types import InputError
 from dftlrp.results.masking import keep_relevant
@@ -196,3 +199,20 @@ def test_what_is_left_is_said(left, says):
     assert says in said
     assert said or np.isnan(left).all()
     assert "nan" not in said
+
+
+def test_what_is_left_open_is_settled_by_a_recording_that_is_not_silent(place, tmp_path):
+    shutil.copytree(place / "data", tmp_path / "data")
+    soundfile.write(tmp_path / "data/high/-first.wav", np.zeros(400), 8000)
+    items = find_recordings(tmp_path / "data", 3, LABELS, rate=8000.0).items
+    assert items[0].name == "high/-first.wav"
+    study, layers = settle_study(Study(str(place / "m.onnx"), "conv2", 8000.0, 3), items)
+    assert (study.composite, study.reference) == ("EpsilonGamma", ("silence",))
+    assert layers.concepts("conv2").count == 6
+    named = Study(str(place / "m.onnx"), "conv2", 8000.0, 3, composite="EpsilonPlus")
+    assert settle_study(named, items)[0].reference == ("none",)
+
+
+def test_to_predict_towards_what_is_left_open_is_refused(place):
+    with pytest.raises(InputError, match="reference 'auto': give an array"):
+        dftlrp.predict(place / "m.onnx", np.zeros((1, 1, 400)), reference="auto")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from onnx import helper, numpy_helper
 
 from dftlrp import attribute, predict
-from dftlrp.concepts import conditional, layers_of
+from dftlrp.concepts import conditional, layers_of, silenced
 from dftlrp.core.types import InputError
 
 EXACT = {"backend": "numpy", "composite": "EpsilonPlus"}
@@ -251,6 +251,26 @@ def test_to_silence_a_channel_is_to_have_no_weights_for_it(backend: str) -> None
     want = predict(loaded(proto), x, backend="numpy")
     np.testing.assert_allclose(found.explained, want.explained, rtol=1e-5, atol=1e-6)
     assert not np.allclose(found.explained, predict(loaded(conv_stack(False)), x).explained)
+
+
+@pytest.mark.parametrize("backend", ["numpy", "onnx"])
+@pytest.mark.parametrize("name", COMPARED)
+def test_a_neuron_that_is_silent_as_at_a_reference_costs_its_relevance_where_the_rest_is_linear(
+    name: str, backend: str
+) -> None:
+    model, x = loaded(conv_stack()), signals(conv_stack(), 1)["x"]
+    layers = layers_of(model, x, composite="Epsilon", reference="none")
+    own = {"backend": backend, "reference": COMPARED[name]}
+    a = attribute(model, x, target=1, keep=["hr"], composite="Epsilon", **own)
+    units = [(i,) for i in range(8)]
+    falls = silenced(model, x, 1, layers.concepts("hr"), units, **own)[0]
+    np.testing.assert_allclose(falls, a.kept["hr"][1][0], atol=1e-5)
+    zero = silenced(model, x, 1, layers.concepts("hr"), units, backend=backend)[0]
+    assert np.abs(falls - zero).max() > 0.01
+    (every,) = silenced(model, x, 1, layers.concepts("c1"), [range(4)], **own)
+    r = np.broadcast_to(0.0 if name == "silence" else COMPARED[name], x.shape)
+    change = a.explained[0, 1] - predict(model, r, backend="numpy").explained[0, 1]
+    assert every[0] == pytest.approx(change, rel=1e-4, abs=1e-5)
 
 
 def test_what_is_not_on_the_way_cannot_be_silenced() -> None:

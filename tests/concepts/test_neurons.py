@@ -301,7 +301,9 @@ def test_embedded_models_behind_front_ends_or_not(name, tmp_path):
     )
     page = found.save(tmp_path / "out")[0].read_text()
     assert found.classes == (7,)
-    assert found.survey.skipped == ()
+    ((silent, why),) = found.survey.skipped
+    assert silent == "seven/silent.wav"
+    assert "silence, is the recording itself" in why
     assert "nan" not in (tmp_path / "out/spectra.csv").read_text()
     assert not found.failures
     assert found.ablation[7].most_relevant > 0
