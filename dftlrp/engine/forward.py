@@ -216,12 +216,12 @@ def predict_values(
         at = check_reference(plan, settings.compared, given)
         signals = {name: bk.signal(a.astype(floats)) for name, a in at.items()}
         there = evaluate(plan, {**given, **signals}, bk, floats).values
-    changed = {name: partial(_scale, name, a, there.get(name)) for name, a in scaled.items()}
+    changed = {name: partial(_scale_value, name, a, there.get(name)) for name, a in scaled.items()}
     values = evaluate(plan, given, bk, floats, changed).values
     return Prediction(bk.read(values[plan.output]), bk.read(values[plan.explained]))
 
 
-def _scale(name: str, factor: AnyArray, there: Array | None, value: Array) -> Array:
+def _scale_value(name: str, factor: AnyArray, there: Array | None, value: Array) -> Array:
     """Return a value times a factor, or with its change from the reference times the factor."""
     fitting = fit_factor(factor, value, name)
     return value * fitting if there is None else (value - there) * fitting + there
