@@ -336,7 +336,7 @@ def test_relevance_through_a_layer_of_one_recording(tmp_path, monkeypatch, capsy
     ]
     page = Path("o/report.html").read_text()
     assert "Only what goes through 2 of 128 channels" in page
-    assert "stopped at the conditions" in page
+    assert "at the conditions, or at values that carry no relevance" in page
     assert not through("--through", "relu7=").relevance["time"].any()  # nothing goes past it
     capsys.readouterr()
     for text, says in (
