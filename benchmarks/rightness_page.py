@@ -82,7 +82,8 @@ def write_page(args: Namespace) -> str:
              *_write_networks(used), "", "## Model by model", "",
              *(line for one in used for line in _write_model(one, cells[one.name])),
              "## What is left out", "",
-             *(f"- {name}: {why}." for name, why in LEFT_OUT.items()), "",
+             *(f"- {name}: {why}." for name, why in LEFT_OUT.items()),
+             *(f"- {name}: not measured in this run." for name in CASES if name not in cells), "",
              f"Measured on {machine}.", ""]  # fmt: skip
     return "\n".join(lines)
 
@@ -122,6 +123,11 @@ def _write_rivals(cells: dict[str, list[Cell]]) -> Iterator[str]:
                for name in dict.fromkeys(n for c in usable for n in c.srg)}  # fmt: skip
     lost = {name: Counter(c.replacement for c in own if judge(c, name) == VERDICTS[2])
             for name, own in by_name.items()}  # fmt: skip
+    yield (
+        "What replaces is a part of the question: where noise does, noise as the reference is the "
+        "one to hold against it, and where the mean of the features does, that mean."
+    )
+    yield ""
     yield "In how many cells each is clearly better than the default, of those where it was tried:"
     yield ""
     yield "| what | " + " | ".join(f"replaced by {r}" for r in replaced) + " |"
