@@ -22,10 +22,10 @@ SIGNATURES = {
     "explain": "(model, signal, *, target='argmax', rate=None, seed='auto', composite='auto', "
     "overrides=None, labels=None, output=None, bind=None, "
     "domains=('time', 'frequency', 'time-frequency'), backend=None, frontend=None, masks=None, "
-    "method='lrp', reference='none')",
+    "method='lrp', reference='auto')",
     "attribute": "(model, inputs, *, target='argmax', output=None, bind=None, seed='logit', "
     "composite='auto', overrides=None, backend=None, dtype=None, ledger=True, keep=(), masks=None, "
-    "method='lrp', reference=None)",
+    "method='lrp', reference='auto')",
     "embedded": "(name)",
 }
 FIELDS = {

@@ -29,6 +29,7 @@ from dftlrp.engine.settings import AUTO, NONE, SILENCE, Question, Settings
 from dftlrp.tracing.answers import answer, predict_output
 
 FREE = "a function of the output"  # seed kind of a target that is a function
+CANCELLED = 100  # sum |R| / |seed| against a reference that is worth a warning
 ABSORBED = 0.1  # share of the seed in the stabilisers that is worth a warning
 ADVICE = (
     " or small beside epsilon: if the input is quiet, normalise it, or make epsilon relative to "
@@ -225,11 +226,11 @@ def make_attribution(
     flows = {k: found.flows[k] for k in plan.signals}
     only = next(iter(flows.values()))
     by = found.backend.taken
-    choices: dict[str, Choice[Any]] = {
+    choices: dict[str, Choice[Any]] = {"reference": found.reference} if method == "lrp" else {}
+    choices |= {
         "composite": found.composite,
         "seed": found.seed_kind,
         "backend": found.backend,
-        "reference": found.reference,
     }
     return Attribution(
         relevance={k: f.relevance for k, f in flows.items()} if named else only.relevance,
@@ -291,11 +292,13 @@ def _write_notes(question: Question, found: Answer, method: str) -> Iterator[str
     yield f"seed {seed}; relevance starts at {plan.explained!r}"
     if labels := [name for name in plan.graph.outputs if name not in plan.graph.scores]:
         yield f"output {plan.output!r} is explained: {labels[0]!r} holds labels"
-    yield from _tell_reference_taken(found.reference)
+    if method == "lrp":  # others go from silence to the input by their own way
+        yield from _tell_reference_taken(found.reference)
     if plan.stripped:
         yield f"the final {plan.stripped} is left out: what it reads is explained"
     yield from found.notes
     yield from _warn_of_absorption(found)
+    yield from _warn_of_cancellation(found)
     if found.backend.reason and found.backend is not FIRST:
         yield f"computed by backend {found.backend}"
 
@@ -309,17 +312,35 @@ def _tell_reference_taken(reference: Choice[str]) -> Iterator[str]:
         yield f"compared with nothing{why}"
 
 
+def _warn_of_cancellation(found: Answer) -> Iterator[str]:
+    """Yield a warning where parts of the relevance against a reference are huge and cancel."""
+    R = [found.flows[name].relevance for name in found.plan.signals]
+    seed = float(np.abs(found.seed).sum())
+    ratio = sum(float(np.abs(r).sum()) for r in R) / seed if seed else 0.0
+    if found.reference.taken != NONE and ratio >= CANCELLED:
+        yield (
+            f"warning: the parts of the relevance are {ratio:.0f} times as large as their sum: "
+            "between this reference and the input the model is too steep; take reference 'none', "
+            "'noise' or another recording"
+        )
+
+
 def _warn_of_absorption(found: Answer) -> Iterator[str]:
     """Yield a warning if there is nothing to share, or if stabilisers took much of it.
 
     Amounts are added without their signs over layers, so that none hides another.
     """
+    compared = found.reference.taken != NONE
+    if compared and not any(map(np.any, found.changes.values())):
+        what = "silent" if found.reference.taken == SILENCE else "the reference itself"
+        yield f"warning: the input is {what}: there is no relevance to share"
+        return
     if not np.any(found.seed):
         yield "warning: the explained number is zero: there is no relevance to share"
         return
     rows = found.ledger.rows
     amounts = np.array([np.abs(row.stabiliser) for row in rows]) if rows else np.zeros((1, 1))
-    seed = np.abs(found.seed).reshape(amounts.shape[1], -1).sum(axis=1)
+    seed = np.abs(found.seed, dtype=np.float64).reshape(amounts.shape[1], -1).sum(axis=1)
     shares = amounts.sum(axis=0) / np.maximum(seed, LEAST)
     sample = int(np.argmax(shares))
     if shares[sample] < ABSORBED:

@@ -141,6 +141,8 @@ def explain(
         resolve_target(target, names, plan), resolve_seed(seed, names, plan),
         keep=inner, masks=masks or {}, labels=names,
     )  # fmt: skip
+    if isinstance(reference, list | tuple) and len(reference) == 1:
+        (reference,) = reference
     compared = None if is_word(reference, AUTO) else find_references(
         reference, recording.samples, lambda other: read_beside(model, other, rate, read, recording)
     )  # fmt: skip

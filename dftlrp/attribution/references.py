@@ -68,8 +68,10 @@ def find_references(asked: Any, samples: Real, read: Read) -> References | None:
         return None
     mean = bool(several) and is_word(several[0], MEAN)
     given = several[1:] if mean else several
-    if not given:
+    if mean and (not given or any(isinstance(one, str) and one in NAMES for one in given)):
         raise InputError("reference 'mean' needs recordings: give [\"mean\", FILE, ...]")
+    if not given:
+        raise InputError(f"no reference is given: name a recording or one of {', '.join(NAMES)}")
     found = [_find_one(one, samples, read) for one in given]
     points = [p for _, each in found for p in each]
     words = ", ".join(dict.fromkeys(told for told, _ in found))
@@ -95,7 +97,7 @@ def _find_one(asked: Any, samples: Real, read: Read) -> tuple[str, list[Real]]:
         words = f"stationary noise with the recording's spectrum ({DRAWS} draws, on average)"
         return words, [draw_noise(samples, i) for i in range(DRAWS)]
     if isinstance(asked, str) and asked in NAMES:
-        raise InputError(f"reference {asked!r} stands alone, or in front of recordings")
+        raise InputError(f"reference {asked!r} stands alone: leave the others out")
     named = isinstance(asked, str | os.PathLike)
     words = f"the recording {os.path.basename(asked)}" if named else "another signal"
     try:

@@ -48,3 +48,14 @@ class InputError(DftlrpError, ValueError):
 
 class NonFiniteError(DftlrpError, ArithmeticError):
     """A NaN or an Inf appeared; the message names the layer and the first index."""
+
+
+class UnfitReferenceError(NonFiniteError):
+    """A model cannot be compared at a reference: a value there is not finite, or 0 / 0.
+
+    ``always`` says whether that is so whatever the input is.
+    """
+
+    def __init__(self, message: str, always: bool = True) -> None:
+        super().__init__(message)
+        self.always = always

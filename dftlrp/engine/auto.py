@@ -7,14 +7,20 @@ kind of model, add a line to that function.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 
 from dftlrp.core.backend import Backend
-from dftlrp.core.types import AnyArray, InputError, NonFiniteError, UnsupportedModelError
+from dftlrp.core.types import (
+    AnyArray,
+    InputError,
+    UnfitReferenceError,
+    UnsupportedModelError,
+)
+from dftlrp.engine.cache import Recent
 from dftlrp.engine.composites import Composite, find_composite
 from dftlrp.engine.difference import find_moving
 from dftlrp.engine.gates import THROUGH
@@ -28,7 +34,6 @@ BARE = (
     "the default where neither a Softmax nor labels say that the outputs compete: if they do, ask "
     "for contrast"
 )
-MOST_CANCELLED = 1e3  # sum |R| / |sum R| at which a reference explains nothing
 PRODUCTS = ("MatMul", "Einsum", "Mul", "Gemm")
 T = TypeVar("T")
 
@@ -175,10 +180,7 @@ def answer_by_backend(
 
 
 def answer_by_reference(
-    settings: Settings,
-    plan: Plan,
-    answer: Callable[[Settings], T],
-    measure: Callable[[T], float] = lambda _: 1.0,
+    settings: Settings, plan: Plan, answer: Callable[[Settings], T], unfit: Unfit | None = None
 ) -> tuple[T, Choice[str]]:
     """Return an answer, and what the input is compared with.
 
@@ -188,26 +190,47 @@ def answer_by_reference(
     ----------
     answer : callable
         From settings whose reference is an array or None to the answer.
-    measure : callable
-        From an answer to how far its relevance cancels, sum |R| / |sum R|.
+    unfit : Unfit, optional
+        Remembers why silence is none, where that is so whatever the input is.
     """
     if settings.reference != AUTO:
         return answer(settings), Choice(_tell_reference(settings.reference))
     chosen, plain = choose_reference(settings, plan), replace(settings, reference=None)
     if chosen.taken == NONE:
         return answer(plain), chosen
-    try:
-        found = answer(replace(settings, reference=find_silence(plan)))
-    except (InputError, NonFiniteError) as error:
-        found, reason = answer(plain), f"{error}"  # a fault of the input itself shows again
-    else:
-        ratio = measure(found)
-        if ratio <= MOST_CANCELLED:
-            return found, chosen
-        alike = "the score is that of silence"
-        reason = f"against silence relevance cancels {ratio:.0e} fold" if ratio < np.inf else alike
-        found = answer(plain)
-    return found, Choice(NONE, f"since {reason}")
+    reason = unfit.find() if unfit else None
+    if reason is None:
+        try:
+            return answer(replace(settings, reference=find_silence(plan), by_default=True)), chosen
+        except UnfitReferenceError as error:
+            reason = str(error).removesuffix(": choose another reference")
+            if unfit and error.always:
+                unfit.keep(reason)
+    return answer(plain), Choice(NONE, f"since {reason}")
+
+
+@dataclass(frozen=True, eq=False)
+class Unfit:
+    """Why a model cannot be compared with silence, for inputs of some shapes.
+
+    Attributes
+    ----------
+    known : Recent of str
+        What the model keeps of it.
+    key : hashable
+        Output, settings and shapes.
+    """
+
+    known: Recent[str]
+    key: Hashable
+
+    def find(self) -> str | None:
+        """Return the reason, if it is known."""
+        return self.known.get(self.key)
+
+    def keep(self, reason: str) -> None:
+        """Remember the reason."""
+        self.known.put(self.key, reason)
 
 
 def find_silence(plan: Plan) -> dict[str, AnyArray]:
@@ -233,7 +256,10 @@ def name_reference(reference: Any, plan: Plan) -> dict[str, AnyArray] | str | No
     if len(plan.signals) != 1:
         names = list(plan.signals)
         raise InputError(f"the model reads {names}: give the reference as a dict by input name")
-    return {next(iter(plan.signals)): np.asarray(reference)}
+    try:
+        return {next(iter(plan.signals)): np.asarray(reference)}
+    except ValueError:  # rows of different lengths
+        raise InputError("the reference is no array: give one, or a dict by input name") from None
 
 
 def settle_reference(

@@ -31,7 +31,8 @@ import numpy as np
 
 from dftlrp.core.backend import Backend
 from dftlrp.core.maps import Affine, Array, Arrays, Map, Route
-from dftlrp.core.types import AnyArray
+from dftlrp.core.types import AnyArray, UnfitReferenceError
+from dftlrp.engine.evaluate import make_at
 from dftlrp.engine.plan import Plan
 from dftlrp.graph.structure import Node
 from dftlrp.ops import OPS, At
@@ -81,6 +82,25 @@ def _find_zero(values: Mapping[str, Array], names: Sequence[str], bk: Backend) -
     sizes = tuple(bk.sum(abs(v.ravel()), (0,), True) for v in floats)
     found = bk.read(bk.concat(sizes, 0)) if sizes else ()
     return frozenset(name for name, size in zip(names, found, strict=True) if size == 0)
+
+
+def refuse_vanishing(plan: Plan, values: Mapping[str, Array], bk: Backend) -> None:
+    """Refuse a reference at which a layer divides nothing by nothing, as norms do in silence.
+
+    The map between such a point and another is as steep as the layer's epsilon is small, and the
+    relevance that it gives only cancels.
+
+    Raises
+    ------
+    UnfitReferenceError
+        The message names the layer.
+    """
+    for node in plan.path:
+        vanishes = OPS[node.op].vanishes if node.op in OPS else None
+        if vanishes is not None and vanishes(make_at(plan, node, values, bk)):
+            raise UnfitReferenceError(
+                f"at the reference {node.key!r} ({node.op}) divides nothing by nothing"
+            )
 
 
 def find_moving(plan: Plan) -> set[str]:

@@ -17,12 +17,13 @@ from dftlrp.core.types import (
     InputError,
     NonFiniteError,
     Real,
+    UnfitReferenceError,
     UnsupportedModelError,
 )
 from dftlrp.engine.auto import Choice, choose_composite
 from dftlrp.engine.canonise import prepare_plan
 from dftlrp.engine.composites import Composite, LayerTable, make_layer_table
-from dftlrp.engine.difference import Reference, make_reference
+from dftlrp.engine.difference import Reference, make_reference, refuse_vanishing
 from dftlrp.engine.evaluate import (
     Run,
     Values,
@@ -97,6 +98,8 @@ def run_forward(
             if node.output not in known:
                 _refuse_folded(node, known, given)
                 known[node.output] = run_node(plan, node, known, bk, floats)
+    if settings.by_default and there is not None:
+        refuse_vanishing(plan, there, bk)
     table = make_layer_table(plan, chosen.taken, settings.overrides)
     reference = None if there is None else make_reference(plan, there, bk)
     return Ready(plan, values, table, run, chosen, bk, reference)
@@ -121,9 +124,9 @@ def _run_reference(settings: Settings, plan: Plan, arrays: Mapping[str, Array], 
     Raises
     ------
     InputError
-        The reference is not of the input's shape, or other nodes run on it.
-    NonFiniteError
-        A value at the reference is not finite.
+        The reference is not of the input's shape.
+    UnfitReferenceError
+        A value at the reference is not finite, or other nodes run on it.
     """
     bk, floats = get_backend(settings.backend), settings.floats
     at = check_reference(plan, settings.compared or {}, arrays)
@@ -131,9 +134,11 @@ def _run_reference(settings: Settings, plan: Plan, arrays: Mapping[str, Array], 
     try:
         there = evaluate(plan, {**arrays, **signals}, bk, floats, room=settings.room)
     except NonFiniteError as error:
-        raise NonFiniteError(f"at the reference {error}: choose another reference") from None
+        told = f"at the reference {error}: choose another reference"
+        raise UnfitReferenceError(told) from None
     if [n.key for n in there.nodes] != [n.key for n in run.nodes]:
-        raise InputError("at the reference other nodes run than at the input: choose another one")
+        told = "at the reference other nodes run than at the input: choose another reference"
+        raise UnfitReferenceError(told, always=False)
     values = {**there.values, **there.finite}
     for name in run.finite.keys() - there.finite.keys():
         values[name] = replace_non_finite(there.values[name])

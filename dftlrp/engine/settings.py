@@ -53,6 +53,9 @@ class Settings:
     reference : dict of str to array, or "auto", optional
         By signal, in a shape that broadcasts to the input's: what the difference to is explained;
         see `dftlrp.engine.difference`.  ``"auto"``: silence or nothing.
+    by_default : bool
+        Whether the reference was left open, so that one at which a layer divides nothing by nothing
+        is refused.
     """
 
     output: str | None = None
@@ -65,6 +68,7 @@ class Settings:
     threads: int | None = None
     room: int = MAX_BYTES
     reference: Mapping[str, AnyArray] | str | None = None
+    by_default: bool = False
 
     @property
     def compared(self) -> Mapping[str, AnyArray] | None:

@@ -16,10 +16,18 @@ from dftlrp.core.backend import Backend, Window, window_size
 from dftlrp.core.maps import Affine, Array, Arrays, Map, activation, diagonal
 from dftlrp.ops.common import check_divisor, lay_along, make_elementwise, weigh_inputs
 from dftlrp.ops.norm import refuse_training
-from dftlrp.ops.registry import ANY, At, Inputs, register_affine, register_between
+from dftlrp.ops.registry import (
+    ANY,
+    At,
+    Inputs,
+    register_affine,
+    register_between,
+)
 from dftlrp.ops.window import find_window, read_geometry, split_pads
 
 SOURCE = "Bach et al. 2015"
+
+NOTHING, LITTLE = 1e-9, 1e-2  # round-off of a mean that is subtracted; an epsilon in a divisor
 
 
 @register_affine("Conv")
@@ -262,7 +270,13 @@ def div(at: At) -> Map:
     return weigh_inputs(at, (bk.ones_like(d) / d, -y / d), y)
 
 
-@register_between("Div")
+def _has_nothing_to_divide(at: At) -> bool:
+    """Return whether all numerators are 0 and all divisors small: a norm that is spelled out."""
+    a, d = (np.abs(at.bk.read(v)) for v in at.args[:2])
+    return at.live == (0, 1) and bool(a.max(initial=0) <= NOTHING and d.max(initial=0) <= LITTLE)
+
+
+@register_between("Div", vanishes=_has_nothing_to_divide)
 def _take_quotient_between(here: At, there: At) -> Map:
     """``D(a / d) = mean(1 / d) Da - mean(a) Dd / (d(x) d(r))``.
 

@@ -22,6 +22,7 @@ from dftlrp.core.types import UnsupportedModelError
 from dftlrp.ops.common import lay_along
 from dftlrp.ops.registry import At, register_affine, register_between
 
+HALF = 0.5  # of the variance that a norm gives to a signal
 SOURCE = "Ali et al. 2022 (scale frozen)"
 Axes = tuple[int, ...]
 
@@ -112,6 +113,13 @@ def _divide_change(here: At, a: Norm, x: Array, b: Norm, r: Array) -> Affine:
     return Affine(lambda _, xs: linear(xs[0]), lambda _, v: (transpose(v),))
 
 
+def _measure_spread(at: At, norm: Norm, x: Array) -> float:
+    """Return the mean square of ``c(x) / n(x)``; of an lp norm, times the size of the group."""
+    found = np.asarray(at.bk.read(norm.subtract_mean(x) / norm.size), np.float64)
+    group = found.size // max(norm.size.size, 1) if at.node.op == "LpNormalization" else 1
+    return float(np.mean(found**2)) * group
+
+
 def _standardise(at: At, axes: Axes, gain: Array | None, bias: Array | None) -> Norm:
     """Return what ``g (x - mean) / sqrt(var + eps) + b`` is made of."""
     c = _make_centring(at, axes)
@@ -183,7 +191,13 @@ def _split_groups(at: At) -> tuple[At, Norm]:
     return inner, _standardise(inner, tuple(range(2, len(split))), gain, bias)
 
 
-@register_between("GroupNormalization")
+def _has_nothing_in_groups(at: At) -> bool:
+    """Return the same of groups of channels."""
+    inner, norm = _split_groups(at)
+    return _measure_spread(inner, norm, inner.x) < HALF
+
+
+@register_between("GroupNormalization", vanishes=_has_nothing_in_groups)
 def _take_group_norm_between(here: At, there: At) -> Affine:
     (a, norm), (b, other) = map(_split_groups, (here, there))
     return _reshape_map(here, _divide_change(a, norm, a.x, other, b.x), a.x.shape)
@@ -258,7 +272,12 @@ PARTS: dict[str, Callable[[At], Norm]] = {
 }
 
 
-@register_between(*PARTS)
+def _has_nothing_to_norm(at: At) -> bool:
+    """Return whether ``c(x) / n(x)``, whose mean square is one by design, has less than a half."""
+    return _measure_spread(at, PARTS[at.node.op](at), at.x) < HALF
+
+
+@register_between(*PARTS, vanishes=_has_nothing_to_norm)
 def _take_norm_between(here: At, there: At) -> Affine:
     a, b = (PARTS[at.node.op](at) for at in (here, there))
     return _divide_change(here, a, here.x, b, there.x)

@@ -238,6 +238,7 @@ Evaluate = Callable[[At], Array]
 Expand = Callable[[Node, Known, int], Iterator[Node]]
 Linearise = Callable[[At], Map]
 Between = Callable[[At, At], Map]
+Vanishes = Callable[[At], bool]
 
 
 @dataclass(frozen=True)
@@ -265,6 +266,8 @@ class Op:
     between : callable or None
         Returns the map A between the node at x and the node at r, with ``y(x) - y(r) = A (x - r)``
         exactly.
+    vanishes : callable or None
+        Returns whether a node divides nothing by nothing, as norms do where nothing varies.
     """
 
     evaluate: Evaluate
@@ -276,6 +279,7 @@ class Op:
     silent: tuple[int, ...] = ()
     tokens: bool = False
     between: Between | None = None
+    vanishes: Vanishes | None = None
 
     def find_refusal(self, live: tuple[int, ...]) -> str | None:
         """Return why relevance cannot go to these inputs, or None if it can."""
@@ -346,11 +350,11 @@ def register_route(
     return register
 
 
-def register_between(*names: str) -> Callable[[Between], Between]:
+def register_between(*names: str, vanishes: Vanishes | None = None) -> Callable[[Between], Between]:
     """Register the decorated function, which returns an op's map between two points."""
 
     def register(build: Between) -> Between:
-        OPS.update({name: replace(OPS[name], between=build) for name in names})
+        OPS.update({n: replace(OPS[n], between=build, vanishes=vanishes) for n in names})
         return build
 
     return register

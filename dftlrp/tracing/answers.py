@@ -7,7 +7,7 @@ engine computes the forward pass and goes back through it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -15,11 +15,13 @@ import numpy as np
 from dftlrp.core.backend import get_backend
 from dftlrp.core.ledger import AMOUNTS, LedgerRow
 from dftlrp.core.types import AnyArray, NonFiniteError, Real
-from dftlrp.engine.auto import answer_by_backend, answer_by_reference, choose_seed
+from dftlrp.engine.auto import Unfit, answer_by_backend, answer_by_reference, choose_seed
 from dftlrp.engine.backward import Answer, add_batch_axis, read_numbers, send_back
+from dftlrp.engine.cache import Recent
 from dftlrp.engine.evaluate import check_finite
 from dftlrp.engine.forward import NOTHING, Inputs, Prediction, predict_values, run_forward
-from dftlrp.engine.model import Model
+from dftlrp.engine.model import Model, make_key
+from dftlrp.engine.plan import Plan
 from dftlrp.engine.propagate import Flow, close_accounts
 from dftlrp.engine.seeds import (
     Index,
@@ -62,9 +64,10 @@ def answer(
         ready = run_forward(model, inputs, settings)
         return [read_numbers(send_back(ready, q, q.labels or model.labels), bk) for q in questions]
 
+    plan = model.plan(settings.output, settings.bind)
     (answers, backend), reference = answer_by_reference(
-        settings, model.plan(settings.output, settings.bind),
-        lambda known: answer_by_backend(known, ask), lambda found: _measure_cancellation(found[0]),
+        settings, plan, lambda known: answer_by_backend(known, ask),
+        _find_unfit(model, plan, inputs, settings),
     )  # fmt: skip
     first = answers[0]
     given = {first.plan.output: first.output, first.plan.explained: first.explained}
@@ -72,14 +75,20 @@ def answer(
     return [a._replace(backend=backend, reference=reference, notes=notes) for a in answers]
 
 
-def _measure_cancellation(answers: Sequence[Answer]) -> float:
-    """Return the sum of |R| at the inputs over that of the seeds, of all samples together.
+@dataclass(eq=False)
+class Reasons:
+    """What a model keeps of why it cannot be compared with silence."""
 
-    Infinite where there is nothing to share.
-    """
-    seed = sum(float(np.abs(a.seed).sum()) for a in answers)
-    found = sum(float(np.abs(a.flows[n].relevance).sum()) for a in answers for n in a.plan.signals)
-    return found / seed if seed else np.inf
+    known: Recent[str] = field(default_factory=lambda: Recent[str](64))
+
+
+def _find_unfit(model: Model, plan: Plan, inputs: Inputs, settings: Settings) -> Unfit:
+    """Return what is known of silence for inputs of these shapes, the batch aside."""
+    given = inputs if isinstance(inputs, Mapping) else dict.fromkeys(plan.signals, inputs)
+    shapes = tuple((name, np.shape(a)[1:]) for name, a in sorted(given.items()))
+    overrides = tuple((k, str(r)) for k, r in settings.overrides.items())
+    key = (make_key(settings.output, settings.bind), shapes, overrides)
+    return Unfit(model.cache.part(Reasons).known, key)
 
 
 def predict_output(

@@ -148,10 +148,17 @@ def test_a_preset_by_name_and_no_reference_by_name_are_plain_relevance(given: An
     np.testing.assert_array_equal(result.seed, result.output * [1, 0, 0])
 
 
-def test_silence_itself_is_compared_with_nothing_and_that_is_said() -> None:
-    result = attribute(MODEL, 0 * X, target=0)
-    assert result.facts["reference"] == "none"
-    assert any("since the score is that of silence" in n for n in result.notes)
+@pytest.mark.parametrize("backend", ["numpy", "onnx"])
+@pytest.mark.parametrize(("x", "given", "told"), [
+    (0 * X, {}, "silent"), (X, {"reference": X[:1] + 0 * X}, ""),
+    (X, {"reference": X}, "the reference itself"),
+])  # fmt: skip
+def test_an_input_that_is_what_it_is_compared_with_has_nothing_to_explain(
+    backend: str, x: Real, given: Any, told: str
+) -> None:
+    result = attribute(MODEL, x, target=0, backend=backend, **given)
+    warned = [n for n in result.notes if n.startswith("warning")]
+    assert warned == [f"warning: the input is {told}: there is no relevance to share"] * bool(told)
 
 
 @pytest.mark.parametrize(

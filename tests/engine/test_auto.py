@@ -114,14 +114,73 @@ def test_where_silence_has_no_value_nothing_is_compared_and_that_is_said(backend
         attribute(model, X, target=(0, 0), backend=backend, reference="silence")
 
 
+def normed(op: str, *axes: int) -> Callable[[Nodes], None]:
+    """A norm of the input itself, of which silence has nothing."""
+
+    def write(n: Nodes) -> None:
+        n.weights |= {"g": np.ones(axes), "b": np.zeros(axes)}
+        n.add(op, "x g b", "l")
+        n.add("MatMul", f"l {n.weight('w', 4, 4)}", "y")
+
+    return write
+
+
 @pytest.mark.parametrize("backend", ["numpy", "onnx"])
-def test_where_relevance_against_silence_only_cancels_nothing_is_compared(backend: str) -> None:
+@pytest.mark.parametrize(
+    "write", [standardised, normed("InstanceNormalization", 5), normed("LayerNormalization", 4)]
+)
+def test_where_silence_divides_nothing_by_nothing_nothing_is_compared(
+    backend: str, write: Callable[[Nodes], None]
+) -> None:
+    """Whatever the level, so that the rows of a batch do not depend on each other."""
+    model = load(write)
+    for level in (1.0, 1e-2, 1e-6):
+        taken = attribute(model, level * X, target=(0, 0), backend=backend)
+        assert taken.facts["reference"] == "none"
+        assert any("divides nothing by nothing" in n for n in taken.notes)
+        plain = attribute(model, level * X, target=(0, 0), backend=backend, reference="none")
+        np.testing.assert_array_equal(taken.relevance, plain.relevance)
+
+
+@pytest.mark.parametrize("backend", ["numpy", "onnx"])
+def test_a_norm_of_what_biases_leave_in_silence_is_compared_with_silence(backend: str) -> None:
+    def write(n: Nodes) -> None:
+        n.add("MatMul", f"x {n.weight('v', 4, 4)}", "h")
+        n.add("Add", f"h {n.weight('c', 4)}", "hb")
+        n.weights |= {"g": np.ones(4), "b": np.zeros(4)}
+        n.add("LayerNormalization", "hb g b", "l")
+        n.add("MatMul", f"l {n.weight('w', 4, 4)}", "y")
+
+    taken = attribute(load(write), X, target=(0, 0), backend=backend)
+    assert taken.facts["reference"] == "silence"
+
+
+def test_rows_of_a_batch_are_explained_as_each_alone() -> None:
+    model = load(dense)
+    scales = np.array([1.0, 1e-3, 0.0])[:, None, None]
+    x = scales * np.concatenate([X, X[:1]])
+    together = attribute(model, x, target=(0, 0)).relevance
+    for i in range(len(x)):
+        alone = attribute(model, x[i : i + 1], target=(0, 0)).relevance
+        np.testing.assert_allclose(together[i : i + 1], alone, rtol=1e-5)
+
+
+def test_why_silence_is_none_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
     model = load(standardised)
-    taken = attribute(model, X, target=(0, 0), backend=backend)
-    assert taken.facts["reference"] == "none"
-    assert any("since against silence relevance cancels" in n for n in taken.notes)
-    plain = attribute(model, X, target=(0, 0), backend=backend, reference="none")
-    np.testing.assert_array_equal(taken.relevance, plain.relevance)
+    first = attribute(model, X, target=(0, 0))
+
+    def refuse(*_: Any) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr("dftlrp.engine.forward.refuse_vanishing", refuse)
+    again = attribute(model, X, target=(0, 0))
+    assert again.facts == first.facts
+    np.testing.assert_array_equal(again.relevance, first.relevance)
+
+
+def test_relevance_that_only_cancels_against_a_reference_by_name_is_warned_of() -> None:
+    taken = attribute(load(standardised), X, target=(0, 0), reference="silence", backend="numpy")
+    assert any("times as large as their sum" in n for n in taken.notes)
 
 
 def test_a_fault_of_the_input_is_told_as_ever() -> None:
