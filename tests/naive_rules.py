@@ -14,7 +14,7 @@ import numpy as np
 from graphs import Real
 
 from dftlrp.core.maps import Affine, Arrays
-from dftlrp.core.rules import Call
+from dftlrp.core.sharing import Call
 
 
 class Dense(NamedTuple):

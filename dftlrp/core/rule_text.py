@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from inspect import signature
 
 from dftlrp.core.conventions import CONVENTIONS
-from dftlrp.core.rules import FUNCTIONS, OPTIONS, Call, Options, Share
+from dftlrp.core.rules import FUNCTIONS, OPTIONS
+from dftlrp.core.sharing import Call, Options, Share
 from dftlrp.core.types import InputError
 
 # options by name only

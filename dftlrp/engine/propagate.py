@@ -14,7 +14,7 @@ from dftlrp.core.ledger import AMOUNTS, Ledger, LedgerRow, align_rows
 from dftlrp.core.maps import Affine, Array, Map, Route, Stop
 from dftlrp.core.progress import steps
 from dftlrp.core.rule_text import Rule
-from dftlrp.core.rules import Call, Share, Support
+from dftlrp.core.sharing import Call, Share, Support
 from dftlrp.core.types import InputError
 from dftlrp.engine.difference import (
     Reference,

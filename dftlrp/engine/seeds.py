@@ -20,7 +20,7 @@ import numpy as np
 from dftlrp.core.backend import Backend
 from dftlrp.core.maps import Array
 from dftlrp.core.numpy_backend import BACKEND as NUMPY
-from dftlrp.core.rules import Support
+from dftlrp.core.sharing import Support
 from dftlrp.core.types import InputError, Real
 from dftlrp.engine.evaluate import check_finite
 from dftlrp.engine.propagate import Flow

@@ -264,8 +264,7 @@ class Op:
     tokens : bool
         Whether it carries the relevance of whole numbers only.
     between : callable or None
-        Returns the map A between the node at x and the node at r, with ``y(x) - y(r) = A (x - r)``
-        exactly.
+        Returns the map A between x and r, with ``y(x) - y(r) = A (x - r)`` exactly.
     vanishes : callable or None
         Returns whether a node divides nothing by nothing, as norms do where nothing varies.
     """
@@ -298,10 +297,6 @@ EXPANSIONS: dict[str, Expand] = {}
 STATIC: set[str] = set()  # expansions that need no values but constants
 
 
-def _register(names: Sequence[str], op: Op) -> None:
-    OPS.update(dict.fromkeys(names, op))
-
-
 def register_affine(
     *names: str,
     inputs: Inputs = FIRST,
@@ -327,7 +322,7 @@ def register_affine(
             return y + layer.bias
 
         run = evaluate or forward
-        _register(names, Op(run, build, "Affine", inputs, weighted, outputs))
+        OPS.update(dict.fromkeys(names, Op(run, build, "Affine", inputs, weighted, outputs)))
         return build
 
     return register
@@ -344,7 +339,7 @@ def register_route(
 
     def register(build: Linearise) -> Linearise:
         op = Op(evaluate, build, "Route", inputs, outputs=outputs, silent=silent)
-        _register(names, op)
+        OPS.update(dict.fromkeys(names, op))
         return build
 
     return register
@@ -362,7 +357,7 @@ def register_between(*names: str, vanishes: Vanishes | None = None) -> Callable[
 
 def register_stop(*names: str, evaluate: Evaluate, outputs: int | None = 1) -> None:
     """Register ops that carry no relevance."""
-    _register(names, Op(evaluate, None, "Stop", ANY, outputs=outputs))
+    OPS.update(dict.fromkeys(names, Op(evaluate, None, "Stop", ANY, outputs=outputs)))
 
 
 def register_tokens(
@@ -371,7 +366,7 @@ def register_tokens(
     """Register the map of an op that carries the relevance of whole numbers, and else none."""
 
     def register(build: Linearise) -> Linearise:
-        _register([name], Op(evaluate, build, "Stop", inputs, tokens=True))
+        OPS[name] = Op(evaluate, build, "Stop", inputs, tokens=True)
         return build
 
     return register
@@ -379,7 +374,7 @@ def register_tokens(
 
 def register_evaluated(*names: str, evaluate: Evaluate) -> None:
     """Register ops that can be evaluated, but refuse to carry relevance."""
-    _register(names, Op(evaluate, _refuse_relevance, "Evaluated", Inputs(())))
+    OPS.update(dict.fromkeys(names, Op(evaluate, _refuse_relevance, "Evaluated", Inputs(()))))
 
 
 def register_expansion(*names: str, static: bool = False) -> Callable[[Expand], Expand]:
@@ -387,8 +382,8 @@ def register_expansion(*names: str, static: bool = False) -> Callable[[Expand], 
 
     With ``static`` these depend on constants alone, and stand in the graph before a plan of it is
     made.  Each node has run before the next is asked for.  The generator is given the node, the
-    `Known` values and the number of nodes that may still run; it reads a value that decides what
-    runs by `Known.decide`.
+    `Known` values, of which `Known.decide` reads one that decides what runs, and the number of
+    nodes that may still run.
     """
 
     def register(expand: Expand) -> Expand:

@@ -15,7 +15,8 @@ from symbolic_backend import Symbol, SymbolicBackend, Untraceable, numbers
 
 from dftlrp.core.numpy_backend import BACKEND
 from dftlrp.core.rule_text import read_rule
-from dftlrp.core.rules import FUNCTIONS, Call, Share, Support
+from dftlrp.core.rules import FUNCTIONS
+from dftlrp.core.sharing import Call, Share, Support
 from dftlrp.core.types import InputError
 from dftlrp.ops import At
 

@@ -12,7 +12,7 @@ from dftlrp.core.backend import Backend, Window, window_size
 from dftlrp.core.numpy_backend import BACKEND as NUMPY
 from dftlrp.core.rule_text import read_rule
 from dftlrp.core.rules import FUNCTIONS as RULE_FUNCTIONS
-from dftlrp.core.rules import Call
+from dftlrp.core.sharing import Call
 from dftlrp.core.types import Real
 from dftlrp.graph.structure import Node
 from dftlrp.ops import OPS, At
