@@ -33,7 +33,7 @@ CANCELLED = 100  # sum |R| / |seed| against a reference that is worth a warning
 ABSORBED = 0.1  # share of the seed in the stabilisers that is worth a warning
 ADVICE = (
     " or small beside epsilon: if the input is quiet, normalise it, or make epsilon relative to "
-    "each layer, as composite='EpsilonPlus(relative=1)' does"
+    "each layer, as composite='EpsilonGamma(relative=1)' with reference='silence' does"
 )
 
 
@@ -293,7 +293,8 @@ def _write_notes(question: Question, found: Answer, method: str) -> Iterator[str
     if labels := [name for name in plan.graph.outputs if name not in plan.graph.scores]:
         yield f"output {plan.output!r} is explained: {labels[0]!r} holds labels"
     if method == "lrp":  # others go from silence to the input by their own way
-        yield from _tell_reference_taken(found.reference)
+        given = callable(question.target) or found.seed_kind.taken == "one"
+        yield from _tell_reference_taken(found.reference, given)
     if plan.stripped:
         yield f"the final {plan.stripped} is left out: what it reads is explained"
     yield from found.notes
@@ -303,11 +304,15 @@ def _write_notes(question: Question, found: Answer, method: str) -> Iterator[str
         yield f"computed by backend {found.backend}"
 
 
-def _tell_reference_taken(reference: Choice[str]) -> Iterator[str]:
-    """Yield what the scores are compared with, where that is silence or was left open."""
+def _tell_reference_taken(reference: Choice[str], given: bool) -> Iterator[str]:
+    """Yield what the scores are compared with, where that is silence or was left open.
+
+    ``given`` says whether the relevance at the output is no score, but given.
+    """
+    more = "" if given else ": the difference of the two scores is explained"
     why = reference.reason and f", {reference.reason}"
     if reference.taken == SILENCE:
-        yield f"compared with silence{why}: the difference of the two scores is explained"
+        yield f"compared with silence{why}{more}"
     elif reference.taken == NONE and why:
         yield f"compared with nothing{why}"
 

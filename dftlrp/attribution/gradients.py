@@ -131,7 +131,8 @@ def _ask(point: Point) -> Callable[[Arrays, int], tuple[Real, Sequence[Found]]]:
     def ask(inputs: Arrays, copies: int) -> tuple[Real, Sequence[Found]]:
         point.tally.passes += copies
         question = _hold_question(point, copies)
-        (found,) = answer(point.model, dict(inputs), point.settings, [question])
+        plain = replace(point.settings, reference=None)  # the way itself leads from there
+        (found,) = answer(point.model, dict(inputs), plain, [question])
         parts = {k: _split_flow(found, k, copies) for k in found.flows}
         items = [{k: Flow(v[i], m[i]) for k, (v, m) in parts.items()} for i in range(copies)]
         return found.explained, items

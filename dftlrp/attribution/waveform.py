@@ -164,7 +164,8 @@ def read_beside(
     InputError
         As of `read_signal`.
     """
-    other = _read_fitted(signal, read.channels, rate, model.rate or rate).samples
+    wanted = model.rate or rate or recording.rate
+    other = _read_fitted(signal, read.channels, rate or recording.rate, wanted).samples
     missing = recording.length - other.shape[-1]
     if read.length is None or missing <= 0:
         return other

@@ -66,9 +66,9 @@ class Kind(NamedTuple):
     reference: str
 
 
-ATTENTION = Kind("attention", "AttnLRP", NONE)
+ATTENTION = Kind("attention on what the model reads", "AttnLRP", NONE)
 TOKENS = Kind("a model that reads whole numbers", "EpsilonGamma", NONE)
-OTHERS = Kind("a model without attention", "EpsilonGamma", SILENCE)
+OTHERS = Kind("most models", "EpsilonGamma", SILENCE)
 
 
 def find_kind(plan: Plan) -> Kind:
@@ -76,9 +76,15 @@ def find_kind(plan: Plan) -> Kind:
 
     docs/rightness.md has the figures by which they were chosen.
     """
-    if plan.tokens:
+    if not all(value.is_float for value in plan.signals.values()):
         return TOKENS
-    return ATTENTION if has_attention(plan) else OTHERS
+    return ATTENTION if has_attention(plan) and not has_levels(plan) else OTHERS
+
+
+def has_levels(plan: Plan) -> bool:
+    """Return whether a logarithm of the signal is taken: by a front end, or in the graph."""
+    moving = find_moving(plan)
+    return any(n.op == "Log" and n.inputs[0] in moving for n in plan.nodes)
 
 
 def has_attention(plan: Plan) -> bool:

@@ -165,6 +165,9 @@ def check_reference(
     found = dict[str, AnyArray]()
     for name, given in reference.items():
         array, shape = np.asarray(given), arrays[name].shape
+        if not plan.signals[name].is_float:
+            told = f"input {name!r} holds whole numbers, between which nothing lies"
+            raise InputError(f"{told}: bind it if it is a setting (bind=), or take no reference")
         if array.dtype.kind not in "fiub":
             raise InputError(f"the reference of {name!r} is of type {array.dtype}: give numbers")
         try:

@@ -16,7 +16,13 @@ from dftlrp.ops import EXPANSIONS, OPS
 
 FLOATS = {1, 10, 11, 16}  # TensorProto's float, float16, double, bfloat16
 ENDS = ("Softmax", "LogSoftmax", "Sigmoid")
-SAME = ("Identity", "Dropout", "QuantizeLinear", "DequantizeLinear")  # may stand behind an end
+SAME = (
+    "Identity",
+    "Dropout",
+    "Cast",
+    "QuantizeLinear",
+    "DequantizeLinear",
+)  # may stand behind an end
 
 
 @dataclass(frozen=True)

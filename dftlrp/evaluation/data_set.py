@@ -258,7 +258,7 @@ def _try_variants(experiment: Experiment, model: Model, recordings: Recordings) 
             )  # fmt: skip
         except DftlrpError as error:
             raise type(error)(f"variant {name!r}: {error}") from None
-        taken = [n for n in one.notes if n.startswith(("composite", "seed", "method"))]
+        taken = [n for n in one.notes if n.startswith(("composite", "seed", "method", "compared"))]
         told.append(f"{name}: {'; '.join(taken)}")
     return tuple(told)
 

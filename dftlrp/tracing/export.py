@@ -125,7 +125,11 @@ def export(
         through = find_values(ready.plan, ready.table, masks)
         ones = tuple((name, (1,) * ready.values[name].ndim) for name in through)
         return ready, trace(
-            ready, GraphRequest(_find_seed_kind(seed, ready, model), keep=keep, masks=ones), views
+            ready,
+            GraphRequest(
+                _find_seed_kind(seed, ready, model), keep=keep, masks=ones, rows=samples * whole
+            ),
+            views,
         )
 
     ((ready, traced), told), compared = answer_by_reference(

@@ -164,7 +164,7 @@ class Prepared:
             *trace_any_batch(
                 self.plan,
                 lambda batch: self._trace(
-                    request,
+                    replace(request, rows=batch),
                     repeat_samples(self.arrays, batch),
                     repeat_samples(self.compared, batch) if request.free else {},
                 ),

@@ -74,7 +74,8 @@ class Session:
 
 
 TYPES = {
-    "tensor(float)": np.float32, "tensor(int64)": np.int64, "tensor(int32)": np.int32,
+    "tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(double)": np.float64,
+    "tensor(int64)": np.int64, "tensor(int32)": np.int32,
     "tensor(uint8)": np.uint8, "tensor(int8)": np.int8, "tensor(bool)": np.bool_,
     "tensor(int16)": np.int16, "tensor(uint16)": np.uint16, "tensor(uint32)": np.uint32,
     "tensor(uint64)": np.uint64,

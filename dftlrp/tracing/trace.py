@@ -68,6 +68,9 @@ class GraphRequest:
     free : bool
         Whether the reference, if there is one, is an input ``reference/NAME`` for each signal, so
         that the graph computes both forward passes; otherwise it is a constant of the graph.
+    rows : int
+        Samples of the trace, if it is one of two from which a graph for any batch is made; 0: the
+        graph is for the samples that ran.
     """
 
     seed: str = "logit"
@@ -76,6 +79,7 @@ class GraphRequest:
     ledger: bool = False
     masks: tuple[tuple[str, tuple[int, ...] | None], ...] = ()
     free: bool = False
+    rows: int = 0
 
 
 def trace(ready: Ready, request: GraphRequest, views: Views | None = None) -> Traced:
@@ -131,7 +135,7 @@ def _find_reference(
     """Return the reference as constants of the graph, or as its second forward pass."""
     reference, plan = ready.reference, ready.plan
     if reference is None or not request.free:
-        return None if reference is None else _fold_reference(reference, plan)
+        return None if reference is None else _fold_reference(reference, plan, request.rows)
     if taken := sorted(name for name in known if name.startswith(BESIDE)):
         raise UnsupportedModelError(
             f"its value {taken[0]!r} has the name of one at the reference: use backend='numpy'"
@@ -145,14 +149,16 @@ def _find_reference(
     return Reference(values)
 
 
-def _fold_reference(reference: Reference, plan: Plan) -> Reference:
+def _fold_reference(reference: Reference, plan: Plan, rows: int) -> Reference:
     """Return a reference whose values are constants of the graph, for any batch where they can.
 
-    Weights, whose rows may be alike by chance, stay as they are.
+    A value with one row for each sample folds to one row.  Where its first axis is no batch but of
+    the same length by chance, the trace at the other batch does not fold it, and there is no graph
+    for any batch.  Weights, whose rows may be alike by chance, stay as they are.
     """
     moving = find_moving(plan)
     values = {
-        name: compress_batch(np.asarray(v)) if name in moving else v
+        name: compress_batch(np.asarray(v)) if name in moving and np.shape(v)[:1] == (rows,) else v
         for name, v in reference.values.items()
     }
     return Reference(values, reference.zero)

@@ -133,8 +133,8 @@ def test_the_default_is_the_difference_to_silence_whatever_the_input_is_and_is_s
 ) -> None:
     result = attribute(MODEL, x, target=0)
     assert (result.table.composite, result.facts["reference"]) == ("EpsilonGamma", "silence")
-    assert result.notes[0] == "composite EpsilonGamma, the default for a model without attention"
-    assert "compared with silence, the default for a model without attention" in result.notes[2]
+    assert result.notes[0] == "composite EpsilonGamma, the default for most models"
+    assert "compared with silence, the default for most models" in result.notes[2]
     silence = attribute(MODEL, 0 * x, target=0, reference="none").explained
     want = (result.explained - silence)[:, 0]
     np.testing.assert_allclose(result.relevance.reshape(len(x), -1).sum(axis=1), want, rtol=1e-3)

@@ -93,6 +93,24 @@ def test_attention_is_a_softmax_inside_of_a_product_of_two_values(
     assert (taken.table.composite, taken.facts["reference"]) == want
 
 
+def test_attention_behind_a_logarithm_is_compared_with_silence() -> None:
+    """A log level of zero is no level of silence, whatever reads it."""
+
+    def write(n: Nodes) -> None:
+        n.add("Mul", "x x", "xx")
+        n.weights["little"] = np.array(1e-3)
+        n.add("Add", "xx little", "e")
+        n.add("Log", "e", "level")
+        n.add("MatMul", f"level {n.weight('wq', 4, 4)}", "q")
+        n.add("Transpose", "level", "kt", perm=[0, 2, 1])
+        n.add("MatMul", "q kt", "s")
+        n.add("Softmax", "s", "p", axis=-1)
+        n.add("MatMul", "p level", "y")
+
+    taken = attribute(load(write), X, target=(0, 0))
+    assert (taken.table.composite, taken.facts["reference"]) == ("EpsilonGamma", "silence")
+
+
 def test_attention_against_a_reference_by_name_freezes_nothing() -> None:
     taken = attribute(load(attention), X, target=(0, 0), reference="silence")
     assert taken.table.composite == "EpsilonGamma"
@@ -204,3 +222,5 @@ def test_a_model_of_whole_numbers_is_compared_with_nothing() -> None:
     taken = attribute(model, np.arange(10).reshape(2, 5) % 9, target=(0, 0))
     assert (taken.table.composite, taken.facts["reference"]) == ("EpsilonGamma", "none")
     assert "compared with nothing, the default for a model that reads whole numbers" in taken.notes
+    with pytest.raises(InputError, match="holds whole numbers"):
+        attribute(model, np.zeros((2, 5), int), target=(0, 0), reference="silence")

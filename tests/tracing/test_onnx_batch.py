@@ -280,6 +280,27 @@ def test_a_batch_that_is_fixed_is_said_and_explained(
 # -- the file
 
 
+def normed_over_time() -> ModelProto:
+    """Time comes first: at silence all of its rows are alike, and the norm is over them."""
+    n = Nodes(5)
+    n.conv("x", "c", (4, 1, 3), pads=[1, 1])
+    n.add("Transpose", "c", "t", perm=[2, 0, 1])
+    n.add("LpNormalization", "t", "l", axis=0, p=2)
+    n.add("ReduceMax", "l", "m", axes=[0], keepdims=0)
+    n.gemm("m", "z", 4, 3)
+    return n.model({"x": ["B", 1, 12]}, {"z": ["B", 3]})
+
+
+@pytest.mark.parametrize("batch", BATCHES)
+@pytest.mark.parametrize("make", [normed_over_time, lstm])
+def test_against_silence_no_axis_is_taken_for_the_batch(
+    make: Callable[[], ModelProto], batch: int
+) -> None:
+    proto = make()
+    model, x = loaded(proto), signals(proto, batch=batch)
+    agree(model, x, reference="silence", composite="EpsilonGamma", target=0)
+
+
 def told(file: Path) -> dict[str, Any]:
     """What a file says of itself, once it is found valid."""
     proto = onnx.load(file)
