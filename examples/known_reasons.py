@@ -270,7 +270,7 @@ def study_weights(clips: Sequence[Path], seeds: int = 3) -> Floats:
     """Return the rank correlation (clips, seeds) of relevance with that of random weights."""
     model = dftlrp.load(dftlrp.embedded("waveform"))
     return np.array([
-        [metrics.randomisation(model, clip, stages=1, seed=s, **ASKED)[1.0] for s in range(seeds)]
+        [metrics.randomisation(model, clip, stages=1, draw=s, **ASKED)[1.0] for s in range(seeds)]
         for clip in clips
     ])  # fmt: skip
 

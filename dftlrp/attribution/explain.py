@@ -155,7 +155,9 @@ def explain(
     if labels is not None and len(names) != result.explained.shape[-1]:
         raise InputError(f"{len(names)} labels for {result.explained.shape[-1]} classes")
     words = compared.words if compared else ""
-    result = replace(result, facts=list_facts_of(by, passes[0].point, words))
+    facts = list_facts_of(by, passes[0].point, words)
+    known = {"reference sha256": compared.sha256} if compared else {}
+    result = replace(result, facts=facts | known)
     index, label = name_target(result, names)
     return Explanation(
         signal={k: v.signal for k, v in shown.items()},

@@ -7,13 +7,16 @@ mathematics.
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from dftlrp.core.files import regular
 from dftlrp.core.types import AnyArray, InputError, Real
 from dftlrp.engine.settings import AUTO, NONE, SILENCE
 
@@ -37,6 +40,11 @@ class References:
 
     words: str
     points: tuple[Real, ...]
+
+    @property
+    def sha256(self) -> str:
+        """What tells the signals from others."""
+        return hashlib.sha256(np.stack(self.points).astype(np.float64).tobytes()).hexdigest()
 
 
 def find_reference(inputs: Mapping[str, AnyArray]) -> dict[str, AnyArray]:
@@ -82,6 +90,21 @@ def find_references(asked: Any, samples: Real, read: Read) -> References | None:
     if all(np.array_equal(p, samples) for p in points):
         raise InputError(f"the reference, {words}, is the recording itself: nothing is to explain")
     return References(words, tuple(points))
+
+
+def identify_references(asked: Any) -> list[str]:
+    """Return by what references are told apart: their names, or hashes of what they hold."""
+    several = list(asked) if isinstance(asked, list | tuple) else [asked]
+    return [_identify_one(one) for one in several]
+
+
+def _identify_one(one: Any) -> str:
+    if one is None or (isinstance(one, str) and one in NAMES):
+        return str(one)
+    if not isinstance(one, str | os.PathLike):
+        return hashlib.sha256(np.asarray(one, np.float64).tobytes()).hexdigest()
+    with regular(Path(one), InputError, f"reference: {one}") as (opened, _):
+        return hashlib.sha256(opened.read()).hexdigest()
 
 
 def is_word(asked: Any, word: str) -> bool:

@@ -43,7 +43,8 @@ def name_target(result: Attribution, labels: Sequence[str]) -> tuple[Any, str]:
     place = result.target[0]
     if any(isinstance(p, slice) for p in place):
         return -1, _spell_place(place)
-    wide = [i for i, n in enumerate(result.explained.shape[-len(place) :]) if n > 1]
+    shape = result.explained.shape
+    wide = [i for i, n in enumerate(shape[len(shape) - len(place) :]) if n > 1]
     index = place[wide[0]] if len(wide) == 1 else place[0] if len(place) == 1 else place
     last = place[-1] if place else None
     if isinstance(last, int) and last < len(labels):

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from dftlrp.attribution.references import NAMES, NOISE, find_references
+from dftlrp.attribution.references import NOISE, find_references, identify_references
 from dftlrp.attribution.waveform import WaveformInput, find_waveform, read_beside, read_signal
 from dftlrp.concepts.recordings import Recordings
-from dftlrp.core.files import regular
 from dftlrp.core.types import AnyArray, InputError, Real
 from dftlrp.engine.model import Model, attach_front_end, load
 from dftlrp.engine.plan import Plan
@@ -89,7 +86,7 @@ class Study:
         model = self.loaded()  # hashed with weights that are in other files
         own = asdict(self) | {"model": model.graph.sha256, "frontend": repr(model.frontend)}
         versions = {n: version(n) for n in ("dftlrp", "numpy", "scipy", "onnxruntime")}
-        own["reference"] = [_identify_reference(name) for name in self.reference]
+        own["reference"] = identify_references(self.reference)
         return {**own, "data": recordings.digest, "batch": [BATCH, SHARD], "versions": versions}
 
 
@@ -134,14 +131,6 @@ def name_references(asked: Any) -> tuple[str, ...]:
             "to one question: give 'silence' or sound files"
         )
     return names
-
-
-def _identify_reference(name: str) -> str:
-    """Return a reference's name, or what is in its file."""
-    if name in NAMES:
-        return name
-    with regular(Path(name), InputError, f"reference: {name}") as (opened, _):
-        return hashlib.sha256(opened.read()).hexdigest()
 
 
 def read_sample(model: Model, study: Study, path: str) -> Sample:

@@ -97,7 +97,7 @@ def has_attention(plan: Plan) -> bool:
         if node is None or name not in moving:
             continue
         inputs = [i for i in node.inputs if i in moving]
-        if node.op in PRODUCTS and len(inputs) == 2:
+        if node.op in PRODUCTS and len(set(inputs)) == 2:
             return True
         if node.op in THROUGH:
             waiting += [i for i in inputs if i not in waiting]

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from dftlrp.attribution.explain import explain
+from dftlrp.attribution.references import identify_references
 from dftlrp.attribution.waveform import find_waveform, read_signal
 from dftlrp.concepts.recordings import Recordings, find_recordings, list_recordings
 from dftlrp.concepts.shards import Failure, Workers, open_store, run
@@ -280,6 +281,9 @@ def _spread_over(recordings: Recordings, limit: int | None) -> Recordings:
 def _identify(experiment: Experiment, model: Model, recordings: Recordings) -> dict[str, Any]:
     """Return all that the results depend on, as values that JSON can hold."""
     own = asdict(experiment) | {"model": model.graph.sha256, "frontend": repr(model.frontend)}
+    own["references"] = [
+        identify_references(given.get("reference")) for given in experiment.variants.values()
+    ]
     versions = {n: version(n) for n in ("dftlrp", "numpy", "scipy", "onnxruntime")}
     rows = {"data": recordings.digest, "batch": SHARDED, "versions": versions}
     return {k: _describe_setting(v) for k, v in (own | rows).items()}

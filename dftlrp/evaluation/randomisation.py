@@ -26,7 +26,7 @@ WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul", "LSTM", "GRU", "RNN")
 
 
 def randomisation(
-    model: Any, signal: Any, *, stages: int = 4, seed: int = 0, **asked: Any
+    model: Any, signal: Any, *, stages: int = 4, draw: int = 0, **asked: Any
 ) -> dict[float, float]:
     """Return the rank correlation with the explanation of models that lost weights.
 
@@ -39,8 +39,8 @@ def randomisation(
         time-frequency.
     stages : int
         In how many steps the layers lose their weights.
-    seed : int
-        Of the weights.
+    draw : int
+        Seed of the weights.
 
     Returns
     -------
@@ -56,7 +56,7 @@ def randomisation(
             first.relevance[domain],
             explain(other, signal, domains=[domain], **asked).relevance[domain],
         )
-        for share, other in randomise(known, stages, seed)
+        for share, other in randomise(known, stages, draw)
     }
 
 
