@@ -24,6 +24,7 @@ on its relation to LRP).  With r = 0 and no biases all is plain LRP.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -105,14 +106,16 @@ def refuse_vanishing(plan: Plan, values: Mapping[str, Array], bk: Backend) -> No
 
 def find_moving(plan: Plan) -> set[str]:
     """Return the values that depend on the signals, whether they carry relevance or not."""
-    moving, before = set(plan.signals), 0
-    while len(moving) > before:  # a merged layer may read what is derived of a later one
-        before = len(moving)
-        moving |= {
-            n.output
-            for n in (*plan.derived, *plan.nodes)
-            if n.op not in SHAPES and not moving.isdisjoint((*n.inputs, *n.captures))
-        }
+    readers = defaultdict[str, list[str]](list)
+    for node in (*plan.derived, *plan.nodes):
+        if node.op not in SHAPES:
+            for name in (*node.inputs, *node.captures):
+                readers[name].append(node.output)
+    moving, waiting = set(plan.signals), list(plan.signals)
+    for name in waiting:  # grows while it is walked
+        found = [output for output in readers[name] if output not in moving]
+        moving.update(found)
+        waiting += found
     return moving
 
 

@@ -133,7 +133,7 @@ def _run_reference(settings: Settings, plan: Plan, arrays: Mapping[str, Array], 
     signals = {name: bk.signal(a.astype(floats)) for name, a in at.items()}
     try:
         there = evaluate(plan, {**arrays, **signals}, bk, floats, room=settings.room)
-    except NonFiniteError as error:
+    except (NonFiniteError, InputError) as error:  # at the input it runs
         told = f"at the reference {error}: choose another reference"
         raise UnfitReferenceError(told) from None
     if [n.key for n in there.nodes] != [n.key for n in run.nodes]:

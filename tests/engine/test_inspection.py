@@ -34,7 +34,7 @@ def test_the_layers_of_an_embedded_model():
     assert (conv.op, conv.shape, conv.parameters, conv.receptive_field) == (
         "Conv", (1, 64, 500), 12800, 125,
     )  # fmt: skip
-    assert conv.rule == "alpha_beta(alpha=2, beta=1)"
+    assert conv.rule == "gamma(gamma=0.1)"
     assert layers["logits"].receptive_field is None
     assert sum(la.parameters for la in found.layers) == 285352
     assert found.refused == ()
