@@ -59,16 +59,25 @@ class Kind(NamedTuple):
     name : str
         As in "the default for ...".
     composite, reference : str
+    figure : str
+        What speaks for the composite and the reference, measured: docs/rightness.md.
     """
 
     name: str
     composite: str
     reference: str
+    figure: str = ""
 
 
-ATTENTION = Kind("attention on what the model reads", "AttnLRP", NONE)
+ATTENTION = Kind(
+    "attention on what the model reads", "AttnLRP", NONE,
+    "in tests by removal its gain was 1.06, against silence 0.94",
+)  # fmt: skip
 TOKENS = Kind("a model that reads whole numbers", "EpsilonGamma", NONE)
-OTHERS = Kind("most models", "EpsilonGamma", SILENCE)
+OTHERS = Kind(
+    "most models", "EpsilonGamma", SILENCE,
+    "in 26 of 37 tests by removal clearly better than loudness, and worse in none",
+)  # fmt: skip
 
 
 def find_kind(plan: Plan) -> Kind:
@@ -117,7 +126,8 @@ def choose_composite(settings: Settings, plan: Plan) -> Choice[Composite]:
     kind = find_kind(plan)
     if settings.reference is not None and kind.reference == NONE:
         return Choice(find_composite(OTHERS.composite), "the default against a reference")
-    return Choice(find_composite(kind.composite), f"the default for {kind.name}")
+    why = f" ({kind.figure})" if kind.figure else ""
+    return Choice(find_composite(kind.composite), f"the default for {kind.name}{why}")
 
 
 def choose_reference(settings: Settings, plan: Plan) -> Choice[str]:
