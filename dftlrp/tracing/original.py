@@ -42,6 +42,7 @@ from dftlrp.tracing.overflow import add_checks, find_overflow, list_infinite
 from dftlrp.tracing.session import TYPES, Arrays, load_runtime
 
 DOUBLE, SINGLE = np.dtype(np.float64), np.dtype(np.float32)
+COARSE_TYPES = {TensorProto.BFLOAT16: "bfloat16", TensorProto.FLOAT16: "float16"}
 COARSE = 2e-2  # a deviation that rounding alone does not make often
 CPU = (
     ", and on processors without VNNI its sums of uint8 times int8 saturate: quantise with "
@@ -107,8 +108,8 @@ def _compare_outputs(
         return
     yield from _warn_of_overflow(model, plan, arrays, list_infinite(found))
     wanted = found[name]
-    off = measure_deviation(value, wanted)
-    if off <= allow_deviation(SINGLE.name):
+    off, coarsest = measure_deviation(value, wanted), _find_coarsest(proto)
+    if off <= allow_deviation(coarsest):
         return
     if np.isfinite(off) and any(_is_quantised(node.op_type) for node in shown.graph.node):
         yield (
@@ -122,7 +123,7 @@ def _compare_outputs(
         yield f"warning: this is explained in float64, since in the file's own float32 {error}"
         return
     noise = measure_deviation(values["float32"][name], values["float64"][name])
-    allowed = allow_deviation(SINGLE.name, noise, _count_terms(plan, values["float64"]))
+    allowed = allow_deviation(coarsest, noise, _count_terms(plan, values["float64"]))
     if off <= allowed:
         return
     first = _find_first_difference(proto, feed, plan, values, allowed)
@@ -150,6 +151,15 @@ def _warn_of_overflow(
             f"which is up to {size:.1e}, overflows: in float32 relevance that goes through it is "
             "lost; backend='numpy' computes in float64"
         )
+
+
+def _find_coarsest(proto: ModelProto) -> str:
+    """Return the coarsest dtype among the file's inputs, weights and casts, float32 at best."""
+    graph = proto.graph
+    kinds = {x.type.tensor_type.elem_type for x in graph.input}
+    kinds |= {t.data_type for t in graph.initializer}
+    kinds |= {a.i for n in graph.node if n.op_type == "Cast" for a in n.attribute if a.name == "to"}
+    return next((name for kind, name in COARSE_TYPES.items() if kind in kinds), SINGLE.name)
 
 
 def _is_quantised(op: str) -> bool:
