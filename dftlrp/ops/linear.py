@@ -271,9 +271,13 @@ def div(at: At) -> Map:
 
 
 def _has_nothing_to_divide(at: At) -> bool:
-    """Return whether all numerators are 0 and all divisors small: a norm that is spelled out."""
+    """Return whether all numerators are 0 and all divisors small: a norm that is spelled out.
+
+    Divisors of 0 are none, as the map between does without them.
+    """
     a, d = (np.abs(at.bk.read(v)) for v in at.args[:2])
-    return at.live == (0, 1) and bool(a.max(initial=0) <= NOTHING and d.max(initial=0) <= LITTLE)
+    small = a.max(initial=0) <= NOTHING and 0 < d.max(initial=0) <= LITTLE
+    return at.live == (0, 1) and bool(small)
 
 
 @register_between("Div", vanishes=_has_nothing_to_divide)

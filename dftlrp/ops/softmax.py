@@ -84,21 +84,32 @@ def log_softmax(at: At) -> Affine:
 NEAR, TINY = 0.1, 1e-37  # below which a series is better than a quotient; of float32
 
 
-def average_logarithmically(bk: Backend, a: Array, b: Array) -> Array:
+def average_logarithmically(bk: Backend, a: Array, b: Array, t: Array | None = None) -> Array:
     """Return the logarithmic mean ``(a - b) / (log a - log b)`` of positive numbers; a where a = b.
 
-    For a and b close to each other it is ``sqrt(a b) sinh(t / 2) / (t / 2)`` with t = log a / b.
+    For a and b close to each other it is ``sqrt(a b) sinh(t / 2) / (t / 2)`` with t = log a / b,
+    which may be given where a or b is so small that its logarithm is lost.
     """
-    t = bk.log(a + TINY) - bk.log(b + TINY)
+    t = bk.log(a + TINY) - bk.log(b + TINY) if t is None else t
     far = bk.step(t * t - NEAR * NEAR, strict=True)
     near = bk.sqrt(a * b) * (1 + t * t / 24 * (1 + t * t / 80))
     return far * (a - b) / (t + (1 - far)) + (1 - far) * near
 
 
+def _measure_logarithms(at: At, axes: tuple[int, ...]) -> Array:
+    """Return ``log p = x - log sum exp x``, also where p has no digits left.
+
+    The second is ``sum p (x - log p)``, each term of which is it, times p.
+    """
+    bk, p, x = at.bk, at.y, _zero_masks(at.x)
+    return x - bk.sum(p * (x - bk.log(p + TINY)), axes, True)
+
+
 @register_between("Softmax")
 def _take_softmax_between(here: At, there: At) -> Affine:
     bk, axes = here.bk, _find_softmax_axes(here)
-    mean = average_logarithmically(bk, here.y, there.y)
+    apart = _measure_logarithms(here, axes) - _measure_logarithms(there, axes)
+    mean = average_logarithmically(bk, here.y, there.y, apart)
     total = bk.sum(mean, axes, True)
 
     def apply(v: Array) -> Array:

@@ -128,3 +128,24 @@ def test_a_quotient_that_means_nothing_at_one_end_is_that_of_the_other() -> None
     assert isinstance(layer, Affine)
     np.testing.assert_allclose(layer.apply(*dx), here.y, rtol=1e-12)
     assert not layer.adjoint(here.y)[1].any()
+
+
+@pytest.mark.parametrize("masked", [-1e4, -1e9, -np.inf])
+def test_a_softmax_whose_masks_differ_is_exact_between_two_points(masked: float) -> None:
+    """A weight without digits still has a logarithm: that of what is masked."""
+    x, r = normal(1, 5), normal(1, 5, seed=1)
+    x[0, 2] = r[0, 2] = masked
+    r[0, 4] = max(masked, -1e9)  # at one end only
+    here, there = (at_node("Softmax", [v], axis=-1) for v in (x, r))
+    here, there = (replace(at, y=OPS["Softmax"].evaluate(at)) for at in (here, there))
+    with np.errstate(invalid="ignore"):
+        change = np.where(np.isinf(x), 0.0, x - r)
+    layer = take_between(here, there, (change,), here.y - there.y, frozen=False)
+    np.testing.assert_allclose(layer.apply(change), here.y - there.y, rtol=1e-9, atol=1e-15)
+
+
+@pytest.mark.parametrize(("divisor", "nothing"), [(1e-3, True), (0.0, False), (1.0, False)])
+def test_a_quotient_of_nothing_is_told_by_its_divisor(divisor: float, nothing: bool) -> None:
+    with np.errstate(invalid="ignore"):
+        at = at_node("Div", [np.zeros((2, 3)), np.full((2, 1), divisor)], live=(0, 1))
+    assert OPS["Div"].vanishes(at) == nothing
