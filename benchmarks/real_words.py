@@ -1,41 +1,10 @@
 """The words of docs/models.md: how to read it, and why some relevance is lost."""
 
-DEAD = (
-    "{} sums to less than zero from inputs that are all >= 0 (there is a Relu before it), at "
-    "places where no weight speaks for the sum: {}. The positive part is empty there, and what "
-    "zplus, or alpha, would share over it has nowhere to go but to the stabiliser"
-)
 TOKEN = (
     "the output is read at a class token, a constant that the Concat puts in front of the frames; "
     "relevance that the residual path carries back to it speaks for no frame and rightly stops"
 )
 WHY = {
-    "mlperf_streaming_wakeword": DEAD.format(
-        "every depthwise convolution",
-        "6 to 11 % of its filters have no positive weight, at others it meets zeros, none has a "
-        "bias; and the next convolution follows without an activation, so that it gives relevance "
-        "to negative sums, too. The preset Epsilon loses nothing here",
-    ),
-    "mlperf_kws_dscnn": (
-        "alpha 2, beta 1 hands on 2 R for what speaks for a sum and -R for what speaks against it. "
-        "In the depthwise convolutions, nine taps behind a Relu, often nothing speaks against it: "
-        "that -R goes to the stabiliser and the 2 R stays. Under EpsilonPlus nothing is lost"
-    ),
-    "basic_pitch_nmp": (
-        "half of the values of its constant-Q power + 1e-10, whose logarithm is read, are smaller "
-        "than the stabiliser of 1e-6, which takes most of what arrives there. With "
-        "`overrides={'Add': 'epsilon(0)', 'ReduceSum': 'epsilon(0)'}` it is 5 %"
-    ),
-    "dtln_1": (
-        "the states of its LSTMs after the frames before are a setting here, bound and not "
-        "explained: what the mask owes to them stops there"
-    ),
-    "swift_f0": (
-        "99.8 % are the bias of a Softmax: the pitch is a mean of log frequencies under it, and a "
-        "constant says most of a number of hertz. Of the rest, "
-        + DEAD.format("the last convolution", "all of its four weights are negative")
-        + ". Under EpsilonPlus nothing at all reaches the waveform"
-    ),
     "families/TransformerEnc_gelu__ts": TOKEN,
     "families/TransformerEnc_relu__ts": TOKEN,
 }

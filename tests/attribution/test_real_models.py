@@ -22,7 +22,7 @@ from real_words import WHY
 
 SLOW = {"basic_pitch_nmp", "gtcrn", "plcmos_v2", "brainmaze_seizure_a"}  # seconds each
 QUICK = {"families/M5_ts", "families/TransformerEnc_relu__ts", "mlperf_streaming_wakeword"}
-NOTHING = {  # a layer whose weights are all negative (see WHY); no derivative by a whole number
+NOTHING = {  # a layer whose weights are all negative; no derivative by a whole number
     ("swift_f0", "EpsilonPlus"),
     ("swift_f0", "EpsilonPlusFlat"),
     ("magika", "Gradient"),
