@@ -182,8 +182,32 @@ def make_filterbank(
         raise InputError(f"mel band from {fmin:g} to {fmax:g} Hz is empty")
     bins = np.fft.rfftfreq(n_fft, 1 / rate)
     centres = mel_frequencies(n_mels + 2, fmin, fmax, scale)
+    triangles = _make_triangles(bins, centres)
+    return triangles * (2 / (centres[2:] - centres[:-2]))[:, None] if norm else triangles
+
+
+def make_mel_triangles(
+    rate: float,
+    n_fft: int,
+    n_mels: int,
+    band: tuple[float, float | None] = (0.0, None),
+    scale: str = "htk",
+) -> Real:
+    """Return filters as `make_filterbank` does, whose slopes are linear in mel, as Kaldi's are.
+
+    Their height is 1.  Parameters and errors are those of `make_filterbank`.
+    """
+    make_filterbank(rate, 2, 1, band, scale, None)  # refuses an unknown scale and an empty band
+    bins = hertz_to_mel(np.fft.rfftfreq(n_fft, 1 / rate), scale)
+    low, high = (
+        float(hertz_to_mel(f, scale)) for f in (band[0], rate / 2 if band[1] is None else band[1])
+    )
+    return _make_triangles(bins, np.linspace(low, high, n_mels + 2))
+
+
+def _make_triangles(bins: Real, centres: Real) -> Real:
+    """Return triangles of height 1, each from the centre of one neighbour to that of the other."""
     width = np.diff(centres)
     slopes = centres[:, None] - bins
     rising, falling = -slopes[:-2] / width[:-1, None], slopes[2:] / width[1:, None]
-    triangles = np.maximum(0, np.minimum(rising, falling))
-    return triangles * (2 / (centres[2:] - centres[:-2]))[:, None] if norm else triangles
+    return np.maximum(0, np.minimum(rising, falling))

@@ -564,6 +564,25 @@ def test_empty_mel_filters_are_no_silence():
     assert not warned(e, "silent frames")
 
 
+def test_kaldis_frames_joined_give_the_same_relevance_by_the_traced_graph():
+    x = np.random.default_rng(0).normal(size=4000) * 0.1
+    fe = FrontEnd(
+        16000, amplitude="int16", n_fft=512, win_length=400, frame="window", window="povey",
+        pad_mode="symmetric", remove_dc=True, preemphasis=0.97, n_mels=20, triangles="mel",
+        mel_norm=None, mel_scale="htk", log="ln", floor=1e-7, stack=3, stack_hop=2,
+        layout=("batch", "time", "frequency"),
+    )  # fmt: skip
+    model = reader(None, 13, 60)
+    for how in ("none", "silence"):
+        a, b = (
+            dftlrp.explain(model, x, rate=16000, frontend=fe, backend=backend, reference=how)
+            for backend in ("numpy", "onnx")
+        )
+        assert a.ledger.gap < 1e-9
+        R = a.relevance["time"]
+        np.testing.assert_allclose(b.relevance["time"], R, atol=1e-3 * np.abs(R).max())
+
+
 @pytest.mark.parametrize("fe", [3, {"rate": 16000}, 0])
 def test_a_front_end_that_is_none_is_refused(small, sound, fe):
     with pytest.raises(InputError, match="must be a FrontEnd or the path"):

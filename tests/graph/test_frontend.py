@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 
 import numpy as np
@@ -16,12 +17,21 @@ from dftlrp.engine.evaluate import evaluate
 from dftlrp.engine.plan import make_plan
 from dftlrp.engine.propagate import Flow, Propagation, propagate
 from dftlrp.graph.frontend import FrontEnd, note_empty_filters, prepend
+from dftlrp.graph.frontend.fields import FIELDS
+from dftlrp.graph.frontend.other_names import OTHER_NAMES
 from dftlrp.graph.structure import Graph, Node, Value
 from dftlrp.spectral.mel import make_filterbank
 
 X = np.random.default_rng(0).normal(size=(1, 4000)) * 0.1
 STFT = {"n_fft": 512, "hop": 128, "win_length": 400}
 TIME_MAJOR = ("batch", 1, "time", "frequency")
+TIME_MINOR = ("batch", "time", "frequency")
+KALDI = {
+    "amplitude": "int16", "n_fft": 512, "win_length": 400, "hop": 160, "window": "povey",
+    "frame": "window", "center": False, "pad_mode": "symmetric", "remove_dc": True,
+    "preemphasis": 0.97, "n_mels": 40, "fmin": 20.0, "mel_scale": "htk", "mel_norm": None,
+    "triangles": "mel", "log": "ln", "floor": float(np.finfo(np.float32).eps),
+}  # fmt: skip
 
 
 def behind(fe: FrontEnd) -> Graph:
@@ -124,6 +134,9 @@ CHAINS = {
     "log-mel": FrontEnd(16000, n_mels=40, log="ln", layout=TIME_MAJOR),
     "db": FrontEnd(16000, n_mels=40, log="db", top_db=60.0, amplitude="peak", pad_mode="reflect"),
     "mfcc": FrontEnd(16000, n_mels=40, log="db", n_mfcc=13, normalise="feature"),
+    "kaldi": FrontEnd(16000, **{**KALDI, "center": True}, normalise="mean", layout=TIME_MINOR),
+    "paraformer": FrontEnd(16000, **KALDI, stack=7, stack_hop=6, layout=TIME_MINOR),
+    "whisper": FrontEnd(16000, n_mels=40, log="db", pad_mode="reflect", drop_last=True),
 }
 
 
@@ -443,3 +456,98 @@ def test_a_front_end_from_a_pipe_is_refused_without_waiting(tmp_path):
     os.mkfifo(tmp_path / "pipe.toml")
     with pytest.raises(InputError, match="not a regular file"):
         FrontEnd.from_toml(tmp_path / "pipe.toml")
+
+
+# -- Kaldi's features
+
+
+KALDI_OPTIONS = {  # of a front end, and of Kaldi
+    "usual": ({}, {}),
+    "edges mirrored": ({"center": True}, {"snip_edges": False}),
+    "no mean taken": ({"remove_dc": False}, {"remove_dc_offset": False}),
+    "no pre-emphasis": ({"preemphasis": 0.0}, {"preemph_coeff": 0.0}),
+    "neither": (
+        {"remove_dc": False, "preemphasis": 0.0}, {"remove_dc_offset": False, "preemph_coeff": 0.0},
+    ),
+    "hamming": ({"window": "hamming", "periodic": False}, {"window_type": "hamming"}),
+    "hann": ({"window": "hann", "periodic": False}, {"window_type": "hanning"}),
+    "magnitude": ({"power": 1.0}, {"use_power": False}),
+    "odd": (
+        {"win_length": 399, "hop": 101, "center": True},
+        {"snip_edges": False, "frame_length_ms": 399 / 16, "frame_shift_ms": 101 / 16},
+    ),
+    "band": ({"fmin": 60.0, "fmax": 7600.0}, {"low_freq": 60.0, "high_freq": 7600.0}),
+}  # fmt: skip
+
+
+def kaldis(x, **options):
+    """Filterbank energies (frames, 40) as kaldi-native-fbank computes them in float32."""
+    knf = pytest.importorskip("kaldi_native_fbank", reason="kaldi-native-fbank is not installed")
+    how = knf.FbankOptions()
+    how.frame_opts.dither, how.frame_opts.samp_freq, how.mel_opts.num_bins = 0.0, 16000.0, 40
+    for name, value in options.items():
+        part = next(p for p in (how.frame_opts, how.mel_opts, how) if hasattr(p, name))
+        setattr(part, name, value)
+    found = knf.OnlineFbank(how)
+    found.accept_waveform(16000.0, (32768 * x).astype(np.float32).tolist())
+    found.input_finished()
+    return np.array([found.get_frame(i) for i in range(found.num_frames_ready)])
+
+
+@pytest.mark.parametrize("case", KALDI_OPTIONS)
+def test_the_filterbank_is_kaldis(case):
+    ours, theirs = KALDI_OPTIONS[case]
+    fe = FrontEnd(16000, **{**KALDI, **ours}, layout=TIME_MINOR)
+    want = kaldis(X[0], **theirs)
+    assert fe.frames(X.shape[1]) == len(want)
+    np.testing.assert_allclose(features(fe)[0], want, atol=2e-4)
+
+
+def test_a_low_frame_rate_is_funasrs():
+    """Frame t holds frames 6 t - 3 to 6 t + 3 of the filterbank, of which the outer ones repeat."""
+    plain = features(FrontEnd(16000, **KALDI, layout=TIME_MINOR))[0]
+    for count, step in ((7, 6), (5, 1), (4, 3), (1, 2)):
+        fe = FrontEnd(16000, **KALDI, stack=count, stack_hop=step, layout=TIME_MINOR)
+        starts = np.arange(0, len(plain), step) - (count - 1) // 2
+        places = np.clip(starts[:, None] + np.arange(count), 0, len(plain) - 1)
+        np.testing.assert_array_equal(
+            features(fe)[0], plain[places].reshape(len(starts), count * 40)
+        )
+        assert fe.frames(X.shape[1]) == len(starts)
+        assert fe.features == count * 40
+        assert fe.frames(fe.length(7)) == 7 > fe.frames(fe.length(7) - 1)
+
+
+def test_changed_frames_are_plain_ones_where_nothing_is_changed():
+    """The convolution of changed frames, and the STFT that is taken without a change."""
+    tiny = {"preemphasis": 1e-300, "power": 1.0}
+    for how in ({}, {"frame": "window"}, {"center": False}, {"frame": "window", "center": False}):
+        fe = FrontEnd(16000, **STFT, **{**how, "power": 1.0})
+        changed = FrontEnd(16000, **STFT, **{**how, **tiny})
+        np.testing.assert_allclose(features(changed), features(fe), atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("hop_length = 160", "did you mean hop?"),
+        ("f_min = 20", "did you mean fmin?"),
+        ("norm = 'slaney'", "did you mean mel_norm = 'slaney' or false?"),
+        ("htk = true", "did you mean mel_scale = 'htk' or 'slaney'?"),
+        ("num_mel_bins = 80", "did you mean n_mels?"),
+        ("frame_shift = 10", "did you mean hop, in samples: 10 ms at 16000 Hz are 160?"),
+        ("windo = 'hann'", "did you mean window?"),
+        ("dither = 1.0", "no key: it is noise"),
+        ("colour = 1", "known are amplitude, center"),
+    ],
+)
+def test_names_of_other_libraries_are_answered_with_the_one_here(text, words):
+    with pytest.raises(InputError) as caught:
+        FrontEnd.from_text(f"[frontend]\nrate = 16000\n{text}")
+    assert words in str(caught.value)
+
+
+def test_no_name_of_another_library_is_one_here_and_each_leads_to_one():
+    assert not set(OTHER_NAMES) & set(FIELDS)
+    for told in OTHER_NAMES.values():
+        assert told.startswith("no key: ") or re.split(r"[ ,]", told)[0] in FIELDS

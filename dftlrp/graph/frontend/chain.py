@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from dftlrp.core.types import AnyArray, InputError
-from dftlrp.graph.frontend.declaration import FrontEnd
+from dftlrp.graph.frontend.declaration import FrontEnd, changes_frames, make_taps
 from dftlrp.graph.structure import Dims, Graph, Node, Value
-from dftlrp.spectral.mel import make_filterbank
-from dftlrp.spectral.windows import make_window
+from dftlrp.spectral.mel import make_filterbank, make_mel_triangles
 
 PREFIX = "frontend"
+FAR = 2**62  # an index beyond the end of every axis
 
 
 class _Builder:
@@ -39,6 +39,19 @@ class _Builder:
         self.nodes.append(Node(output, op, inputs, attrs, opset=17))
         self.value = output
         return output
+
+    def add_slice(
+        self, name: str, axis: int, start: int | None = None, end: int | None = None,
+        step: int = 1, source: str | None = None,
+    ) -> str:  # fmt: skip
+        """Append ``value[start:end:step]`` along an axis, with the meaning of Python's."""
+        ends = (0, FAR) if step > 0 else (-1, -FAR)
+        bounds = [
+            given if given is not None else own
+            for given, own in zip((start, end), ends, strict=True)
+        ]
+        numbers = [self.add_constant([n], np.int64) for n in (*bounds, axis, step)]
+        return self.add(name, "Slice", *numbers, source=source)
 
 
 def _freeze_statistic(b: _Builder, name: str, op: str, **attrs: Any) -> str:
@@ -79,18 +92,58 @@ def _add_transform(fe: FrontEnd, b: _Builder, samples: int | None) -> None:
         b.add("column", "Unsqueeze", b.add_constant([-1], np.int64))
         b.add("dft", "DFT", axis=1, onesided=1)
         return
-    if fe.center:
-        half = fe.n_fft // 2
-        b.add("pad", "Pad", b.add_constant([0, half, 0, half], np.int64), mode=fe.pad_mode)
-    taps, _ = make_window(fe.window, fe.win_length or fe.n_fft, "front end: window")
-    window, _ = make_window(taps, fe.n_fft, "front end: window")
-    b.add("column", "Unsqueeze", b.add_constant([-1], np.int64))
-    numbers = (
-        b.add_constant(fe.hop, np.int64),
-        b.add_constant(window),
-        b.add_constant(fe.n_fft, np.int64),
-    )
-    b.add("stft", "STFT", *numbers)
+    _add_padding(fe, b)
+    taps = make_taps(fe)
+    before = (fe.n_fft - len(taps)) // 2 if fe.frame == "n_fft" else 0
+    if changes_frames(fe):
+        _add_changed_frames(fe, b, taps, before)
+    else:
+        b.add("column", "Unsqueeze", b.add_constant([-1], np.int64))
+        numbers = (
+            b.add_constant(fe.hop, np.int64),
+            b.add_constant(np.pad(taps, (before, fe.n_fft - len(taps) - before))),
+            b.add_constant(fe.n_fft, np.int64),
+        )
+        b.add("stft", "STFT", *numbers)
+    if fe.drop_last:
+        b.add_slice("kept", axis=1, end=-1)
+
+
+def _add_padding(fe: FrontEnd, b: _Builder) -> None:
+    """Append what is put before and behind the recording."""
+    before, behind = fe.padding
+    if fe.pad_mode != "symmetric" and (before or behind):
+        pads = b.add_constant([0, before, 0, behind], np.int64)
+        b.add("pad", "Pad", pads, mode=fe.pad_mode)
+    elif before or behind:
+        whole = b.value
+        first = b.add_slice("mirrored_start", axis=1, start=before - 1, step=-1, source=whole)
+        last = b.add_slice("mirrored_end", axis=1, end=-behind - 1, step=-1, source=whole)
+        parts = [first] * (before > 0) + [whole] + [last] * (behind > 0)
+        b.add("pad", "Concat", *parts[1:], source=parts[0], axis=1)
+    if rest := fe.n_fft - fe.span:
+        b.add("zeros", "Pad", b.add_constant([0, 0, 0, rest], np.int64), mode="constant")
+
+
+def _add_changed_frames(fe: FrontEnd, b: _Builder, taps: AnyArray, before: int) -> None:
+    """Append spectra of frames that are changed before the window, as one convolution.
+
+    With the mean taken away by D, pre-emphasis P, the window w and the DFT F, all of which are
+    linear, the spectrum of a frame x is F diag(w) P D x.
+    """
+    size, bins = len(taps), fe.n_fft // 2 + 1
+    change = np.eye(size) - fe.preemphasis * np.eye(size, k=-1)
+    change[0, 0] -= fe.preemphasis  # as if the first sample stood before the frame, too
+    if fe.remove_dc:
+        change -= change.mean(axis=1, keepdims=True)
+    waves = np.fft.rfft(np.pad(taps[:, None] * change, ((before, 0), (0, 0))), fe.n_fft, axis=0)
+    kernels = np.zeros((bins, 2, 1, fe.n_fft))
+    kernels[:, 0, 0, before : before + size] = waves.real
+    kernels[:, 1, 0, before : before + size] = waves.imag
+    b.add("row", "Unsqueeze", b.add_constant([1], np.int64))
+    b.add("frames", "Conv", b.add_constant(kernels.reshape(2 * bins, 1, -1)), strides=[fe.hop])
+    b.add("time_major", "Transpose", perm=[0, 2, 1])
+    b.add("stft", "Reshape", b.add_constant([0, 0, bins, 2], np.int64))
 
 
 def _add_power(fe: FrontEnd, b: _Builder) -> None:
@@ -104,7 +157,10 @@ def _add_power(fe: FrontEnd, b: _Builder) -> None:
 
 def _add_mel(fe: FrontEnd, b: _Builder) -> None:
     band = (fe.fmin, fe.fmax)
-    bank = make_filterbank(fe.rate, fe.size, fe.n_mels, band, fe.mel_scale, fe.mel_norm)  # type: ignore[arg-type]
+    if fe.triangles == "mel":
+        bank = make_mel_triangles(fe.rate, fe.size, fe.n_mels, band, fe.mel_scale)  # type: ignore[arg-type]
+    else:
+        bank = make_filterbank(fe.rate, fe.size, fe.n_mels, band, fe.mel_scale, fe.mel_norm)  # type: ignore[arg-type]
     b.add("mel", "MatMul", b.add_constant(bank.T))
 
 
@@ -131,6 +187,25 @@ def _add_cepstrum(fe: FrontEnd, b: _Builder) -> None:
     b.add("mfcc", "MatMul", b.add_constant(idct(units, norm="ortho").T))
 
 
+def _add_stack(fe: FrontEnd, b: _Builder) -> None:
+    """Append the joining of frames (batch, time, frequency), the outermost repeated at both ends.
+
+    With m frames joined every n, (m - 1) // 2 are put in front and m // 2 behind: of T frames that
+    leaves ceil(T / n).
+    """
+    count, before = fe.stack, (fe.stack - 1) // 2
+    if count > 1:
+        pads = b.add_constant([0, before, 0, 0, count // 2, 0], np.int64)
+        b.add("repeated", "Pad", pads, mode="edge")
+    whole = b.value
+    parts = [
+        b.add_slice("member", 1, i, i - count + 1 or None, fe.stack_hop, whole)
+        for i in range(count)
+    ]
+    if count > 1:
+        b.add("stack", "Concat", *parts[1:], source=parts[0], axis=2)
+
+
 def _list_feature_axes(fe: FrontEnd) -> list[int]:
     """Return all axes but the batch, counted from the end."""
     return list(range(1 - len(fe.axes), 0))
@@ -148,6 +223,8 @@ def _add_normalisation(fe: FrontEnd, b: _Builder) -> None:
         axes = _list_feature_axes(fe) if fe.normalise == "utterance" else [time]
         centre = _freeze_statistic(b, "mean", "ReduceMean", axes=axes)
         centred = b.add("centred", "Sub", centre)
+        if fe.normalise == "mean":
+            return
         b.add("deviations", "Pow", b.add_constant(2.0))
         b.value = _freeze_statistic(b, "variance", "ReduceMean", axes=axes)
         b.add("variance_guard", "Max", b.add_constant(1e-24))
@@ -195,6 +272,8 @@ def prepend(graph: Graph, fe: FrontEnd) -> Graph:
     for step, wanted in steps:
         if wanted is not None:
             step(fe, b)
+    if fe.stack > 1 or fe.stack_hop > 1:
+        _add_stack(fe, b)
     _add_normalisation(fe, b)
     _add_layout(fe, b, name)
     nodes, constants = (*b.nodes, *graph.nodes), graph.constants | b.constants

@@ -10,9 +10,12 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from dftlrp.core.files import regular
-from dftlrp.core.types import InputError
+from dftlrp.core.types import InputError, Real
 from dftlrp.graph.frontend.fields import FIELDS, FLAG, MOST_WEIGHTS, read_field
+from dftlrp.graph.frontend.other_names import suggest_field
 from dftlrp.spectral.windows import make_window
 
 MOST_TEXT, MOST_DOTS = 2**16, 8  # of TOML: two lists of some thousand numbers, plain keys
@@ -35,12 +38,24 @@ class FrontEnd:
     win_length : int, optional
         Samples of the window, which is zero-padded on both sides to ``n_fft``, the default.
     window : str, tuple or list of float
-        As in `dftlrp.spectral.Stft`: a name for `scipy.signal.get_window`, periodic, a name and
-        parameters, or samples.
+        A name for `scipy.signal.get_window`, a name and parameters, or samples; or ``"povey"``,
+        Kaldi's: a symmetric Hann window to the power of 0.85.
+    periodic : bool
+        Whether a named window is periodic (librosa, torch) or symmetric (Kaldi, `numpy.hanning`).
+    frame : {"n_fft", "window"}
+        What has to lie within the recording: ``n_fft`` samples with the window in their middle
+        (librosa, torch); or those of the window alone, with zeros behind them (Kaldi, TensorFlow).
     center : bool
-        Whether frame t is centred on sample t hop, by ``n_fft // 2`` samples of padding.
-    pad_mode : {"constant", "reflect"}
-        Zeros or mirror image.
+        Whether the recording is padded at both ends, so that frame t is centred on sample t hop; of
+        frames of the window alone on sample (t + 1/2) hop (Kaldi without ``snip_edges``).
+    pad_mode : {"constant", "reflect", "symmetric"}
+        Zeros; mirror image; mirror image that repeats the outermost sample (Kaldi).
+    drop_last : bool
+        Whether the last frame is left out (Whisper).
+    remove_dc : bool
+        Whether the mean of each frame is subtracted from it.
+    preemphasis : float
+        p of x_i - p x_(i - 1), within each frame before the window (Kaldi; there x_(-1) is x_0).
     orthonormal : bool
         Whether the DFT is divided by the square root of its length.
     power : float or None
@@ -51,6 +66,9 @@ class FrontEnd:
         Hertz; fmax is half the rate if not given.
     mel_scale, mel_norm
         As in `dftlrp.spectral.mel.make_filterbank`.
+    triangles : {"hertz", "mel"}
+        In what the mel filters rise and fall linearly: hertz (librosa, torchaudio) or mel (Kaldi,
+        TensorFlow).
     log : {None, "ln", "log10", "db"}
         ``"db"``: 10 log10 of a power, 20 log10 of a magnitude.
     floor : float
@@ -61,10 +79,15 @@ class FrontEnd:
         Range of a dB scale (``log="db"``) below the recording's maximum, decibels.
     n_mfcc : int, optional
         Number of cepstral coefficients (orthonormal DCT-II).
+    stack, stack_hop : int
+        Number of frames that are joined to one, one after the other along ``frequency``, and the
+        number of frames from one such to the next: Kaldi's and FunASR's low frame rate (LFR m, n).
+        At both ends the outermost frame is repeated.
     mean, std : float or list of float, optional
         Subtracted and divided by, one number or one for each frequency (mel filter, coefficient).
-    normalise : {None, "utterance", "feature"}
-        Zero mean and unit deviation over the recording; over time for each frequency (and part).
+    normalise : {None, "utterance", "feature", "mean"}
+        Zero mean and unit deviation over the recording; over time for each frequency (and part);
+        ``"mean"`` is zero mean alone, over time for each frequency.
     samples : int, optional
         Length of recording that the model was made for; if not given, the shortest that gives the
         number of frames that the model reads; for one DFT of the whole recording 2 (K - 1), as for
@@ -85,8 +108,13 @@ class FrontEnd:
     hop: int = 160
     win_length: int | None = None
     window: str | tuple[Any, ...] = "hann"
+    periodic: bool = True
+    frame: str = "n_fft"
     center: bool = True
     pad_mode: str = "constant"
+    drop_last: bool = False
+    remove_dc: bool = False
+    preemphasis: float = 0.0
     orthonormal: bool = False
     power: float | None = 2.0
     n_mels: int | None = None
@@ -94,11 +122,14 @@ class FrontEnd:
     fmax: float | None = None
     mel_scale: str = "slaney"
     mel_norm: str | None = "slaney"
+    triangles: str = "hertz"
     log: str | None = None
     floor: float = 1e-10
     offset: float = 0.0
     top_db: float | None = None
     n_mfcc: int | None = None
+    stack: int = 1
+    stack_hop: int = 1
     mean: float | tuple[float, ...] | None = None
     std: float | tuple[float, ...] | None = None
     normalise: str | None = None
@@ -108,7 +139,7 @@ class FrontEnd:
     def __post_init__(self) -> None:
         for name in FIELDS:
             object.__setattr__(self, name, read_field(name, getattr(self, name)))
-        make_window(self.window, self.win_length or self.n_fft, "front end: window")
+        make_taps(self)
         for law in LAWS:
             if not law.holds(self):
                 raise InputError(f"front end: {law.words.format(fe=self)}")
@@ -128,27 +159,44 @@ class FrontEnd:
     def features(self) -> int | None:
         """Length of the axis ``frequency``; None if it is not known."""
         bins = None if self.size is None else self.size // 2 + 1
-        return self.n_mfcc or self.n_mels or bins
+        single = self.n_mfcc or self.n_mels or bins
+        return None if single is None else single * self.stack
+
+    @property
+    def span(self) -> int:
+        """Number of samples of a frame that have to lie within the padded recording."""
+        return (self.win_length or self.n_fft) if self.frame == "window" else self.n_fft
+
+    @property
+    def padding(self) -> tuple[int, int]:
+        """Number of samples that are put before and behind the recording."""
+        if self.transform == "dft" or not self.center:
+            return 0, 0
+        if self.frame == "n_fft":
+            return self.n_fft // 2, self.n_fft // 2
+        before = self.span // 2 - self.hop // 2
+        return before, self.span - self.hop + self.hop // 2 - before
 
     @property
     def shortest(self) -> int:
         """Number of samples that the padding needs."""
-        mirrors = self.transform == "stft" and self.center and self.pad_mode == "reflect"
-        return self.n_fft // 2 + 1 if mirrors else 1
+        mirrored = {"constant": 0, "reflect": 1, "symmetric": 0}[self.pad_mode]
+        needs = [p + mirrored for p in self.padding if p and self.pad_mode != "constant"]
+        return max([1, *needs])
 
     def frames(self, samples: int) -> int:
         """Return the number of frames of a recording; 1 for one DFT."""
         if self.transform == "dft":
             return 1
-        padded = samples + (2 * (self.n_fft // 2) if self.center else 0)
-        return 1 + (padded - self.n_fft) // self.hop
+        count = 1 + (samples + sum(self.padding) - self.span) // self.hop - self.drop_last
+        return -(-count // self.stack_hop)
 
     def length(self, frames: int) -> int:
         """Return the number of samples as declared, or the fewest that give this many frames."""
         if self.samples is not None:
             return self.samples
-        inner = (frames - 1) * self.hop + (self.n_fft % 2 if self.center else self.n_fft)
-        return max(inner, self.shortest)
+        steps = (frames - 1) * self.stack_hop + self.drop_last
+        return max(steps * self.hop + self.span - sum(self.padding), self.shortest)
 
     @classmethod
     def from_toml(cls, path: str | os.PathLike[str]) -> FrontEnd:
@@ -181,9 +229,7 @@ class FrontEnd:
         if not isinstance(table, dict):
             raise InputError(f"{where}: frontend must be a table, [frontend]")
         if unknown := sorted(set(table) - set(FIELDS)):
-            raise InputError(
-                f"{where}: unknown key {unknown[0]!r}; known are {', '.join(sorted(FIELDS))}"
-            )
+            raise InputError(f"{where}: unknown key {unknown[0]!r}: {suggest_field(unknown[0])}")
         if "rate" not in table:
             raise InputError(f"{where}: [frontend] needs rate")
         off = [k for k, v in table.items() if v is False and FIELDS[k] is not FLAG]
@@ -220,6 +266,24 @@ def _find_top(fe: FrontEnd) -> float:
     return fe.rate / 2 if fe.fmax is None else fe.fmax
 
 
+def changes_frames(fe: FrontEnd) -> bool:
+    """Return whether samples of a frame are mixed before the window."""
+    return fe.remove_dc or fe.preemphasis > 0
+
+
+def make_taps(fe: FrontEnd) -> Real:
+    """Return the samples of the window, (win_length,), as declared."""
+    length = fe.win_length or fe.n_fft
+    window: Any = fe.window
+    if window == "povey":
+        steps = np.arange(length) / max(length - 1, 1)
+        window = (0.5 - 0.5 * np.cos(2 * np.pi * steps)) ** 0.85
+    elif not fe.periodic and length > 2 and (isinstance(window, str) or str in map(type, window)):
+        begun, _ = make_window(window, length - 1, "front end: window")
+        window = np.append(begun, begun[0])  # what a period leaves out
+    return make_window(window, length, "front end: window")[0]
+
+
 def _name_axes(fe: FrontEnd) -> list[str]:
     """Return the sorted names of the axes in the layout."""
     return sorted(str(axis) for axis in fe.layout if axis != 1)
@@ -233,7 +297,8 @@ def _find_lists(fe: FrontEnd) -> list[tuple[float, ...]]:
 def _count_weights(fe: FrontEnd) -> int:
     """Return the number of weights of the largest matrix."""
     bins = (fe.size or 0) // 2 + 1
-    return max(bins * (fe.n_mels or 0), (fe.n_mels or bins) * (fe.n_mfcc or 0))
+    waves = 2 * bins * fe.n_fft if changes_frames(fe) else 0
+    return max(bins * (fe.n_mels or 0), (fe.n_mels or bins) * (fe.n_mfcc or 0), waves)
 
 
 def _has_size(fe: FrontEnd) -> bool:
@@ -265,8 +330,26 @@ LAWS = (
     ),
     Law(lambda fe: fe.top_db is None or fe.log == "db", "top_db is for log = 'db' only"),
     Law(
-        lambda fe: fe.normalise != "feature" or "time" in fe.axes,
-        "normalise = 'feature' is over time, which transform = 'dft' has not; use 'utterance'",
+        lambda fe: fe.normalise not in {"feature", "mean"} or "time" in fe.axes,
+        "normalise = '{fe.normalise}' is over time, which transform = 'dft' has not; use "
+        "'utterance'",
+    ),
+    Law(
+        lambda fe: fe.transform == "stft" or not (changes_frames(fe) or fe.drop_last),
+        "remove_dc, preemphasis and drop_last are for frames, which transform = 'dft' has not",
+    ),
+    Law(
+        lambda fe: fe.stack == fe.stack_hop == 1 or ("time" in fe.axes and fe.power is not None),
+        "stack and stack_hop are for frames of a power or magnitude",
+    ),
+    Law(
+        lambda fe: fe.frame == "n_fft" or not fe.center or fe.hop <= fe.span,
+        "hop is {fe.hop}, more than the window of {fe.span} samples: with frame = 'window' and "
+        "center it must not be",
+    ),
+    Law(
+        lambda fe: fe.triangles == "hertz" or not fe.mel_norm or not fe.n_mels,
+        "triangles = 'mel' have no norm: mel_norm = false",
     ),
     Law(
         _has_size,
@@ -279,11 +362,11 @@ LAWS = (
     ),
     Law(
         lambda fe: fe.samples is None or fe.samples >= fe.shortest,
-        "pad_mode = 'reflect' needs at least {fe.shortest} samples, not {fe.samples}",
+        "pad_mode = '{fe.pad_mode}' needs at least {fe.shortest} samples, not {fe.samples}",
     ),
     Law(
         lambda fe: _count_weights(fe) <= MOST_WEIGHTS,
-        f"the mel filters or the cosine transform have more than {MOST_WEIGHTS} weights",
+        f"mel filters, cosine transform or frames have more than {MOST_WEIGHTS} weights",
     ),
     Law(
         lambda fe: (fe.n_mfcc or 0) <= (fe.n_mels or (fe.size or 0) // 2 + 1),

@@ -16,6 +16,7 @@ from dftlrp.core.types import InputError
 MOST_SAMPLES = 2**28  # of a recording: 2 GiB in float64
 MOST_N_FFT = 2**22
 MOST_WEIGHTS = 2**26  # of the mel filters or the cosine transform: 512 MiB
+MOST_STACK = 2**10  # frames that are joined to one
 
 
 class Kind(NamedTuple):
@@ -112,8 +113,13 @@ FIELDS: dict[str, Kind] = {
     "hop": allow_whole(MOST_SAMPLES),
     "win_length": allow_none(allow_whole(MOST_N_FFT)),
     "window": Kind("a name, a list of a name and parameters, or samples", _read_window),
+    "periodic": FLAG,
+    "frame": allow_choice("n_fft", "window"),
     "center": FLAG,
-    "pad_mode": allow_choice("constant", "reflect"),
+    "pad_mode": allow_choice("constant", "reflect", "symmetric"),
+    "drop_last": FLAG,
+    "remove_dc": FLAG,
+    "preemphasis": allow_number("a number from 0 to 1", lambda v: 0 <= v <= 1),
     "orthonormal": FLAG,
     "power": allow_none(allow_number("a positive number", lambda v: v > 0)),
     "n_mels": allow_none(allow_whole(MOST_WEIGHTS)),
@@ -121,14 +127,17 @@ FIELDS: dict[str, Kind] = {
     "fmax": allow_none(HERTZ),
     "mel_scale": allow_choice("slaney", "htk"),
     "mel_norm": allow_choice(None, "slaney"),
+    "triangles": allow_choice("hertz", "mel"),
     "log": allow_choice(None, "ln", "log10", "db"),
     "floor": allow_number("a number >= 0", lambda v: v >= 0),
     "offset": FINITE,
     "top_db": allow_none(allow_number("a positive number of decibels", lambda v: v > 0)),
     "n_mfcc": allow_none(allow_whole(MOST_WEIGHTS)),
+    "stack": allow_whole(MOST_STACK),
+    "stack_hop": allow_whole(MOST_STACK),
     "mean": allow_none(allow_list(FINITE)),
     "std": allow_none(allow_list(allow_number("a finite number, not 0", lambda v: v != 0))),
-    "normalise": allow_choice(None, "utterance", "feature"),
+    "normalise": allow_choice(None, "utterance", "feature", "mean"),
     "samples": allow_none(allow_whole(MOST_SAMPLES)),
     "layout": Kind("a list of axes: 'batch', 'part', 'frequency', 'time' or 1", _read_layout),
 }
