@@ -295,7 +295,8 @@ def _cuts(args: argparse.Namespace) -> Result:
     import soundfile
     from fuzz_recordings import list_files
 
-    from dftlrp.attribution.recording import UNSTATED, read_recording
+    from dftlrp.attribution.formats.sound_files import UNSTATED
+    from dftlrp.attribution.recording import read_recording
     from dftlrp.core.types import InputError
 
     silent = cuts = refused = 0

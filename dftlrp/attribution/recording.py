@@ -1,4 +1,4 @@
-"""From a sound file or an array to what a model reads: its rate, channels and length.
+"""From a file or an array to what a model reads: its rate, channels and length.
 
 Nothing is changed silently: every step adds a line to ``notes``.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,28 +15,31 @@ from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
-from dftlrp.attribution.containers import find_end
 from dftlrp.attribution.fitting import KEPT, fit_blocks
+from dftlrp.attribution.formats.contents import (
+    MOST_CHANNELS_READ,
+    Channel,
+    Contents,
+    Source,
+    list_names,
+)
+from dftlrp.attribution.formats.table import find_format
 from dftlrp.core.files import regular
 from dftlrp.core.types import AnyArray, InputError, Real
 
-# Bytes as float64.  What a file may decode to depends on its size: 512 bytes for each of its own
-# are more than Opus at 6 kbit/s makes.
-DECODED_FLOOR, DECODED_PER_BYTE = 2**27, 512
 MOST_BYTES = 2**36  # of a file
 BLOCK = 2**18  # numbers that are decoded at once
-ENDLESS = 2**62  # frames, where a file states none
-UNSTATED = "warning: the file does not state its length, so that it would not show if it were cut"
+SHIFTED = 0.5  # samples by which channels may start at different times
 
 
 @dataclass(frozen=True)
 class Recording:
-    """One channel of sound, or several that a model reads together.
+    """One channel of sound or of another signal, or several that a model reads together.
 
     Attributes
     ----------
     samples : array (N,) or (channels, N)
-        float64, full scale = 1.
+        float64; of sound, full scale = 1.
     rate : float or None
         Hertz, where known.
     notes : tuple of str
@@ -45,6 +48,10 @@ class Recording:
         File name, or "array".
     sha256 : str
         Of the file's bytes or the array's.
+    channel_names : tuple of str
+        As the file has them; empty if it has none, or its channels are mixed.
+    states_rate : bool
+        Whether the rate stands in the file.
     """
 
     samples: Real
@@ -52,6 +59,8 @@ class Recording:
     notes: tuple[str, ...] = ()
     name: str = "array"
     sha256: str = ""
+    channel_names: tuple[str, ...] = ()
+    states_rate: bool = False
 
     @property
     def length(self) -> int:
@@ -60,13 +69,169 @@ class Recording:
 
 
 class Header(NamedTuple):
-    """What a sound file states: hertz, channels, frames; the SHA-256 of its bytes; and warnings."""
+    """What a file states: hertz, channels, frames; the SHA-256 of its bytes; warnings; names, unit.
 
-    rate: float
+    ``rate`` is None where the file states none, ``names`` are empty where it has none, and ``unit``
+    is empty where it states none or several.
+    """
+
+    rate: float | None
     channels: int
     frames: int
     sha256: str
     notes: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    unit: str = ""
+
+
+class OpenRecording:
+    """A file whose samples can be read in any stretch, without the rest.
+
+    Attributes
+    ----------
+    header : Header
+        Of the channels that were chosen, with what the file warns of.
+    notes : tuple of str
+        What is done to the channels, and the unit of their values.
+    """
+
+    def __init__(
+        self, contents: Contents, header: Header, picked: Sequence[int], channels: int | None
+    ) -> None:
+        self.header = header
+        self._contents, self._picked = contents, tuple(picked)
+        self._wanted = header.channels if channels is None else channels
+        mixes = contents.is_sound or not header.names
+        mixed = _check_channels(header.channels, self._wanted, () if mixes else header.names)
+        self.notes = mixed if contents.is_sound else (*mixed, _tell_unit(header))
+
+    def read(self, start: int, stop: int) -> Real:
+        """Return the frames from ``start`` to before ``stop`` as float64 (channels, N).
+
+        Raises
+        ------
+        InputError
+            A sample is not finite, or the file is truncated or damaged there.
+        """
+        rows = self._contents.read(self._picked, start, stop)
+        return _mix(rows, self._wanted, start, self.header.names)
+
+    def blocks(self, start: int = 0, stop: int | None = None) -> Iterator[Real]:
+        """Yield all frames, or those of a stretch, in blocks (channels, N)."""
+        end = self.header.frames if stop is None else stop
+        count = max(1, BLOCK // self.header.channels)
+        for place in range(start, end, count):
+            yield self.read(place, min(place + count, end))
+
+
+@contextmanager
+def open_recording(
+    path: str | os.PathLike[str], channels: int | None = None, chosen: Sequence[str] = ()
+) -> Iterator[OpenRecording]:
+    """Open a file of any format that is known; every error raised meanwhile begins with its path.
+
+    Parameters
+    ----------
+    path : path
+    channels : int, optional
+        What the model reads, as of `read_recording`; if not given, all that the file has.
+    chosen : list of str
+        Names of channels to read, in this order; where the file has no names, their numbers from 1.
+
+    Raises
+    ------
+    InputError
+        As of `read_recording`.
+    """
+    path = Path(path)
+    try:
+        with regular(path, InputError, str(path)) as (file, size):
+            _check_size(size)
+            source = Source(path, file, size)
+            file.seek(0)
+            digest = hashlib.file_digest(file, "sha256")  # type: ignore[arg-type]
+            with find_format(source).open(source) as contents:
+                for other in contents.beside:
+                    with regular(other, InputError) as (further, _):
+                        _add_to_digest(digest, further)
+                picked = _pick_channels(contents.channels, chosen)
+                header = _make_header(contents, picked, digest.hexdigest())
+                yield OpenRecording(contents, header, picked, channels)
+    except (InputError, MemoryError) as error:
+        said = str(error) or "too long for the memory; cut it first"
+        raise InputError(said if said.startswith(f"{path}: ") else f"{path}: {said}") from None
+
+
+def _check_size(size: int) -> None:
+    if not size:
+        raise InputError("is empty")
+    if size > MOST_BYTES:
+        raise InputError(f"{size} bytes are too many; cut it first")
+
+
+def _add_to_digest(digest: Any, file: BinaryIO) -> None:
+    while block := file.read(2**20):
+        digest.update(block)
+
+
+def _pick_channels(channels: Sequence[Channel], chosen: Sequence[str]) -> list[int]:
+    """Return the indices of channels by their names, or by their numbers where they have none."""
+    if len(channels) > MOST_CHANNELS_READ:
+        raise InputError(f"{len(channels)} channels are too many")
+    if not chosen:
+        return list(range(len(channels)))
+    names = [channel.name or str(i + 1) for i, channel in enumerate(channels)]
+    found = [_find_channel(names, name) for name in chosen]
+    if repeated := {names[i] for i in found if found.count(i) > 1}:
+        raise InputError(f"channel {min(repeated)!r} is chosen twice")
+    return found
+
+
+def _find_channel(names: Sequence[str], name: str) -> int:
+    """Return the index of a channel, whatever its case where only one differs in nothing else."""
+    same = [i for i, own in enumerate(names) if own == name]
+    alike = [i for i, own in enumerate(names) if own.casefold() == name.casefold()]
+    found = same or alike
+    if len(found) != 1:
+        why = f"{len(found)} channels are called {name!r}" if found else f"no channel {name!r}"
+        raise InputError(f"{why}: it has {list_names(names)}")
+    return found[0]
+
+
+def _make_header(contents: Contents, picked: Sequence[int], digest: str) -> Header:
+    """Return what is stated of some channels; refuse those that do not lie side by side."""
+    own = [contents.channels[i] for i in picked]
+    first = own[0]
+    hint = "choose those that go together (--channels, channels=)"
+    for other in own[1:]:
+        if other.rate != first.rate:
+            raise InputError(f"{_tell_rate(first)}, {_tell_rate(other)}: {hint}")
+        if other.frames != first.frames:
+            raise InputError(
+                f"signals of different length: {first.name!r} has {first.frames} samples, "
+                f"{other.name!r} {other.frames}: {hint}"
+            )
+        if first.rate and abs(other.start - first.start) * first.rate > SHIFTED:
+            raise InputError(
+                f"{other.name!r} starts {other.start - first.start:g} s after {first.name!r}: "
+                "cut them to the time they share"
+            )
+    if not first.frames:
+        raise InputError("holds no samples")
+    names = tuple(channel.name for channel in own) if all(c.name for c in own) else ()
+    units = {channel.unit for channel in own}
+    unit = units.pop() if len(units) == 1 else ""
+    return Header(first.rate, len(own), first.frames, digest, contents.notes, names, unit)
+
+
+def _tell_rate(channel: Channel) -> str:
+    return f"{channel.name!r} is at {channel.rate or 0:g} Hz"
+
+
+def _tell_unit(header: Header) -> str:
+    """Say in what unit the values of a signal go to the model."""
+    unit = f"in {header.unit}" if header.unit else "which states no unit"
+    return f"values are read as they are in the file, {unit}"
 
 
 def read_recording(
@@ -74,8 +239,11 @@ def read_recording(
     channels: int = 1,
     rate: float | None = None,
     length: int | None = None,
+    *,
+    own: float | None = None,
+    chosen: Sequence[str] = (),
 ) -> Recording:
-    """Read a sound file that libsndfile knows (WAV, FLAC, OGG, ...).
+    """Read a file of any format that is known: sound, arrays, tables, records of biosignals.
 
     The file is decoded in blocks, and no more of it is kept than is asked for.
 
@@ -83,129 +251,56 @@ def read_recording(
     ----------
     path : path
     channels : int
-        What the model reads.  1: all are mixed to one, ``samples`` is (N,); more: the file must
-        have as many, ``samples`` is (channels, N).
+        What the model reads.  1: all channels of sound are mixed to one, ``samples`` is (N,); more:
+        the file must have as many, ``samples`` is (channels, N).
     rate, length : optional
         As of `fit`.
+    own : float, optional
+        Hertz at which a file was sampled that does not state it.
+    chosen : list of str
+        As of `open_recording`.
 
     Raises
     ------
     InputError
-        If there is no such file, it is not a sound file, it is truncated, damaged, empty, too long
+        If there is no such file, its format is not known, it is truncated, damaged, empty, too long
         for memory, or has another number of channels.
     """
-    path = Path(path)
-    with _open_sound(path) as (sound, header):
-        notes = _check_channels(header.channels, channels)
+    with open_recording(path, channels, chosen) as opened:
+        header = opened.header
         if length is None and header.frames * channels * 8 > KEPT:
             raise InputError(f"{header.frames} frames are too many; cut it first")
-        samples, steps = fit_blocks(_decode(sound, header, channels), header.rate, rate, length)
-    kept, notes = samples[0] if channels == 1 else samples, (*notes, *steps, *header.notes)
-    return Recording(kept, rate or header.rate, notes, path.name, header.sha256)
+        sampled = header.rate or own
+        samples, steps = fit_blocks(opened.blocks(), sampled, rate, length)
+        notes = (*opened.notes, *steps, *header.notes)
+    kept = samples[0] if channels == 1 else samples
+    names = header.names if len(header.names) == channels else ()
+    states = header.rate is not None
+    return Recording(kept, rate or sampled, notes, Path(path).name, header.sha256, names, states)
 
 
-def read_header(path: str | os.PathLike[str]) -> Header:
-    """Return what a sound file states; raise as `read_recording` does, but for the channels.
+def read_header(path: str | os.PathLike[str], chosen: Sequence[str] = ()) -> Header:
+    """Return what a file states; raise as `read_recording` does, but for the channels.
 
     What only decoding shows (a damaged FLAC file, samples that are not finite) is not found.
     """
-    with _open_sound(Path(path)) as (_, header):
-        return header
+    with open_recording(path, None, chosen) as opened:
+        return opened.header
 
 
-def count_channels(signal: AnyArray | str | os.PathLike[str]) -> int | None:
-    """Return the number of channels of an array or a sound file; None if it will be refused."""
+def count_channels(
+    signal: AnyArray | str | os.PathLike[str], chosen: Sequence[str] = ()
+) -> int | None:
+    """Return the number of channels of an array or a file; None if it will be refused."""
     if isinstance(signal, str | os.PathLike):
         try:
-            return read_header(signal).channels
+            return len(chosen) or read_header(signal).channels
         except InputError:
             return None
     try:
         return np.shape(signal)[0] if np.ndim(signal) == 2 else 1
     except ValueError:
         return None
-
-
-@contextmanager
-def _open_sound(path: Path) -> Iterator[tuple[Any, Header]]:
-    """Open a sound file; every error that is raised while it is open begins with its path."""
-    import soundfile  # type: ignore[import-untyped]
-
-    try:
-        with regular(path, InputError, str(path)) as (file, size):
-            stated = _check_size(file, size)
-            file.seek(0)
-            digest = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
-            os.lseek(file.fileno(), 0, os.SEEK_SET)
-            with _refuse_undecodable():
-                sound = soundfile.SoundFile(_source(path, file), closefd=False)
-            with sound:
-                notes = () if stated else (UNSTATED,)
-                yield sound, _check_header(sound, size, Header(
-                    float(sound.samplerate), sound.channels, sound.frames, digest, notes
-                ))  # fmt: skip
-    except (InputError, MemoryError) as error:
-        said = str(error) or "too long for the memory; cut it first"
-        raise InputError(said if said.startswith(f"{path}: ") else f"{path}: {said}") from None
-
-
-def _check_size(file: BinaryIO, size: int) -> bool:
-    """Refuse a file that is empty, huge or cut; return whether a cut would show."""
-    if not size:
-        raise InputError("is empty")
-    if size > MOST_BYTES:
-        raise InputError(f"{size} bytes are too many; cut it first")
-    try:
-        end = find_end(file)
-    except ValueError as error:
-        raise InputError(str(error)) from None
-    if end is not None and end > size:
-        raise InputError(f"truncated: {end - size} bytes of sound are missing")
-    return end is not None
-
-
-def _source(path: Path, file: BinaryIO) -> str | int:
-    """Return what libsndfile opens: the open file, since names with some suffixes mislead it.
-
-    It knows bare MPEG streams only by path; so it does all files on Windows.
-    """
-    bare = os.pread(file.fileno(), 1, 0) == b"\xff" if hasattr(os, "pread") else True
-    return str(path) if bare else file.fileno()
-
-
-def _check_header(sound: Any, size: int, header: Header) -> Header:
-    """Refuse what holds nothing, or claims more than a file of this size can hold."""
-    if header.frames >= ENDLESS:
-        raise InputError("does not state how many frames it holds; convert it to another file")
-    if not header.frames:
-        raise InputError("holds no samples")
-    if header.frames * header.channels * 8 > DECODED_FLOOR + DECODED_PER_BYTE * size:
-        raise InputError(f"{header.frames} frames in {size} bytes are too many; cut it first")
-    return header
-
-
-@contextmanager
-def _refuse_undecodable() -> Iterator[None]:
-    """Turn whatever soundfile raises into one line."""
-    try:
-        yield
-    except (ArithmeticError, AssertionError, RuntimeError, TypeError, ValueError) as error:
-        line = (getattr(error, "error_string", "") or str(error)).splitlines()
-        reason = line[0] if line else type(error).__name__
-        raise InputError(f"not a sound file that can be read ({reason})") from None
-
-
-def _decode(sound: Any, header: Header, channels: int) -> Iterator[Real]:
-    """Yield blocks (channels, N) of all frames."""
-    found, count = 0, max(1, BLOCK // header.channels)
-    while found < header.frames:
-        with _refuse_undecodable():
-            block = sound.read(min(count, header.frames - found), dtype="float64", always_2d=True)
-        if not len(block):
-            missing = header.frames - found
-            raise InputError(f"truncated: {missing} of {header.frames} frames are missing")
-        yield _mix(block.T, channels, found)
-        found += len(block)
 
 
 def from_array(signal: AnyArray, rate: float | None, channels: int = 1) -> Recording:
@@ -249,21 +344,28 @@ def _is_on_its_side(array: AnyArray, channels: int) -> bool:
     return array.ndim == 2 and len(array) > array.shape[1] and channels in {1, array.shape[1]}
 
 
-def _check_channels(found: int, wanted: int) -> tuple[str, ...]:
-    """Return a note where channels are mixed; refuse what the model cannot read."""
-    if wanted == 1 < found:
+def _check_channels(found: int, wanted: int, names: Sequence[str] = ()) -> tuple[str, ...]:
+    """Return a note where channels are mixed; refuse what the model cannot read.
+
+    Channels that have names are not mixed but chosen.
+    """
+    if wanted == 1 < found and not names:
         return (f"{found} channels mixed to one (their mean)",)
     if wanted != found:
-        raise InputError(f"the model reads {wanted} channels, the recording has {found}")
+        what = "1 channel" if wanted == 1 else f"{wanted} channels"
+        hint = f" ({list_names(names)}): choose by name (--channels, channels=)"
+        hint = hint if wanted < found and names else ""
+        raise InputError(f"the model reads {what}, the recording has {found}{hint}")
     return ()
 
 
-def _mix(rows: Real, wanted: int, place: int) -> Real:
+def _mix(rows: Real, wanted: int, place: int, names: Sequence[str] = ()) -> Real:
     """Return (wanted, N) of the channels (C, N): their mean, or all of them; ``place`` is N = 0."""
     finite = np.isfinite(rows)
     if not finite.all():
         channel, sample = np.argwhere(~finite)[0]
-        where = f"sample {place + sample} of channel {channel}"
+        of = repr(names[channel]) if names else channel
+        where = f"sample {place + sample} of channel {of}"
         raise InputError(f"the recording holds {rows[channel, sample]} at {where}")
     return rows.mean(axis=0, keepdims=True) if wanted == 1 < len(rows) else rows
 

@@ -147,7 +147,7 @@ def read_signal(model: Model, signal: Any, rate: float | None, read: WaveformInp
             raise
         hint = "if these are not channels, declare the model's front end (frontend=)"
         raise InputError(f"{error}, its input is {_show_dims(read.dims)}; {hint}") from None
-    notes = _note_assumptions(recording, isinstance(signal, str | os.PathLike), model.rate, rate)
+    notes = _note_assumptions(recording, recording.states_rate, model.rate, rate)
     return replace(recording, notes=(*recording.notes, *notes))
 
 
@@ -177,30 +177,32 @@ def _read_fitted(
 ) -> Recording:
     """Return a file, or an array at its own rate, with the rate and length that are asked for."""
     if isinstance(signal, str | os.PathLike):
-        return read_recording(signal, channels, rate, length)
+        return read_recording(signal, channels, rate, length, own=own)
     return fit(from_array(signal, own, channels), rate, length)
 
 
 def _note_assumptions(
-    recording: Recording, is_file: bool, declared: float | None, given: float | None
+    recording: Recording, stated: bool, declared: float | None, given: float | None
 ) -> Iterator[str]:
     """Yield notes on rates that were assumed or ignored, and on silence.
 
     Parameters
     ----------
+    stated : bool
+        Whether the recording is a file that states its own rate.
     declared, given : float or None
         The rate in hertz that the model declares, and the one that the user gave.
     """
     if not recording.rate:
         yield "no rate is known: assuming 1 Hz, so that seconds are samples"
-    elif not declared and is_file and given:
+    elif not declared and stated and given:
         yield f"the model reads {given:g} Hz, as it was given"
     elif not declared:
-        whose = "the file's rate; set --rate if that is wrong" if is_file else "the signal's rate"
+        whose = "the file's rate; set --rate if that is wrong" if stated else "the signal's rate"
         yield f"assuming {recording.rate:g} Hz, {whose}"
-    elif is_file and given not in {None, declared}:
+    elif stated and given not in {None, declared}:
         yield f"the model declares that it reads {declared:g} Hz: the rate given is not used"
-    elif not is_file and given is None:
+    elif not stated and given is None:
         yield f"assuming that the signal is at {declared:g} Hz, the model's rate"
     if not np.any(recording.samples):
         yield "warning: the recording is silent"

@@ -174,7 +174,8 @@ def _limit_seconds(found: NeuronsData) -> float | None:
     """Return the length in seconds of the sounds on the page, or None where nothing is cut."""
     study, clips = found.survey.study, 2 * len(found.shown) * found.count
     room = SOUND_BYTES / (2 * study.rate * max(clips, 1))
-    longest = max(i.header.frames / i.header.rate for i in found.survey.recordings.items)
+    items = found.survey.recordings.items
+    longest = max(i.header.frames / (i.header.rate or study.rate) for i in items)
     if (found.seconds or longest) <= room:
         return None
     return max(room, LEAST_SECONDS)

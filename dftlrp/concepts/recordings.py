@@ -309,19 +309,28 @@ def _choose_rate(
     """Return the rate that the model reads, and notes about it."""
     first = items[0]
     reads = rate or first.header.rate
-    others = [item for item in items if item.header.rate != reads]
+    others = [item for item in items if item.header.rate not in {reads, None}]
+    unstated = [item.name for item in items if item.header.rate is None]
+    if reads is None or (rate is None and unstated):
+        raise InputError(f"{source}: {unstated[0]} states no rate: say which one (rate)")
     if rate is None and others:
         raise InputError(
-            f"{source}: recordings of several rates: {first.name} has {first.header.rate:g} Hz, "
+            f"{source}: recordings of several rates: {first.name} has {reads:g} Hz, "
             f"{others[0].name} {others[0].header.rate:g} Hz; say which one the model reads (rate)"
         )
+    assumed = (
+        (f"{len(unstated)} of {len(items)} recordings state no rate: {reads:g} Hz is assumed",)
+        if unstated
+        else ()
+    )
     if rate is None:
         return reads, (
             f"assuming {reads:g} Hz, the rate of the recordings; set --rate if that is wrong",
         )
     if not others:
-        return reads, ()
+        return reads, assumed
     return reads, (
+        *assumed,
         f"{len(others)} of {len(items)} recordings are resampled to {reads:g} Hz, "
         f"first {others[0].name} from {others[0].header.rate:g} Hz",
     )

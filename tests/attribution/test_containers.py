@@ -11,7 +11,8 @@ import pytest
 import soundfile
 
 from dftlrp.attribution.containers import find_end
-from dftlrp.attribution.recording import UNSTATED, read_header, read_recording
+from dftlrp.attribution.formats.sound_files import UNSTATED
+from dftlrp.attribution.recording import read_header, read_recording
 from dftlrp.core.types import InputError
 
 UNSTATING = {"IRCAM", "PAF", "PVF", "XI"}  # as libsndfile writes them

@@ -55,7 +55,7 @@ def test_the_first_folder_names_the_class_and_the_order_is_by_name(folder):
 def test_a_header_says_what_reading_gives(folder):
     path = sound(folder / "no" / "d.wav", 11025, 77, 2)
     header, read = read_header(path), read_recording(path)
-    assert header == (11025.0, 2, 77, read.sha256, ())
+    assert header[:5] == (11025.0, 2, 77, read.sha256, ())
     assert (header.rate, header.frames) == (read.rate, read.length)
 
 
