@@ -6,7 +6,7 @@
 The networks of `tests/nets.py` at batch 1 and 16, float32, two threads each.  Times are medians of
 interleaved repetitions in one process; peak memory (Linux) and the first call, which traces, are
 those of a process of its own for each side.  Each peer explains by its own rules, dftlrp by the
-same ones, and how far the two are apart is printed.  Last, the command line from a cold start.
+same ones, and how far the two are apart is printed.  A cold start is `bench_cold.py`'s.
 
 ``--references`` measures what a reference costs instead: EpsilonPlus and EpsilonGamma without one,
 EpsilonGamma against silence, which is a part of the graph, and against noise, which is an input;
@@ -21,7 +21,6 @@ import json
 import os
 import platform
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
@@ -38,7 +37,6 @@ from peers import quiet, torch
 import dftlrp
 
 BATCHES = (1, 16)
-STARTS = 5  # of the command line
 RULES = {"Transformer": ("AttnLRP", "CPLRP"), "LSTM": ZENNIT}  # which no peer has: see UNKNOWN
 UNKNOWN = {
     "Transformer": "not supported: attention and LayerNorm (zennit and captum: errors)",
@@ -176,19 +174,6 @@ def format_line(texts: tuple[str, ...] | list[str]) -> str:
     return "| " + " | ".join(texts) + " |"
 
 
-def time_cold_start() -> list[float]:
-    """Return the seconds of ``dftlrp explain`` of the embedded clip, with its report."""
-    seconds = []
-    for _ in range(STARTS):
-        with tempfile.TemporaryDirectory() as folder:
-            start = time.perf_counter()
-            command = [sys.executable, "-m", "dftlrp", "explain", "--out", folder]
-            subprocess.run(command, check=True, capture_output=True)
-            seconds.append(time.perf_counter() - start)
-            assert "report.html" in os.listdir(folder)
-    return seconds
-
-
 def describe_machine() -> str:
     """Return the machine and the versions, as text."""
     lines = Path("/proc/cpuinfo").read_text().splitlines() if sys.platform == "linux" else []
@@ -217,10 +202,8 @@ def main() -> None:
         if args.only in q.net:
             rows.append(measure(q, args.repeat))
             print(format_line(format_cells(rows[-1])), flush=True)
-    starts = time_cold_start()
-    print(f"\ncold start of dftlrp explain: {np.median(starts):.2f} s (median of {len(starts)})")
     if args.json:
-        found = {"machine": describe_machine(), "rows": rows, "cold start": starts}
+        found = {"machine": describe_machine(), "rows": rows}
         args.json.write_text(json.dumps(found, indent=1), encoding="utf-8")
 
 

@@ -119,13 +119,17 @@ def _refuse_overwriting(clip: Path, out: str) -> None:
 
 
 def _run_explain(args: argparse.Namespace) -> int:
+    from dftlrp.tracing.isolation import prepare_child
+
+    path, clip = _find_files(args.files, args.model)
+    _refuse_overwriting(Path(clip), args.out)
+    prepare_child()  # which takes as long as the imports below
+
     from dftlrp.attribution.explain import explain
     from dftlrp.engine.model import attach_front_end, load
     from dftlrp.results.heard import describe_heard
     from dftlrp.results.saving import save
 
-    path, clip = _find_files(args.files, args.model)
-    _refuse_overwriting(Path(clip), args.out)
     model = load(path)
     if args.chunk or args.state:
         states = parse_pairs(args.state, "--state")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
@@ -17,8 +18,8 @@ def steps(items: Iterable[T], what: str, total: int | None = None, done: int = 0
     """
     from multiprocessing import parent_process
 
-    if parent_process() is not None:
+    if parent_process() is not None or not (sys.stderr and sys.stderr.isatty()):
         return iter(items)
     from tqdm import tqdm
 
-    return iter(tqdm(items, what, total, initial=done, delay=1, disable=None, leave=False))
+    return iter(tqdm(items, what, total, initial=done, delay=1, leave=False))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from typing import Any
@@ -9,14 +10,15 @@ from typing import Any
 import numpy as np
 
 from dftlrp.core.types import AnyArray
-from dftlrp.tracing.isolation import DROP, LOAD, receive, send
-from dftlrp.tracing.session import load_here
+from dftlrp.tracing.runtime import DROP, LOAD, load_here, receive, send
 
 
 def main() -> None:
     """Load and run sessions until the parent closes the pipe."""
     answers, questions = os.fdopen(os.dup(1), "wb"), sys.stdin.buffer
     os.dup2(2, 1)  # what onnxruntime prints is no answer
+    with contextlib.suppress(ImportError):  # whoever needs it says so
+        import onnxruntime  # noqa: F401  # now, not when the first graph is here
     sessions: dict[int, Any] = {}
     while True:
         try:

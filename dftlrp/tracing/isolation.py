@@ -13,8 +13,6 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import json
-import math
 import multiprocessing
 import os
 import signal
@@ -25,22 +23,28 @@ import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from onnx import ModelProto, ValueInfoProto
 
 from dftlrp.core.types import AnyArray, InputError, ModelError
+from dftlrp.tracing.runtime import DROP, LOAD, RUN, receive, send
 
 SWITCH = "DFTLRP_ISOLATE"
 SECONDS = 600.0  # that one answer may take
-LOAD, RUN, DROP = "load", "run", "drop"
 
 
 def is_isolated() -> bool:
     """Return whether sessions belong in a child; a worker of a data set is one already."""
     asked = os.environ.get(SWITCH, "0") not in {"", "0"}
     return asked and not multiprocessing.current_process().daemon
+
+
+def prepare_child() -> None:
+    """Start the child now, if sessions belong in one: it gets ready while this process goes on."""
+    if is_isolated():
+        _find_child()
 
 
 class Value(NamedTuple):
@@ -241,9 +245,6 @@ def _ends(load: Load, proto: ModelProto, size: int, feed: Mapping[str, AnyArray]
     return False
 
 
-# -- the pipe
-
-
 def _describe(load: Load) -> dict[str, Any]:
     return {"options": load.options, "optimised": load.optimised, "weights": list(load.weights)}
 
@@ -251,27 +252,3 @@ def _describe(load: Load) -> dict[str, Any]:
 def _arrays_of(load: Load) -> dict[str, AnyArray]:
     """Return the weights and, by an empty name, the graph."""
     return {**load.weights, "": np.frombuffer(load.graph, np.uint8)}
-
-
-def send(pipe: IO[bytes], head: dict[str, Any], arrays: Mapping[str, AnyArray]) -> None:
-    """Write a line of JSON, then the bytes of the arrays that it lists."""
-    whole = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-    listed = [[name, a.dtype.str, np.shape(arrays[name])] for name, a in whole.items()]
-    pipe.write(json.dumps({**head, "arrays": listed}).encode() + b"\n")
-    for array in whole.values():
-        pipe.write(array.reshape(-1).view(np.uint8).data if array.size else b"")
-    pipe.flush()
-
-
-def receive(pipe: IO[bytes]) -> tuple[dict[str, Any], dict[str, AnyArray]]:
-    """Return what was sent; raise EOFError if the other end is gone."""
-    line = pipe.readline()
-    if not line.endswith(b"\n"):
-        raise EOFError
-    head = json.loads(line)
-    arrays = {}
-    for name, kind, shape in head["arrays"]:
-        dtype = np.dtype(kind)
-        data = pipe.read(math.prod(shape) * dtype.itemsize)
-        arrays[name] = np.frombuffer(bytearray(data), dtype).reshape(shape)
-    return head, arrays

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -15,6 +14,7 @@ from dftlrp.engine.composites import LayerTable
 from dftlrp.engine.plan import Plan
 from dftlrp.tracing.assembly import Traced
 from dftlrp.tracing.isolation import IsolatedRuntime, Load, is_isolated
+from dftlrp.tracing.runtime import first_line, load_here
 
 Arrays = dict[str, AnyArray]
 
@@ -67,7 +67,7 @@ class Session:
             raise
         except Exception as error:  # onnxruntime has no type of its own
             raise FailedRunError(
-                f"onnxruntime failed on the traced graph: {_first_line(error)}"
+                f"onnxruntime failed on the traced graph: {first_line(error)}"
             ) from error
         names = (x.name for x in self.runtime.get_outputs())
         return dict(zip(names, results, strict=True))
@@ -80,18 +80,6 @@ TYPES = {
     "tensor(int16)": np.int16, "tensor(uint16)": np.uint16, "tensor(uint32)": np.uint32,
     "tensor(uint64)": np.uint64,
 }  # fmt: skip
-
-
-def _first_line(error: Exception) -> str:
-    """Return the first line of an error's message, or its type if there is none."""
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
-
-
-def count_cores() -> int:
-    """Return how many cores this process may use; where the system does not say, all of them."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def load_runtime(
@@ -128,35 +116,3 @@ def load_runtime(
     if is_isolated():
         return IsolatedRuntime(Load(graph, options, weights or {}, optimised, name))
     return load_here(graph, options, weights, optimised)
-
-
-def load_here(
-    graph: bytes, options: str = "", weights: Arrays | None = None, optimised: bool = True
-) -> Any:
-    """Load a graph into a session of onnxruntime in this process; see `load_runtime`."""
-    try:
-        import onnxruntime as ort
-    except ImportError as error:
-        raise InputError("backend 'onnx' needs onnxruntime: pip install onnxruntime") from error
-    provider, _, threads = options.partition(":")
-    provider = provider or "CPUExecutionProvider"
-    if provider not in ort.get_available_providers():
-        known = ", ".join(ort.get_available_providers())
-        raise InputError(f"execution provider {provider!r} is not there: onnxruntime has {known}")
-    if threads and not (threads.isdecimal() and int(threads)):
-        raise InputError(f"threads {threads!r}: a positive number is needed")
-    settings = ort.SessionOptions()
-    settings.log_severity_level = 4  # what goes wrong is raised
-    usual = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
-    threads = threads or (usual if usual.isdecimal() else "") or str(count_cores())
-    if not optimised:
-        settings.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-    settings.intra_op_num_threads = int(threads)
-    given = {k: ort.OrtValue.ortvalue_from_numpy(a) for k, a in (weights or {}).items()}
-    settings.add_external_initializers(list(given), list(given.values()))
-    try:
-        return ort.InferenceSession(graph, settings, providers=[provider])
-    except Exception as error:
-        raise InputError(
-            f"onnxruntime cannot load the traced graph: {_first_line(error)}"
-        ) from error

@@ -5,6 +5,8 @@ from __future__ import annotations
 import gc
 import os
 import signal
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -56,6 +58,25 @@ def test_the_numbers_are_the_same(tmp_path, monkeypatch, backend):
     np.testing.assert_array_equal(there.relevance, here.relevance)
     np.testing.assert_array_equal(there.output, here.output)
     assert there.ledger.gap == here.ledger.gap
+
+
+def test_a_child_knows_little_so_that_it_is_ready_soon():
+    code = "import dftlrp.tracing.child, sys; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    known = set(done.stdout.split())
+    assert not known & {"onnx", "scipy", "dftlrp.engine.model", "dftlrp.tracing.session"}
+
+
+@pytest.mark.usefixtures("isolated")
+def test_a_child_that_was_started_early_is_the_one_that_is_asked(monkeypatch):
+    isolation._close_children()
+    isolation.prepare_child()
+    (early,) = isolation._CHILDREN
+    assert load_runtime(listener().SerializeToString()).child is early
+    isolation._close_children()
+    monkeypatch.setenv("DFTLRP_ISOLATE", "0")
+    isolation.prepare_child()
+    assert all(child.process.poll() is not None for child in isolation._CHILDREN)
 
 
 @pytest.mark.usefixtures("isolated", "unguarded")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -221,6 +220,8 @@ class FrontEnd:
     @classmethod
     def from_text(cls, text: str, where: str = "front end") -> FrontEnd:
         """Return the front end that TOML text declares; see `from_toml`."""
+        import tomllib
+
         _check_text(text, where)
         try:
             table = tomllib.loads(text).get("frontend", {})
