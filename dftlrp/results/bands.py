@@ -27,6 +27,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from dftlrp.core.names import find_name
 from dftlrp.core.types import AnyArray, InputError, Real
 from dftlrp.results.data import ExplanationData
 from dftlrp.spectral.mel import hertz_to_mel, mel_to_hertz
@@ -97,8 +98,7 @@ def pool_relevance(explanation: ExplanationData, what: str, width: float | None 
         If ``what`` is unknown, its domain is missing, or the width is not a positive number or
         that of a tile.
     """
-    if what not in POOLED:
-        raise InputError(f"unknown units {what!r}; choose from {', '.join(sorted(POOLED))}")
+    what = find_name(what, sorted(POOLED), "unknown units")
     if what == "tiles" and width is not None:
         raise InputError("tiles have no single width: leave it out")
     domain = POOLED[what]

@@ -16,6 +16,7 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
+from dftlrp.core.names import find_name
 from dftlrp.core.types import AnyArray, InputError, Real
 from dftlrp.results.bands import TOLERANCE, measure_spacing, pool_relevance, read_relevance
 from dftlrp.results.data import ExplanationData
@@ -90,8 +91,7 @@ def measure_share(
         If neither is given, the domain is missing, the kind is unknown, or a span is empty, not
         finite or holds no point of its axis.
     """
-    if kind not in KINDS:
-        raise InputError(f"unknown kind of share {kind!r}; choose from {', '.join(KINDS)}")
+    kind = find_name(kind, KINDS, "unknown kind of share")
     spans = [s for s in (band, time) if s is not None]
     if not spans:
         raise InputError("a share of what?  give time=(start, stop), band=(start, stop) or both")
@@ -134,8 +134,7 @@ def list_rows(
         If ``what`` is unknown, its domain is missing, the width is not a positive number, or the
         count is not a whole number of at least 0.
     """
-    if what not in TABLES:
-        raise InputError(f"unknown table {what!r}; choose from {', '.join(sorted(TABLES))}")
+    what = find_name(what, sorted(TABLES), "unknown table")
     count = None if count is None else as_whole(count, "count", 0)
     pooled = pool_relevance(explanation, what, width)
     (edges,), (unit,), total = pooled.edges, pooled.units, float(pooled.net.sum())

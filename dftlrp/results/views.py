@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from dftlrp import spectral
+from dftlrp.core.names import find_name
 from dftlrp.core.types import InputError, Real
 from dftlrp.results.data import Axis, Domain, View, Waveform
 from dftlrp.results.panels import draw_cells, draw_line, draw_read, draw_wave
@@ -111,9 +112,7 @@ def choose_domains(domains: str | Sequence[str]) -> tuple[str, ...]:
 
 def find_domain(name: str) -> Domain:
     """Return the row of a domain; raise InputError if there is none."""
-    if name not in list(DOMAINS):
-        raise InputError(f"unknown domain {name!r}: choose among {', '.join(DOMAINS)}")
-    return DOMAINS[name]
+    return DOMAINS[find_name(name, DOMAINS, "unknown domain")]
 
 
 def compute_views(w: Waveform, domains: Sequence[str], read: View | None) -> dict[str, View]:

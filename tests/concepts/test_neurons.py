@@ -151,7 +151,7 @@ def test_another_layer_in_the_same_folder_is_refused_and_another_number_is_not(
 @pytest.mark.parametrize(
     ("args", "says"),
     [
-        (("m.onnx", "data", "--layer", "konv2"), "no layer 'konv2' .* the nearest are .*conv2"),
+        (("m.onnx", "data", "--layer", "konv2"), "no layer 'konv2' .* did you mean 'conv2'"),
         (("m.onnx", "data", "--layer", "x"), "'x' is what the model reads: name a layer"),
         (("m.onnx", "nowhere", "--layer", "conv2"), "no such folder or table"),
         (("m.onnx", "empty", "--layer", "conv2"), "holds no recordings"),
@@ -341,7 +341,7 @@ def test_relevance_through_a_layer_of_one_recording(tmp_path, monkeypatch, capsy
     capsys.readouterr()
     for text, says in (
         ("relu7=128", "channel 128 is out of range: there are 128"),
-        ("rely7=1", "no layer 'rely7' carries relevance: the nearest are relu7"),
+        ("rely7=1", "no layer 'rely7' carries relevance: did you mean 'relu7'"),
         ("relu7=a", "write it as LAYER=125,3"),
         ("relu7", "write it as NAME=VALUE"),
     ):
