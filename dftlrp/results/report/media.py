@@ -152,12 +152,12 @@ def _encode_clip(sound: Sound, of: str, channel: str, number: int) -> dict[str, 
         "number": number,
         "gain": sound.gain_db,
         "rate": sound.rate,
-        "uri": "" if silent else _encode_sound(sound),
+        "uri": "" if silent else encode_sound(sound),
     }
 
 
-def _encode_sound(sound: Sound) -> str:
-    """Return 16 bits per sample without loss: as FLAC, which is half as large, if that can be."""
+def encode_sound(sound: Sound) -> str:
+    """Return a data URI of 16 bits per sample: FLAC, which is half as large, if that can be."""
     import soundfile  # type: ignore[import-untyped]
 
     rate, channels = round(sound.rate), 1 if sound.samples.ndim == 1 else sound.samples.shape[1]
