@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from numbers import Real as Number
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,19 +25,27 @@ from dftlrp.attribution.methods import (
 )
 from dftlrp.attribution.provenance import collect_provenance, write_notes
 from dftlrp.attribution.recording import Recording
-from dftlrp.attribution.references import find_references, is_word
+from dftlrp.attribution.references import References, find_references, is_word
 from dftlrp.attribution.score import make_asked
 from dftlrp.attribution.targets import name_target, resolve_seed, resolve_target
 from dftlrp.attribution.waveform import (
     WaveformInput,
     find_waveform,
     make_example,
+    note_assumptions,
     read_beside,
     read_signal,
 )
+from dftlrp.attribution.windows import (
+    Scores,
+    Whole,
+    open_whole,
+    place_windows,
+    score_windows,
+)
 from dftlrp.core.ledger import Ledger
 from dftlrp.core.rule_text import Rule
-from dftlrp.core.types import AnyArray, InputError, Real
+from dftlrp.core.types import AnyArray, Axes, InputError, Real
 from dftlrp.engine.composites import Composite
 from dftlrp.engine.model import Model, as_model, attach_front_end
 from dftlrp.engine.plan import Plan
@@ -45,6 +56,8 @@ from dftlrp.results.data import Asked, View, Waveform
 from dftlrp.results.explanation import Explanation
 from dftlrp.spectral import stft_for
 
+STRONGEST, LOUDEST = "strongest", "loudest"
+HOPS = 2  # in a window; with four the ten strongest words of ten minutes are no truer
 THREADS = 2  # of onnxruntime on every machine, so that an explanation has the same digits
 
 
@@ -66,6 +79,8 @@ def explain(
     masks: Mapping[str, AnyArray | None] | None = None,
     method: str = "lrp",
     reference: Any = "auto",
+    at: float | str = STRONGEST,
+    window: float | None = None,
 ) -> Explanation:
     """Explain one output of a model for one recording, in time, frequency and other domains.
 
@@ -111,6 +126,12 @@ def explain(
         six here and not there?*); several of them, for the mean of the explanations; ``["mean",
         FILE, ...]``, the mean of recordings; ``"none"``: nothing.  ``"auto"``: silence or nothing,
         as of `dftlrp.attribute`.
+    at : float, "strongest" or "loudest"
+        Which part of a recording is explained that is longer than the model reads: that around so
+        many seconds; the window with the largest score, of those half a window apart; or
+        the loudest one.  `dftlrp.explain_recording` explains several, along the recording.
+    window : float, optional
+        Seconds that are read of a recording, for a model that reads any length.
 
     Returns
     -------
@@ -126,56 +147,70 @@ def explain(
     Relevance is carried to the other domains by DFT-LRP (arXiv 2303.06365), exactly and from the
     multiplier, so that silence needs no stabiliser.
     """
-    chosen, by = views.choose_domains(domains), read_method(method)
+    asking = prepare(
+        model, signal, Request(
+            target, rate, seed, composite, overrides or {}, labels, output, bind or {}, domains,
+            backend, frontend, masks or {}, method, reference,
+        )
+    )  # fmt: skip
+    if at == LOUDEST or (at == STRONGEST and window is None and asking.read.length is None):
+        return asking.explain(asking.read_loudest())
+    with asking.open() as whole:
+        length = asking.count_window(whole, window)
+        if length is None:
+            raise InputError("the model reads any length: say how much with window=, in seconds")
+        if whole.length > length:
+            start = asking.find_place(whole, length, at)
+            return asking.explain(asking.cut(whole, start, length))
+    return asking.explain(asking.read_loudest())
+
+
+class Request(NamedTuple):
+    """The keyword arguments of `explain` but for ``at``."""
+
+    target: Any
+    rate: float | None
+    seed: str
+    composite: str | Composite
+    overrides: Mapping[str, str | Rule]
+    labels: Sequence[str] | None
+    output: str | None
+    bind: Mapping[str, Any]
+    domains: Sequence[str]
+    backend: str | None
+    frontend: FrontEnd | str | os.PathLike[str] | None
+    masks: Mapping[str, AnyArray | None]
+    method: str
+    reference: Any
+
+
+def prepare(model: Any, signal: Any, request: Request) -> Asking:
+    """Return what is asked about a recording, of which no sample has been read yet.
+
+    Raises
+    ------
+    ModelError, InputError
+        As of `explain`, where that is known without the samples.
+    """
+    by = read_method(request.method)
     settings = by.choose_rules(Settings(
-        output, bind or {}, composite, overrides or {}, backend, waveform=True, threads=THREADS
+        request.output, request.bind, request.composite, request.overrides, request.backend,
+        waveform=True, threads=THREADS,
     ))  # fmt: skip
-    bare = _load_model(model, signal, rate)
-    model = attach_front_end(bare, frontend)
-    plan = model.plan(settings.output, settings.bind)
-    read = find_waveform(plan, signal)
-    recording = read_signal(model, signal, rate, read)
-    names = tuple(map(str, labels)) if labels is not None else model.labels
+    bare = _load_model(model, signal, request.rate)
+    whole = attach_front_end(bare, request.frontend)
+    plan = whole.plan(settings.output, settings.bind)
+    names = tuple(map(str, request.labels)) if request.labels is not None else whole.labels
     inner = {_find_read_value(plan), find_levels(plan.graph)} - {""}
     question = Question(
-        resolve_target(target, names, plan), resolve_seed(seed, names, plan),
-        keep=inner, masks=masks or {}, labels=names,
+        resolve_target(request.target, names, plan), resolve_seed(request.seed, names, plan),
+        keep=inner, masks=request.masks, labels=names,
     )  # fmt: skip
-    if isinstance(reference, list | tuple) and len(reference) == 1:
-        (reference,) = reference
-    compared = None if is_word(reference, AUTO) else find_references(
-        reference, recording.samples, lambda other: read_beside(model, other, rate, read, recording)
+    return Asking(
+        by, whole, bare, settings, question, find_waveform(plan, signal),
+        views.choose_domains(request.domains), plan, signal, request.rate, request.reference,
+        request.labels is not None,
     )  # fmt: skip
-    by.refuse(question, compared is not None)
-    if is_word(reference, AUTO):
-        settings = replace(settings, reference=AUTO)
-    case = _Case(by, model, bare, settings, question, recording, read, chosen, plan)
-    passes = [case.compare(r) for r in (compared.points if compared else [None])]
-    result, shown = _average_results(passes), _average_views(passes)
-    if labels is not None and len(names) != result.explained.shape[-1]:
-        raise InputError(f"{len(names)} labels for {result.explained.shape[-1]} classes")
-    words = compared.words if compared else ""
-    facts = list_facts_of(by, passes[0].point, words)
-    known = {"reference sha256": compared.sha256} if compared else {}
-    result = replace(result, facts=facts | known)
-    index, label = name_target(result, names)
-    return Explanation(
-        signal={k: v.signal for k, v in shown.items()},
-        relevance={k: v.relevance for k, v in shown.items()},
-        axes={k: v.axes for k, v in shown.items()},
-        rest={k: v.rest for k, v in shown.items()},
-        rate=recording.rate or 1.0,
-        target=index,
-        label=label,
-        labels=names,
-        output=_drop_ones(_take_first(result.output, plan)),
-        explained=_drop_ones(_take_first(result.explained, plan)),
-        ledger=result.ledger,
-        stft=dict(stft_for(recording.rate or 1.0)),
-        notes=write_notes(model, recording, question, result),
-        provenance=collect_provenance(model, recording, settings, question, result),
-        asked=passes[0].asked,
-    )
 
 
 class Pass(NamedTuple):
@@ -188,24 +223,148 @@ class Pass(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class _Case:
-    """A recording and what is asked about it, for each reference that it is compared with."""
+class Asking:
+    """What is asked of a model about a recording, any stretch of which can then be explained.
+
+    Attributes
+    ----------
+    by : Method
+    model, bare : Model
+        With its front end, and without.
+    settings, question
+        As they were asked for.
+    read : WaveformInput
+    domains : sequence of str
+    plan : Plan
+    signal : path or array
+    rate : float or None
+        As given with the signal.
+    reference : object
+        As given.
+    labelled : bool
+        Whether the names of the classes were given.
+    """
 
     by: Method
     model: Model
     bare: Model
     settings: Settings
     question: Question
-    recording: Recording
     read: WaveformInput
     domains: Sequence[str]
     plan: Plan
+    signal: Any
+    rate: float | None
+    reference: Any
+    labelled: bool
 
-    def compare(self, reference: Real | None) -> Pass:
+    def read_loudest(self) -> Recording:
+        """Return the recording as the model reads it; of one that is too long its loudest part."""
+        return read_signal(self.model, self.signal, self.rate, self.read)
+
+    def open(self) -> AbstractContextManager[Whole]:
+        """Open the recording, of which stretches can be read."""
+        declared = self.model.rate or self.rate
+        return open_whole(self.signal, self.read.channels, self.rate, declared)
+
+    def count_window(self, whole: Whole, seconds: float | None) -> int | None:
+        """Return the samples of a window; None if all of a recording is read at once.
+
+        Raises
+        ------
+        InputError
+            The window is no duration, or the model reads another.
+        """
+        length, rate = self.read.length, whole.rate or 1.0
+        if seconds is None:
+            return length
+        if not (isinstance(seconds, Number) and 0 < seconds < math.inf):
+            raise InputError(f"window {seconds!r}: a positive number of seconds is needed")
+        count = max(round(seconds * rate), 1)
+        if length not in {None, count}:
+            raise InputError(f"window {seconds:g} s: the model reads {length / rate:g} s, always")
+        return count
+
+    def cut(self, whole: Whole, start: int, count: int) -> Recording:
+        """Return a stretch of the recording, from a sample on."""
+        recording = whole.cut(start, count)
+        stated = recording.states_rate
+        told = note_assumptions(recording, stated, self.model.rate, self.rate)
+        return replace(recording, notes=(*recording.notes, *told))
+
+    def score(self, whole: Whole, length: int, starts: AnyArray) -> Scores:
+        """Ask the model about windows of so many samples, which start at these."""
+        return score_windows(
+            self.model, self.read, whole, length, starts, self.settings, self.question
+        )
+
+    def find_place(self, whole: Whole, length: int, at: float | str) -> int:
+        """Return the first sample of the window that is asked for."""
+        last = whole.length - length
+        if at == STRONGEST:
+            scores = self.score(
+                whole, length, place_windows(0, whole.length, length, length // HOPS)
+            )
+            return int(scores.starts[scores.scores.argmax()])
+        if not (isinstance(at, Number) and 0 <= at <= whole.seconds):
+            raise InputError(
+                f"at {at!r}: give seconds from 0 to {whole.seconds:g}, {STRONGEST!r} or {LOUDEST!r}"
+            )
+        return min(max(round(at * (whole.rate or 1.0) - length / 2), 0), last)
+
+    def explain(self, recording: Recording) -> Explanation:
+        """Return the explanation of a recording, or a stretch of it, as the model reads it."""
+        compared = self._find_references(recording)
+        self.by.refuse(self.question, compared is not None)
+        passes = [self._compare(recording, r) for r in (compared.points if compared else [None])]
+        result, shown = _average_results(passes), _average_views(passes)
+        names = self.question.labels
+        if self.labelled and len(names) != result.explained.shape[-1]:
+            raise InputError(f"{len(names)} labels for {result.explained.shape[-1]} classes")
+        facts = list_facts_of(self.by, passes[0].point, compared.words if compared else "")
+        known = {"reference sha256": compared.sha256} if compared else {}
+        result = replace(result, facts=facts | known)
+        index, label = name_target(result, names)
+        return Explanation(
+            signal={k: v.signal for k, v in shown.items()},
+            relevance={k: v.relevance for k, v in shown.items()},
+            axes={k: _count_from(recording.start, k, v.axes) for k, v in shown.items()},
+            rest={k: v.rest for k, v in shown.items()},
+            rate=recording.rate or 1.0,
+            target=index,
+            label=label,
+            labels=names,
+            output=_drop_ones(_take_first(result.output, self.plan)),
+            explained=_drop_ones(_take_first(result.explained, self.plan)),
+            ledger=result.ledger,
+            stft=dict(stft_for(recording.rate or 1.0)),
+            notes=write_notes(self.model, recording, self.question, result),
+            provenance=collect_provenance(
+                self.model, recording, self.settings, self.question, result
+            ),
+            start=recording.start,
+            asked=passes[0].asked,
+        )
+
+    def _find_references(self, recording: Recording) -> References | None:
+        """Return what the recording is compared with, or None where the engine decides."""
+        reference = self.reference
+        if isinstance(reference, list | tuple) and len(reference) == 1:
+            (reference,) = reference
+        if is_word(reference, AUTO):
+            return None
+        return find_references(
+            reference, recording.samples,
+            lambda other: read_beside(self.model, other, self.rate, self.read, recording),
+        )  # fmt: skip
+
+    def _compare(self, recording: Recording, reference: Real | None) -> Pass:
         """Return the answer at the recording, its relevance, and that in every domain."""
-        samples, read, name = self.recording.samples, self.read, _find_read_value(self.plan)
+        samples, read, name = recording.samples, self.read, _find_read_value(self.plan)
         inputs = {read.name: read.to_input(samples)}
         settings = self.settings
+        if is_word(self.reference, AUTO):
+            settings = replace(settings, reference=AUTO)
         if reference is not None:
             settings = replace(settings, reference={read.name: read.to_input(reference)})
         point = make_point(self.model, inputs, settings, self.question)
@@ -218,6 +377,7 @@ class _Case:
             "waveform": make_asked(self.model, settings, c, samples, read.to_input),
             "input": make_asked(self.bare, settings, c, seen.signal),
         }
+        whole = self._make_waveform(recording, samples, result)
         if self.by.kind.value:
             r = point.reference
             features = _take_first(read_value(point, name, r), self.plan)
@@ -225,26 +385,39 @@ class _Case:
                 "waveform": (scored["waveform"], read.to_samples(r[read.name])),
                 "input": (scored["input"], features),
             }
-            wave = self._make_waveform(samples, result)
-            shown, ledger = _value_parts(self.by, point, wave, self.domains, seen, compared)
+            shown, ledger = _value_parts(self.by, point, whole, self.domains, seen, compared)
             return Pass(point, replace(result, ledger=ledger), shown, scored)
         reads = _view_read_value(result, self.plan) if wanted else None
-        change = samples if reference is None else samples - reference
-        shown = views.compute_views(self._make_waveform(change, result), self.domains, reads)
-        if reference is not None and reference.any():  # what is drawn is the recording
-            own = views.compute_views(self._make_waveform(samples, result), self.domains, reads)
-            shown = {k: v._replace(signal=own[k].signal) for k, v in shown.items()}
+        if reference is None or not reference.any():
+            return Pass(point, result, views.compute_views(whole, self.domains, reads), scored)
+        change = self._make_waveform(recording, samples - reference, result)
+        shown = views.compute_views(change, self.domains, reads)
+        own = views.compute_views(whole, self.domains, reads)  # what is drawn is the recording
+        shown = {k: v._replace(signal=own[k].signal) for k, v in shown.items()}
         return Pass(point, result, shown, scored)
 
-    def _make_waveform(self, samples: Real, result: Attribution) -> Waveform:
+    def _make_waveform(self, recording: Recording, x: Real, result: Attribution) -> Waveform:
         """Return samples with their relevance and, where a rule has one, their multiplier."""
         of_all: Any = (result.relevance, result.multiplier)
         R, m = (a[self.read.name] for a in of_all)
-        rate = self.recording.rate or 1.0
+        rate = recording.rate or 1.0
         return views.make_waveform(
-            samples, self.read.to_samples(R), None if m is None else self.read.to_samples(m),
-            rate, stft_for(rate),
+            x, self.read.to_samples(R), None if m is None else self.read.to_samples(m), rate,
+            stft_for(rate),
         )  # fmt: skip
+
+
+def _count_from(start: float, name: str, axes: Axes) -> Axes:
+    """Return the axes of a domain with times that count from the start of the recording."""
+    if not start:
+        return axes
+    several = axes if isinstance(axes, tuple) else (axes,)
+    rows = views.DOMAINS[name].axes or [None] * len(several)
+    moved = tuple(
+        points + start if row is not None and row.unit == "s" else points
+        for row, points in zip(rows, several, strict=True)
+    )
+    return moved if isinstance(axes, tuple) else moved[0]
 
 
 def _average_results(passes: Sequence[Pass]) -> Attribution:

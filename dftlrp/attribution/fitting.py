@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 
 import numpy as np
@@ -47,7 +47,7 @@ def fit_blocks(
         told = f"from {own:g} Hz to {rate:g} Hz"
         _check_room(samples, samples.shape[-1] * up / down, f"resample {told}")
         samples = _resample(samples, up, down)
-        notes.append(f"resampled {told}, and silence below -90 dB cut")
+        notes.append(describe_resampling(own, rate))
     if length is None:
         return samples, tuple(notes)
     if start is not None:
@@ -58,6 +58,41 @@ def fit_blocks(
         samples = np.pad(samples, [(0, 0), (0, missing)])
         notes.append(f"padded at the end {told}")
     return samples[:, :length], tuple(notes)
+
+
+def read_at_rate(
+    read: Callable[[int, int], Real], own: float | None, rate: float | None, start: int, count: int
+) -> Real:
+    """Return samples of a recording at another rate, reading only what they depend on.
+
+    Parameters
+    ----------
+    read : callable
+        From (start, stop), which may lie beyond the ends, to frames (channels, n) at rate ``own``.
+    own, rate : float or None
+        Hertz.
+    start, count : int
+        Samples at ``rate``, counted from the start of the recording.
+    """
+    up, down = _ratio(own, rate)
+    margin, whole = _margin(up, down), start // up
+    first = whole * down
+    last = -(-(start + count) * down // up)
+    samples = read(first - margin, last + margin)
+    if up != down:
+        samples = _resample(samples, up, down)[:, margin * up // down + start - whole * up :]
+    return samples[:, :count]
+
+
+def describe_resampling(own: float, rate: float) -> str:
+    """Say what resampling does."""
+    return f"resampled from {own:g} Hz to {rate:g} Hz, and silence below -90 dB cut"
+
+
+def count_at_rate(frames: int, own: float | None, rate: float | None) -> int:
+    """Return how many samples a recording has at another rate."""
+    up, down = _ratio(own, rate)
+    return -(-frames * up // down)
 
 
 def _ratio(own: float | None, rate: float | None) -> tuple[int, int]:

@@ -52,6 +52,8 @@ class Recording:
         As the file has them; empty if it has none, or its channels are mixed.
     states_rate : bool
         Whether the rate stands in the file.
+    start : float
+        Where the samples begin in the file or the array, in seconds.
     """
 
     samples: Real
@@ -61,6 +63,7 @@ class Recording:
     sha256: str = ""
     channel_names: tuple[str, ...] = ()
     states_rate: bool = False
+    start: float = 0.0
 
     @property
     def length(self) -> int:

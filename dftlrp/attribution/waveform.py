@@ -147,7 +147,7 @@ def read_signal(model: Model, signal: Any, rate: float | None, read: WaveformInp
             raise
         hint = "if these are not channels, declare the model's front end (frontend=)"
         raise InputError(f"{error}, its input is {_show_dims(read.dims)}; {hint}") from None
-    notes = _note_assumptions(recording, recording.states_rate, model.rate, rate)
+    notes = note_assumptions(recording, recording.states_rate, model.rate, rate)
     return replace(recording, notes=(*recording.notes, *notes))
 
 
@@ -181,7 +181,7 @@ def _read_fitted(
     return fit(from_array(signal, own, channels), rate, length)
 
 
-def _note_assumptions(
+def note_assumptions(
     recording: Recording, stated: bool, declared: float | None, given: float | None
 ) -> Iterator[str]:
     """Yield notes on rates that were assumed or ignored, and on silence.

@@ -215,7 +215,7 @@ def _find_in_time(explanation: ExplanationData, domain: str, time: Span) -> AnyA
     axes = explanation.axes[domain]
     seconds = np.asarray(axes[1] if isinstance(axes, tuple) else axes, np.float64)
     start, stop = _check_span(time, "time", "s")
-    seconds = np.clip(seconds, 0.0, _find_last_sample(explanation))
+    seconds = np.clip(seconds, explanation.start, _find_last_sample(explanation))
     found = _find_between(seconds, start, stop, 1 / explanation.rate)
     return _require_points(found, f"time from {start:g} to {stop:g} s", seconds, "s")
 
@@ -249,7 +249,9 @@ def _find_last_sample(explanation: ExplanationData) -> float:
     if "time" in explanation.axes:
         return float(np.asarray(explanation.axes["time"])[-1])
     hertz = np.asarray(explanation.axes.get("frequency", ()))
-    return 1 / hertz[1] - 1 / explanation.rate if len(hertz) > 1 else math.inf
+    if len(hertz) < 2:
+        return math.inf
+    return float(explanation.start + 1 / hertz[1] - 1 / explanation.rate)
 
 
 def _divide_or_nan(part: float, whole: float) -> float:
