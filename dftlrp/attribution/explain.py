@@ -35,6 +35,7 @@ from dftlrp.attribution.waveform import (
     note_assumptions,
     read_beside,
     read_signal,
+    refuse_no_rate,
 )
 from dftlrp.attribution.windows import (
     Scores,
@@ -264,6 +265,7 @@ class Asking:
 
     def open(self) -> AbstractContextManager[Whole]:
         """Open the recording, of which stretches can be read."""
+        refuse_no_rate(self.rate)
         declared = self.model.rate or self.rate
         return open_whole(self.signal, self.read.channels, self.rate, declared)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
+from typing import NamedTuple
 
 import numpy as np
 
@@ -15,9 +16,17 @@ FILTER = 10  # samples of the lower rate on each side that `scipy.signal.resampl
 KEPT, MADE_FLOOR, MADE_PER_BYTE = 2**31, 2**27, 32
 
 
+class Fitted(NamedTuple):
+    """Samples (channels, N), what was done to them, and the first frame that was kept of them."""
+
+    samples: Real
+    notes: tuple[str, ...]
+    start: int = 0
+
+
 def fit_blocks(
     blocks: Iterable[Real], own: float | None, rate: float | None, length: int | None
-) -> tuple[Real, tuple[str, ...]]:
+) -> Fitted:
     """Return samples at another rate and length, and what was done to them.
 
     Parameters
@@ -49,7 +58,7 @@ def fit_blocks(
         samples = _resample(samples, up, down)
         notes.append(describe_resampling(own, rate))
     if length is None:
-        return samples, tuple(notes)
+        return Fitted(samples, tuple(notes))
     if start is not None:
         samples = samples[:, margin * up // down :]
     if (missing := length - samples.shape[-1]) > 0:
@@ -57,7 +66,7 @@ def fit_blocks(
         _check_room(samples, length, f"pad {told}")
         samples = np.pad(samples, [(0, 0), (0, missing)])
         notes.append(f"padded at the end {told}")
-    return samples[:, :length], tuple(notes)
+    return Fitted(samples[:, :length], tuple(notes), start or 0)
 
 
 def read_at_rate(

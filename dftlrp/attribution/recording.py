@@ -274,12 +274,14 @@ def read_recording(
         if length is None and header.frames * channels * 8 > KEPT:
             raise InputError(f"{header.frames} frames are too many; cut it first")
         sampled = header.rate or own
-        samples, steps = fit_blocks(opened.blocks(), sampled, rate, length)
-        notes = (*opened.notes, *steps, *header.notes)
-    kept = samples[0] if channels == 1 else samples
-    names = header.names if len(header.names) == channels else ()
-    states = header.rate is not None
-    return Recording(kept, rate or sampled, notes, Path(path).name, header.sha256, names, states)
+        found = fit_blocks(opened.blocks(), sampled, rate, length)
+        notes = (*opened.notes, *found.notes, *header.notes)
+    return Recording(
+        found.samples[0] if channels == 1 else found.samples, rate or sampled, notes,
+        Path(path).name, header.sha256,
+        header.names if len(header.names) == channels else (),
+        header.rate is not None, found.start / (sampled or 1.0),
+    )  # fmt: skip
 
 
 def read_header(path: str | os.PathLike[str], chosen: Sequence[str] = ()) -> Header:
@@ -395,7 +397,11 @@ def fit(recording: Recording, rate: float | None = None, length: int | None = No
     if rate in {None, recording.rate} and length in {None, recording.length}:
         return recording
     blocks = [np.atleast_2d(recording.samples)]
-    samples, notes = fit_blocks(blocks, recording.rate, rate, length)
-    samples = samples.reshape(*recording.samples.shape[:-1], -1)
-    notes = recording.notes + notes
-    return replace(recording, samples=samples, rate=rate or recording.rate, notes=notes)
+    found = fit_blocks(blocks, recording.rate, rate, length)
+    return replace(
+        recording,
+        samples=found.samples.reshape(*recording.samples.shape[:-1], -1),
+        rate=rate or recording.rate,
+        notes=recording.notes + found.notes,
+        start=recording.start + found.start / (recording.rate or rate or 1.0),
+    )

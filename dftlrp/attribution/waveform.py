@@ -137,8 +137,7 @@ def read_signal(model: Model, signal: Any, rate: float | None, read: WaveformInp
     InputError
         The signal cannot be read, has another number of channels, or the rate is not a rate.
     """
-    if rate is not None and not (isinstance(rate, numbers.Real) and 0 < rate < float("inf")):
-        raise InputError(f"rate {rate!r}: a positive number of hertz is needed")
+    refuse_no_rate(rate)
     count = read.channels
     try:
         recording = _read_fitted(signal, count, rate, model.rate or rate, read.length)
@@ -149,6 +148,12 @@ def read_signal(model: Model, signal: Any, rate: float | None, read: WaveformInp
         raise InputError(f"{error}, its input is {_show_dims(read.dims)}; {hint}") from None
     notes = note_assumptions(recording, recording.states_rate, model.rate, rate)
     return replace(recording, notes=(*recording.notes, *notes))
+
+
+def refuse_no_rate(rate: Any) -> None:
+    """Raise `InputError` unless that is a rate in hertz, or None."""
+    if rate is not None and not (isinstance(rate, numbers.Real) and 0 < rate < float("inf")):
+        raise InputError(f"rate {rate!r}: a positive number of hertz is needed")
 
 
 def read_beside(

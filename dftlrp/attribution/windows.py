@@ -202,11 +202,16 @@ def _score(
     """Return c . z of each row, and its target."""
     kind = choose_seed(question.seed, plan, z.shape, labels).taken
     if callable(question.target):
-        R, targets = np.asarray(question.target(z)), [None] * len(z)
-    else:
-        targets = find_targets(question.target, z, labels)
-        R = make_seed(targets, "logit" if kind == "one" else kind, z, labels).relevance
-    return np.asarray(R).reshape(len(z), -1).sum(axis=1), list(targets)
+        R: Real = np.asarray(question.target(z))
+        return _add_rows_up(R), [None for _ in z]
+    targets = find_targets(question.target, z, labels)
+    R = make_seed(targets, "logit" if kind == "one" else kind, z, labels).relevance
+    return _add_rows_up(R), list(targets)
+
+
+def _add_rows_up(R: Real) -> Real:
+    total: Real = R.reshape(len(R), -1).sum(axis=1)
+    return total
 
 
 def choose_strongest(scores: Scores, count: int, apart: int) -> list[int]:
