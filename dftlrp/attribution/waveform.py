@@ -150,7 +150,7 @@ def read_signal(model: Model, signal: Any, rate: float | None, read: WaveformInp
     return replace(recording, notes=(*recording.notes, *notes))
 
 
-def refuse_no_rate(rate: Any) -> None:
+def refuse_no_rate(rate: float | None) -> None:
     """Raise `InputError` unless that is a rate in hertz, or None."""
     if rate is not None and not (isinstance(rate, numbers.Real) and 0 < rate < float("inf")):
         raise InputError(f"rate {rate!r}: a positive number of hertz is needed")

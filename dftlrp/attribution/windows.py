@@ -72,7 +72,9 @@ class Whole:
 
     def read(self, start: int, count: int) -> Real:
         """Return samples (channels, count) at the model's rate; zeros beyond the ends."""
-        return read_at_rate(self._read_padded, self.own, self.rate, start, count)
+        samples = read_at_rate(self._read_padded, self.own, self.rate, start, count)
+        samples[:, max(self.length - start, 0) :] = 0.0  # where the filter rings on
+        return samples
 
     def cut(self, start: int, count: int) -> Recording:
         """Return a stretch as a recording, which says where it starts."""
