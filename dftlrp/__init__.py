@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from dftlrp.assets import embedded
     from dftlrp.attribution.attribute import Attribution, attribute, predict
     from dftlrp.attribution.explain import explain
-    from dftlrp.attribution.timeline import explain_recording
+    from dftlrp.attribution.long_recording import explain_recording
     from dftlrp.core.ledger import Ledger
     from dftlrp.core.types import (
         DftlrpError,
@@ -84,7 +84,7 @@ _HOME = {
     "embedded": "assets",
     "evaluate": "evaluation.data_set",
     "explain": "attribution.explain",
-    "explain_recording": "attribution.timeline",
+    "explain_recording": "attribution.long_recording",
     "inspect": "engine.inspection",
     "inverse_dft_lrp": "spectral",
     "inverse_stft_lrp": "spectral",

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from dftlrp.attribution.windows import Whole
+from dftlrp.attribution.whole import Whole
 from dftlrp.core.progress import steps
 from dftlrp.core.types import Real
 from dftlrp.results.timeline import Overview

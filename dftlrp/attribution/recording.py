@@ -293,21 +293,6 @@ def read_header(path: str | os.PathLike[str], chosen: Sequence[str] = ()) -> Hea
         return opened.header
 
 
-def count_channels(
-    signal: AnyArray | str | os.PathLike[str], chosen: Sequence[str] = ()
-) -> int | None:
-    """Return the number of channels of an array or a file; None if it will be refused."""
-    if isinstance(signal, str | os.PathLike):
-        try:
-            return len(chosen) or read_header(signal).channels
-        except InputError:
-            return None
-    try:
-        return np.shape(signal)[0] if np.ndim(signal) == 2 else 1
-    except ValueError:
-        return None
-
-
 def from_array(signal: AnyArray, rate: float | None, channels: int = 1) -> Recording:
     """Return an array (N,) or (channels, N) as a recording; integers must be scaled first.
 
@@ -396,8 +381,7 @@ def fit(recording: Recording, rate: float | None = None, length: int | None = No
     """
     if rate in {None, recording.rate} and length in {None, recording.length}:
         return recording
-    blocks = [np.atleast_2d(recording.samples)]
-    found = fit_blocks(blocks, recording.rate, rate, length)
+    found = fit_blocks([np.atleast_2d(recording.samples)], recording.rate, rate, length)
     return replace(
         recording,
         samples=found.samples.reshape(*recording.samples.shape[:-1], -1),

@@ -12,9 +12,9 @@ import numpy as np
 
 from dftlrp.attribution.recording import (
     Recording,
-    count_channels,
     fit,
     from_array,
+    read_header,
     read_recording,
 )
 from dftlrp.core.types import AnyArray, InputError, Real
@@ -116,6 +116,21 @@ def _find_channel_axis(long: Sequence[int], dims: Dims, signal: Any) -> int | No
     if least == long[1] and long[0] in few and (own := count_channels(signal)) != dims[least]:
         return long[0] if own == dims[long[0]] else least
     return least
+
+
+def count_channels(
+    signal: AnyArray | str | os.PathLike[str], chosen: Sequence[str] = ()
+) -> int | None:
+    """Return the number of channels of an array or a file; None if it will be refused."""
+    if isinstance(signal, str | os.PathLike):
+        try:
+            return len(chosen) or read_header(signal).channels
+        except InputError:
+            return None
+    try:
+        return np.shape(signal)[0] if np.ndim(signal) == 2 else 1
+    except ValueError:
+        return None
 
 
 def make_example(signal: Any, rate: float | None) -> Real:

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 import dftlrp
 from dftlrp.attribution.overview import summarise
-from dftlrp.attribution.windows import open_whole, place_windows
+from dftlrp.attribution.whole import open_whole
+from dftlrp.attribution.window_scores import place_windows
 
 RATE = 8000
 WORDS = (2.5, 6.25)  # seconds

@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from dftlrp.attribution.asking import HOPS, Asking, Request, prepare
 from dftlrp.attribution.attribute import FREE
-from dftlrp.attribution.explain import HOPS, Asking, Request, prepare
 from dftlrp.attribution.overview import summarise
 from dftlrp.attribution.targets import name_place
-from dftlrp.attribution.windows import Scores, Whole, choose_strongest, place_windows
+from dftlrp.attribution.whole import Whole
+from dftlrp.attribution.window_scores import Scores, choose_strongest, place_windows
 from dftlrp.core.progress import steps
 from dftlrp.core.rule_text import Rule
 from dftlrp.core.types import AnyArray, InputError
@@ -106,7 +107,7 @@ def explain_recording(
                 "it in windows, give window= in seconds"
             )
         starts = _place_windows(whole, length, hop, start, stop)
-        scores = asking.score(whole, length, starts)
+        scores = asking.listener.score(whole, length, starts)
         chosen = choose_strongest(scores, top or len(starts), length if top else 0)
         explanations = tuple(
             asking.explain(asking.cut(whole, int(starts[k]), length))
