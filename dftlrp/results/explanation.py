@@ -12,6 +12,7 @@ from dftlrp.results.data import ExplanationData
 from dftlrp.results.deletion import Deletion, Replacement, open_domain, prepare_deletion
 from dftlrp.results.figure import draw_figure
 from dftlrp.results.questions import Row, Span, Tile, list_rows, list_tiles, measure_share
+from dftlrp.results.report.cell import render_cell
 from dftlrp.results.saving import load, save
 from dftlrp.results.sound import Sound, make_sounds
 from dftlrp.results.units import Units, make_units
@@ -34,6 +35,9 @@ class Explanation(ExplanationData):
 
     def __repr__(self) -> str:
         return describe_briefly(self)
+
+    def _repr_html_(self) -> str:
+        return render_cell([self])
 
     def to_dict(self) -> dict[str, Any]:
         """Return a summary as values that JSON can hold: scores, strongest parts, account, notes.
