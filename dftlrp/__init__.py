@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from dftlrp.assets import embedded
     from dftlrp.attribution.attribute import Attribution, attribute, predict
     from dftlrp.attribution.explain import explain
-    from dftlrp.attribution.long_recording import explain_recording
     from dftlrp.core.ledger import Ledger
     from dftlrp.core.types import (
         DftlrpError,
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
     from dftlrp.frameworks.checking import Check, check
     from dftlrp.graph.frontend import FrontEnd
     from dftlrp.results.explanation import Explanation
-    from dftlrp.results.timeline import Timeline
     from dftlrp.spectral import dft_lrp, inverse_dft_lrp, inverse_stft_lrp, stft_lrp
 
 __all__ = [
@@ -45,7 +43,6 @@ __all__ = [
     "Model",
     "ModelError",
     "NonFiniteError",
-    "Timeline",
     "UnsupportedModelError",
     "attribute",
     "check",
@@ -53,7 +50,6 @@ __all__ = [
     "embedded",
     "evaluate",
     "explain",
-    "explain_recording",
     "inspect",
     "inverse_dft_lrp",
     "inverse_stft_lrp",
@@ -76,7 +72,6 @@ _HOME = {
     "Model": "engine.model",
     "ModelError": "core.types",
     "NonFiniteError": "core.types",
-    "Timeline": "results.timeline",
     "UnsupportedModelError": "core.types",
     "attribute": "attribution.attribute",
     "check": "frameworks.checking",
@@ -84,7 +79,6 @@ _HOME = {
     "embedded": "assets",
     "evaluate": "evaluation.data_set",
     "explain": "attribution.explain",
-    "explain_recording": "attribution.long_recording",
     "inspect": "engine.inspection",
     "inverse_dft_lrp": "spectral",
     "inverse_stft_lrp": "spectral",

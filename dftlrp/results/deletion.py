@@ -22,7 +22,6 @@ from typing import Any
 
 import numpy as np
 
-from dftlrp.core.names import suggest
 from dftlrp.core.types import AnyArray, InputError, Real
 from dftlrp.results.units import Units
 from dftlrp.spectral import Dft, Stft
@@ -139,8 +138,7 @@ def _make_replacement(samples: Real, replace: Replacement, rng: np.random.Genera
         return np.broadcast_to(mean, samples.shape).copy()
     if replace == "stationary":
         return draw_stationary(samples, rng)
-    meant = suggest(replace, REPLACEMENTS)
-    raise InputError(f"replacement {replace!r}: {meant}choose one of {', '.join(REPLACEMENTS)}")
+    raise InputError(f"replacement {replace!r}: choose among {', '.join(REPLACEMENTS)}")
 
 
 def draw_stationary(samples: Real, rng: np.random.Generator) -> Real:

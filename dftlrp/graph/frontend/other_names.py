@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dftlrp.core.names import find_alike
+import difflib
+
 from dftlrp.graph.frontend.fields import FIELDS
 
 # By the name that librosa, torchaudio, Kaldi, TensorFlow or Transformers use: the field here, and
@@ -56,6 +57,6 @@ def suggest_field(name: str) -> str:
     lowered = name.lower().replace("-", "_")
     if told := OTHER_NAMES.get(lowered):
         return told if told.startswith("no key") else f"did you mean {told}?"
-    if near := find_alike(lowered, FIELDS, 1):
+    if near := difflib.get_close_matches(lowered, FIELDS, 1, 0.75):
         return f"did you mean {near[0]}?"
     return f"known are {', '.join(sorted(FIELDS))}"

@@ -14,7 +14,7 @@ import base64
 import hashlib
 import re
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from dftlrp.core.types import InputError
 from dftlrp.results.data import ExplanationData
@@ -27,27 +27,13 @@ MODULES = (
 )  # fmt: skip
 
 
-class Size(NamedTuple):
-    """Which template is filled, how much is drawn, and how many sounds there is room for."""
-
-    template: str
-    most: shown.Most
-    room: media.Room
-
-
-PAGE = Size("explanation.html.j2", shown.PAGE, media.PAGE)
-CELL = Size("cell.html.j2", shown.CELL, media.CELL)
-
-
-def render(explanations: Sequence[ExplanationData], size: Size = PAGE) -> str:
+def render(explanations: Sequence[ExplanationData]) -> str:
     """Return explanations of one recording as one self-contained HTML page.
 
     Parameters
     ----------
     explanations : sequence of Explanation
         One, or several to compare (two fit side by side).
-    size : Size
-        `PAGE`; or `CELL`, which shows less, more coarsely.
 
     Returns
     -------
@@ -64,14 +50,14 @@ def render(explanations: Sequence[ExplanationData], size: Size = PAGE) -> str:
     """
     if not explanations:
         raise InputError("no explanation to report")
-    domains = shown.collect_domains(explanations, size.most)
+    domains = shown.collect_domains(explanations)
     names = _name_channels(explanations)
     panes = [_add_pictures(pane, names, explanations) for pane in
              shown.list_panes(domains, explanations)]  # fmt: skip
-    clips, left = media.make_clips(explanations, size.room)
+    clips, left = media.make_clips(explanations)
     changes = [(*sentences.list_notes(e), *media.list_changes(e)) for e in explanations]
     return fill_page(
-        size.template,
+        "explanation.html.j2",
         labels=[e.label for e in explanations],
         answers=[sentences.describe_answer(e) for e in explanations],
         classes=sentences.list_classes(explanations),
