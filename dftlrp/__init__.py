@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from dftlrp.assets import embedded
     from dftlrp.attribution.attribute import Attribution, attribute, predict
     from dftlrp.attribution.explain import explain
+    from dftlrp.attribution.long_recording import explain_recording
     from dftlrp.core.ledger import Ledger
     from dftlrp.core.types import (
         DftlrpError,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from dftlrp.frameworks.checking import Check, check
     from dftlrp.graph.frontend import FrontEnd
     from dftlrp.results.explanation import Explanation
+    from dftlrp.results.timeline import Timeline
     from dftlrp.spectral import dft_lrp, inverse_dft_lrp, inverse_stft_lrp, stft_lrp
 
 __all__ = [
@@ -43,6 +45,7 @@ __all__ = [
     "Model",
     "ModelError",
     "NonFiniteError",
+    "Timeline",
     "UnsupportedModelError",
     "attribute",
     "check",
@@ -50,6 +53,7 @@ __all__ = [
     "embedded",
     "evaluate",
     "explain",
+    "explain_recording",
     "inspect",
     "inverse_dft_lrp",
     "inverse_stft_lrp",
@@ -72,6 +76,7 @@ _HOME = {
     "Model": "engine.model",
     "ModelError": "core.types",
     "NonFiniteError": "core.types",
+    "Timeline": "results.timeline",
     "UnsupportedModelError": "core.types",
     "attribute": "attribution.attribute",
     "check": "frameworks.checking",
@@ -79,6 +84,7 @@ _HOME = {
     "embedded": "assets",
     "evaluate": "evaluation.data_set",
     "explain": "attribution.explain",
+    "explain_recording": "attribution.long_recording",
     "inspect": "engine.inspection",
     "inverse_dft_lrp": "spectral",
     "inverse_stft_lrp": "spectral",

@@ -93,7 +93,8 @@ def test_a_name_means_one_thing():
 
 
 PUBLIC = (  # functions that users call by keyword, and what they document
-    ".explain", ".attribute", ".predict", ".export", ".check", ".conditional", ".neurons",
+    ".explain", ".explain_recording", ".attribute", ".predict", ".export", ".check",
+    ".conditional", ".neurons",
     ".attribution_graph", ".layers_of", ".silenced", ".stft_lrp", ".inverse_stft_lrp", ".relevance",
     ".srg", ".deletion_curves", ".explanation_curves", ".evaluate",
     ".custom.__init__",  # of spectral.Custom

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dftlrp.core.types import InputError
+from dftlrp.core.names import find_name
 
 MODELS = {name: f"{name}.onnx" for name in ("waveform", "spectrum", "stft", "mel")}
 FILES = {**MODELS, "clip": "clip.wav"}
@@ -24,6 +24,4 @@ def embedded(name: str) -> Path:
     InputError
         Unknown name.
     """
-    if name not in FILES:
-        raise InputError(f"nothing named {name!r} is shipped: choose one of {', '.join(FILES)}")
-    return Path(__file__).parent / FILES[name]
+    return Path(__file__).parent / FILES[find_name(name, FILES, "nothing is shipped as")]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
+from typing import NamedTuple
 
 import numpy as np
 
@@ -15,9 +16,17 @@ FILTER = 10  # samples of the lower rate on each side that `scipy.signal.resampl
 KEPT, MADE_FLOOR, MADE_PER_BYTE = 2**31, 2**27, 32
 
 
+class Fitted(NamedTuple):
+    """Samples (channels, N), what was done to them, and the first frame that was kept of them."""
+
+    samples: Real
+    notes: tuple[str, ...]
+    start: int = 0
+
+
 def fit_blocks(
     blocks: Iterable[Real], own: float | None, rate: float | None, length: int | None
-) -> tuple[Real, tuple[str, ...]]:
+) -> Fitted:
     """Return samples at another rate and length, and what was done to them.
 
     Parameters
@@ -47,9 +56,9 @@ def fit_blocks(
         told = f"from {own:g} Hz to {rate:g} Hz"
         _check_room(samples, samples.shape[-1] * up / down, f"resample {told}")
         samples = _resample(samples, up, down)
-        notes.append(f"resampled {told}, and silence below -90 dB cut")
+        notes.append(describe_resampling(own, rate))
     if length is None:
-        return samples, tuple(notes)
+        return Fitted(samples, tuple(notes))
     if start is not None:
         samples = samples[:, margin * up // down :]
     if (missing := length - samples.shape[-1]) > 0:
@@ -57,7 +66,42 @@ def fit_blocks(
         _check_room(samples, length, f"pad {told}")
         samples = np.pad(samples, [(0, 0), (0, missing)])
         notes.append(f"padded at the end {told}")
-    return samples[:, :length], tuple(notes)
+    return Fitted(samples[:, :length], tuple(notes), start or 0)
+
+
+def read_at_rate(
+    read: Callable[[int, int], Real], own: float | None, rate: float | None, start: int, count: int
+) -> Real:
+    """Return samples of a recording at another rate, reading only what they depend on.
+
+    Parameters
+    ----------
+    read : callable
+        From (start, stop), which may lie beyond the ends, to frames (channels, n) at rate ``own``.
+    own, rate : float or None
+        Hertz.
+    start, count : int
+        Samples at ``rate``, counted from the start of the recording.
+    """
+    up, down = _ratio(own, rate)
+    margin, whole = _margin(up, down), start // up
+    first = whole * down
+    last = -(-(start + count) * down // up)
+    samples = read(first - margin, last + margin)
+    if up != down:
+        samples = _resample(samples, up, down)[:, margin * up // down + start - whole * up :]
+    return samples[:, :count]
+
+
+def describe_resampling(own: float, rate: float) -> str:
+    """Say what resampling does."""
+    return f"resampled from {own:g} Hz to {rate:g} Hz, and silence below -90 dB cut"
+
+
+def count_at_rate(frames: int, own: float | None, rate: float | None) -> int:
+    """Return how many samples a recording has at another rate."""
+    up, down = _ratio(own, rate)
+    return -(-frames * up // down)
 
 
 def _ratio(own: float | None, rate: float | None) -> tuple[int, int]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -20,6 +19,7 @@ from dftlrp.attribution.games import average_orders, compare_halves, leave_one_o
 from dftlrp.attribution.gradients import average_on_the_way, average_over_noise, count_up
 from dftlrp.attribution.perturbation import value_views
 from dftlrp.core.ledger import Ledger
+from dftlrp.core.names import find_name
 from dftlrp.core.rule_text import read_numbers, shorten_number
 from dftlrp.core.types import InputError, Real
 from dftlrp.engine.auto import settle_reference
@@ -144,11 +144,9 @@ def read_method(text: str | Method) -> Method:
     if isinstance(text, Method):
         return text
     match = TEXT.fullmatch(str(text))
-    name = match[1] if match else str(text)
-    if match is None or name not in METHODS:
-        alike = get_close_matches(name, METHODS, 1)
-        meant = f"did you mean {alike[0]!r}? " if alike else ""
-        raise InputError(f"unknown method {text!r}: {meant}there are {', '.join(METHODS)}")
+    name = find_name(match[1] if match else str(text), METHODS, "unknown method")
+    if match is None:
+        raise InputError(f"unknown method {text!r}: write it as {name}, or as {name}(...)")
     known = METHODS[name].numbers
     takes = f"takes {', '.join(known)}" if known else "takes no numbers"
     try:

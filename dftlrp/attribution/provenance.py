@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Iterator, Mapping
+from functools import cache
 from importlib.metadata import version
 from typing import Any
 
@@ -91,6 +92,12 @@ def collect_provenance(
         **({"threads": settings.threads} if result.backend == "onnx" else {}),
         **({"front end": "mel"} if reads_mel(model.graph) else {}),
         "dtype": str(result.explained.dtype),
-        "versions": {n: version(n) for n in PACKAGES} | {"python": platform.python_version()},
+        "versions": dict(_list_versions()),
         **({"conditions": conditions} if conditions else {}),
     }
+
+
+@cache
+def _list_versions() -> dict[str, str]:
+    """Return versions by name, read once: that takes longer than a small forward pass."""
+    return {n: version(n) for n in PACKAGES} | {"python": platform.python_version()}

@@ -16,14 +16,20 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 
 from dftlrp.attribution.fitting import KEPT, fit_blocks
-from dftlrp.attribution.formats.choosing import pick_channels, refuse_apart
-from dftlrp.attribution.formats.contents import Contents, Source, list_names
+from dftlrp.attribution.formats.contents import (
+    MOST_CHANNELS_READ,
+    Channel,
+    Contents,
+    Source,
+    list_names,
+)
 from dftlrp.attribution.formats.table import find_format
 from dftlrp.core.files import regular
 from dftlrp.core.types import AnyArray, InputError, Real
 
 MOST_BYTES = 2**36  # of a file
 BLOCK = 2**18  # numbers that are decoded at once
+SHIFTED = 0.5  # samples by which channels may start at different times
 
 
 @dataclass(frozen=True)
@@ -46,6 +52,8 @@ class Recording:
         As the file has them; empty if it has none, or its channels are mixed.
     states_rate : bool
         Whether the rate stands in the file.
+    start : float
+        Where the samples begin in the file or the array, in seconds.
     """
 
     samples: Real
@@ -55,6 +63,7 @@ class Recording:
     sha256: str = ""
     channel_names: tuple[str, ...] = ()
     states_rate: bool = False
+    start: float = 0.0
 
     @property
     def length(self) -> int:
@@ -107,8 +116,6 @@ class OpenRecording:
         InputError
             A sample is not finite, or the file is truncated or damaged there.
         """
-        if start >= stop:
-            return np.zeros((self._wanted, 0))
         rows = self._contents.read(self._picked, start, stop)
         return _mix(rows, self._wanted, start, self.header.names)
 
@@ -150,7 +157,7 @@ def open_recording(
                 for other in contents.beside:
                     with regular(other, InputError) as (further, _):
                         _add_to_digest(digest, further)
-                picked = pick_channels(contents.channels, chosen)
+                picked = _pick_channels(contents.channels, chosen)
                 header = _make_header(contents, picked, digest.hexdigest())
                 yield OpenRecording(contents, header, picked, channels)
     except (InputError, MemoryError) as error:
@@ -170,15 +177,58 @@ def _add_to_digest(digest: Any, file: BinaryIO) -> None:
         digest.update(block)
 
 
+def _pick_channels(channels: Sequence[Channel], chosen: Sequence[str]) -> list[int]:
+    """Return the indices of channels by their names, or by their numbers where they have none."""
+    if len(channels) > MOST_CHANNELS_READ:
+        raise InputError(f"{len(channels)} channels are too many")
+    if not chosen:
+        return list(range(len(channels)))
+    names = [channel.name or str(i + 1) for i, channel in enumerate(channels)]
+    found = [_find_channel(names, name) for name in chosen]
+    if repeated := {names[i] for i in found if found.count(i) > 1}:
+        raise InputError(f"channel {min(repeated)!r} is chosen twice")
+    return found
+
+
+def _find_channel(names: Sequence[str], name: str) -> int:
+    """Return the index of a channel, whatever its case where only one differs in nothing else."""
+    same = [i for i, own in enumerate(names) if own == name]
+    alike = [i for i, own in enumerate(names) if own.casefold() == name.casefold()]
+    found = same or alike
+    if len(found) != 1:
+        why = f"{len(found)} channels are called {name!r}" if found else f"no channel {name!r}"
+        raise InputError(f"{why}: it has {list_names(names)}")
+    return found[0]
+
+
 def _make_header(contents: Contents, picked: Sequence[int], digest: str) -> Header:
-    """Return what is stated of some channels, which lie side by side."""
+    """Return what is stated of some channels; refuse those that do not lie side by side."""
     own = [contents.channels[i] for i in picked]
-    refuse_apart(own)
+    first = own[0]
+    hint = "choose those that go together (--channels, channels=)"
+    for other in own[1:]:
+        if other.rate != first.rate:
+            raise InputError(f"{_tell_rate(first)}, {_tell_rate(other)}: {hint}")
+        if other.frames != first.frames:
+            raise InputError(
+                f"signals of different length: {first.name!r} has {first.frames} samples, "
+                f"{other.name!r} {other.frames}: {hint}"
+            )
+        if first.rate and abs(other.start - first.start) * first.rate > SHIFTED:
+            raise InputError(
+                f"{other.name!r} starts {other.start - first.start:g} s after {first.name!r}: "
+                "cut them to the time they share"
+            )
+    if not first.frames:
+        raise InputError("holds no samples")
     names = tuple(channel.name for channel in own) if all(c.name for c in own) else ()
     units = {channel.unit for channel in own}
     unit = units.pop() if len(units) == 1 else ""
-    first = own[0]
     return Header(first.rate, len(own), first.frames, digest, contents.notes, names, unit)
+
+
+def _tell_rate(channel: Channel) -> str:
+    return f"{channel.name!r} is at {channel.rate or 0:g} Hz"
 
 
 def _tell_unit(header: Header) -> str:
@@ -224,12 +274,14 @@ def read_recording(
         if length is None and header.frames * channels * 8 > KEPT:
             raise InputError(f"{header.frames} frames are too many; cut it first")
         sampled = header.rate or own
-        samples, steps = fit_blocks(opened.blocks(), sampled, rate, length)
-        notes = (*opened.notes, *steps, *header.notes)
-    kept = samples[0] if channels == 1 else samples
-    names = header.names if len(header.names) == channels else ()
-    states = header.rate is not None
-    return Recording(kept, rate or sampled, notes, Path(path).name, header.sha256, names, states)
+        found = fit_blocks(opened.blocks(), sampled, rate, length)
+        notes = (*opened.notes, *found.notes, *header.notes)
+    return Recording(
+        found.samples[0] if channels == 1 else found.samples, rate or sampled, notes,
+        Path(path).name, header.sha256,
+        header.names if len(header.names) == channels else (),
+        header.rate is not None, found.start / (sampled or 1.0),
+    )  # fmt: skip
 
 
 def read_header(path: str | os.PathLike[str], chosen: Sequence[str] = ()) -> Header:
@@ -239,21 +291,6 @@ def read_header(path: str | os.PathLike[str], chosen: Sequence[str] = ()) -> Hea
     """
     with open_recording(path, None, chosen) as opened:
         return opened.header
-
-
-def count_channels(
-    signal: AnyArray | str | os.PathLike[str], chosen: Sequence[str] = ()
-) -> int | None:
-    """Return the number of channels of an array or a file; None if it will be refused."""
-    if isinstance(signal, str | os.PathLike):
-        try:
-            return len(chosen) or read_header(signal).channels
-        except InputError:
-            return None
-    try:
-        return np.shape(signal)[0] if np.ndim(signal) == 2 else 1
-    except ValueError:
-        return None
 
 
 def from_array(signal: AnyArray, rate: float | None, channels: int = 1) -> Recording:
@@ -344,8 +381,11 @@ def fit(recording: Recording, rate: float | None = None, length: int | None = No
     """
     if rate in {None, recording.rate} and length in {None, recording.length}:
         return recording
-    blocks = [np.atleast_2d(recording.samples)]
-    samples, notes = fit_blocks(blocks, recording.rate, rate, length)
-    samples = samples.reshape(*recording.samples.shape[:-1], -1)
-    notes = recording.notes + notes
-    return replace(recording, samples=samples, rate=rate or recording.rate, notes=notes)
+    found = fit_blocks([np.atleast_2d(recording.samples)], recording.rate, rate, length)
+    return replace(
+        recording,
+        samples=found.samples.reshape(*recording.samples.shape[:-1], -1),
+        rate=rate or recording.rate,
+        notes=recording.notes + found.notes,
+        start=recording.start + found.start / (recording.rate or rate or 1.0),
+    )

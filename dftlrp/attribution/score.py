@@ -90,6 +90,11 @@ class Scorer:
         return z if z.ndim == self.coefficients.ndim else z.reshape(self.coefficients.shape)
 
 
+def settings_for_scores(settings: Settings) -> Settings:
+    """Return settings of forward passes, which know of no rule and no reference."""
+    return replace(settings, composite="Epsilon", overrides={}, waveform=False, reference=None)
+
+
 def make_asked(
     model: Model,
     settings: Settings,
@@ -106,6 +111,6 @@ def make_asked(
     to_input : callable, optional
         From samples to what the model reads; if not given, a batch axis is put in front.
     """
-    own = replace(settings, composite="Epsilon", overrides={}, waveform=False, reference=None)
+    own = settings_for_scores(settings)
     scorer = Scorer(model, own, coefficients, to_input or (lambda x: x[None]))
     return Asked(samples, scorer, scorer.explained)

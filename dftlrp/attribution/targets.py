@@ -7,7 +7,7 @@ from typing import Any
 
 from dftlrp.attribution.attribute import FREE, Attribution
 from dftlrp.engine.plan import Plan
-from dftlrp.engine.seeds import find_class, parse_target
+from dftlrp.engine.seeds import Index, find_class, parse_target
 
 MANY = 10**9  # classes, where a model does not declare how many
 
@@ -40,10 +40,13 @@ def name_target(result: Attribution, labels: Sequence[str]) -> tuple[Any, str]:
     """
     if result.target is None:
         return -1, FREE
-    place = result.target[0]
+    return name_place(result.target[0], result.explained.shape, labels)
+
+
+def name_place(place: Index, shape: tuple[int, ...], labels: Sequence[str]) -> tuple[Any, str]:
+    """Return index and name of a place of an output of this shape, as of `name_target`."""
     if any(isinstance(p, slice) for p in place):
         return -1, _spell_place(place)
-    shape = result.explained.shape
     wide = [i for i, n in enumerate(shape[len(shape) - len(place) :]) if n > 1]
     index = place[wide[0]] if len(wide) == 1 else place[0] if len(place) == 1 else place
     last = place[-1] if place else None

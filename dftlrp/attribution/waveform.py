@@ -12,9 +12,9 @@ import numpy as np
 
 from dftlrp.attribution.recording import (
     Recording,
-    count_channels,
     fit,
     from_array,
+    read_header,
     read_recording,
 )
 from dftlrp.core.types import AnyArray, InputError, Real
@@ -39,15 +39,12 @@ class WaveformInput:
         Axis of the samples.
     channel : int or None
         Axis of the channels, if there is one.
-    chosen : tuple of str
-        Which channels of a file are read, by name; empty for all.
     """
 
     name: str
     dims: Dims
     time: int
     channel: int | None
-    chosen: tuple[str, ...] = ()
 
     @property
     def length(self) -> int | None:
@@ -76,15 +73,13 @@ class WaveformInput:
         return self.channel is not None and self.channel > self.time
 
 
-def find_waveform(plan: Plan, signal: Any, chosen: Sequence[str] = ()) -> WaveformInput:
+def find_waveform(plan: Plan, signal: Any) -> WaveformInput:
     """Return the one input that the plan reads, with its axes.
 
     Parameters
     ----------
     signal : path, array or None
         Tells which of two short axes holds the channels, by how many it has itself.
-    chosen : list of str
-        Names of channels of the signal, where it is a file and not all are read.
 
     Raises
     ------
@@ -96,9 +91,7 @@ def find_waveform(plan: Plan, signal: Any, chosen: Sequence[str] = ()) -> Wavefo
     (name, value) = next(iter(plan.signals.items()))
     dims = value.dims or ()
     long = [i for i, d in enumerate(dims) if (d is None or d > 1) and (i > 0 or len(dims) == 1)]
-    channel = (
-        _find_channel_axis(long, dims, count_channels(signal, chosen)) if len(long) == 2 else None
-    )
+    channel = _find_channel_axis(long, dims, signal) if len(long) == 2 else None
     time = [i for i in long if i != channel]
     if len(time) != 1:
         raise InputError(
@@ -106,30 +99,44 @@ def find_waveform(plan: Plan, signal: Any, chosen: Sequence[str] = ()) -> Wavefo
             "samples): declare its front end (frontend=), or use dftlrp.attribute for arrays of "
             "any shape"
         )
-    return WaveformInput(name, dims, time[0], channel, tuple(chosen))
+    return WaveformInput(name, dims, time[0], channel)
 
 
 def _show_dims(dims: Dims) -> tuple[int | str, ...]:
     return tuple("any" if d is None else d for d in dims)
 
 
-def _find_channel_axis(long: Sequence[int], dims: Dims, own: int | None) -> int | None:
+def _find_channel_axis(long: Sequence[int], dims: Dims, signal: Any) -> int | None:
     """Return the shorter of two axes; the first, if the signal has as many channels as only that.
 
     None if neither is short.
     """
     few = [i for i in long if (dims[i] or MOST_CHANNELS) < MOST_CHANNELS]
     least = min(few, key=lambda i: dims[i] or 0, default=None)
-    if least == long[1] and long[0] in few and own != dims[least]:
+    if least == long[1] and long[0] in few and (own := count_channels(signal)) != dims[least]:
         return long[0] if own == dims[long[0]] else least
     return least
 
 
-def make_example(signal: Any, rate: float | None, chosen: Sequence[str] = ()) -> Real:
+def count_channels(
+    signal: AnyArray | str | os.PathLike[str], chosen: Sequence[str] = ()
+) -> int | None:
+    """Return the number of channels of an array or a file; None if it will be refused."""
+    if isinstance(signal, str | os.PathLike):
+        try:
+            return len(chosen) or read_header(signal).channels
+        except InputError:
+            return None
+    try:
+        return np.shape(signal)[0] if np.ndim(signal) == 2 else 1
+    except ValueError:
+        return None
+
+
+def make_example(signal: Any, rate: float | None) -> Real:
     """Return a signal as (1, channels, N), for a model that does not declare what it reads."""
-    count = count_channels(signal, chosen) or 1
-    read = WaveformInput("", (1, count, None), 2, 1, tuple(chosen))
-    return _read_fitted(signal, read, rate, rate).samples.reshape(1, count, -1)
+    count = count_channels(signal) or 1
+    return _read_fitted(signal, count, rate, rate).samples.reshape(1, count, -1)
 
 
 def read_signal(model: Model, signal: Any, rate: float | None, read: WaveformInput) -> Recording:
@@ -145,18 +152,23 @@ def read_signal(model: Model, signal: Any, rate: float | None, read: WaveformInp
     InputError
         The signal cannot be read, has another number of channels, or the rate is not a rate.
     """
-    if rate is not None and not (isinstance(rate, numbers.Real) and 0 < rate < float("inf")):
-        raise InputError(f"rate {rate!r}: a positive number of hertz is needed")
+    refuse_no_rate(rate)
     count = read.channels
     try:
-        recording = _read_fitted(signal, read, rate, model.rate or rate, read.length)
+        recording = _read_fitted(signal, count, rate, model.rate or rate, read.length)
     except InputError as error:
         if f"reads {count} channels" not in str(error):
             raise
         hint = "if these are not channels, declare the model's front end (frontend=)"
         raise InputError(f"{error}, its input is {_show_dims(read.dims)}; {hint}") from None
-    notes = _note_assumptions(recording, recording.states_rate, model.rate, rate)
+    notes = note_assumptions(recording, recording.states_rate, model.rate, rate)
     return replace(recording, notes=(*recording.notes, *notes))
+
+
+def refuse_no_rate(rate: float | None) -> None:
+    """Raise `InputError` unless that is a rate in hertz, or None."""
+    if rate is not None and not (isinstance(rate, numbers.Real) and 0 < rate < float("inf")):
+        raise InputError(f"rate {rate!r}: a positive number of hertz is needed")
 
 
 def read_beside(
@@ -173,7 +185,7 @@ def read_beside(
         As of `read_signal`.
     """
     wanted = model.rate or rate or recording.rate
-    other = _read_fitted(signal, read, rate or recording.rate, wanted).samples
+    other = _read_fitted(signal, read.channels, rate or recording.rate, wanted).samples
     missing = recording.length - other.shape[-1]
     if read.length is None or missing <= 0:
         return other
@@ -181,21 +193,15 @@ def read_beside(
 
 
 def _read_fitted(
-    signal: Any,
-    read: WaveformInput,
-    own: float | None,
-    rate: float | None,
-    length: int | None = None,
+    signal: Any, channels: int, own: float | None, rate: float | None, length: int | None = None
 ) -> Recording:
     """Return a file, or an array at its own rate, with the rate and length that are asked for."""
     if isinstance(signal, str | os.PathLike):
-        return read_recording(signal, read.channels, rate, length, own=own, chosen=read.chosen)
-    if read.chosen:
-        raise InputError("channels are chosen by name from a file: give those rows of the array")
-    return fit(from_array(signal, own, read.channels), rate, length)
+        return read_recording(signal, channels, rate, length, own=own)
+    return fit(from_array(signal, own, channels), rate, length)
 
 
-def _note_assumptions(
+def note_assumptions(
     recording: Recording, stated: bool, declared: float | None, given: float | None
 ) -> Iterator[str]:
     """Yield notes on rates that were assumed or ignored, and on silence.

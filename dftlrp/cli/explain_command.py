@@ -18,8 +18,8 @@ from dftlrp.cli.options import (
     read_labels,
     split_words,
 )
+from dftlrp.cli.printing import print_explanations, print_files, print_json
 from dftlrp.core.files import locate
-from dftlrp.core.text import make_printable
 from dftlrp.core.types import InputError
 from dftlrp.results.views import DEFAULT, DOMAINS, INPUT
 
@@ -74,13 +74,8 @@ def add_parser(commands: Any) -> None:
         help="also draw a figure for print: png (default) or svg",
     )  # fmt: skip
     p.add_argument("--out", default="dftlrp-out", metavar="DIR", help="default: %(default)s")
-    add_options(
-        p, "--labels", "--rate", "--frontend", "--output", "--bind", "--backend", "--isolate"
-    )
-    p.add_argument(
-        "--channels", nargs="+", default=[], metavar="NAME",
-        help="which channels of a file the model reads, in this order: II V1, or II,V1",
-    )  # fmt: skip
+    add_options(p, "--json", "--labels", "--rate", "--frontend", "--output", "--bind", "--backend")
+    add_options(p, "--isolate")
     p.add_argument(
         "--state", action="append", default=[], metavar="INPUT=OUTPUT",
         help="an input that keeps the state of a streaming model, and the output that is its next "
@@ -131,7 +126,6 @@ def _run_explain(args: argparse.Namespace) -> int:
 
     from dftlrp.attribution.explain import explain
     from dftlrp.engine.model import attach_front_end, load
-    from dftlrp.results.heard import describe_heard
     from dftlrp.results.saving import save
 
     model = load(path)
@@ -157,7 +151,6 @@ def _run_explain(args: argparse.Namespace) -> int:
             masks=masks,
             method=method,
             reference=args.reference if len(args.reference) > 1 else args.reference[0],
-            channels=split_words(args.channels),
         )
         for target, method in asked
     ]
@@ -175,14 +168,11 @@ def _run_explain(args: argparse.Namespace) -> int:
             for one, line in zip(explanations, checked, strict=True)
         ]
     written = save(explanations, args.out, args.figure)
-    _print_explanations(explanations, args.table)
-    for line in checked[1:]:  # the first stands among the notes
-        print(f"  {line}")
-    for prefix, one in zip(("", "versus-"), explanations, strict=False):
-        if sentence := describe_heard(one):
-            print(f"  {prefix}resynthesis.wav: {make_printable(sentence)}")
-    for file in written:
-        print(f"  {file}")
+    if args.json:
+        print_json("explain", written, explanations=[one.to_dict() for one in explanations])
+    else:
+        print_explanations(explanations, args.table)
+        print_files(written)
     return 0
 
 
@@ -222,34 +212,3 @@ def _make_masks(model: Model, clip: str | Path, args: argparse.Namespace) -> dic
         overrides=parse_pairs(args.rule, "--rule"),
         reference=args.reference if len(args.reference) > 1 else args.reference[0],
     )  # fmt: skip
-
-
-def _print_explanations(explanations: Sequence[Any], table: bool) -> None:
-    from dftlrp.results.sound import choose_playback
-    from dftlrp.results.words import (
-        describe_account,
-        describe_cancellation,
-        describe_middle,
-        describe_seed,
-    )
-
-    first = explanations[0]
-    scores = first.explained.reshape(-1)
-    if first.explained.shape[-1:] == scores.shape:
-        best = int(scores.argmax())
-        name = first.labels[best] if best < len(first.labels) else str(best)
-        print(f"prediction: {make_printable(name)} (score {scores[best]:.3f})")
-    for one in explanations:
-        print(make_printable(describe_seed(one)))
-        print(f"  {make_printable(describe_account(one))}")
-        if where := describe_middle(one):
-            where = where.replace("\N{NO-BREAK SPACE}", " ")
-            print(f"  half of the positive relevance lies {where}")
-        if told := describe_cancellation(one):
-            print(f"  {told}")
-    for note in first.notes:
-        print(f"  {make_printable(note)}")
-    if (speed := choose_playback(first.rate)[1]) > 1:
-        print(f"  sounds are played {speed:g} times faster")
-    if table:
-        print(first.ledger)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 DESCRIPTION = """Find which neurons of a layer matter for each class, over all recordings of a
 folder or of a CSV table (columns file, label), and what each neuron responds to.  Write
-report.html, tables, pictures and sounds.  The label of a recording is the name of its folder, or
+report.html, tables, arrays and sounds.  The label of a recording is the name of its folder, or
 what --pattern says.  If the command is interrupted, run it again to continue."""
 
 
@@ -42,6 +42,10 @@ def add_parser(commands: Any) -> None:
     p.add_argument(
         "--prototypes", type=int, default=5, metavar="N", help="recordings to show of each neuron"
     )
+    p.add_argument(
+        "--figure", action="store_true",
+        help="also draw classes and neurons for print (PNG); the page needs no figures",
+    )  # fmt: skip
     p.add_argument("--out", default="dftlrp-neurons", metavar="DIR", help="default: %(default)s")
     p.add_argument("--pattern", metavar="P", help="pattern of file names, as {label}_{take}.wav")
     p.add_argument("--seed-kind", default="logit", help="logit (default), contrast or one")
@@ -84,7 +88,7 @@ def _run_neurons(args: argparse.Namespace) -> int:
         workers=args.workers,
         scheduler=args.scheduler,
     )
-    written = found.save(args.out)
+    written = found.save(args.out, figure=args.figure)
     _print_neurons(found, written)
     return 0
 

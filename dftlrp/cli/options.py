@@ -40,6 +40,10 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "type": float, "metavar": "HZ",
         "help": "sampling rate that the model reads, if its file does not say it",
     },
+    "--json": {
+        "action": "store_true",
+        "help": "print one JSON object and nothing else; docs/cli.md describes its keys",
+    },
     "--isolate": {
         "action": argparse.BooleanOptionalAction,
         "help": "run onnxruntime in a process of its own, whose end is an error (default, unless "

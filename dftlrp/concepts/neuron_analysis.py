@@ -16,7 +16,7 @@ from dftlrp.attribution.waveform import find_waveform
 from dftlrp.concepts.flow import Edge, attribution_graph, layers_below
 from dftlrp.concepts.neuron_files import refuse_foreign_folder, save_results
 from dftlrp.concepts.neuron_results import NeuronsData
-from dftlrp.concepts.portraits import make_portraits
+from dftlrp.concepts.portraits import FORMAT, make_portraits
 from dftlrp.concepts.recordings import Recordings, find_recordings
 from dftlrp.concepts.shards import Workers
 from dftlrp.concepts.study import Study, name_references, read_sample
@@ -38,15 +38,20 @@ DEPTH, WIDTH = 2, 3  # of an attribution graph: layers below, and neurons for ea
 class Neurons(NeuronsData):
     """Which neurons of a layer matter for which classes; see `NeuronsData` for its attributes."""
 
-    def save(self, folder: str | os.PathLike[str]) -> list[Path]:
-        """Write report, tables, pictures and sounds; return the report and the tables.
+    def save(self, folder: str | os.PathLike[str], figure: bool = False) -> list[Path]:
+        """Write report, tables, arrays and sounds; return the report and the tables.
+
+        Parameters
+        ----------
+        figure : bool
+            Also draw classes and neurons for print, as PNG files.
 
         Raises
         ------
         InputError
             If the folder cannot be written, or another run is writing there.
         """
-        return save_results(self, folder)
+        return save_results(self, folder, figure)
 
 
 @dataclass(frozen=True)
@@ -167,7 +172,7 @@ def _answer_request(request: _Request, folder: Path, workers: Workers) -> Neuron
     checks, failed = ablations(found, classes, place, **own)
     support = found.statistics.find_supporting
     shown = list(dict.fromkeys(n for c in classes for n in support(c, top)))
-    place = folder / _name_store("portraits", shown, count, request.labels, gaps)
+    place = folder / _name_store("portraits", FORMAT, shown, count, request.labels, gaps)
     drawn, lost = make_portraits(found, shown, count, request.labels, place, workers)
     graphs, missing = _make_graphs(found, classes)
     return Neurons(

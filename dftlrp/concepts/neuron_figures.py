@@ -119,7 +119,7 @@ def _make_spectrum_axes(rate: float, count: int) -> tuple[Figure, Axes]:
 
 def draw_graph(edges: Sequence[Edge]) -> Figure:
     """Return a figure of an attribution graph: a row for each layer, an edge for each weight."""
-    rows = _sort_neurons(edges)
+    rows = sort_neurons(edges)
     widest = max(map(len, rows.values()))
     fig, axes = _make_figure(max(4.2, 0.55 * widest + 1.2), 0.75 * len(rows) + 0.2)
     places = {
@@ -139,7 +139,7 @@ def draw_graph(edges: Sequence[Edge]) -> Figure:
     return fig
 
 
-def _sort_neurons(edges: Sequence[Edge]) -> dict[str, list[int]]:
+def sort_neurons(edges: Sequence[Edge]) -> dict[str, list[int]]:
     """Return the neurons of each layer in the order in which edges name them."""
     layer, first = edges[0].target
     rows: dict[str, list[int]] = {layer: [first]}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,14 @@ import numpy as np
 from dftlrp.concepts.neuron_figures import find_narrow_peaks
 from dftlrp.concepts.neuron_results import NeuronsData
 from dftlrp.concepts.neuron_sound import Survival, describe_survival
+from dftlrp.concepts.neuron_stills import (
+    draw_graph,
+    draw_magnitude,
+    draw_neuron,
+    draw_plane,
+    draw_spectrum,
+)
+from dftlrp.concepts.planes import map_class
 from dftlrp.concepts.portraits import Portrait
 from dftlrp.concepts.prototypes import rank_recordings
 from dftlrp.concepts.trials import DRAWS
@@ -19,7 +27,8 @@ from dftlrp.core.progress import steps
 from dftlrp.engine.settings import NONE
 from dftlrp.results.panels import format_hertz
 from dftlrp.results.report import fill_page
-from dftlrp.results.report.media import make_uri
+from dftlrp.results.report.media import encode_sound
+from dftlrp.results.sound import Sound
 
 FEW = 5  # with fewer recordings a class is shown with a warning
 SOUND_BYTES = 12_000_000  # of all sounds on the page, which plays part of long recordings
@@ -29,17 +38,12 @@ PICTURES = {
     "magnitude": "Mean share of |relevance| by frequency",
     "map": "Mean relevance over time and frequency",
     "spread": "Standard deviation over the recordings",
+    "graph": "Neurons that feed its strongest neuron",
 }
 
 
-def render_page(found: NeuronsData, pictures: Mapping[int, Mapping[str, bytes]]) -> str:
-    """Return the report as one self-contained HTML page.
-
-    Parameters
-    ----------
-    pictures : dict of int to dict of str to bytes
-        PNG files of each class.
-    """
+def render_page(found: NeuronsData) -> str:
+    """Return the report as one self-contained HTML page."""
     owners = _find_owners(found)
     seconds = _limit_seconds(found)
     drawn = {
@@ -58,7 +62,7 @@ def render_page(found: NeuronsData, pictures: Mapping[int, Mapping[str, bytes]])
         draws=DRAWS,
         silent="zero" if study.reference == (NONE,) else "what they are at the reference",
         seconds=seconds,
-        classes=[_describe_class(found, c, pictures[c], owners) for c in found.classes],
+        classes=[_describe_class(found, c, owners) for c in found.classes],
         neurons=drawn,
         skipped=found.survey.skipped,
         failures=[f.reason for f in found.failures],
@@ -76,14 +80,10 @@ def _find_owners(found: NeuronsData) -> dict[int, int]:
     return owners
 
 
-def _describe_class(
-    found: NeuronsData, c: int, pictures: Mapping[str, bytes], owners: Mapping[int, int]
-) -> dict[str, Any]:
+def _describe_class(found: NeuronsData, c: int, owners: Mapping[int, int]) -> dict[str, Any]:
     statistics = found.survey.statistics
     count = int(statistics.neurons.count[c])
     peaks = find_narrow_peaks(statistics.spectrum.mean[c, 1], found.survey.study.rate)
-    names = [*PICTURES, *(["graph"] if "graph.png" in pictures else [])]
-    titles = {**PICTURES, "graph": "Neurons that feed its strongest neuron"}
     return {
         "index": c,
         "label": found.label(c),
@@ -94,15 +94,24 @@ def _describe_class(
         "ablation": found.ablation.get(c),
         "peaks": [(format_hertz(f), share) for f, share in peaks],
         "pictures": [
-            {
-                "title": titles[k],
-                "uri": make_uri("image/png", pictures[f"{k}.png"]),
-                "wide": k == "graph",
-            }
-            for k in names
+            {"title": PICTURES[name], "svg": svg} for name, svg in _draw_class_stills(found, c)
         ],
         "own": [n for n in found.strongest(c) if owners[n] == c],
     }
+
+
+def _draw_class_stills(found: NeuronsData, c: int) -> Iterator[tuple[str, str]]:
+    """Yield the pictures of a class by their names."""
+    rate, statistics = found.survey.study.rate, found.survey.statistics
+    mean, absolute = statistics.spectrum.mean[c]
+    error = statistics.spectrum.spread[c, 0] / np.sqrt(max(statistics.spectrum.count[c], 1))
+    yield "spectrum", draw_spectrum(mean, error, rate)
+    yield "magnitude", draw_magnitude(absolute, rate)
+    time = "time (s)" if found.seconds else "time (of the duration)"
+    for name, plane in map_class(statistics, c, rate, found.seconds).items():
+        yield name, draw_plane(plane, time)
+    if c in found.graphs:
+        yield "graph", draw_graph(found.graphs[c])
 
 
 def _describe_relevance(
@@ -124,25 +133,27 @@ def _describe_relevance(
 def _describe_neuron(
     found: NeuronsData, portrait: Portrait, seconds: float | None
 ) -> dict[str, Any]:
-    n, files = portrait.neuron, portrait.files
+    n = portrait.neuron
     return {
         "number": n,
         "serves": [(found.label(c), mean) for c, mean in found.serves(n)],
-        "spectrum": make_uri("image/png", files["spectrum.png"]),
+        "spectrum": draw_neuron(portrait.spectrum, found.survey.study.rate),
         "activation": [row.name for row in rank_recordings(found.survey, n, "activation")],
         "prototypes": [
             {
                 **numbers,
                 "survival": describe_survival(Survival(*(numbers[k] for k in Survival._fields))),
-                "picture": make_uri("image/png", files[f"{i}-picture.png"]),
-                "sounds": [make_uri("audio/wav", data) for data in _cut_sounds(files, i, seconds)],
+                "picture": draw_plane(plane, "time (s)"),
+                "sounds": [encode_sound(s) for s in _cut_sounds(portrait.files, i, seconds)],
             }
-            for i, numbers in enumerate(portrait.prototypes, 1)
+            for i, (numbers, plane) in enumerate(
+                zip(portrait.prototypes, portrait.planes, strict=True), 1
+            )
         ],
     }
 
 
-def _cut_sounds(files: Mapping[str, bytes], number: int, seconds: float | None) -> list[bytes]:
+def _cut_sounds(files: Mapping[str, bytes], number: int, seconds: float | None) -> list[Sound]:
     """Return the sounds of recording and neuron, cut to the part where the neuron is loudest."""
     import soundfile  # type: ignore[import-untyped]
 
@@ -159,15 +170,7 @@ def _cut_sounds(files: Mapping[str, bytes], number: int, seconds: float | None) 
     energy = np.cumsum(np.pad(np.square(neuron).sum(axis=1), (1, 0)))
     start = int(np.argmax(energy[length:] - energy[: len(energy) - length]))
     parts = (samples[start : start + length] for samples in (original, neuron))
-    return [_encode_wav(part, rate) for part in parts]
-
-
-def _encode_wav(samples: Any, rate: int) -> bytes:
-    import soundfile
-
-    out = io.BytesIO()
-    soundfile.write(out, samples, rate, "PCM_16", format="WAV")
-    return out.getvalue()
+    return [Sound(part, float(rate), 0.0, "original") for part in parts]
 
 
 def _limit_seconds(found: NeuronsData) -> float | None:

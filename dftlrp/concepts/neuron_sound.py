@@ -8,17 +8,18 @@ keeps all has the class in its sound, and one that keeps nothing has it in the r
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
+from dftlrp.attribution.attribute import answer_questions
 from dftlrp.attribution.waveform import find_waveform
 from dftlrp.concepts.conditions import Concepts
 from dftlrp.concepts.study import Study
 from dftlrp.core.types import AnyArray, DftlrpError, Real
-from dftlrp.engine.forward import run_forward
 from dftlrp.engine.model import Model
-from dftlrp.engine.settings import Settings
+from dftlrp.engine.settings import Question, Settings
 from dftlrp.results.data import ExplanationData
 from dftlrp.results.heard import bring_to_level
 from dftlrp.results.masking import keep_relevant
@@ -69,21 +70,26 @@ def measure_survival(
     except DftlrpError:
         same = [nothing, nothing]
     try:
-        whole, *left = (
-            _measure_activation(model, study, concepts, concept, x) for x in (asked.samples, *parts)
-        )
+        heard = [asked.samples, *parts]
+        whole, *left = _measure_activations(model, study, concepts, concept, heard)
     except DftlrpError:
         whole, left = 0.0, [nothing, nothing]
     shares = [float(a / whole) if whole > 0 else nothing for a in left]
     return Survival(*same, *shares)
 
 
-def _measure_activation(
-    model: Model, study: Study, concepts: Concepts, concept: int, samples: Real
-) -> float:
-    """Return the positive activation of a neuron, summed over positions."""
-    place = find_waveform(model.plan(study.output, study.bind), samples)
-    plain = Settings(study.output, study.bind, study.composite, study.overrides, waveform=True)
-    values = run_forward(model, place.to_input(samples), plain).values
-    own: AnyArray = concepts.per_concept(np.asarray(values[concepts.value]))[0, concept]
-    return float(np.maximum(own, 0).sum())
+def _measure_activations(
+    model: Model, study: Study, concepts: Concepts, concept: int, recordings: Sequence[Real]
+) -> list[float]:
+    """Return the positive activation of a neuron, summed over positions, of each."""
+    place = find_waveform(model.plan(study.output, study.bind), recordings[0])
+    plain = Settings(
+        study.output, study.bind, study.composite, study.overrides, study.backend, waveform=True
+    )
+    question = Question(seed="one", keep=[study.layer], ledger=False)
+    found = []
+    for samples in recordings:
+        (answer,) = answer_questions(model, place.to_input(samples), plain, [question])
+        own: AnyArray = concepts.per_concept(np.asarray(answer.kept[study.layer][0]))[0, concept]
+        found.append(float(np.maximum(own, 0).sum()))
+    return found

@@ -1,4 +1,4 @@
-"""Portraits: the prototypes of a neuron as pictures, sounds, arrays and numbers."""
+"""Portraits: the prototypes of a neuron as sounds, arrays and numbers, among these its pictures."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from dftlrp.concepts.neuron_figures import draw_neuron
+from dftlrp.concepts.planes import Plane, pack_plane, pool_plane, unpack_plane
 from dftlrp.concepts.prototypes import (
     Layer,
     Prototype,
@@ -27,18 +27,17 @@ from dftlrp.concepts.study import Study
 from dftlrp.concepts.survey import Survey
 from dftlrp.core.types import AnyArray, Real
 from dftlrp.results.explanation import Explanation
-from dftlrp.results.figure import draw_figure, render_figure
 from dftlrp.results.saving import write_arrays
 from dftlrp.results.sound import find_obstacle, make_sounds
-from dftlrp.results.words import order_channels
 
-DPI, COLOURS = 110, 128  # of all pictures of the report
+FORMAT = 2  # what a store of portraits holds; another number whenever that changes
 NUMBERS, SPECTRUM = "numbers", "spectrum"
+FILE, PLANE = "file/", "plane/"
 
 
 @dataclass(frozen=True)
 class Portrait:
-    """The prototypes of a neuron, drawn and made audible.
+    """The prototypes of a neuron, made visible and audible.
 
     Attributes
     ----------
@@ -48,15 +47,17 @@ class Portrait:
         `Survival` says.
     spectrum : array (BANDS,)
         Mean share of relevance by frequency over the prototypes.
+    planes : list of Plane
+        Of each prototype, the time-frequency domain of its most relevant channel.
     files : dict of str to bytes
-        ``spectrum.png``; ``1-figure.png``, all domains of the first prototype; and of each
-        prototype ``1-picture.png``, its time-frequency domain, ``1-explanation.npz``, and, if it
-        is audible, ``1-original.wav`` and ``1-neuron.wav``.
+        Of each prototype ``1-explanation.npz``, and, if it is audible, ``1-original.wav`` and
+        ``1-neuron.wav``.
     """
 
     neuron: int
     prototypes: list[dict[str, Any]]
     spectrum: Real
+    planes: list[Plane]
     files: dict[str, bytes]
 
 
@@ -80,8 +81,9 @@ class Portraits:
     def __getitem__(self, neuron: int) -> Portrait:
         arrays = self.store.load(self.numbers[neuron])
         own = json.loads(arrays.pop(NUMBERS).tobytes())
-        spectrum = arrays.pop(SPECTRUM)
-        return Portrait(neuron, own, spectrum, {k: a.tobytes() for k, a in arrays.items()})
+        planes = [unpack_plane(arrays, f"{PLANE}{i}") for i in range(1, len(own) + 1)]
+        files = {k.removeprefix(FILE): a.tobytes() for k, a in arrays.items() if FILE in k}
+        return Portrait(neuron, own, arrays[SPECTRUM], planes, files)
 
 
 def make_portraits(
@@ -111,7 +113,7 @@ def make_portraits(
     """
     shards = [(n, tuple(rank_recordings(found, n)[:count])) for n in neurons]
     settings = found.study.identity(found.recordings) | {"neurons": list(neurons), "count": count}
-    settings |= {"labels": None if labels is None else list(labels)}
+    settings |= {"labels": None if labels is None else list(labels), "format": FORMAT}
     make = partial(
         _make_portrait_work, found.study, find_layer(found.layers, found.study.layer), labels
     )
@@ -132,12 +134,12 @@ def _make_portrait_work(
     def work(shard: Shard) -> dict[str, AnyArray]:
         neuron, rows = shard
         made = [make_prototype(model, study, layer, neuron, row, labels) for row in rows]
-        return _pack_portrait(made, study.rate)
+        return _pack_portrait(made)
 
     return work
 
 
-def _pack_portrait(made: Sequence[Prototype], rate: float) -> dict[str, AnyArray]:
+def _pack_portrait(made: Sequence[Prototype]) -> dict[str, AnyArray]:
     """Return prototypes as arrays that a store can hold; files are arrays of bytes."""
     numbers = [
         {
@@ -146,28 +148,20 @@ def _pack_portrait(made: Sequence[Prototype], rate: float) -> dict[str, AnyArray
         }
         for p in made
     ]  # fmt: skip
-    mean = mean_spectrum(made)[1]
-    files = {"spectrum.png": reduce_colours(render_figure(draw_neuron(mean, rate), dpi=DPI))}
-    if made:
-        whole = draw_figure([made[0].explanation], title=False)
-        files["1-figure.png"] = reduce_colours(render_figure(whole, dpi=DPI))
-    for i, p in enumerate(made, 1):
-        files |= {f"{i}-{name}": data for name, data in _make_files(p.explanation).items()}
-    return {
+    arrays: dict[str, AnyArray] = {
         NUMBERS: np.frombuffer(json.dumps(numbers).encode(), np.uint8),
-        SPECTRUM: mean,
-        **{name: np.frombuffer(data, np.uint8) for name, data in files.items()},
+        SPECTRUM: mean_spectrum(made)[1],
     }
+    for i, p in enumerate(made, 1):
+        arrays |= pack_plane(pool_plane(p.explanation), f"{PLANE}{i}")
+        for name, data in _make_files(p.explanation).items():
+            arrays[f"{FILE}{i}-{name}"] = np.frombuffer(data, np.uint8)
+    return arrays
 
 
 def _make_files(e: Explanation) -> dict[str, bytes]:
-    """Return picture, arrays and sounds of a prototype by the ends of their names."""
-    first = order_channels([e])[:1]
-    tiles = draw_figure([e], ["time-frequency"], title=False, channels=first)
-    files = {
-        "picture.png": reduce_colours(render_figure(tiles, dpi=DPI)),
-        "explanation.npz": _encode_arrays(e),
-    }
+    """Return arrays and sounds of a prototype by the ends of their names."""
+    files = {"explanation.npz": _encode_arrays(e)}
     if not find_obstacle(e):
         (heard,) = make_sounds([e], ("original", "resynthesis"))
         files["original.wav"] = heard["original"].wav()
@@ -179,14 +173,3 @@ def _encode_arrays(e: Explanation) -> bytes:
     file = io.BytesIO()
     write_arrays(e, file)
     return file.getvalue()
-
-
-def reduce_colours(png: bytes) -> bytes:
-    """Return a PNG picture with `COLOURS` colours."""
-    from PIL import Image
-
-    out = io.BytesIO()
-    with Image.open(io.BytesIO(png)) as picture:
-        few = picture.convert("RGB").quantize(COLOURS, Image.Quantize.MAXCOVERAGE)
-        few.save(out, "PNG", optimize=True)
-    return out.getvalue()

@@ -27,6 +27,7 @@ from itertools import product
 from typing import Any, NamedTuple, Protocol
 
 from dftlrp.core.maps import Array
+from dftlrp.core.names import suggest
 from dftlrp.core.types import AnyArray, InputError, Shape
 
 Key = tuple[Any, ...]  # slices, one per axis
@@ -283,7 +284,8 @@ def get_backend(name: str | Backend | None = None) -> Backend:
     name, _, options = (name or "numpy").partition(":")
     known = _find_backends()
     if name not in known:
-        raise InputError(f"unknown backend {name!r}: installed are {sorted(known)}")
+        meant = suggest(name, known)
+        raise InputError(f"unknown backend {name!r}: {meant}installed are {sorted(known)}")
     backend: Backend = known[name].load()
     if not options:
         return backend

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from inspect import signature
 
 from dftlrp.core.conventions import CONVENTIONS
+from dftlrp.core.names import match_name, suggest
 from dftlrp.core.rules import FUNCTIONS, OPTIONS
 from dftlrp.core.sharing import Call, Options, Share
 from dftlrp.core.types import InputError
@@ -88,9 +89,12 @@ def read_rule(text: str | Rule, /, **params: float) -> Rule:
     match = TEXT.fullmatch(str(text))
     library, name = (match[1], match[2]) if match else (None, "")
     known = CONVENTIONS.get(library, {}) if library else dict.fromkeys(FUNCTIONS, name)
-    if match is None or name not in known:
-        raise InputError(f"unknown rule {text!r}: choose one of {', '.join(known or FUNCTIONS)}")
-    base = read_rule(known[name]) if library else Rule(name)
+    found = match_name(name, known) if match else None
+    if match is None or found is None:
+        there = list(known or FUNCTIONS)
+        alike = suggest(name or text, there)
+        raise InputError(f"unknown rule {text!r}: {alike}choose one of {', '.join(there)}")
+    base = read_rule(known[found]) if library else Rule(found)
     places = [k for k in list_parameters(base.name) if k not in SWITCHES]
     try:
         given = read_numbers(match[3] or "", places, params)

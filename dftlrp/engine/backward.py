@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from difflib import get_close_matches
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from dftlrp.core.backend import Backend
 from dftlrp.core.ledger import Ledger
 from dftlrp.core.maps import Array
+from dftlrp.core.names import list_some, suggest
 from dftlrp.core.types import AnyArray, InputError, Real
 from dftlrp.engine.auto import FIRST, Choice, choose_seed
 from dftlrp.engine.composites import Composite, LayerTable
@@ -124,9 +124,9 @@ def find_values(plan: Plan, table: LayerTable, layers: Collection[str]) -> dict[
     for la in table.layers:
         known |= dict.fromkeys((la.alias, *la.names, la.key, last[la.key]), last[la.key])
     if unknown := sorted(set(layers) - known.keys()):
-        alike = get_close_matches(unknown[0], filter(None, known), cutoff=0) or list(known)
         raise InputError(
-            f"no layer {unknown[0]!r} carries relevance: the nearest are {', '.join(alike)}"
+            f"no layer {unknown[0]!r} carries relevance: {suggest(unknown[0], known)}there are "
+            f"{list_some(dict.fromkeys(filter(None, known)))} (dftlrp inspect lists them)"
         )
     return {known[name]: name for name in layers}
 

@@ -13,6 +13,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from dftlrp.core.names import find_name, suggest
 from dftlrp.core.types import InputError
 from dftlrp.graph.structure import Body, Graph, Node, Value, find_ancestors
 from dftlrp.ops.control import count_nodes, instantiate_body, make_stack, refuse_long
@@ -46,18 +47,24 @@ def make_chunked(
     InputError
         The graph has no such input or output, or not one signal; a length is below 1.
     """
-    if unknown := sorted(states.keys() - graph.inputs.keys()):
-        raise InputError(f"state {unknown[0]!r}: the model's inputs are {list(graph.inputs)}")
-    if unknown := sorted(set(states.values()) - graph.outputs.keys()):
-        raise InputError(f"next state {unknown[0]!r}: the outputs are {list(graph.outputs)}")
+    for state, following in states.items():
+        if state not in graph.inputs:
+            raise InputError(
+                f"state {state!r}: {suggest(state, graph.inputs)}the model's inputs are "
+                f"{list(graph.inputs)}"
+            )
+        if following not in graph.outputs:
+            raise InputError(
+                f"next state {following!r}: {suggest(following, graph.outputs)}the outputs are "
+                f"{list(graph.outputs)}"
+            )
     if chunk < 1 or context < 0:
         raise InputError(f"chunk {chunk} must be at least 1, and context {context} at least 0")
     signals = [name for name in graph.signals if name not in states]
     if len(signals) != 1:
         raise InputError(f"chunks need one signal beside the states, not {signals}")
     shown = output or next((o for o in graph.outputs if o not in states.values()), "")
-    if shown not in graph.outputs:
-        raise InputError(f"unknown output {shown!r}: the model has {list(graph.outputs)}")
+    shown = find_name(shown, graph.outputs, "unknown output")
     return _make_loop(graph, signals[0], states, shown, {"chunk": chunk, "context": context}, axis)
 
 

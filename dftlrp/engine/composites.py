@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
+from itertools import chain
 
+from dftlrp.core.names import find_name, list_some, suggest
 from dftlrp.core.rule_text import Rule, read_rule
 from dftlrp.core.text import make_printable
 from dftlrp.core.types import InputError
@@ -168,9 +170,7 @@ def find_composite(name: str | Composite) -> Composite:
     if isinstance(name, Composite):
         return name
     base, bracket, numbers = name.partition("(")
-    if base.strip() not in PRESETS:
-        raise InputError(f"unknown composite {name!r}: choose one of {', '.join(PRESETS)}")
-    preset = PRESETS[base.strip()]()
+    preset = PRESETS[find_name(base.strip(), PRESETS, "unknown composite")]()
     return _give_numbers(preset, f"{bracket}{numbers}") if bracket else preset
 
 
@@ -273,9 +273,10 @@ def _match_layers(key: str, own: list[Layer], affine: list[Layer]) -> tuple[int,
     for rank, keys in options:
         if keys:
             return rank, keys
+    known = ["first", "last", *(la.op for la in own), *chain.from_iterable(names.values())]
     raise InputError(
-        f"override {key!r} matches no layer with a rule: use 'first', 'last', an op type or one of "
-        f"{', '.join(list(names)[:20])}"
+        f"override {key!r} matches no layer with a rule: {suggest(key, known)}use 'first', 'last', "
+        f"an op type or one of {list_some(names)}"
     )
 
 

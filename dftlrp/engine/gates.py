@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from dftlrp.core.types import InputError
+from dftlrp.core.names import find_name
 from dftlrp.graph.structure import Node
 from dftlrp.ops import OPS, Op
 
@@ -68,8 +68,7 @@ def find_live_inputs(
     InputError
         The treatment is unknown.
     """
-    if treatment not in TREATMENTS:
-        raise InputError(f"unknown treatment {treatment!r}: choose one of {', '.join(TREATMENTS)}")
+    treatment = find_name(treatment, TREATMENTS, "unknown treatment")
     live: Live = {}
     made = {node.output: node for node in nodes}
     carriers = set(carriers)

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from dftlrp.core.names import suggest
 from dftlrp.core.rule_text import Rule
 from dftlrp.core.text import make_printable
 from dftlrp.core.types import DftlrpError, InputError, UnsupportedModelError
@@ -170,7 +171,8 @@ def _run_on_noise(
     """Run on noise of the declared shapes, with open lengths in turn; also return the shapes."""
     plan = model.plan(settings.output, settings.bind)
     if unknown := sorted(set(shapes) - set(plan.signals)):
-        raise InputError(f"--shape {unknown[0]}: the model reads {list(plan.signals)}")
+        meant = suggest(unknown[0], plan.signals)
+        raise InputError(f"--shape {unknown[0]}: {meant}the model reads {list(plan.signals)}")
     for name, value in plan.signals.items():
         if value.dims is None and name not in shapes:
             raise InputError(f"input {name!r} has no shape: give --shape {name}=1,2,3")

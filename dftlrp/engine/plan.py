@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from dftlrp.core.names import find_name
 from dftlrp.core.types import AnyArray, InputError, ModelError, UnsupportedModelError
 from dftlrp.engine.gates import FROZEN, Live, find_live_inputs, is_stop
 from dftlrp.graph.structure import Body, Graph, Node, Value, find_ancestors
@@ -115,8 +116,7 @@ def make_plan(
         The output does not depend on a signal.
     """
     output = output or graph.scores[0]
-    if output not in graph.outputs:
-        raise InputError(f"unknown output {output!r}: the model has {list(graph.outputs)}")
+    output = find_name(output, graph.outputs, "unknown output")
     bound = {name: _read_setting(graph, name, value) for name, value in (bind or {}).items()}
     signals = {n: v for n, v in graph.signals.items() if n not in bound}
     if odd := [name for name, value in signals.items() if not value.dtype]:

@@ -19,6 +19,7 @@ import numpy as np
 
 from dftlrp.core.backend import Backend
 from dftlrp.core.maps import Array
+from dftlrp.core.names import list_some, match_name, suggest
 from dftlrp.core.numpy_backend import BACKEND as NUMPY
 from dftlrp.core.sharing import Support
 from dftlrp.core.types import InputError, Real
@@ -46,9 +47,13 @@ def find_class(label: str, labels: Sequence[str], count: int) -> int:
         return labels.index(label)
     if label.isdecimal() and int(label) < count:
         return int(label)
-    known = ", ".join(labels) if labels else "no labels (give --labels FILE)"
+    found = match_name(label, labels)
+    if found is not None and found != label:
+        return find_class(found, labels, count)
+    known = list_some(labels) if labels else "no labels (give --labels FILE)"
     raise InputError(
-        f"unknown target {label!r}: use an index from 0 to {count - 1}; labels: {known}"
+        f"unknown target {label!r}: {suggest(label, labels)}use an index from 0 to {count - 1}; "
+        f"labels: {known}"
     )
 
 
@@ -140,7 +145,9 @@ def make_coefficients(kind: str, indices: list[Index], z: Real, labels: Sequence
     """
     name, colon, versus = kind.partition(":")
     if name not in SEEDS or (colon and not (versus and name == "contrast")):
-        raise InputError(f"unknown seed {kind!r}: choose one of {', '.join(SEEDS)}, contrast:CLASS")
+        known = (*SEEDS, "contrast:CLASS")
+        meant = suggest(kind, known)
+        raise InputError(f"unknown seed {kind!r}: {meant}choose one of {', '.join(known)}")
     c, classes = np.zeros_like(z), z.shape[-1] if z.ndim > 1 else 1
     rival = find_class(versus, labels, classes) if versus else None
     for samples, index in _stack_indices(indices):

@@ -19,6 +19,7 @@ from dftlrp.attribution.waveform import find_waveform, read_signal
 from dftlrp.concepts.recordings import Recordings, find_recordings, list_recordings
 from dftlrp.concepts.shards import Failure, Workers, open_store, run
 from dftlrp.core.disk import lock_folder, report_system_errors, write_file
+from dftlrp.core.names import suggest
 from dftlrp.core.types import AnyArray, DftlrpError, InputError
 from dftlrp.engine.model import Model, attach_front_end, load
 from dftlrp.evaluation.evaluation_page import (
@@ -190,7 +191,8 @@ def _check_names(
     for what, (given, allowed) in tables.items():
         for name in given:
             if name not in allowed:
-                raise InputError(f"{what} {name!r}: choose among {', '.join(allowed)}")
+                meant = suggest(name, allowed)
+                raise InputError(f"{what} {name!r}: {meant}choose one of {', '.join(allowed)}")
         if not given and what in {"domain", "replacement", "check"}:
             raise InputError(f"no {what} is asked for: choose among {', '.join(allowed)}")
     for domain, number in count.items():
@@ -208,7 +210,8 @@ def _check_variants(variants: Mapping[str, Mapping[str, Any]]) -> dict[str, dict
             if key not in allowed:
                 raise InputError(
                     f"variant {name!r}: {key!r} is no argument that can differ between "
-                    f"explanations: choose among {', '.join(sorted(allowed))}"
+                    f"explanations: {suggest(key, allowed)}choose one of "
+                    f"{', '.join(sorted(allowed))}"
                 )
     return {name: dict(given) for name, given in variants.items()}
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from dftlrp.core.names import find_name
 from dftlrp.core.types import AnyArray, InputError, Real
 
 KINDS_OF_RELEVANCE: dict[str, Callable[[Real], Real]] = {
@@ -55,10 +56,7 @@ def pointing_game(relevance: Real, truth: AnyArray, kind: str = "absolute") -> f
 
 
 def _read_both(relevance: Real, truth: AnyArray, kind: str) -> tuple[Real, AnyArray]:
-    if kind not in KINDS_OF_RELEVANCE:
-        raise InputError(
-            f"kind of relevance {kind!r}: choose among {', '.join(KINDS_OF_RELEVANCE)}"
-        )
+    kind = find_name(kind, KINDS_OF_RELEVANCE, "kind of relevance")
     R, mask = np.asarray(relevance, np.float64), np.asarray(truth).astype(bool)
     if R.shape != mask.shape:
         raise InputError(f"the truth has shape {mask.shape}, the relevance {R.shape}")

@@ -27,6 +27,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from dftlrp.core.names import find_name
 from dftlrp.core.types import AnyArray, InputError, Real
 from dftlrp.results.data import ExplanationData
 from dftlrp.spectral.mel import hertz_to_mel, mel_to_hertz
@@ -97,8 +98,7 @@ def pool_relevance(explanation: ExplanationData, what: str, width: float | None 
         If ``what`` is unknown, its domain is missing, or the width is not a positive number or
         that of a tile.
     """
-    if what not in POOLED:
-        raise InputError(f"unknown units {what!r}; choose from {', '.join(sorted(POOLED))}")
+    what = find_name(what, sorted(POOLED), "unknown units")
     if what == "tiles" and width is not None:
         raise InputError("tiles have no single width: leave it out")
     domain = POOLED[what]
@@ -172,11 +172,11 @@ def _reads_mel(e: ExplanationData) -> bool:
 def _cut_segments(e: ExplanationData, seconds: Real, width: float | None, least: float) -> Cut:
     """Return the segment of each sample or frame; frames in the padding lie at its ends."""
     count = e.signal["time"].shape[-1] if "time" in e.signal else 0
-    end = count / e.rate if count else float(seconds[-1]) + measure_spacing(seconds)
+    end = e.start + count / e.rate if count else float(seconds[-1]) + measure_spacing(seconds)
     if width is None:
-        width = max(SEGMENT_SECONDS, round_up(max(least, end / SEGMENTS)))
-    inside = np.clip(seconds, 0.0, np.nextafter(end, 0.0))
-    return _cut_equally(inside, end, _check_width(width), "s")
+        width = max(SEGMENT_SECONDS, round_up(max(least, (end - e.start) / SEGMENTS)))
+    inside = np.clip(seconds, e.start, np.nextafter(end, 0.0))
+    return _cut_equally(inside, end, _check_width(width), "s", e.start)
 
 
 def _check_width(width: float) -> float:
@@ -185,12 +185,12 @@ def _check_width(width: float) -> float:
     return float(width)
 
 
-def _cut_equally(axis: Real, end: float, width: float, unit: str) -> Cut:
-    """Return units of equal width; the last one may be narrower."""
+def _cut_equally(axis: Real, end: float, width: float, unit: str, start: float = 0.0) -> Cut:
+    """Return units of equal width, counted from 0; the first and the last may be narrower."""
     last = max(math.ceil(end / width * (1 - TOLERANCE)) - 1, 0)  # what lies at the end is in it
     place = np.minimum(np.floor((axis + TOLERANCE * measure_spacing(axis)) / width), last)
     numbers = np.unique(place)
-    starts = [float(f"{k * width:.12g}") for k in numbers]
+    starts = [max(float(f"{k * width:.12g}"), start) for k in numbers]
     stop = min(float(f"{(numbers[-1] + 1) * width:.12g}"), end)
     told = f"{1000 * width:.4g} ms" if unit == "s" else f"{width:.4g} Hz"
     return Cut(place, np.array([*starts, stop]), told)

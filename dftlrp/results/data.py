@@ -46,8 +46,9 @@ class ExplanationData:
         Same keys and shapes, real; unit: that of the seed (logits).  Each sums, together with
         ``rest``, to the same number.
     axes : dict of str to array or tuple of arrays
-        ``"time"``: seconds; ``"frequency"``: hertz; ``"time-frequency"``: (hertz, seconds);
-        ``"mel"``: (hertz of the bands' centres, seconds).  The axes of ``"input"`` are indices.
+        ``"time"``: seconds of the recording; ``"frequency"``: hertz; ``"time-frequency"``:
+        (hertz, seconds); ``"mel"``: (hertz of the bands' centres, seconds).  The axes of
+        ``"input"`` are indices.
     rest : dict of str to float
         Relevance that the domain cannot show (samples that no window covers), of all channels.
     rate : float
@@ -72,6 +73,8 @@ class ExplanationData:
         JSON-able: hashes, versions, composite, kind of seed.
     channel_names : tuple of str
         Names of several channels, or empty.
+    start : float
+        Where the samples begin in the recording, in seconds; the axes of time count from there.
     asked : dict of str to Asked
         What was explained, to ask the model again: ``"waveform"`` and ``"input"``, as
         `dftlrp.explain` gives it; empty if loaded from a file.
@@ -92,6 +95,7 @@ class ExplanationData:
     notes: tuple[str, ...] = ()
     provenance: dict[str, Any] = field(default_factory=dict)
     channel_names: tuple[str, ...] = ()
+    start: float = 0.0
     asked: Mapping[str, Asked] = field(default_factory=dict, repr=False)
 
     def __getstate__(self) -> dict[str, Any]:

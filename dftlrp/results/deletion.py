@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from dftlrp.core.names import suggest
 from dftlrp.core.types import AnyArray, InputError, Real
 from dftlrp.results.units import Units
 from dftlrp.spectral import Dft, Stft
@@ -138,7 +139,8 @@ def _make_replacement(samples: Real, replace: Replacement, rng: np.random.Genera
         return np.broadcast_to(mean, samples.shape).copy()
     if replace == "stationary":
         return draw_stationary(samples, rng)
-    raise InputError(f"replacement {replace!r}: choose among {', '.join(REPLACEMENTS)}")
+    meant = suggest(replace, REPLACEMENTS)
+    raise InputError(f"replacement {replace!r}: {meant}choose one of {', '.join(REPLACEMENTS)}")
 
 
 def draw_stationary(samples: Real, rng: np.random.Generator) -> Real:

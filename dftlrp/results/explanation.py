@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dftlrp.core.types import InputError
+from dftlrp.results.brief import describe_briefly, summarise
 from dftlrp.results.data import ExplanationData
 from dftlrp.results.deletion import Deletion, Replacement, open_domain, prepare_deletion
 from dftlrp.results.figure import draw_figure
 from dftlrp.results.questions import Row, Span, Tile, list_rows, list_tiles, measure_share
+from dftlrp.results.report.cell import render_cell
 from dftlrp.results.saving import load, save
 from dftlrp.results.sound import Sound, make_sounds
 from dftlrp.results.units import Units, make_units
@@ -30,6 +32,19 @@ class Explanation(ExplanationData):
     where the relevance of every node went, ``notes`` and ``provenance`` how the explanation was
     made.  `dftlrp.results.data.ExplanationData` describes every attribute.
     """
+
+    def __repr__(self) -> str:
+        return describe_briefly(self)
+
+    def _repr_html_(self) -> str:
+        return render_cell([self])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a summary as values that JSON can hold: scores, strongest parts, account, notes.
+
+        docs/cli.md describes the keys; the arrays are in `relevance` and in ``explanation.npz``.
+        """
+        return summarise(self)
 
     def share(
         self, time: Span | None = None, band: Span | None = None, kind: str = "signed"

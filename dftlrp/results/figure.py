@@ -73,7 +73,7 @@ def draw_figure(
         If there is no explanation, the explanations are of different recordings or domains, they
         lack a domain or a channel, or a domain cannot be drawn.
     """
-    from matplotlib.figure import Figure
+    from dftlrp.results.shown_figure import ShownFigure
 
     rows = choose_rows(explanations, domains)
     views = [[e.channels if e.has_channels(r.name) else (e,) for e in explanations] for r in rows]
@@ -81,7 +81,7 @@ def draw_figure(
     drawn = _choose_channels(explanations, count, channels)
     heights = _choose_heights(count, len(drawn), len(explanations))
     size = (WIDTH * len(rows), 0.7 * title + sum(heights) + 0.25)
-    fig = Figure(figsize=size, dpi=100, layout="constrained", facecolor="white")
+    fig = ShownFigure(figsize=size, dpi=100, layout="constrained", facecolor="white")
     fig.get_layout_engine().set(h_pad=0.07)  # type: ignore[union-attr, call-arg]
     widths = [1.15 if one[0][0].relevance[r.name].ndim > 1 else 1.0
               for r, one in zip(rows, views, strict=True)]  # fmt: skip

@@ -120,8 +120,9 @@ def _limit_points(e: ExplanationData, points: Points, size: int) -> tuple[float,
     if points.axis.spacing is None:
         return float(edges[0]), float(edges[-1])
     whole = points.axis.unit == "s" and "time" in e.signal
-    end = min(edges[-1], len(e.signal["time"]) / e.rate) if whole else edges[-1]
-    return max(float(edges[0]), 0.0), float(end)
+    end = min(edges[-1], e.start + len(e.signal["time"]) / e.rate) if whole else edges[-1]
+    least = e.start if points.axis.unit == "s" else 0.0
+    return max(float(edges[0]), least), float(end)
 
 
 def _label_points(drawn: DrawnAxis, points: Points) -> None:

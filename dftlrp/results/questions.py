@@ -16,6 +16,7 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
+from dftlrp.core.names import find_name
 from dftlrp.core.types import AnyArray, InputError, Real
 from dftlrp.results.bands import TOLERANCE, measure_spacing, pool_relevance, read_relevance
 from dftlrp.results.data import ExplanationData
@@ -90,8 +91,7 @@ def measure_share(
         If neither is given, the domain is missing, the kind is unknown, or a span is empty, not
         finite or holds no point of its axis.
     """
-    if kind not in KINDS:
-        raise InputError(f"unknown kind of share {kind!r}; choose from {', '.join(KINDS)}")
+    kind = find_name(kind, KINDS, "unknown kind of share")
     spans = [s for s in (band, time) if s is not None]
     if not spans:
         raise InputError("a share of what?  give time=(start, stop), band=(start, stop) or both")
@@ -134,8 +134,7 @@ def list_rows(
         If ``what`` is unknown, its domain is missing, the width is not a positive number, or the
         count is not a whole number of at least 0.
     """
-    if what not in TABLES:
-        raise InputError(f"unknown table {what!r}; choose from {', '.join(sorted(TABLES))}")
+    what = find_name(what, sorted(TABLES), "unknown table")
     count = None if count is None else as_whole(count, "count", 0)
     pooled = pool_relevance(explanation, what, width)
     (edges,), (unit,), total = pooled.edges, pooled.units, float(pooled.net.sum())
@@ -216,7 +215,7 @@ def _find_in_time(explanation: ExplanationData, domain: str, time: Span) -> AnyA
     axes = explanation.axes[domain]
     seconds = np.asarray(axes[1] if isinstance(axes, tuple) else axes, np.float64)
     start, stop = _check_span(time, "time", "s")
-    seconds = np.clip(seconds, 0.0, _find_last_sample(explanation))
+    seconds = np.clip(seconds, explanation.start, _find_last_sample(explanation))
     found = _find_between(seconds, start, stop, 1 / explanation.rate)
     return _require_points(found, f"time from {start:g} to {stop:g} s", seconds, "s")
 
@@ -250,7 +249,9 @@ def _find_last_sample(explanation: ExplanationData) -> float:
     if "time" in explanation.axes:
         return float(np.asarray(explanation.axes["time"])[-1])
     hertz = np.asarray(explanation.axes.get("frequency", ()))
-    return 1 / hertz[1] - 1 / explanation.rate if len(hertz) > 1 else math.inf
+    if len(hertz) < 2:
+        return math.inf
+    return float(explanation.start + 1 / hertz[1] - 1 / explanation.rate)
 
 
 def _divide_or_nan(part: float, whole: float) -> float:

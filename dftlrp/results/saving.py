@@ -33,7 +33,7 @@ E = TypeVar("E", bound=ExplanationData)
 
 ARRAYS = ("signal", "relevance", "axes")
 PLAIN = ("rest", "rate", "target", "label", "labels", "stft", "notes", "provenance",
-         "channel_names")  # fmt: skip
+         "channel_names", "start")  # fmt: skip
 TUPLES = ("labels", "notes", "channel_names")
 FIGURES = (None, "png", "svg")
 FORMAT = 1

@@ -51,6 +51,7 @@ from typing import Any, Literal
 import numpy as np
 
 from dftlrp.core.files import replace_file
+from dftlrp.core.names import find_name
 from dftlrp.core.types import AnyArray, InputError, NonFiniteError, Real
 from dftlrp.results.data import ExplanationData
 from dftlrp.results.masking import keep_relevant
@@ -148,9 +149,7 @@ def make_sounds(
     NonFiniteError
         If a signal or its relevance holds a NaN or an infinity.
     """
-    unknown = sorted(set(kinds) - set(KINDS))
-    if unknown:
-        raise InputError(f"unknown kind of sound {unknown[0]!r}; choose from {', '.join(KINDS)}")
+    kinds = [find_name(kind, KINDS, "unknown kind of sound") for kind in kinds]
     made: list[dict[str, Sound]] = [{} for _ in explanations]
     for group in GROUPS:
         if not set(group) & set(kinds):

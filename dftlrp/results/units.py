@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dftlrp.core.names import find_name
 from dftlrp.core.types import AnyArray, InputError, Real
 from dftlrp.spectral.mel import hertz_to_mel
 
@@ -89,8 +90,7 @@ def make_units(
     InputError
         The domain has no units, or there would be more units than cells.
     """
-    if domain not in WORDS:
-        raise InputError(f"domain {domain!r} has no units: choose among {', '.join(WORDS)}")
+    domain = find_name(domain, WORDS, "no units in domain")
     shape = tuple(shape)
     if cells:
         return Units(np.arange(math.prod(shape)).reshape(shape), math.prod(shape), "cells")

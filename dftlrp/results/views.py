@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from dftlrp import spectral
-from dftlrp.core.types import InputError, Real
+from dftlrp.core.names import find_name
+from dftlrp.core.types import Axes, InputError, Real
 from dftlrp.results.data import Axis, Domain, View, Waveform
 from dftlrp.results.panels import draw_cells, draw_line, draw_read, draw_wave
 
@@ -111,9 +112,7 @@ def choose_domains(domains: str | Sequence[str]) -> tuple[str, ...]:
 
 def find_domain(name: str) -> Domain:
     """Return the row of a domain; raise InputError if there is none."""
-    if name not in list(DOMAINS):
-        raise InputError(f"unknown domain {name!r}: choose among {', '.join(DOMAINS)}")
-    return DOMAINS[name]
+    return DOMAINS[find_name(name, DOMAINS, "unknown domain")]
 
 
 def compute_views(w: Waveform, domains: Sequence[str], read: View | None) -> dict[str, View]:
@@ -121,3 +120,16 @@ def compute_views(w: Waveform, domains: Sequence[str], read: View | None) -> dic
     rows = [find_domain(name) for name in domains]
     found = {row.name: row.compute(w) if row.compute else read for row in rows}
     return {name: view for name, view in found.items() if view is not None}
+
+
+def count_from(start: float, name: str, axes: Axes) -> Axes:
+    """Return the axes of a domain with times that count from the start of the recording."""
+    if not start:
+        return axes
+    several = axes if isinstance(axes, tuple) else (axes,)
+    rows = DOMAINS[name].axes or [None] * len(several)
+    moved = tuple(
+        points + start if row is not None and row.unit == "s" else points
+        for row, points in zip(rows, several, strict=True)
+    )
+    return moved if isinstance(axes, tuple) else moved[0]

@@ -21,6 +21,7 @@ from onnx import checker, helper, numpy_helper
 from dftlrp.core.backend import Backend, Window
 from dftlrp.core.files import locate, replace_file
 from dftlrp.core.maps import Array
+from dftlrp.core.names import suggest
 from dftlrp.core.rule_text import Rule
 from dftlrp.core.types import AnyArray, DftlrpError, InputError
 from dftlrp.engine.auto import answer_by_reference, choose_seed, name_reference
@@ -224,7 +225,8 @@ def _make_noise_sample(
     if batch < 1:
         raise InputError(f"batch {batch}: at least one sample is needed")
     if unknown := sorted(set(shapes) - set(plan.signals)):
-        raise InputError(f"shape of {unknown[0]!r}: the model reads {list(plan.signals)}")
+        meant = suggest(unknown[0], plan.signals)
+        raise InputError(f"shape of {unknown[0]!r}: {meant}the model reads {list(plan.signals)}")
     rng, sample = np.random.default_rng(0), {}
     for name, value in plan.signals.items():
         dims = list(shapes.get(name, value.dims or ()))

@@ -359,7 +359,7 @@ def test_what_was_run_and_drawn_is_said(small, sound):
     ("method", "said"),
     [
         ("gradeint", "did you mean 'gradient'"),
-        ("nonsense!", "there are lrp, gradient"),
+        ("nonsense!", "choose one of lrp, gradient"),
         ("integrated-gradients(steps=0)", "whole number from 1"),
         ("integrated-gradients(steps=2.5)", "whole number from 1"),
         ("smoothgrad(sigma=0)", "sigma must be > 0"),

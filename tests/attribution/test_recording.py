@@ -14,11 +14,11 @@ import soundfile
 
 from dftlrp.attribution.recording import (
     Recording,
-    count_channels,
     fit,
     from_array,
     read_recording,
 )
+from dftlrp.attribution.waveform import count_channels
 from dftlrp.core.types import InputError
 
 RATES = [8000, 16000, 22050, 44100, 48000]

@@ -88,8 +88,9 @@ def test_without_arguments_the_shipped_digit_is_recognised_and_everything_writte
     assert "prediction: seven" in out
     assert "check passed: no relevance lost" in out
     assert "half of the positive relevance lies between" in out
-    for name in FILES:
-        assert os.path.join("dftlrp-out", name) in out
+    assert f"open {os.path.join('dftlrp-out', 'report.html')}; beside it: " in out
+    assert all(name in out for name in FILES)
+    assert len(out.splitlines()) <= 15
     e = dftlrp.Explanation.load("dftlrp-out")
     assert e.label == "seven"
     assert e.ledger.gap <= 1e-6  # float32; audited below
@@ -133,6 +134,21 @@ def test_help_names_every_option(capsys):
     for option in ("--target", "--composite", "--domains", "--out", "--versus", "--seed-kind",
                    "--labels", "--output", "--bind", "--rule", "--rate", "--table"):  # fmt: skip
         assert option in text
+
+
+# -- one JSON object
+
+
+def test_json_is_one_object_with_the_same_keys_as_in_python(here, capsys):
+    e = explain("--json", "--versus", "high")
+    out, err = capsys.readouterr()
+    said = json.loads(out)
+    assert err == ""
+    assert (said["schema"], said["dftlrp"], said["command"]) == (1, dftlrp.__version__, "explain")
+    first, other = said["explanations"]
+    assert first == json.loads(json.dumps(e.to_dict()))
+    assert other["label"] == "high"
+    assert {Path(f).name for f in said["files"]} == names("dftlrp-out")
 
 
 # -- options

@@ -41,7 +41,7 @@ def test_values_of_several_options_are_compared_in_all_combinations():
     [
         (["data", "--limit", "1"], "limit 1: at least two recordings are needed"),
         (["nowhere"], "nowhere: no such folder or table"),
-        (["data", "--domains", "mel"], "domain 'mel': choose among"),
+        (["data", "--domains", "mel"], "domain 'mel': choose one of"),
         (["data", "--units", "time=401"], "401 segments along an axis of 400 cells"),
         (["data", "--units", "time=many"], "write it as DOMAIN=N"),
         (["data", "--composite", "Wrong"], "variant 'Wrong': unknown"),

@@ -192,7 +192,7 @@ def test_units_of_a_cell_lie_on_its_last_axis() -> None:
     [
         ({"c1": [0], "n_c1": [1]}, "two of .c1., .n_c1. name one layer"),
         ({"x": [0]}, ".x. is what the model reads: name a layer"),
-        ({"conv": [0]}, "no layer 'conv' carries relevance: the nearest are"),
+        ({"conv": [0]}, "no layer 'conv' carries relevance: "),
         ({"c1": [4]}, "channel 4 is out of range: there are 4, from 0 to 3"),
         ({"c1": [(1, 99)]}, "lies outside"),
         ({"c1": np.zeros((2, 2))}, "does not fit"),

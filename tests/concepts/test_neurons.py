@@ -46,15 +46,18 @@ def done(tmp_path_factory) -> Path:
     (data / "low/empty.wav").write_bytes(b"")
     soundfile.write(data / "low/nan.wav", np.full(400, np.nan), 8000, "FLOAT")
     soundfile.write(data / "loose.wav", tone(300, 9), 8000)
-    run(place, *ASKED)
+    (place / "blocked").mkdir()
+    (place / "blocked/matplotlib.py").write_text("raise ImportError('only figures need it')")
+    run(place, *ASKED, path=place / "blocked")
     return place
 
 
-def run(place: Path, *args: str) -> str:
-    """Run the command as a program, which may start others."""
+def run(place: Path, *args: str, path: Path | None = None) -> str:
+    """Run the command as a program, which may start others; modules in `path` come first."""
     made = subprocess.run(
         [sys.executable, "-m", "dftlrp", "neurons", *args],
         cwd=place, capture_output=True, text=True, timeout=300, check=False,
+        env=os.environ | ({"PYTHONPATH": str(path)} if path else {}),
     )  # fmt: skip
     assert made.returncode == 0, made.stderr
     assert made.stderr == ""
@@ -78,15 +81,40 @@ def test_everything_is_written(done):
     assert {p.name for p in (out / "neurons").iterdir()} == shown
     for neuron in shown:
         names = {p.name for p in (out / "neurons" / neuron).iterdir()}
-        assert {"spectrum.png", "1-figure.png", "1-picture.png", "1-explanation.npz"} <= names
-        assert {"1-original.wav", "1-neuron.wav"} <= names
+        assert {"1-explanation.npz", "1-original.wav", "1-neuron.wav"} <= names
+        assert {name.partition(".")[2] for name in names} == {"npz", "wav"}
         e = dftlrp.Explanation.load(out / "neurons" / neuron / "1-explanation.npz")
         assert soundfile.info(out / "neurons" / neuron / "1-neuron.wav").frames == 400
         first = next(r for r in rows(out / "dissipation.csv") if r["neuron"] == neuron)
         reached = abs(e.relevance["time"].sum() / float(first["through"]))
         assert float(first["dissipation"]) == pytest.approx(reached, rel=1e-6)
+    assert not (out / "classes").exists()
+
+
+def test_figures_for_print_are_drawn_if_asked_for_and_nothing_else_changes(done):
+    plain = tree(done / "out")
+    shutil.copytree(done / "out", done / "drawn")
+    run(done, *ASKED[:-1], "drawn", "--figure")
+    drawn = tree(done / "drawn")
+    more = {name for name in drawn if name not in plain}
+    assert {name: drawn[name] for name in plain} == plain
+    assert all(drawn[name].startswith(b"\x89PNG") for name in more)
     for c in "012":
-        assert (out / "classes" / c / "spectrum.png").is_file()
+        assert {f"classes/{c}/{n}.png" for n in ("spectrum", "magnitude", "map", "spread")} <= more
+    shown = {name.split("/")[1] for name in more if name.startswith("neurons/")}
+    for neuron in shown:
+        names = ("spectrum", "1-figure", "1-picture", "2-picture")
+        assert {f"neurons/{neuron}/{n}.png" for n in names} <= more
+
+
+def test_a_store_of_former_portraits_is_left_alone(done, monkeypatch):
+    shutil.copytree(done / "out", done / "former")
+    (store,) = (done / "former").glob("portraits-*")
+    before = tree(store)
+    monkeypatch.setattr(module, "FORMAT", 1)
+    neurons(done / "m.onnx", done / "data", layer="conv2", folder=done / "former", top=2, count=2)
+    assert len([*(done / "former").glob("portraits-*")]) == 2
+    assert tree(store) == before
 
 
 def test_tables_hold_what_the_statistics_do(done):
@@ -151,7 +179,7 @@ def test_another_layer_in_the_same_folder_is_refused_and_another_number_is_not(
 @pytest.mark.parametrize(
     ("args", "says"),
     [
-        (("m.onnx", "data", "--layer", "konv2"), "no layer 'konv2' .* the nearest are .*conv2"),
+        (("m.onnx", "data", "--layer", "konv2"), "no layer 'konv2' .* did you mean 'conv2'"),
         (("m.onnx", "data", "--layer", "x"), "'x' is what the model reads: name a layer"),
         (("m.onnx", "nowhere", "--layer", "conv2"), "no such folder or table"),
         (("m.onnx", "empty", "--layer", "conv2"), "holds no recordings"),
@@ -341,7 +369,7 @@ def test_relevance_through_a_layer_of_one_recording(tmp_path, monkeypatch, capsy
     capsys.readouterr()
     for text, says in (
         ("relu7=128", "channel 128 is out of range: there are 128"),
-        ("rely7=1", "no layer 'rely7' carries relevance: the nearest are relu7"),
+        ("rely7=1", "no layer 'rely7' carries relevance: did you mean 'relu7'"),
         ("relu7=a", "write it as LAYER=125,3"),
         ("relu7", "write it as NAME=VALUE"),
     ):

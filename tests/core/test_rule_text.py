@@ -45,7 +45,7 @@ def test_a_rules_text_gives_the_rule_back(g: float, eps: float) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("zplsu", "unknown rule 'zplsu': choose one of epsilon, zplus"),
+        ("zplsu", "unknown rule 'zplsu': did you mean 'zplus'. choose one of epsilon, zplus"),
         ("", "unknown rule"),
         ("gamma(0.1", "unknown rule"),
         ("gamma(a)", "bad parameter 'a' in rule"),

@@ -133,7 +133,10 @@ def test_a_function_of_another_shape_is_refused() -> None:
 @pytest.mark.parametrize(
     ("kind", "message"),
     [
-        ("logits", "unknown seed 'logits': choose one of logit, contrast, one, contrast:CLASS"),
+        (
+            "logits",
+            "unknown seed 'logits': did you mean 'logit'. choose one of logit, contrast, one",
+        ),
         ("", "unknown seed ''"),
         ("logit:1", "unknown seed 'logit:1'"),
         ("contrast:loud", "unknown target 'loud'"),

@@ -188,7 +188,7 @@ def test_bad_settings_are_refused_before_any_work(tmp_path):
     assert "limit 1: at least two" in ask(limit=1)
     assert "401 segments along an axis of 400" in ask(count={"time": 401})
     assert "1 units in domain 'time'" in ask(count={"time": 1})
-    assert "domain 'mel': choose among" in ask(domains=["mel"])
+    assert "domain 'mel': choose one of" in ask(domains=["mel"])
     assert "no check is asked for" in ask(checks=[])
     assert "replacement 'blur': choose" in ask(replacements=["blur"])
     assert "variant 'a': 'target' is no argument" in ask(variants={"a": {"target": 1}})

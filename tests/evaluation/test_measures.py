@@ -81,7 +81,7 @@ def test_gini_is_the_mean_difference_of_all_pairs():
     [
         (lambda: metrics.pointing_game(np.ones(3), np.ones(4)), "truth has shape (4,)"),
         (lambda: metrics.pointing_game(np.ones(3), np.zeros(3)), "the truth is empty"),
-        (lambda: metrics.pointing_game(np.ones(3), np.ones(3), "odd"), "'odd': choose among"),
+        (lambda: metrics.pointing_game(np.ones(3), np.ones(3), "odd"), "'odd': choose one of"),
         (lambda: metrics.pointing_game(np.full(3, np.inf), np.ones(3)), "not finite"),
         (lambda: metrics.complexity(np.array([np.nan])), "not finite"),
     ],

@@ -230,7 +230,7 @@ def test_a_failed_save_leaves_the_old_file_and_no_other(tmp_path):
 
 def test_errors_say_what_to_do():
     e = explanation()
-    with pytest.raises(InputError, match="choose from original"):
+    with pytest.raises(InputError, match="choose one of original"):
         make_sounds([e], ["loud"])
     with pytest.raises(InputError, match="at most 1024 channels"):
         Sound(np.zeros((3, 1025)), 8000.0, 0.0, "original").wav()

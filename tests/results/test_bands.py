@@ -70,7 +70,7 @@ def test_where_the_model_reads_mel_bands_are_equally_wide_on_that_scale():
 
 
 def test_units_that_do_not_exist_are_refused():
-    with pytest.raises(InputError, match="unknown units 'notes'; choose from bands, segments"):
+    with pytest.raises(InputError, match="unknown units 'notes': choose one of bands, segments"):
         pool_relevance(E, "notes")
     with pytest.raises(InputError, match="tiles have no single width"):
         pool_relevance(E, "tiles", 0.1)

@@ -133,7 +133,7 @@ BAD = [
     ({"band": (0, math.inf)}, "is empty"),
     ({"band": 440}, r"band 440: give \(start, stop\) in Hz"),
     ({"time": ("a", "b")}, "give"),
-    ({"time": (0, 0.1), "kind": "net"}, "unknown kind of share 'net'; choose from signed"),
+    ({"time": (0, 0.1), "kind": "net"}, "unknown kind of share 'net': choose one of signed"),
 ]
 
 
@@ -217,7 +217,7 @@ def test_what_is_narrower_than_the_points_lie_apart_holds_one_each():
 
 
 def test_an_unknown_table_and_a_missing_domain_are_refused():
-    with pytest.raises(InputError, match="unknown table 'notes'; choose from bands, segments"):
+    with pytest.raises(InputError, match="unknown table 'notes': choose one of bands, segments"):
         E.table("notes")
     with pytest.raises(InputError, match="'frequency' domain"):
         replace(E, relevance={"time": E.relevance["time"]}).table("bands")

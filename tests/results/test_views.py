@@ -101,7 +101,7 @@ def test_a_domain_that_is_not_in_the_table_is_refused_by_name_and_never_left_out
     e = with_cosine(explanation(two_tones(400)))
     for refused in (e.plot, lambda: render([e]), lambda: find_domain("cosines")):
         with pytest.raises(
-            InputError, match="unknown domain 'cosines': choose among time, frequency"
+            InputError, match="unknown domain 'cosines': choose one of time, frequency"
         ):
             refused()
 

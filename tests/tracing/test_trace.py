@@ -140,7 +140,7 @@ def test_a_second_call_traces_nothing_and_sessions_are_few(monkeypatch: Any) -> 
         ({"backend": "onnx::none"}, "a positive number"),
         ({"target": 7}, "out of range"),
         ({"seed": "half"}, "unknown seed"),
-        ({"keep": ["nothing"]}, "no layer .nothing. carries relevance: the nearest are"),
+        ({"keep": ["nothing"]}, "no layer .nothing. carries relevance: there are"),
         ({"dtype": "float64"}, "computes in float32"),
         ({"composite": "None"}, "unknown composite"),
     ],

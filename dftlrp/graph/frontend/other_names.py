@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
-
+from dftlrp.core.names import find_alike
 from dftlrp.graph.frontend.fields import FIELDS
 
 # By the name that librosa, torchaudio, Kaldi, TensorFlow or Transformers use: the field here, and
@@ -57,6 +56,6 @@ def suggest_field(name: str) -> str:
     lowered = name.lower().replace("-", "_")
     if told := OTHER_NAMES.get(lowered):
         return told if told.startswith("no key") else f"did you mean {told}?"
-    if near := difflib.get_close_matches(lowered, FIELDS, 1, 0.75):
+    if near := find_alike(lowered, FIELDS, 1):
         return f"did you mean {near[0]}?"
     return f"known are {', '.join(sorted(FIELDS))}"

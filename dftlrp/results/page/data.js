@@ -37,7 +37,6 @@ import { addUp } from "./measure.js";
  * @typedef {object} Page
  * @property {number} rate
  * @property {number} seconds
- * @property {number} highest Frequency up to which is shown at first.
  * @property {number} stretch Seconds of the recording in one that is heard.
  * @property {string[]} labels By explanation.
  * @property {string[]} channels
@@ -62,7 +61,8 @@ export function readPage() {
  */
 function unpackAxis({ label, unit, count, start, step, end, edges }) {
   if (edges.length) return { label, unit, edges: Float64Array.from(edges) };
-  const even = Float64Array.from({ length: count + 1 }, (_, i) => start + i * step);
+  const even = new Float64Array(count + 1);
+  for (let i = 0; i < count; i++) even[i] = start + i * step;
   even[count] = end;
   return { label, unit, edges: even };
 }

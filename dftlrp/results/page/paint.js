@@ -11,6 +11,7 @@ import { amountBetween, findCell } from "./measure.js";
 const COLUMN = 3; // pixels of a bar
 const STRIPE = 3; // pixels
 const GREY = 0.7; // of the way from paper to ink: where the loudest cells lie
+const GREYS = 255; // steps of a level
 const FAINT = 1.6; // above 1, what is far below the peak is fainter
 const CURVE = 0.55; // below 1, weak relevance is seen earlier
 const FONT = "12px system-ui, sans-serif";
@@ -259,40 +260,64 @@ export function paintPlane(context, plot, across, up, plane, look, palette) {
   const density = context.getTransform().a;
   const [wide, high] = [Math.round(plot.width * density), Math.round(plot.height * density)];
   const image = context.createImageData(wide, high);
-  const [paper, ink] = [readColour(palette.paper), readColour(palette.ink)];
+  const { data } = image;
   const [favour, against] = [readColour(palette.favour), readColour(palette.against)];
+  const greys = listGreys(readColour(palette.paper), readColour(palette.ink));
   const columns = listCells(plane.columns, across, plot.x, plot.width, wide);
   const rows = listCells(plane.rows, up, plot.y, plot.height, high);
   const count = plane.columns.length - 1;
   const stripe = STRIPE * density;
+  const least = look.positive ? 0 : -Infinity;
   for (let y = 0; y < high; y++) {
-    const [low, top] = [Math.min(rows[y], rows[y + 1]), Math.max(rows[y], rows[y + 1])];
+    const [low, top] = spanCells(rows[y], rows[y + 1]);
     if (low < 0) continue;
-    for (let x = 0; x < wide; x++) {
-      const [left, right] = [columns[x], columns[x + 1]];
+    for (let x = 0, at = 4 * y * wide; x < wide; x++, at += 4) {
+      const left = columns[x];
       if (left < 0) continue;
+      const right = Math.max(columns[x + 1], left + 1);
       let [level, relevance] = [0, 0];
-      for (let r = low; r < Math.max(top, low + 1); r++) {
-        for (let c = left; c < Math.max(right, left + 1); c++) {
-          const i = r * count + c;
+      for (let r = low; r < top; r++) {
+        for (let i = r * count + left; i < r * count + right; i++) {
           if (plane.level[i] > level) level = plane.level[i];
-          const own = look.positive ? Math.max(plane.relevance[i], 0) : plane.relevance[i];
-          if (Math.abs(own) > Math.abs(relevance)) relevance = own;
+          const own = plane.relevance[i];
+          if (own >= least && Math.abs(own) > Math.abs(relevance)) relevance = own;
         }
       }
-      const colour = relevance > 0 ? favour : against;
-      let alpha = Math.min(1, (Math.abs(relevance) / plane.limit) * look.strength) ** CURVE;
+      const grey = 3 * Math.round(level * GREYS);
+      let alpha = 0;
+      if (relevance) alpha = Math.min(1, (Math.abs(relevance) / plane.limit) * look.strength) ** CURVE;
       if (relevance < 0 && (x + y) % (2 * stripe) >= stripe) alpha *= 0.35;
-      const at = 4 * (y * wide + x);
-      const dark = level ** FAINT * GREY;
-      for (let k = 0; k < 3; k++) {
-        const grey = paper[k] + (ink[k] - paper[k]) * dark;
-        image.data[at + k] = grey + (colour[k] - grey) * alpha;
-      }
-      image.data[at + 3] = 255;
+      const colour = relevance > 0 ? favour : against;
+      for (let k = 0; k < 3; k++) data[at + k] = greys[grey + k] + (colour[k] - greys[grey + k]) * alpha;
+      data[at + 3] = 255;
     }
   }
   context.putImageData(image, Math.round(plot.x * density), Math.round(plot.y * density));
+}
+
+/**
+ * Return the first of the cells at two edges of a pixel and the one after the last.
+ * @param {number} a
+ * @param {number} b
+ * @returns {[number, number]}
+ */
+function spanCells(a, b) {
+  const low = Math.min(a, b);
+  return [low, Math.max(a, b, low + 1)];
+}
+
+/**
+ * Return the grey of each level that the page holds, as red, green, blue.
+ * @param {number[]} paper
+ * @param {number[]} ink
+ */
+function listGreys(paper, ink) {
+  const greys = new Float32Array(3 * (GREYS + 1));
+  for (let i = 0; i <= GREYS; i++) {
+    const dark = (i / GREYS) ** FAINT * GREY;
+    for (let k = 0; k < 3; k++) greys[3 * i + k] = paper[k] + (ink[k] - paper[k]) * dark;
+  }
+  return greys;
 }
 
 /**

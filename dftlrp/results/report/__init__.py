@@ -14,7 +14,7 @@ import base64
 import hashlib
 import re
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from dftlrp.core.types import InputError
 from dftlrp.results.data import ExplanationData
@@ -27,13 +27,27 @@ MODULES = (
 )  # fmt: skip
 
 
-def render(explanations: Sequence[ExplanationData]) -> str:
+class Size(NamedTuple):
+    """Which template is filled, how much is drawn, and how many sounds there is room for."""
+
+    template: str
+    most: shown.Most
+    room: media.Room
+
+
+PAGE = Size("explanation.html.j2", shown.PAGE, media.PAGE)
+CELL = Size("cell.html.j2", shown.CELL, media.CELL)
+
+
+def render(explanations: Sequence[ExplanationData], size: Size = PAGE) -> str:
     """Return explanations of one recording as one self-contained HTML page.
 
     Parameters
     ----------
     explanations : sequence of Explanation
         One, or several to compare (two fit side by side).
+    size : Size
+        `PAGE`; or `CELL`, which shows less, more coarsely.
 
     Returns
     -------
@@ -50,14 +64,14 @@ def render(explanations: Sequence[ExplanationData]) -> str:
     """
     if not explanations:
         raise InputError("no explanation to report")
-    domains = shown.collect_domains(explanations)
+    domains = shown.collect_domains(explanations, size.most)
     names = _name_channels(explanations)
     panes = [_add_pictures(pane, names, explanations) for pane in
              shown.list_panes(domains, explanations)]  # fmt: skip
-    clips, left = media.make_clips(explanations)
+    clips, left = media.make_clips(explanations, size.room)
     changes = [(*sentences.list_notes(e), *media.list_changes(e)) for e in explanations]
     return fill_page(
-        "explanation.html.j2",
+        size.template,
         labels=[e.label for e in explanations],
         answers=[sentences.describe_answer(e) for e in explanations],
         classes=sentences.list_classes(explanations),

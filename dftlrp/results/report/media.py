@@ -7,7 +7,7 @@ import io
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import groupby
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,7 +16,6 @@ from dftlrp.results.heard import describe_heard
 from dftlrp.results.sound import Sound, choose_playback, find_obstacle, make_sounds
 from dftlrp.results.words import SHOWN_CHANNELS, order_channels
 
-SOUND_BYTES = 3_500_000  # of the page; what is beyond is left to the files beside it
 ALWAYS = ("original", "resynthesis")
 FLAC_CHANNELS, FLAC_HZ, FLAC_SUBSET_HZ = 8, 655_350, 65_535  # what a FLAC file can hold
 PLAYERS = {
@@ -46,6 +45,17 @@ PLAYERS = {
         "Each sample times its negative relevance: the parts that opposed the output.",
     ),
 }
+
+
+class Room(NamedTuple):
+    """How many bytes of sounds there is room for, of which kinds, and which are always there."""
+
+    size: int = 3_500_000  # what is beyond is left to the files beside the page
+    kinds: tuple[str, ...] = tuple(PLAYERS)
+    always: tuple[str, ...] = ALWAYS
+
+
+PAGE, CELL = Room(), Room(450_000, ALWAYS, ())  # of a page; of a cell of a notebook
 
 
 def write_hints(explanations: Sequence[ExplanationData], left: Sequence[str]) -> list[str]:
@@ -88,8 +98,10 @@ def list_changes(e: ExplanationData) -> list[str]:
     return faster
 
 
-def make_clips(explanations: Sequence[ExplanationData]) -> tuple[list[dict[str, Any]], list[str]]:
-    """Return the sounds, and the titles of those kinds that would make the page too large.
+def make_clips(
+    explanations: Sequence[ExplanationData], room: Room = PAGE
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """Return the sounds, and the titles of those kinds that there is no room for.
 
     The original is there once, the others are there once for each explanation.
     """
@@ -97,18 +109,22 @@ def make_clips(explanations: Sequence[ExplanationData]) -> tuple[list[dict[str, 
         return [], []
     kept: list[dict[str, Any]] = []
     left: list[str] = []
-    for kind, group in groupby(_list_clips(explanations), lambda clip: str(clip["kind"])):
+    for kind, group in groupby(
+        _list_clips(explanations, room.kinds), lambda clip: str(clip["kind"])
+    ):
         clips = list(group)
         size = sum(len(clip["uri"]) for clip in (*kept, *clips))
-        if kind in ALWAYS or size <= SOUND_BYTES:
+        if kind in room.always or size <= room.size:
             kept += clips
         else:
             left.append(str(clips[0]["title"]))
     return kept, left
 
 
-def _list_clips(explanations: Sequence[ExplanationData]) -> list[dict[str, Any]]:
-    """Return all sounds, kind by kind."""
+def _list_clips(
+    explanations: Sequence[ExplanationData], kinds: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Return all sounds of these kinds, kind by kind."""
     made = make_sounds(explanations)
     told = [describe_heard(e) for e in explanations]
     order = order_channels(explanations)[:SHOWN_CHANNELS]
@@ -122,6 +138,7 @@ def _list_clips(explanations: Sequence[ExplanationData]) -> list[dict[str, Any]]
             **clip,
         }
         for kind, (title, meaning) in PLAYERS.items()
+        if kind in kinds
         for one, e, sentence in zip(made, explanations, told, strict=True)
         if kind != "original" or e is explanations[0]
         for clip in _split_clips(one[kind], e, order, several and kind != "original")
@@ -152,12 +169,12 @@ def _encode_clip(sound: Sound, of: str, channel: str, number: int) -> dict[str, 
         "number": number,
         "gain": sound.gain_db,
         "rate": sound.rate,
-        "uri": "" if silent else _encode_sound(sound),
+        "uri": "" if silent else encode_sound(sound),
     }
 
 
-def _encode_sound(sound: Sound) -> str:
-    """Return 16 bits per sample without loss: as FLAC, which is half as large, if that can be."""
+def encode_sound(sound: Sound) -> str:
+    """Return a data URI of 16 bits per sample: FLAC, which is half as large, if that can be."""
     import soundfile  # type: ignore[import-untyped]
 
     rate, channels = round(sound.rate), 1 if sound.samples.ndim == 1 else sound.samples.shape[1]

@@ -12,12 +12,11 @@ from dftlrp.core.ledger import LedgerRow
 from dftlrp.core.text import make_printable
 from dftlrp.core.types import AnyArray, Real
 from dftlrp.results.bands import measure_spacing, read_relevance
+from dftlrp.results.brief import describe_row
 from dftlrp.results.data import ExplanationData
 from dftlrp.results.questions import (
     TABLES,
     Listed,
-    Row,
-    Tile,
     list_rows,
     list_tiles,
     pick_strongest,
@@ -119,22 +118,8 @@ def _list_bins(e: ExplanationData) -> dict[str, Any]:
 
 def _list_sides(title: str, rows: Sequence[Listed]) -> dict[str, Any]:
     """Return the strongest rows for and against, in words."""
-    favour, against = ([_describe_row(r) for r in side] for side in pick_strongest(rows))
+    favour, against = ([describe_row(r) for r in side] for side in pick_strongest(rows))
     return {"title": title, "favour": favour, "against": against}
-
-
-def _describe_row(row: Row | Tile) -> str:
-    """Return one band, segment or tile with its relevance."""
-    amount = format_number(row.relevance)
-    if isinstance(row, Row):
-        return f"{_describe_span(row.start, row.stop, row.unit)} ({amount})"
-    band, span = _describe_span(row.low, row.high, "Hz"), _describe_span(row.start, row.stop, "s")
-    return f"{band} at {span} ({amount})"
-
-
-def _describe_span(start: float, stop: float, unit: str) -> str:
-    low, high = (f"{v:.0f}" if unit == "Hz" and v >= 10 else f"{v:.4g}" for v in (start, stop))
-    return f"{low} to {high}\N{NO-BREAK SPACE}{unit}"
 
 
 def describe_sums(e: ExplanationData, domain: str) -> str:

@@ -29,15 +29,19 @@ from dftlrp.results.report.packing import pack_amounts, pack_levels, pack_values
 from dftlrp.results.sound import choose_playback
 from dftlrp.results.words import SHOWN_CHANNELS, order_channels
 
-AUDIBLE_RATE = 3000  # samples per second: from here on frequencies are shown as they are heard
-NARROW = {"relevance": 0.95, "power": 0.98}  # shares of a slow signal that lie below
-ROOM = 1.5  # times the frequency up to which they lie is shown
-ROUND = np.array([1, 1.5, 2, 3, 4, 5, 6, 8, 10])  # times a power of ten
-MOST_POINTS = 120_000  # of all channels and explanations, of a line
-MOST_CELLS = 400_000  # the same, of a plane
-MOST_ROWS = 512
 KINDS = {("s",): "wave", ("Hz",): "spectrum", ("Hz", "s"): "plane"}
 EVEN = 1e-6  # of a step: how far edges may be off and count as evenly spaced
+
+
+class Most(NamedTuple):
+    """How much of a domain is drawn: of a line and of a plane, all channels and explanations."""
+
+    points: int = 120_000
+    cells: int = 400_000
+    rows: int = 512
+
+
+PAGE, CELL = Most(), Most(24_000, 60_000, 128)  # of a page; of a cell of a notebook
 
 
 class Shown(NamedTuple):
@@ -61,21 +65,21 @@ class Shown(NamedTuple):
     unit: str
 
 
-def collect_domains(explanations: Sequence[ExplanationData]) -> list[Shown]:
+def collect_domains(explanations: Sequence[ExplanationData], most: Most = PAGE) -> list[Shown]:
     """Return each domain as it is drawn; errors as of `dftlrp.results.figure.draw_figure`."""
     order = order_channels(explanations)[:SHOWN_CHANNELS]
-    return [_collect_domain(explanations, row, order) for row in choose_rows(explanations)]
+    return [_collect_domain(explanations, row, order, most) for row in choose_rows(explanations)]
 
 
 def _collect_domain(
-    explanations: Sequence[ExplanationData], row: Domain, order: Sequence[int]
+    explanations: Sequence[ExplanationData], row: Domain, order: Sequence[int], most: Most
 ) -> Shown:
     """Return one domain; one that belongs to no channel has one channel."""
     split = explanations[0].has_channels(row.name)
     views = [[e.channels[c] for c in order] if split else [e] for e in explanations]
     places = place_points(views[0][0], row)
     counts = tuple(len(p.at) for p in places)
-    sizes = _choose_sizes(counts, len(views) * len(views[0]))
+    sizes = _choose_sizes(counts, len(views) * len(views[0]), most)
     edges = tuple(_find_edges(p, size) for p, size in zip(places, sizes, strict=True))
     rank = len(counts)
     kind = KINDS.get(tuple(a.unit for a in row.axes), "line" if rank == 1 else "grid")
@@ -97,12 +101,12 @@ def _collect_domain(
     )
 
 
-def _choose_sizes(counts: tuple[int, ...], arrays: int) -> tuple[int, ...]:
+def _choose_sizes(counts: tuple[int, ...], arrays: int, most: Most) -> tuple[int, ...]:
     """Return how many neighbours to add up along each axis; along time rather than frequency."""
     if len(counts) == 1:
-        return (choose_bin_size(counts[0], max(MOST_POINTS // arrays, 1)),)
-    rows = choose_bin_size(counts[0], MOST_ROWS)
-    columns = max(MOST_CELLS // (arrays * -(-counts[0] // rows)), 1)
+        return (choose_bin_size(counts[0], max(most.points // arrays, 1)),)
+    rows = choose_bin_size(counts[0], most.rows)
+    columns = max(most.cells // (arrays * -(-counts[0] // rows)), 1)
     return rows, choose_bin_size(counts[1], columns)
 
 
@@ -194,7 +198,6 @@ def write_data(
         "rate": first.rate,
         "seconds": seconds,
         "stretch": choose_playback(first.rate)[0] / first.rate,
-        "highest": find_highest(explanations),
         "labels": [e.label for e in explanations],
         "channels": list(channels),
         "domains": [_write_domain(shown, explanations) for shown in domains],
@@ -209,33 +212,6 @@ def find_seconds(first: ExplanationData, domains: Sequence[Shown]) -> float:
         return float(first.signal["time"].shape[-1] / first.rate)
     ends = [shown.edges[-1][-1] for shown in domains if shown.labels[-1][1] == "s"]
     return float(max(ends, default=1.0))
-
-
-def find_highest(explanations: Sequence[ExplanationData]) -> float:
-    """Return up to which frequency is shown at first: where slow signals hold little above, less.
-
-    Almost all relevance, and what the recording holds beside its mean, lies well below.
-    """
-    first = explanations[0]
-    half, domain = first.rate / 2, "frequency"
-    if first.rate >= AUDIBLE_RATE or domain not in first.relevance:
-        return half
-    hertz = np.asarray(first.axes[domain], np.float64)
-    power = np.square(np.abs(first.signal[domain])).reshape(-1, len(hertz)).sum(axis=0)
-    power[0] = 0.0
-    amounts = [
-        np.abs(e.relevance[domain]).reshape(-1, len(hertz)).sum(axis=0) for e in explanations
-    ]
-    relevance = np.sum(amounts, axis=0)
-    tops = [
-        float(hertz[np.searchsorted(np.cumsum(own), share * own.sum())])
-        for own, share in ((relevance, NARROW["relevance"]), (power, NARROW["power"]))
-    ]
-    if not (needed := ROOM * max(tops)):
-        return half
-    tens = 10 ** np.floor(np.log10(needed))
-    rounded = float(tens * ROUND[np.searchsorted(ROUND, needed / tens)])
-    return rounded if rounded <= half / 2 else half
 
 
 def _write_domain(shown: Shown, explanations: Sequence[ExplanationData]) -> dict[str, Any]:

@@ -39,11 +39,12 @@ class Frame(NamedTuple):
     low: float
     high: float
     heard: bool
+    width: int = WIDTH
 
     def place(self, value: Real | float) -> Real:
         """Return the x of values."""
         low, high, at = (_bend(v, self.heard) for v in (self.low, self.high, value))
-        return np.asarray(LEFT + (at - low) / ((high - low) or 1.0) * (WIDTH - LEFT - 10))
+        return np.asarray(LEFT + (at - low) / ((high - low) or 1.0) * (self.width - LEFT - 10))
 
 
 def draw_still(shown: Shown, explanation: int, channel: int, last: bool) -> str:
@@ -62,7 +63,7 @@ def draw_still(shown: Shown, explanation: int, channel: int, last: bool) -> str:
             nets = [one[:, 2] for one in shown.units]
         body = _draw_line(frame, edges, nets, explanation)
     whole = height + (BELOW if last else 4)
-    numbers = _write_numbers(frame, shown.labels[-1][0]) if last else ""
+    numbers = write_numbers(frame, shown.labels[-1][0]) if last else ""
     box = f'<rect class="frame" x="{LEFT}" y="0" width="{WIDTH - LEFT - 10}" height="{height}"/>'
     return f'<svg viewBox="0 0 {WIDTH} {whole}" aria-hidden="true">{body}{box}{numbers}</svg>'
 
@@ -127,8 +128,10 @@ def _draw_cells(frame: Frame, shown: Shown, relevance: Real, channel: int) -> st
     rows, columns = (np.minimum(p, n - 1) for p, n in zip(pick, sizes, strict=True))
     upwards = shown.labels[0][1] == "Hz"
     rows = rows[::-1] if upwards else rows
-    image = _paint(level[np.ix_(rows, columns)], relevance[np.ix_(rows, columns)] / shown.limit)
-    uri = "data:image/png;base64," + base64.b64encode(_write_png(image)).decode()
+    image = paint_cells(
+        level[np.ix_(rows, columns)], relevance[np.ix_(rows, columns)] / shown.limit
+    )
+    uri = "data:image/png;base64," + base64.b64encode(write_png(image)).decode()
     size = f'x="{LEFT}" y="0" width="{WIDTH - LEFT - 10}" height="{frame.height}"'
     label = _write_heights(shown, frame.height)
     return f'<image href="{uri}" {size} preserveAspectRatio="none"/>{label}'
@@ -161,7 +164,7 @@ def _pick(edges: Real, most: int, heard: bool) -> AnyArray:
     return np.clip(np.searchsorted(bent, at, side="right") - 1, 0, len(edges) - 2)
 
 
-def _paint(level: Real, relevance: Real) -> AnyArray:
+def paint_cells(level: Real, relevance: Real) -> AnyArray:
     """Return colours with transparency (H, W, 4): grey levels, red, and blue in a chequered way."""
     strength = np.minimum(np.abs(relevance), 1.0) ** 0.55
     odd = np.indices(relevance.shape).sum(axis=0) % 2 == 1
@@ -178,7 +181,7 @@ def _read_colour(colour: str) -> AnyArray:
     return np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)])
 
 
-def _write_png(image: AnyArray) -> bytes:
+def write_png(image: AnyArray) -> bytes:
     """Return the bytes of a PNG file; the same image gives the same."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
@@ -193,7 +196,7 @@ def _write_png(image: AnyArray) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
 
 
-def _write_numbers(frame: Frame, label: str) -> str:
+def write_numbers(frame: Frame, label: str) -> str:
     """Return the numbers under a picture, and the name of its axis."""
     size = frame.high - frame.low
     power = 10.0 ** np.floor(np.log10(size / TICKS)) if size else 1.0
@@ -206,7 +209,7 @@ def _write_numbers(frame: Frame, label: str) -> str:
         f'<text x="{frame.place(tick):.1f}" y="{y}" text-anchor="middle">'
         f"{format_number(float(tick), 6)}</text>"
         for tick in ticks
-        if frame.place(tick) < WIDTH - 130
+        if frame.place(tick) < frame.width - 130
     ]
-    end = f'<text x="{WIDTH - 10}" y="{y}" text-anchor="end">{html.escape(label)}</text>'
+    end = f'<text x="{frame.width - 10}" y="{y}" text-anchor="end">{html.escape(label)}</text>'
     return "".join([*written, end])

@@ -1,0 +1,70 @@
+"""What commands print: lines for a person, or one JSON object for a program."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dftlrp import __version__
+from dftlrp.core.text import make_printable
+
+if TYPE_CHECKING:
+    from dftlrp.results.explanation import Explanation
+
+SCHEMA = 1  # of what `--json` prints; raised when a key changes its meaning or goes
+HINTS = {"resynthesis.wav": " (listen to this first)"}
+
+
+def print_json(command: str, files: Sequence[Path] = (), **found: Any) -> None:
+    """Print one JSON object: what was found, and the files that were written."""
+    from dftlrp.results.brief import make_plain
+
+    head = {"schema": SCHEMA, "dftlrp": __version__, "command": command}
+    whole = {**head, **found, "files": [str(file) for file in files]}
+    print(json.dumps(make_plain(whole), indent=1, allow_nan=False))
+
+
+def print_explanations(explanations: Sequence[Explanation], table: bool) -> None:
+    """Print what was asked, where relevance lies, what accounts for it and what was done."""
+    from dftlrp.results.brief import list_places
+    from dftlrp.results.sound import choose_playback
+    from dftlrp.results.words import describe_account, describe_cancellation, describe_seed
+
+    first = explanations[0]
+    _print_prediction(first)
+    for prefix, one in zip(("", "versus-"), explanations, strict=False):
+        lines = [describe_seed(one), *list_places(one), f"  {describe_account(one)}"]
+        lines += [f"  {told}"] if (told := describe_cancellation(one)) else []
+        lines += _list_heard(one, f"{prefix}resynthesis.wav")
+        lines += [f"  {note}" for note in one.notes if one is first or note not in first.notes]
+        for line in lines:
+            print(make_printable(line))
+    if (speed := choose_playback(first.rate)[1]) > 1:
+        print(f"  sounds are played {speed:g} times faster")
+    if table:
+        print(first.ledger)
+
+
+def print_files(files: Sequence[Path]) -> None:
+    """Print where the report is, which comes first, and what lies beside it."""
+    report, *others = files
+    names = [f.name + HINTS.get(f.name, "") for f in others]
+    print(make_printable(f"  open {report}; beside it: {', '.join(names)}"))
+
+
+def _print_prediction(one: Explanation) -> None:
+    from dftlrp.results.brief import rank_classes
+
+    known = [f"{name} (score {score:.3f})" for name, score in rank_classes(one)[:2]]
+    if known:
+        print(make_printable(f"prediction: {', next '.join(known)}"))
+
+
+def _list_heard(one: Explanation, name: str) -> list[str]:
+    """Return what the model hears in the sound of what supports the output."""
+    from dftlrp.results.heard import describe_heard
+
+    sentence = describe_heard(one)
+    return [f"  {name}: {sentence}"] if sentence else []

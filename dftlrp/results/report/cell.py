@@ -1,0 +1,41 @@
+"""An explanation in a notebook: the page's pictures and player in a frame, and ten lines below.
+
+The frame is sandboxed: its script knows nothing of the notebook, and the notebook's nothing of it.
+It asks for no file and no address, so that it also plays in a viewer of saved notebooks; where
+scripts do not run, it shows still pictures and plain players.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+
+from dftlrp.core.types import DftlrpError
+from dftlrp.results.brief import describe_briefly
+from dftlrp.results.data import ExplanationData
+from dftlrp.results.report import CELL, render
+
+REST, TALL = 470, {"time": 190, "frequency": 130}  # pixels: of text and controls, of domains
+PLANE, TALLEST = 265, 1000  # of any other domain; of the frame, which its corner makes larger
+
+
+def render_cell(explanations: Sequence[ExplanationData]) -> str:
+    """Return explanations of one recording as HTML for the cell of a notebook, below 1 MB.
+
+    What cannot be drawn is said instead.
+    """
+    lines = html.escape("\n\n".join(map(describe_briefly, explanations)))
+    title = lines.partition("\n")[0]
+    below = f"<details><summary>{title}</summary><pre>{lines}</pre></details>"
+    try:
+        page = html.escape(render(explanations, CELL))
+    except DftlrpError as error:
+        return f"<p>No picture: {html.escape(str(error))}</p>{below}"
+    style = f"width:100%;height:{_find_height(explanations)}px;border:0;resize:vertical"
+    frame = f'<iframe sandbox="allow-scripts" title="{title}" style="{style}" srcdoc="{page}">'
+    return f"{frame}</iframe>{below}"
+
+
+def _find_height(explanations: Sequence[ExplanationData]) -> int:
+    tall = [TALL.get(domain, PLANE) for domain in explanations[0].domains]
+    return min(REST + sum(tall) * len(explanations), TALLEST)
