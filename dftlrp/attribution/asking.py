@@ -27,6 +27,7 @@ from dftlrp.attribution.provenance import collect_provenance, write_notes
 from dftlrp.attribution.recording import Recording
 from dftlrp.attribution.references import References, find_references, is_word
 from dftlrp.attribution.score import make_asked
+from dftlrp.attribution.streaming import settle_inputs
 from dftlrp.attribution.targets import name_target, resolve_seed, resolve_target
 from dftlrp.attribution.waveform import (
     WaveformInput,
@@ -43,7 +44,7 @@ from dftlrp.core.ledger import Ledger
 from dftlrp.core.rule_text import Rule
 from dftlrp.core.types import AnyArray, InputError, Real
 from dftlrp.engine.composites import Composite
-from dftlrp.engine.model import Model, as_model, attach_front_end
+from dftlrp.engine.model import Model, as_model
 from dftlrp.engine.plan import Plan
 from dftlrp.engine.settings import AUTO, Question, Settings
 from dftlrp.graph.frontend import FrontEnd, find_levels
@@ -51,6 +52,7 @@ from dftlrp.results import views
 from dftlrp.results.data import Asked, View, Waveform
 from dftlrp.results.explanation import Explanation
 from dftlrp.spectral import stft_for
+from dftlrp.tracing.following import Stream
 
 STRONGEST, LOUDEST = "strongest", "loudest"
 HOPS = 2  # in a window; with four the ten strongest words of ten minutes are no truer
@@ -89,8 +91,11 @@ def prepare(model: Any, signal: Any, request: Request) -> Asking:
         request.output, request.bind, request.composite, request.overrides, request.backend,
         waveform=True, threads=THREADS,
     ))  # fmt: skip
-    bare = _load_model(model, signal, request.rate)
-    whole = attach_front_end(bare, request.frontend)
+    reading = settle_inputs(
+        _load_model(model, signal, request.rate), signal, request.rate, request.frontend,
+        request.bind, request.output,
+    )  # fmt: skip
+    whole, settings = reading.model, replace(settings, bind=reading.bound)
     plan = whole.plan(settings.output, settings.bind)
     names = tuple(map(str, request.labels)) if request.labels is not None else whole.labels
     inner = {_find_read_value(plan), find_levels(plan.graph)} - {""}
@@ -99,9 +104,9 @@ def prepare(model: Any, signal: Any, request: Request) -> Asking:
         keep=inner, masks=request.masks, labels=names,
     )  # fmt: skip
     return Asking(
-        by, whole, bare, settings, question, find_waveform(plan, signal),
+        by, whole, reading.bare, settings, question, find_waveform(plan, signal),
         views.choose_domains(request.domains), plan, signal, request.rate, request.reference,
-        request.labels is not None,
+        request.labels is not None, reading.words, reading.stream,
     )  # fmt: skip
 
 
@@ -135,6 +140,10 @@ class Asking:
         As given.
     labelled : bool
         Whether the names of the classes were given.
+    words : tuple of str
+        What of the model's inputs was recognised.
+    stream : Stream, optional
+        How it is run, if it keeps a state from chunk to chunk.
     """
 
     by: Method
@@ -149,6 +158,8 @@ class Asking:
     rate: float | None
     reference: Any
     labelled: bool
+    words: tuple[str, ...] = ()
+    stream: Stream | None = None
 
     def read_loudest(self) -> Recording:
         """Return the recording as the model reads it; of one that is too long its loudest part."""
@@ -229,7 +240,7 @@ class Asking:
             explained=_drop_ones(_take_first(result.explained, self.plan)),
             ledger=result.ledger,
             stft=dict(stft_for(recording.rate or 1.0)),
-            notes=write_notes(self.model, recording, self.question, result),
+            notes=(*self.words, *write_notes(self.model, recording, self.question, result)),
             provenance=collect_provenance(
                 self.model, recording, self.settings, self.question, result
             ),

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dftlrp.attribution.asking import LOUDEST, STRONGEST, Request, prepare
+from dftlrp.attribution.moments import explain_moment
 from dftlrp.core.rule_text import Rule
 from dftlrp.core.types import AnyArray, InputError
 from dftlrp.engine.composites import Composite
@@ -84,8 +85,11 @@ def explain(
         Which part of a recording is explained that is longer than the model reads: that around so
         many seconds; the window with the largest score, of those half a window apart; or
         the loudest one.  `dftlrp.explain_recording` explains several, along the recording.
+        Of a model that keeps a state from chunk to chunk: the chunk at so many seconds, or the one
+        where the target is strongest (docs/streams.md).
     window : float, optional
-        Seconds that are read of a recording, for a model that reads any length.
+        Seconds that are read of a recording, for a model that reads any length; of a model that
+        keeps a state, what is explained of the recording before that chunk.
 
     Returns
     -------
@@ -107,6 +111,8 @@ def explain(
             backend, frontend, masks or {}, method, reference,
         )
     )  # fmt: skip
+    if asking.stream is not None:
+        return explain_moment(asking, at, window)
     if at == LOUDEST or (at == STRONGEST and window is None and asking.read.length is None):
         return asking.explain(asking.read_loudest())
     with asking.open() as whole:

@@ -47,9 +47,11 @@ def name_place(place: Index, shape: tuple[int, ...], labels: Sequence[str]) -> t
     """Return index and name of a place of an output of this shape, as of `name_target`."""
     if any(isinstance(p, slice) for p in place):
         return -1, _spell_place(place)
+    if not place:  # one number for each sample
+        return 0, labels[0] if len(labels) == 1 else "0"
     wide = [i for i, n in enumerate(shape[len(shape) - len(place) :]) if n > 1]
     index = place[wide[0]] if len(wide) == 1 else place[0] if len(place) == 1 else place
-    last = place[-1] if place else None
+    last = place[-1]
     if isinstance(last, int) and last < len(labels):
         return index, labels[last]
     return index, _spell_place(place if len(wide) > 1 else (index,))

@@ -77,15 +77,26 @@ def add_parser(commands: Any) -> None:
     add_options(p, "--json", "--labels", "--rate", "--frontend", "--output", "--bind", "--backend")
     add_options(p, "--isolate")
     p.add_argument(
+        "--at", type=float, metavar="SECONDS",
+        help="of a model that keeps a state from chunk to chunk: the moment that is explained; "
+        "default: where the target is strongest",
+    )  # fmt: skip
+    p.add_argument(
+        "--window", type=float, metavar="SECONDS",
+        help="of such a model: how much of the recording before that moment is explained; default: "
+        "up to 2",
+    )  # fmt: skip
+    p.add_argument(
         "--state", action="append", default=[], metavar="INPUT=OUTPUT",
         help="an input that keeps the state of a streaming model, and the output that is its next "
-        "value; may be repeated, needs --chunk",
+        "value, where they are not recognised; may be repeated",
     )  # fmt: skip
-    p.add_argument("--chunk", type=int, metavar="N", help="new samples that each chunk reads")
     p.add_argument(
-        "--context", type=int, default=0, metavar="N",
-        help="samples before its chunk that a streaming model reads again; default: 0",
-    )  # fmt: skip
+        "--chunk", type=int, metavar="N", help="new samples (frames) that each run of it reads"
+    )
+    p.add_argument(
+        "--context", type=int, metavar="N", help="samples before its chunk that it reads again"
+    )
     p.add_argument(
         "--through", action="append", default=[], metavar="LAYER=125,3",
         help="keep only the relevance that goes through these channels of a layer; without numbers "
@@ -129,14 +140,14 @@ def _run_explain(args: argparse.Namespace) -> int:
     from dftlrp.results.saving import save
 
     model = load(path)
-    if args.chunk or args.state:
+    if args.state or args.chunk is not None or args.context is not None:
         states = parse_pairs(args.state, "--state")
-        model = model.chained(states, args.chunk or 0, args.context, output=args.output)
-    model = attach_front_end(model, args.frontend)
-    masks = _make_masks(model, clip, args)
+        model = model.streaming(states, args.chunk, args.context)
+    masks = _make_masks(attach_front_end(model, args.frontend), clip, args) if args.through else {}
     asked = _list_asked(args)
-    explanations = [
-        explain(
+    explanations, at = list[Any](), args.at
+    for target, method in asked:
+        one = explain(
             model,
             clip,
             target=target,
@@ -151,9 +162,12 @@ def _run_explain(args: argparse.Namespace) -> int:
             masks=masks,
             method=method,
             reference=args.reference if len(args.reference) > 1 else args.reference[0],
+            frontend=args.frontend,
+            at="strongest" if at is None else at,
+            window=args.window,
         )
-        for target, method in asked
-    ]
+        explanations.append(one)
+        at = one.provenance.get("stream", {}).get("at", at)  # both are of the same moment
     if len(args.method) > 1:
         explanations = [
             replace(one, label=f"{one.label} by {method}")
@@ -202,8 +216,6 @@ def _choose_rules(args: argparse.Namespace, method: str) -> dict[str, Any]:
 
 def _make_masks(model: Model, clip: str | Path, args: argparse.Namespace) -> dict[str, Any]:
     """Return the masks of ``--through``, by layer."""
-    if not args.through:
-        return {}
     from dftlrp.concepts import masks_through
 
     return masks_through(

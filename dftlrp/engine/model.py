@@ -18,7 +18,7 @@ from dftlrp.core.backend import Backend
 from dftlrp.core.rule_text import Rule
 from dftlrp.core.types import AnyArray, InputError
 from dftlrp.engine.cache import Recent
-from dftlrp.engine.chunks import make_chunked
+from dftlrp.engine.chunks import Chunking, StreamHints, Stretch, make_chunked
 from dftlrp.engine.composites import Composite, LayerTable, make_layer_table
 from dftlrp.engine.evaluate import Values, cast_constants
 from dftlrp.engine.integers import write_out
@@ -89,6 +89,8 @@ class Model:
         The front end that computes its input from a waveform, if any.
     data : bytes
         The file, where it was made in memory; else it lies at the path.
+    hints : StreamHints
+        What was said of its states and chunks, see `streaming`.
     cache : Cache
         What earlier questions left behind; a copy of the model starts without.
     """
@@ -98,6 +100,7 @@ class Model:
     rate: float | None = None
     frontend: FrontEnd | None = None
     data: bytes = field(default=b"", repr=False, compare=False)
+    hints: StreamHints = field(default_factory=StreamHints, repr=False)
     cache: Cache = field(default_factory=Cache, init=False, repr=False, compare=False)
 
     @cached_property
@@ -133,13 +136,59 @@ class Model:
         *,
         axis: int = -1,
         output: str | None = None,
+        stretch: Stretch | None = None,
     ) -> Model:
         """Return the model over a whole recording, whose states go on from chunk to chunk.
 
-        Parameters and errors are those of `dftlrp.engine.chunks.make_chunked`.
+        Parameters
+        ----------
+        states, chunk, context, axis, output
+            As of `dftlrp.engine.chunks.Chunking`.
+        stretch : Stretch, optional
+            The only chunks that run, from the states that the earlier ones left; the output is then
+            that of the last of them.
+
+        Raises
+        ------
+        InputError
+            As of `dftlrp.engine.chunks.make_chunked`.
         """
-        graph = make_chunked(self.graph, states, chunk, context, axis, output)
+        return self.cut(Chunking(states, chunk, context, axis, output), stretch)
+
+    def cut(self, how: Chunking, stretch: Stretch | None = None) -> Model:
+        """Return the model over a whole recording, as `chained` does."""
+        graph = make_chunked(self.graph, how, stretch)
         return Model(self.path, graph, self.rate, self.frontend)
+
+    def streaming(
+        self,
+        states: Mapping[str, str] | None = None,
+        chunk: int | None = None,
+        context: int | None = None,
+        *,
+        axis: int | None = None,
+    ) -> Model:
+        """Return the model with what is known of its states and chunks, for `dftlrp.explain`.
+
+        What is left out is recognised, see docs/streams.md.
+
+        Parameters
+        ----------
+        states : dict of str to str, optional
+            From each input that is a state to the output that is its next value.
+        chunk, context : int, optional
+            Number of new samples (frames) in each run, and of earlier ones that it reads again.
+        axis : int, optional
+            Axis of the signal along which chunks follow each other.
+
+        Raises
+        ------
+        InputError
+            A length is below 1.
+        """
+        if (chunk is not None and chunk < 1) or (context or 0) < 0:
+            raise InputError(f"chunk {chunk} must be at least 1, and context {context} at least 0")
+        return replace(self, hints=StreamHints(states or None, chunk, context, axis))
 
     def plan(self, output: str | None = None, bind: Mapping[str, Any] | None = None) -> Plan:
         """Return the graph with an output and values of settings chosen.
@@ -247,28 +296,43 @@ def _choose_loader(source: Any) -> EntryPoint:
 def attach_front_end(model: Model, frontend: FrontEnd | str | os.PathLike[str] | None) -> Model:
     """Return the model behind a front end, so that it reads a waveform.
 
-    The front end is the one given; else the file's metadata entry ``frontend``; else a TOML file of
-    the model's name in its folder; else there is none.  A model that is behind a front end already
-    is returned as it is.
+    The front end is that of `find_front_end`; where there is none, the model is returned as it is.
 
     Raises
     ------
     InputError
         The front end does not fit the model, or the model has one already.
     """
+    found = find_front_end(model, frontend)
+    return model if found is None else model.behind(found)
+
+
+def find_front_end(
+    model: Model, frontend: FrontEnd | str | os.PathLike[str] | None
+) -> FrontEnd | None:
+    """Return the front end of a model that is behind none yet.
+
+    It is the one given; else the file's metadata entry ``frontend``; else a TOML file of the
+    model's name in its folder; else, and behind a front end, there is none.
+
+    Raises
+    ------
+    InputError
+        The declaration cannot be read, or the model has a front end already.
+    """
     if model.frontend is not None:
         if frontend is None:
-            return model
+            return None
         raise InputError(f"{model.path}: the model is behind a front end already")
     if isinstance(frontend, FrontEnd):
-        return model.behind(frontend)
+        return frontend
     beside = model.path.with_suffix(".toml")
     text = model.graph.metadata.get("frontend", "")
     if frontend is None and "[frontend]" in text:  # others use the key for words of their own
-        return model.behind(FrontEnd.from_text(text, f"{model.path}: metadata"))
+        return FrontEnd.from_text(text, f"{model.path}: metadata")
     if frontend is None and not beside.is_file():
-        return model
-    return model.behind(FrontEnd.from_toml(beside if frontend is None else frontend))
+        return None
+    return FrontEnd.from_toml(beside if frontend is None else frontend)
 
 
 def _read_rate(metadata: Mapping[str, str]) -> float | None:

@@ -98,7 +98,7 @@ def _compare_outputs(
         made = {name for node in proto.graph.node for name in node.output}
         name = plan.explained if plan.explained in ours.keys() & made else plan.output
         value = ours[name]
-        feed, shown = _find_feed(model, plan, arrays), _ask_for(proto, [name])
+        feed, shown = find_feed(model, plan, arrays), _ask_for(proto, [name])
         checks = add_checks(
             shown, [n.output for n in plan.nodes if n.key in plan.live and n.output != name]
         )
@@ -198,7 +198,7 @@ def read_original(model: Model) -> ModelProto | None:
     return proto
 
 
-def _find_feed(model: Model, plan: Plan, arrays: Arrays) -> Arrays:
+def find_feed(model: Model, plan: Plan, arrays: Arrays) -> Arrays:
     """Return the inputs of the original: behind a front end, what that makes of the waveform."""
     if not plan.graph.reads:
         return {**arrays, **plan.bound}

@@ -177,6 +177,12 @@ class FrontEnd:
         return before, self.span - self.hop + self.hop // 2 - before
 
     @property
+    def needs_all(self) -> bool:
+        """Whether a frame depends on the whole recording: one DFT, a peak, a mean over it."""
+        by_all = self.amplitude in {"peak", "rms"} or self.normalise is not None
+        return by_all or self.top_db is not None or self.transform == "dft"
+
+    @property
     def shortest(self) -> int:
         """Number of samples that the padding needs."""
         mirrored = {"constant": 0, "reflect": 1, "symmetric": 0}[self.pad_mode]
