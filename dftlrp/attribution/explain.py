@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dftlrp.attribution.asking import LOUDEST, STRONGEST, Request, prepare
-from dftlrp.attribution.moments import explain_moment
+from dftlrp.attribution.stretches import explain_moment
 from dftlrp.core.rule_text import Rule
 from dftlrp.core.types import AnyArray, InputError
 from dftlrp.engine.composites import Composite

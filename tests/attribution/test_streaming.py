@@ -182,7 +182,7 @@ def test_a_stretch_behind_a_front_end_is_that_of_the_whole_recording(load, monke
     model = load(on_frames(fe.features))
     stream = recognise_inputs(model, {}, Rates(RATE), None, fe).stream
     every = dftlrp.predict(stream.chain(), X[None], backend="numpy").output[0]
-    monkeypatch.setattr("dftlrp.attribution.moments.BLOCK", 3 * stream.step)
+    monkeypatch.setattr("dftlrp.attribution.stretches.BLOCK", 3 * stream.step)
     monkeypatch.setattr("dftlrp.tracing.following.MOST_MARKS", 4)
     for k in (0, len(every) // 2, len(every) - 1):
         at = (k + 0.5) * stream.step / RATE + stream.lead / RATE
