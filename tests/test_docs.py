@@ -14,7 +14,7 @@ from dftlrp.results.glossary import TERMS
 DOCS = Path(__file__).parents[1] / "docs"
 
 
-@pytest.mark.parametrize("name", ["operators", "glossary"])
+@pytest.mark.parametrize("name", ["operators", "glossary", "cli"])
 def test_a_page_is_what_its_command_writes(name):
     run = subprocess.run([sys.executable, DOCS / f"{name}.py", "--check"], check=False)
     assert run.returncode == 0, f"run: python docs/{name}.py"

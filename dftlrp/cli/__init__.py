@@ -11,11 +11,12 @@ import argparse
 import contextlib
 import io
 import os
+import re
 import signal
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from typing import NoReturn, TextIO
+from typing import Any, NoReturn, TextIO
 
 from dftlrp import __version__
 from dftlrp.cli import (
@@ -26,6 +27,8 @@ from dftlrp.cli import (
     inspect_command,
     neurons_command,
 )
+from dftlrp.core.names import suggest
+from dftlrp.core.progress import hush, watched
 from dftlrp.core.text import make_printable
 from dftlrp.core.types import DftlrpError, InputError
 
@@ -39,6 +42,9 @@ COMMANDS = (
 )
 ISOLATE = "DFTLRP_ISOLATE"  # read by dftlrp.tracing.isolation, which is imported late
 DESCRIPTION = "Why this output?  Relevance of ONNX models for sound and other signals."
+EXITS = """exit codes: 0, done; 1, dftlrp check found a difference; 2, refused, with one line on
+stderr that says what is wrong and what to do; 130, interrupted.  docs/cli.md has every option."""
+CHOICE, WORD = re.compile(r"invalid choice: '(.*)' \(choose from (.*)\)"), r"[\w.-]+"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -50,11 +56,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code: 0 on success, 1 where a check fails, 2 where something is refused.
     """
     try:
-        args = _make_parser().parse_args(argv)
+        args, unknown = make_parser().parse_known_args(argv)
+        if unknown:
+            args.parser.refuse(unknown)
         with (
             _end_on_sigterm(),
             _isolate(getattr(args, "isolate", None)),
             contextlib.redirect_stdout(_Terminal(sys.stdout)),
+            watched(f"dftlrp {args.command}"),
         ):
             status = int(args.run(args))
         sys.stdout.flush()
@@ -115,7 +124,8 @@ class _Terminal(io.TextIOBase):
         self.out = out
 
     def write(self, text: str) -> int:
-        """Write the text, all but its line breaks printable."""
+        """Write the text, all but its line breaks printable, where the line of progress was."""
+        hush()
         return self.out.write("\n".join(map(make_printable, text.split("\n"))))
 
     def flush(self) -> None:
@@ -124,15 +134,31 @@ class _Terminal(io.TextIOBase):
 
 
 class _Parser(argparse.ArgumentParser):
-    """A parser whose errors are one line, as all errors here are."""
+    """A parser whose errors are one line, as all errors here are.
+
+    An option is written in full: a shorter form would mean another one as soon as there is one.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **{"allow_abbrev": False, **kwargs})
 
     def error(self, message: str) -> NoReturn:
-        """Raise `InputError`."""
+        """Raise `InputError`, with the choice that is like what is none."""
+        if found := CHOICE.search(message):
+            message += f"; {suggest(found[1], re.findall(WORD, found[2]))}".rstrip("; ")
         raise InputError(f"{message} (see {self.prog} --help)")
 
+    def refuse(self, unknown: Sequence[str]) -> NoReturn:
+        """Raise `InputError` for arguments that nothing takes."""
+        names = [name for name in self._option_string_actions if name.startswith("--")]
+        option = next((word for word in unknown if word.startswith("-")), "").partition("=")[0]
+        meant = f"; {suggest(option, names)}".rstrip("; ")
+        self.error(f"unrecognized arguments: {' '.join(unknown)}{meant}")
 
-def _make_parser() -> argparse.ArgumentParser:
-    parser = _Parser("dftlrp", description=DESCRIPTION)
+
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser of the whole command line."""
+    parser = _Parser("dftlrp", description=DESCRIPTION, epilog=EXITS)
     parser.add_argument("--version", action="version", version=f"dftlrp {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for command in COMMANDS:

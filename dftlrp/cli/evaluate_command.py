@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,7 @@ from dftlrp.cli.options import (
     read_labels,
     split_words,
 )
+from dftlrp.cli.printing import open_page, print_files, print_json
 from dftlrp.core.text import make_printable
 from dftlrp.core.types import InputError
 
@@ -58,7 +58,7 @@ def add_parser(commands: Any) -> None:
     p.add_argument("--limit", type=int, metavar="N", help="recordings at most, evenly spread")
     p.add_argument("--pattern", metavar="P", help="pattern of file names, as {label}_{take}.wav")
     p.add_argument("--out", default="dftlrp-evaluation", metavar="DIR", help="default: %(default)s")
-    p.add_argument("--json", action="store_true", help="print all numbers as JSON, nothing else")
+    add_options(p, "--open", "--json")
     add_options(p, "--rate", "--labels", "--frontend", "--rule", "--output")
     p.add_argument("--workers", type=int, default=1, metavar="N", help="processes; default: 1")
     p.add_argument(
@@ -93,11 +93,12 @@ def _run_evaluate(args: argparse.Namespace) -> int:
     )
     written = found.save(args.out)
     if args.json:
-        print(json.dumps(describe_in_json(found), indent=1, allow_nan=False))
-        return 0
-    _print_evaluation(found)
-    for file in written:
-        print(f"  {file}")
+        print_json("evaluate", written, **describe_in_json(found))
+    else:
+        _print_evaluation(found)
+        print_files(written)
+    if args.open:
+        open_page(written[0])
     return 0
 
 

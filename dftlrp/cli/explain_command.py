@@ -18,7 +18,7 @@ from dftlrp.cli.options import (
     read_labels,
     split_words,
 )
-from dftlrp.cli.printing import print_explanations, print_files, print_json
+from dftlrp.cli.printing import open_page, print_explanations, print_files, print_json
 from dftlrp.core.files import locate
 from dftlrp.core.types import InputError
 from dftlrp.results.views import DEFAULT, DOMAINS, INPUT
@@ -74,7 +74,8 @@ def add_parser(commands: Any) -> None:
         help="also draw a figure for print: png (default) or svg",
     )  # fmt: skip
     p.add_argument("--out", default="dftlrp-out", metavar="DIR", help="default: %(default)s")
-    add_options(p, "--json", "--labels", "--rate", "--frontend", "--output", "--bind", "--backend")
+    add_options(p, "--open", "--json")
+    add_options(p, "--labels", "--rate", "--frontend", "--output", "--bind", "--backend")
     add_options(p, "--isolate")
     p.add_argument(
         "--at", type=float, metavar="SECONDS",
@@ -187,6 +188,8 @@ def _run_explain(args: argparse.Namespace) -> int:
     else:
         print_explanations(explanations, args.table)
         print_files(written)
+    if args.open:
+        open_page(written[0])
     return 0
 
 

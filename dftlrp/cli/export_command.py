@@ -14,6 +14,7 @@ from dftlrp.cli.options import (
     parse_shapes,
     split_words,
 )
+from dftlrp.cli.printing import print_json
 from dftlrp.core.text import make_printable
 
 DESCRIPTION = """Write a model and its explanation as one ONNX file that onnxruntime runs without
@@ -26,7 +27,7 @@ def add_parser(commands: Any) -> None:
     summary = "write a model and its explanation as one file"
     p = add_command(commands, "export", _run_export, summary, DESCRIPTION)
     add_options(p, "model", "--composite", "--rule", "--output", "--bind", "--shape", "--frontend")
-    add_options(p, "--isolate")
+    add_options(p, "--json", "--isolate")
     p.add_argument("-o", "--out", required=True, metavar="EXPLAINED.onnx", help="file to write")
     p.add_argument(
         "--batch", type=_parse_batch, metavar="N",
@@ -68,11 +69,20 @@ def _run_export(args: argparse.Namespace) -> int:
         masks=args.mask,
         reference=args.reference,
     )
-    for info in (*traced.model.graph.input, *traced.model.graph.output):
-        shape = [d.dim_param or d.dim_value for d in info.type.tensor_type.shape.dim]
-        print(make_printable(f"  {info.name:26} [{', '.join(map(str, shape))}]"))
-    print(f"  {args.out}")
+    graph = traced.model.graph
+    inputs, outputs = (dict(map(_read_shape, values)) for values in (graph.input, graph.output))
+    if args.json:
+        print_json("export", [args.out], inputs=inputs, outputs=outputs)
+        return 0
+    for name, shape in {**inputs, **outputs}.items():
+        print(make_printable(f"  {name:26} [{', '.join(map(str, shape))}]"))
+    print(make_printable(f"  {args.out}"))
     return 0
+
+
+def _read_shape(value: Any) -> tuple[str, list[str | int]]:
+    """Return the name of a value of the file, and its shape."""
+    return value.name, [d.dim_param or d.dim_value for d in value.type.tensor_type.shape.dim]
 
 
 def _parse_batch(text: str) -> int | str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from typing import Any
 
 from dftlrp.cli.options import (
@@ -14,6 +13,7 @@ from dftlrp.cli.options import (
     parse_pairs,
     parse_shapes,
 )
+from dftlrp.cli.printing import print_json
 
 DESCRIPTION = """List the layers of a model as they are explained: name, op, shape, rule, parameters
 and receptive field.  Also say which inputs are bound, which nodes do not depend on the signal, and
@@ -24,7 +24,7 @@ def add_parser(commands: Any) -> None:
     """Add the command and its options."""
     p = add_command(commands, "inspect", _run_inspect, "list the layers of a model", DESCRIPTION)
     add_options(p, "model", "--composite", "--rule", "--output", "--bind", "--shape")
-    p.add_argument("--json", action="store_true", help="print the list as JSON")
+    add_options(p, "--json")
 
 
 def _run_inspect(args: argparse.Namespace) -> int:
@@ -38,5 +38,8 @@ def _run_inspect(args: argparse.Namespace) -> int:
         bind=parse_bindings(args.bind),
         shapes=parse_shapes(args.shape),
     )
-    print(json.dumps(found.to_dict(), indent=1, default=str) if args.json else found)
+    if args.json:
+        print_json("inspect", **found.to_dict())
+    else:
+        print(found)
     return 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dftlrp.cli.options import (
@@ -14,7 +13,10 @@ from dftlrp.cli.options import (
     parse_pairs,
     read_labels,
 )
+from dftlrp.cli.printing import open_page, print_files, print_json
+from dftlrp.core.names import list_some
 from dftlrp.core.text import make_printable
+from dftlrp.core.types import InputError
 
 if TYPE_CHECKING:
     from dftlrp.concepts import Neurons
@@ -32,7 +34,9 @@ def add_parser(commands: Any) -> None:
     add_options(p, "model")
     p.add_argument("source", metavar="FOLDER_OR_CSV", help="the recordings")
     p.add_argument(
-        "--layer", required=True, metavar="L", help="the layer, as dftlrp inspect names it"
+        "--layer",
+        metavar="L",
+        help="the layer, by its name; without it, all are listed",
     )
     p.add_argument(
         "--class", action="extend", nargs="+", default=[], dest="classes", metavar="C",
@@ -60,10 +64,12 @@ def add_parser(commands: Any) -> None:
         "--scheduler", metavar="ADDRESS",
         help="address of a dask.distributed scheduler to use instead, as tcp://host:8786",
     )  # fmt: skip
-    add_options(p, "--bind", "--backend", "--isolate")
+    add_options(p, "--bind", "--backend", "--open", "--json", "--isolate")
 
 
 def _run_neurons(args: argparse.Namespace) -> int:
+    if args.layer is None:
+        raise InputError(f"--layer is needed: choose one of {list_some(_list_layers(args))}")
     from dftlrp.concepts import neurons
 
     found = neurons(
@@ -89,11 +95,25 @@ def _run_neurons(args: argparse.Namespace) -> int:
         scheduler=args.scheduler,
     )
     written = found.save(args.out, figure=args.figure)
-    _print_neurons(found, written)
+    if args.json:
+        print_json("neurons", written, **found.to_dict())
+    else:
+        _print_neurons(found)
+        print_files(written)
+    if args.open:
+        open_page(written[0])
     return 0
 
 
-def _print_neurons(found: Neurons, written: list[Path]) -> None:
+def _list_layers(args: argparse.Namespace) -> list[str]:
+    """Return the layers with weights, from input to output, and their ops."""
+    from dftlrp.engine.model import load
+
+    table = load(find_model(args.model)).table(output=args.output)
+    return [f"{la.key} ({la.op})" for la in table.layers if la.rule]
+
+
+def _print_neurons(found: Neurons) -> None:
     for c in found.classes:
         neurons = ", ".join(map(str, found.strongest(c))) or "none"
         print(f"{make_printable(found.label(c))}: neurons {neurons}")
@@ -104,5 +124,3 @@ def _print_neurons(found: Neurons, written: list[Path]) -> None:
     for failure in found.failures:
         reason = make_printable(failure.reason)
         print(f"  a part failed: {reason}; run the command again to retry it")
-    for file in written:
-        print(f"  {file}")

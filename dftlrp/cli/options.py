@@ -44,6 +44,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "action": "store_true",
         "help": "print one JSON object and nothing else; docs/cli.md describes its keys",
     },
+    "--open": {"action": "store_true", "help": "open the page in a browser, where there is one"},
     "--isolate": {
         "action": argparse.BooleanOptionalAction,
         "help": "run onnxruntime in a process of its own, whose end is an error (default, unless "
@@ -69,7 +70,7 @@ def add_command(
     parser: argparse.ArgumentParser = commands.add_parser(
         name, help=summary, description=description
     )
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, parser=parser, command=name)
     return parser
 
 
@@ -110,7 +111,7 @@ def split_words(items: Sequence[str]) -> list[str]:
 
 def find_model(text: str) -> str | Path:
     """Return the path of an embedded model by its name; another text as it is."""
-    return embedded(text) if text in MODELS else text
+    return embedded(text) if text in MODELS and not Path(text).exists() else text
 
 
 def parse_pairs(items: Sequence[str], option: str) -> dict[str, str]:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
+import webbrowser
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,13 +20,26 @@ SCHEMA = 1  # of what `--json` prints; raised when a key changes its meaning or 
 HINTS = {"resynthesis.wav": " (listen to this first)"}
 
 
-def print_json(command: str, files: Sequence[Path] = (), **found: Any) -> None:
+def print_json(command: str, files: Sequence[str | Path] = (), **found: Any) -> None:
     """Print one JSON object: what was found, and the files that were written."""
     from dftlrp.results.brief import make_plain
 
     head = {"schema": SCHEMA, "dftlrp": __version__, "command": command}
     whole = {**head, **found, "files": [str(file) for file in files]}
     print(json.dumps(make_plain(whole), indent=1, allow_nan=False))
+
+
+def open_page(page: str | Path) -> None:
+    """Open a page in a browser; say on stderr where that cannot be."""
+    if sys.stderr.isatty() and _has_display() and webbrowser.open(Path(page).resolve().as_uri()):
+        return
+    print(f"dftlrp: --open: no terminal and browser here: open {page} yourself", file=sys.stderr)
+
+
+def _has_display() -> bool:
+    """Return whether windows can be shown: on Linux, a browser in text would take the terminal."""
+    shown = ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")
+    return sys.platform != "linux" or any(os.environ.get(name) for name in shown)
 
 
 def print_explanations(explanations: Sequence[Explanation], table: bool) -> None:
@@ -50,8 +66,9 @@ def print_explanations(explanations: Sequence[Explanation], table: bool) -> None
 def print_files(files: Sequence[Path]) -> None:
     """Print where the report is, which comes first, and what lies beside it."""
     report, *others = files
-    names = [f.name + HINTS.get(f.name, "") for f in others]
-    print(make_printable(f"  open {report}; beside it: {', '.join(names)}"))
+    names = [str(f.relative_to(report.parent)) for f in others]
+    told = ", ".join(name + HINTS.get(name, "") for name in names)
+    print(make_printable(f"  open {report}; beside it: {told}"))
 
 
 def _print_prediction(one: Explanation) -> None:

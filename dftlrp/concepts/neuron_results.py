@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -69,6 +70,30 @@ class NeuronsData:
         """Seconds that the model reads of each recording; None where it reads any length."""
         length = find_waveform(self.survey.layers.plan, None).length
         return None if length is None else length / self.survey.study.rate
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the strongest neurons of each class as values that JSON can hold."""
+        mean, spread = self.survey.statistics.measure("relevance")
+        count = self.survey.statistics.neurons.count
+        classes = [
+            {
+                "class": int(c),
+                "label": self.label(c),
+                "recordings": int(count[c]),
+                "neurons": [
+                    {"neuron": int(n), "mean": float(mean[c, n]), "spread": float(spread[c, n])}
+                    for n in self.strongest(c)
+                ],
+            }
+            for c in self.classes
+        ]
+        return {
+            "layer": self.survey.study.layer,
+            "classes": classes,
+            "notes": list(self.notes),
+            "skipped": dict(self.survey.skipped),
+            "failures": [failure.reason for failure in self.failures],
+        }
 
     def serves(self, neuron: int) -> list[tuple[int, float]]:
         """Return classes with the neuron's positive mean relevance, the largest first."""

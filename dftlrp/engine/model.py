@@ -15,7 +15,9 @@ from typing import Any, TypeVar
 import numpy as np
 
 from dftlrp.core.backend import Backend
+from dftlrp.core.progress import doing
 from dftlrp.core.rule_text import Rule
+from dftlrp.core.text import make_printable
 from dftlrp.core.types import AnyArray, InputError
 from dftlrp.engine.cache import Recent
 from dftlrp.engine.chunks import Chunking, StreamHints, Stretch, make_chunked
@@ -248,7 +250,8 @@ def load(path: Any, *, rate: float | None = None, example: Any = None) -> Model:
         It is not a model of any kind known here.
     """
     if isinstance(path, str | os.PathLike):
-        model = _make_model(load_graph(path), Path(path))
+        with doing(f"loading {make_printable(Path(path).name)}"):
+            model = _make_model(load_graph(path), Path(path))
     else:
         model = _choose_loader(path).load()(path, example=example)
     return replace(model, rate=rate or model.rate)

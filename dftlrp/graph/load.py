@@ -21,6 +21,7 @@ from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto,
 from dftlrp.core.files import regular
 from dftlrp.core.types import AnyArray, ModelError, UnsupportedModelError
 from dftlrp.graph.inline import inline_functions, raise_opset, refuse_many_nodes
+from dftlrp.graph.other_formats import advise_export
 from dftlrp.graph.structure import Body, Dims, Graph, Node, Value
 
 MAX_RANK = 8
@@ -80,6 +81,8 @@ def _to_text(text: str | bytes) -> str:
 
 
 def _read_bytes(path: Path) -> bytes:
+    if advice := advise_export(path) if path.is_dir() else "":
+        raise ModelError(f"{path}: is a folder{advice}")
     with regular(path, ModelError) as (file, size):
         if size > MAX_BYTES:
             raise ModelError(
@@ -93,9 +96,11 @@ def _parse_model(data: bytes, path: Path) -> ModelProto:
     try:
         model.ParseFromString(data)
     except DecodeError:
-        raise ModelError(f"{path}: not an ONNX file, or a truncated one") from None
+        advice = advise_export(path, data)
+        raise ModelError(f"{path}: not an ONNX file, or a truncated one{advice}") from None
     if not model.graph.node or not model.graph.output:
-        raise ModelError(f"{path}: not an ONNX model (no graph with an output in it)")
+        advice = advise_export(path, data)
+        raise ModelError(f"{path}: not an ONNX model (no graph with an output in it){advice}")
     return model
 
 

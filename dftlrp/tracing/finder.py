@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from dftlrp.core.backend import get_backend
+from dftlrp.core.progress import doing
 from dftlrp.core.types import AnyArray, DftlrpError, InputError, UnsupportedModelError
 from dftlrp.engine.auto import Choice, choose_composite, choose_seed
 from dftlrp.engine.backward import find_values
@@ -175,6 +176,7 @@ class Prepared:
     def _trace_for_this_batch(self, request: GraphRequest) -> Session:
         return self._load(*self._trace(request, self.arrays, self.compared), any_batch=False)
 
+    @doing("tracing")
     def _trace(
         self, request: GraphRequest, arrays: Arrays, compared: Arrays
     ) -> tuple[Seen, Traced]:
@@ -205,6 +207,7 @@ class Prepared:
         """Return the layers under a condition, by value."""
         return find_values(plan, table, self.question.masks)
 
+    @doing("preparing the graph")
     def _load(self, seen: Seen, traced: Traced, any_batch: bool) -> Session:
         """Return the session of a graph, which onnxruntime loads."""
         graph = traced.model.SerializeToString()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from onnx import TensorProto, helper
 
 import dftlrp
 from dftlrp.attribution.methods import METHODS
-from dftlrp.cli import main
+from dftlrp.cli import main, make_parser
 from dftlrp.cli.explain_command import OTHERS
 
 FIGURE = "dftlrp.results.figure"
@@ -149,6 +150,39 @@ def test_json_is_one_object_with_the_same_keys_as_in_python(here, capsys):
     assert first == json.loads(json.dumps(e.to_dict()))
     assert other["label"] == "high"
     assert {Path(f).name for f in said["files"]} == names("dftlrp-out")
+    documented = (Path(__file__).parents[2] / "docs/cli.md").read_text("utf-8")
+    nested = [first["domains"]["time"], first["bands"][0], first["tiles"][0], first["account"]]
+    for key in {k for one in (said, first, *nested) for k in one}:
+        assert f"`{key}`" in documented, key
+
+
+def test_every_command_prints_one_json_object(here, capsys):
+    for args in (["inspect", "m.onnx"], ["export", "m.onnx", "-o", "e.onnx"]):
+        assert main([*args, "--json"]) == 0
+        out, err = capsys.readouterr()
+        said = json.loads(out)
+        assert (said["schema"], said["command"], err) == (1, args[0], "")
+    assert said["files"] == ["e.onnx"]
+    assert "relevance" in " ".join(said["outputs"])
+
+
+def test_every_command_has_the_option_json():
+    (commands,) = [a for a in make_parser()._actions if a.dest == "==SUPPRESS==" or a.choices]
+    for name, parser in commands.choices.items():
+        if name != "completion":
+            assert "--json" in parser._option_string_actions, name
+
+
+def test_the_page_is_opened_only_where_that_can_be(here, capsys, monkeypatch):
+    opened = []
+    monkeypatch.setattr("webbrowser.open", lambda url: bool(opened.append(url)) or True)
+    monkeypatch.setenv("DISPLAY", ":0")
+    explain("--domains", "time", "--open")
+    assert opened == []  # no terminal
+    assert "open dftlrp-out/report.html yourself" in capsys.readouterr().err
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    explain("--domains", "time", "--open")
+    assert opened == [(here / "dftlrp-out/report.html").as_uri()]
 
 
 # -- options
@@ -368,7 +402,10 @@ REFUSED: dict[str, tuple[list[str], str]] = {
     "labels that are no text": ([M, A, "--labels", "binary.txt"], "binary.txt"),
     "a rate that is no number": ([M, A, "--rate", "fast"], "--rate"),
     "a rate of zero": ([M, A, "--rate", "0"], "rate"),
-    "an unknown option": ([M, A, "--taget", "1"], "--taget"),
+    "an unknown option": ([M, A, "--taget", "1"], "--taget 1; did you mean '--target'?"),
+    "an option cut short": ([M, A, "--tar", "1"], "--tar 1; did you mean '--target'?"),
+    "an option that is like none": ([M, A, "--xyzzy"], "arguments: --xyzzy (see dftlrp"),
+    "a choice that is none": ([M, A, "--figure", "pgn"], "did you mean 'png'?"),
     "an option without a value": ([M, A, "--target"], "--target"),
     "a file where results belong": ([M, A, "--out", "file"], "file: cannot write"),
     "a folder under a file": ([M, A, "--out", "file/out"], "cannot write"),
@@ -493,6 +530,33 @@ def test_a_bar_shows_on_a_terminal_from_the_first_second_on_and_is_wiped(monkeyp
         time.sleep(pause)
     assert ("writing" in terminal.text) == shown
     assert terminal.text == "" or terminal.text.rpartition("\r")[2].strip() == ""
+
+
+def test_a_line_on_a_terminal_says_from_the_start_what_is_being_done(here, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "stderr", terminal := Terminal())
+    explain("--domains", "time")
+    said = [line.strip() for line in re.split("[\r\n]", terminal.text) if line.strip()]
+    order = ["dftlrp explain", "loading m.onnx", "tracing", "preparing the graph"]
+    places = [said.index(word) for word in order]
+    assert places == sorted(places)
+    assert places[0] == 0
+    wiped = "".join(line for line in terminal.text.splitlines()[-1:])
+    assert wiped.strip() == ""
+    assert "prediction" in capsys.readouterr().out
+
+
+def test_without_a_terminal_a_line_is_written_only_after_ten_seconds(monkeypatch, capsys):
+    from dftlrp.core import progress
+
+    clock = iter(range(0, 1000, 4))
+    monkeypatch.setattr(progress, "monotonic", lambda: float(next(clock)))
+    monkeypatch.setattr(progress, "TICK", 3600.0)
+    with progress.watched("explaining"):
+        for _ in progress.steps(range(5), "writing"):
+            pass
+    lines = capsys.readouterr().err.splitlines()
+    assert lines
+    assert all(re.fullmatch(r"dftlrp: writing: \d of 5, \d+ s", line) for line in lines)
 
 
 def test_no_bar_is_written_into_a_file(here, capsys, monkeypatch):

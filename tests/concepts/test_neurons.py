@@ -179,6 +179,7 @@ def test_another_layer_in_the_same_folder_is_refused_and_another_number_is_not(
 @pytest.mark.parametrize(
     ("args", "says"),
     [
+        (("m.onnx", "data"), "--layer is needed: choose one of .*conv2 .Conv."),
         (("m.onnx", "data", "--layer", "konv2"), "no layer 'konv2' .* did you mean 'conv2'"),
         (("m.onnx", "data", "--layer", "x"), "'x' is what the model reads: name a layer"),
         (("m.onnx", "nowhere", "--layer", "conv2"), "no such folder or table"),

@@ -282,9 +282,11 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_the_command_compares_with_a_function_in_a_file(files: Path, capsys: Any) -> None:
     command = ["check", "model.onnx", "--against", "network.py:build"]
-    assert main([*command, "--json", "found.json", "--html", "found.html"]) == 0
+    assert main(command) == 0
     assert "agrees with the torch module Sequential" in capsys.readouterr().out
-    told = json.loads((files / "found.json").read_text())
+    assert main([*command, "--json", "--html", "found.html"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["command"], told["files"]) == ("check", ["found.html"])
     assert told["ok"]
     assert told["first"] is None
     assert {f["layer"] for f in told["findings"]} >= {"0", "1", "2", "EpsilonPlus", "zplus"}
@@ -311,7 +313,7 @@ REFUSED = {
     "no such function": (["--against", "network.py:other"], "has no attribute 'other'"),
     "a function that fails": (["--against", "network.py:broken"], "ZeroDivisionError"),
     "a function that gives nothing": (["--against", "network.py:nothing"], "must return"),
-    "a folder to write to": (["--against", "network.py:build", "--json", "."], "cannot write '.'"),
+    "a folder to write to": (["--against", "network.py:build", "--html", "."], "cannot write '.'"),
 }
 
 
