@@ -152,7 +152,7 @@ class _Parser(argparse.ArgumentParser):
         """Raise `InputError` for arguments that nothing takes."""
         names = [name for name in self._option_string_actions if name.startswith("--")]
         option = next((word for word in unknown if word.startswith("-")), "").partition("=")[0]
-        meant = f"; {suggest(option, names)}".rstrip("; ")
+        meant = f"; {suggest(option, names, 1)}".rstrip("; ")
         self.error(f"unrecognized arguments: {' '.join(unknown)}{meant}")
 
 
