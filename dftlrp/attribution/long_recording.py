@@ -12,6 +12,7 @@ import numpy as np
 from dftlrp.attribution.asking import HOPS, Asking, Request, prepare
 from dftlrp.attribution.attribute import FREE
 from dftlrp.attribution.overview import summarise
+from dftlrp.attribution.stretches import follow_recording
 from dftlrp.attribution.targets import name_place
 from dftlrp.attribution.whole import Whole
 from dftlrp.attribution.window_scores import Scores, choose_strongest, place_windows
@@ -65,7 +66,9 @@ def explain_recording(
         How many windows are explained: those with the largest scores, no two of which overlap.
         None: every window.
     window : float, optional
-        Seconds in a window; only of a model that reads any length, where it is needed.
+        Seconds in a window; only of a model that reads any length, where it is needed.  Of a model
+        that keeps a state from chunk to chunk, each of which is asked about: what is explained of
+        the recording up to a chunk.
     hop : float, optional
         Seconds from window to window; half a window if not given.
     start, stop : float, optional
@@ -99,6 +102,8 @@ def explain_recording(
     )  # fmt: skip
     if top is not None:
         as_whole(top, "top", 1)
+    if asking.stream is not None:
+        return _explain_stream(asking, top, window, hop, (start, stop))
     with asking.open() as whole:
         length = asking.count_window(whole, window)
         if length is None:
@@ -116,13 +121,45 @@ def explain_recording(
         return _make_timeline(asking, whole, scores, explanations)
 
 
+def _explain_stream(
+    asking: Asking, top: int | None, window: float | None, hop: float | None,
+    span: tuple[float, float | None],
+) -> Timeline:  # fmt: skip
+    """Return what a streaming model says of every chunk, and why of the strongest."""
+    if hop is not None:
+        raise InputError(
+            f"{asking.model.path}: it goes from chunk to chunk, so that hop= has no use"
+        )
+    with asking.open() as whole:
+        start, end = _check_span(whole, *span)
+        stretches = follow_recording(asking, whole)
+        count, stream = stretches.count_chunks(window), stretches.stream
+        middles = stretches.followed.starts + stretches.followed.seconds / 2
+        asked = np.flatnonzero((start <= middles) & (middles < end))
+        if not len(asked):
+            raise InputError(f"from {start:g} to {end:g} s no chunk lies in the middle")
+        scores = stretches.score(asked)
+        chosen = choose_strongest(scores, top or len(asked), count * stream.step if top else 0)
+        explanations = tuple(
+            stretches.explain(int(asked[k]), count, f"score {scores.scores[k]:.4g}")
+            for k in steps(chosen, "explaining")
+        )
+        return _make_timeline(asking, whole, scores, explanations)
+
+
+def _check_span(whole: Whole, start: float, stop: float | None) -> tuple[float, float]:
+    """Return a stretch of the recording, in seconds."""
+    end = whole.seconds if stop is None else stop
+    if not 0 <= start < end <= whole.seconds * (1 + ROUNDED):
+        raise InputError(f"from {start:g} to {end:g} s: the recording has {whole.seconds:g} s")
+    return start, end
+
+
 def _place_windows(
     whole: Whole, length: int, hop: float | None, start: float, stop: float | None
 ) -> AnyArray:
     """Return where windows start, in samples."""
-    rate, end = whole.rate or 1.0, whole.seconds if stop is None else stop
-    if not 0 <= start < end <= whole.seconds * (1 + ROUNDED):
-        raise InputError(f"from {start:g} to {end:g} s: the recording has {whole.seconds:g} s")
+    rate, (start, end) = whole.rate or 1.0, _check_span(whole, start, stop)
     if hop is not None and not 0 < hop < math.inf:
         raise InputError(f"hop {hop!r}: a positive number of seconds is needed")
     step = length // HOPS if hop is None else round(hop * rate)

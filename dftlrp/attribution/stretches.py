@@ -16,12 +16,13 @@ import numpy as np
 
 from dftlrp.attribution.asking import STRONGEST, Asking
 from dftlrp.attribution.whole import Whole
+from dftlrp.attribution.window_scores import MOST_CLASSES, Scores
 from dftlrp.core.backend import get_backend
 from dftlrp.core.identity import MOST_NOISE, measure_deviation
-from dftlrp.core.types import AnyArray, InputError, ModelError, Real
+from dftlrp.core.types import AnyArray, InputError, ModelError
 from dftlrp.engine.chunks import Stretch
 from dftlrp.engine.evaluate import evaluate
-from dftlrp.engine.seeds import Index, find_targets
+from dftlrp.engine.seeds import find_targets
 from dftlrp.engine.settings import Settings
 from dftlrp.results.explanation import Explanation
 from dftlrp.tracing.answers import predict_output
@@ -53,12 +54,17 @@ class Stretches:
     stream: Stream
     followed: Followed
 
-    def score(self) -> tuple[Real, list[Index]]:
-        """Return what the target is in every chunk, and its place; of a function, the largest."""
-        target, z = self.asking.question.target, self.followed.outputs
+    def score(self, chunks: AnyArray) -> Scores:
+        """Return what the target is in some chunks; of a function, the largest output."""
+        target, z = self.asking.question.target, self.followed.outputs[chunks]
         places = find_targets("argmax" if callable(target) else target, z, self.labels)
         scores = [float(np.sum(row[place])) for row, place in zip(z, places, strict=True)]
-        return np.array(scores), places
+        flat = z.reshape(len(z), -1).astype(np.float32)
+        step, lead = self.stream.step, round(self.stream.lead)
+        return Scores(
+            step, chunks * step + lead, np.array(scores), tuple(places), z.shape,
+            flat if flat.shape[1] <= MOST_CLASSES else None,
+        )  # fmt: skip
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -195,7 +201,7 @@ def explain_moment(asking: Asking, at: float | str, window: float | None) -> Exp
         stretches = follow_recording(asking, whole)
         count = stretches.count_chunks(window)
         if at == STRONGEST:
-            scores = stretches.score()[0]
+            scores = stretches.score(np.arange(len(stretches.followed.outputs))).scores
             last = int(scores.argmax())
             told = f"where the target is strongest, {scores[last]:.4g}"
             return stretches.explain(last, count, f"{told}; another moment: --at SECONDS")

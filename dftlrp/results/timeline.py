@@ -141,6 +141,12 @@ class Timeline:
         return "\n".join([head, *explained])
 
     def _find_scores(self) -> list[float]:
-        """Return the score of each explained window."""
-        at = [int(np.abs(self.starts - e.start).argmin()) for e in self.explanations]
+        """Return the score of each explained window, with which its explanation ends."""
+        stops = self.starts + self.seconds
+        at = [int(np.abs(stops - self._find_stop(e)).argmin()) for e in self.explanations]
         return [float(self.scores[k]) for k in at]
+
+    def _find_stop(self, e: Explanation) -> float:
+        """Return the second at which what is explained ends: with a window, begin as it may."""
+        samples = e.signal["time"].shape[-1] if "time" in e.signal else self.seconds * e.rate
+        return float(e.start + samples / e.rate)

@@ -105,6 +105,23 @@ def run_silence(first):
     return y[0]
 
 
+def test_a_timeline_has_what_is_said_of_every_chunk(model):
+    ys = run(model)
+    found = dftlrp.explain_recording(model, X, target=1, top=3, window=4 * STEP, domains=["time"])
+    np.testing.assert_allclose(found.outputs, ys, rtol=1e-6)
+    np.testing.assert_allclose(found.scores, ys[:, 1], rtol=1e-9)
+    np.testing.assert_allclose(found.starts, np.arange(20) * STEP)
+    chunks = [e.provenance["stream"]["explained"][1] for e in found]
+    assert chunks[0] == ys[:, 1].argmax()
+    assert all(abs(a - b) >= 4 for i, a in enumerate(chunks) for b in chunks[:i])
+    assert f"{found[1].start:.2f} s  1: {ys[chunks[1], 1]:.4g}" in str(found)
+    later = dftlrp.explain_recording(model, X, start=0.5, stop=0.8, top=1, domains=["time"])
+    assert later.starts[0] >= 0.5 - STEP / 2
+    assert later[0].provenance["stream"]["explained"][1] in range(8, 14)
+    with pytest.raises(InputError, match="hop"):
+        dftlrp.explain_recording(model, X, hop=0.1)
+
+
 def test_everything_that_was_taken_is_said(model):
     notes = "\n".join(explain(model, at=0.3).notes)
     assert "state 'state' (its next value is 'stateN', by name and shape; tried: the" in notes
