@@ -16,9 +16,10 @@ def tests(session: nox.Session) -> None:
 @nox.session
 def oracles(session: nox.Session) -> None:
     """All tests, with the peers that they compare with."""
-    session.install("-e", ".[test,browser,wavelets,cluster]", TORCH, "librosa", "onnxscript")
+    extras = "test,browser,wavelets,cluster,biosignals,media"
+    session.install("-e", f".[{extras}]", TORCH, "librosa", "onnxscript")
     session.install("--no-deps", "zennit==0.5.1", "torchvision", "captum==0.9.0")
-    peers = {"DFTLRP_PEERS": "torch zennit captum onnxscript distributed"}
+    peers = {"DFTLRP_PEERS": "torch zennit captum onnxscript distributed edfio wfdb pymseed av"}
     session.run("pytest", "-q", "-m", "", *session.posargs, env=peers)
 
 

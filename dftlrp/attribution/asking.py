@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from numbers import Real as Number
@@ -76,6 +76,12 @@ class Request(NamedTuple):
     masks: Mapping[str, AnyArray | None]
     method: str
     reference: Any
+    channels: str | Sequence[str] = ()
+
+    @property
+    def chosen(self) -> tuple[str, ...]:
+        """The names of the channels that are read."""
+        return (self.channels,) if isinstance(self.channels, str) else tuple(self.channels)
 
 
 def prepare(model: Any, signal: Any, request: Request) -> Asking:
@@ -91,10 +97,10 @@ def prepare(model: Any, signal: Any, request: Request) -> Asking:
         request.output, request.bind, request.composite, request.overrides, request.backend,
         waveform=True, threads=THREADS,
     ))  # fmt: skip
+    loaded = _load_model(model, lambda: make_example(signal, request.rate, request.chosen))
     reading = settle_inputs(
-        _load_model(model, signal, request.rate), signal, request.rate, request.frontend,
-        request.bind, request.output,
-    )  # fmt: skip
+        loaded, signal, request.rate, request.frontend, request.bind, request.output
+    )
     whole, settings = reading.model, replace(settings, bind=reading.bound)
     plan = whole.plan(settings.output, settings.bind)
     names = tuple(map(str, request.labels)) if request.labels is not None else whole.labels
@@ -104,7 +110,7 @@ def prepare(model: Any, signal: Any, request: Request) -> Asking:
         keep=inner, masks=request.masks, labels=names,
     )  # fmt: skip
     return Asking(
-        by, whole, reading.bare, settings, question, find_waveform(plan, signal),
+        by, whole, reading.bare, settings, question, find_waveform(plan, signal, request.chosen),
         views.choose_domains(request.domains), plan, signal, request.rate, request.reference,
         request.labels is not None, reading.words, reading.stream,
     )  # fmt: skip
@@ -169,7 +175,7 @@ class Asking:
         """Open the recording, of which stretches can be read."""
         refuse_no_rate(self.rate)
         declared = self.model.rate or self.rate
-        return open_whole(self.signal, self.read.channels, self.rate, declared)
+        return open_whole(self.signal, self.read.channels, self.rate, declared, self.read.chosen)
 
     def count_window(self, whole: Whole, seconds: float | None) -> int | None:
         """Return the samples of a window; None if all of a recording is read at once.
@@ -244,6 +250,7 @@ class Asking:
             provenance=collect_provenance(
                 self.model, recording, self.settings, self.question, result
             ),
+            channel_names=recording.channel_names,
             start=recording.start,
             asked=passes[0].asked,
         )
@@ -339,10 +346,10 @@ def _read_coefficients(result: Attribution, point: Point) -> Real:
     return point.coefficients
 
 
-def _load_model(source: Any, signal: Any, rate: float | None) -> Model:
+def _load_model(source: Any, example: Callable[[], Real]) -> Model:
     """Return the model; a framework's own is exported with the signal as its example."""
     known = isinstance(source, Model | str | os.PathLike)
-    return as_model(source, None if known else make_example(signal, rate))
+    return as_model(source, None if known else example())
 
 
 def _value_parts(

@@ -36,6 +36,7 @@ def explain(
     reference: Any = "auto",
     at: float | str = STRONGEST,
     window: float | None = None,
+    channels: str | Sequence[str] = (),
 ) -> Explanation:
     """Explain one output of a model for one recording, in time, frequency and other domains.
 
@@ -46,12 +47,13 @@ def explain(
         framework's model, which is given the recording as (1, channels, samples) where it does
         not declare what it reads.
     signal : path or array
-        A sound file; or floats of shape (N,) or (channels, N) with full scale 1.
+        A file of sound or of another signal (docs/signals.md lists the formats); or floats of shape
+        (N,) or (channels, N), of sound with full scale 1.
     target : int, str, tuple of int, callable, or "argmax"
         Class index, label, index into an output of higher rank, function, or the largest output.
     rate : float, optional
-        Hertz.  For an array: the rate at which it was sampled.  For a file, which states its own
-        rate: the rate that the model reads, if the model does not declare it.
+        Hertz.  For an array, or a file that states no rate: the rate at which it was sampled.  For
+        a file that does: the rate that the model reads, if the model does not declare it.
     seed : str
         What is explained of the target: ``"logit"`` (its score), ``"contrast"`` (its score minus
         the mean of the others), ``"contrast:CLASS"`` (minus that of one class) or ``"one"`` (one
@@ -90,6 +92,8 @@ def explain(
     window : float, optional
         Seconds that are read of a recording, for a model that reads any length; of a model that
         keeps a state, what is explained of the recording before that chunk.
+    channels : str or list of str
+        Names of the channels of a file that the model reads, in this order; if not given, all.
 
     Returns
     -------
@@ -108,7 +112,7 @@ def explain(
     asking = prepare(
         model, signal, Request(
             target, rate, seed, composite, overrides or {}, labels, output, bind or {}, domains,
-            backend, frontend, masks or {}, method, reference,
+            backend, frontend, masks or {}, method, reference, channels,
         )
     )  # fmt: skip
     if asking.stream is not None:

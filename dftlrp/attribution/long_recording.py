@@ -54,6 +54,7 @@ def explain_recording(
     masks: Mapping[str, AnyArray | None] | None = None,
     method: str = "lrp",
     reference: Any = "auto",
+    channels: str | Sequence[str] = (),
 ) -> Timeline:
     """Explain a long recording: ask the model about every window, and why in the strongest.
 
@@ -73,7 +74,7 @@ def explain_recording(
         Seconds from window to window; half a window if not given.
     start, stop : float, optional
         Seconds: what of the recording is asked about; all of it if not given.
-    backend, frontend, masks, method, reference
+    backend, frontend, masks, method, reference, channels
         As of `dftlrp.explain`.
 
     Returns
@@ -97,7 +98,7 @@ def explain_recording(
     asking = prepare(
         model, signal, Request(
             target, rate, seed, composite, overrides or {}, labels, output, bind or {}, domains,
-            backend, frontend, masks or {}, method, reference,
+            backend, frontend, masks or {}, method, reference, channels,
         )
     )  # fmt: skip
     if top is not None:

@@ -16,20 +16,14 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 
 from dftlrp.attribution.fitting import KEPT, fit_blocks
-from dftlrp.attribution.formats.contents import (
-    MOST_CHANNELS_READ,
-    Channel,
-    Contents,
-    Source,
-    list_names,
-)
+from dftlrp.attribution.formats.choosing import pick_channels, refuse_apart
+from dftlrp.attribution.formats.contents import Contents, Source, list_names
 from dftlrp.attribution.formats.table import find_format
 from dftlrp.core.files import regular
 from dftlrp.core.types import AnyArray, InputError, Real
 
 MOST_BYTES = 2**36  # of a file
 BLOCK = 2**18  # numbers that are decoded at once
-SHIFTED = 0.5  # samples by which channels may start at different times
 
 
 @dataclass(frozen=True)
@@ -116,6 +110,8 @@ class OpenRecording:
         InputError
             A sample is not finite, or the file is truncated or damaged there.
         """
+        if start >= stop:
+            return np.zeros((self._wanted, 0))
         rows = self._contents.read(self._picked, start, stop)
         return _mix(rows, self._wanted, start, self.header.names)
 
@@ -157,7 +153,7 @@ def open_recording(
                 for other in contents.beside:
                     with regular(other, InputError) as (further, _):
                         _add_to_digest(digest, further)
-                picked = _pick_channels(contents.channels, chosen)
+                picked = pick_channels(contents.channels, chosen)
                 header = _make_header(contents, picked, digest.hexdigest())
                 yield OpenRecording(contents, header, picked, channels)
     except (InputError, MemoryError) as error:
@@ -177,58 +173,15 @@ def _add_to_digest(digest: Any, file: BinaryIO) -> None:
         digest.update(block)
 
 
-def _pick_channels(channels: Sequence[Channel], chosen: Sequence[str]) -> list[int]:
-    """Return the indices of channels by their names, or by their numbers where they have none."""
-    if len(channels) > MOST_CHANNELS_READ:
-        raise InputError(f"{len(channels)} channels are too many")
-    if not chosen:
-        return list(range(len(channels)))
-    names = [channel.name or str(i + 1) for i, channel in enumerate(channels)]
-    found = [_find_channel(names, name) for name in chosen]
-    if repeated := {names[i] for i in found if found.count(i) > 1}:
-        raise InputError(f"channel {min(repeated)!r} is chosen twice")
-    return found
-
-
-def _find_channel(names: Sequence[str], name: str) -> int:
-    """Return the index of a channel, whatever its case where only one differs in nothing else."""
-    same = [i for i, own in enumerate(names) if own == name]
-    alike = [i for i, own in enumerate(names) if own.casefold() == name.casefold()]
-    found = same or alike
-    if len(found) != 1:
-        why = f"{len(found)} channels are called {name!r}" if found else f"no channel {name!r}"
-        raise InputError(f"{why}: it has {list_names(names)}")
-    return found[0]
-
-
 def _make_header(contents: Contents, picked: Sequence[int], digest: str) -> Header:
-    """Return what is stated of some channels; refuse those that do not lie side by side."""
+    """Return what is stated of some channels, which lie side by side."""
     own = [contents.channels[i] for i in picked]
-    first = own[0]
-    hint = "choose those that go together (--channels, channels=)"
-    for other in own[1:]:
-        if other.rate != first.rate:
-            raise InputError(f"{_tell_rate(first)}, {_tell_rate(other)}: {hint}")
-        if other.frames != first.frames:
-            raise InputError(
-                f"signals of different length: {first.name!r} has {first.frames} samples, "
-                f"{other.name!r} {other.frames}: {hint}"
-            )
-        if first.rate and abs(other.start - first.start) * first.rate > SHIFTED:
-            raise InputError(
-                f"{other.name!r} starts {other.start - first.start:g} s after {first.name!r}: "
-                "cut them to the time they share"
-            )
-    if not first.frames:
-        raise InputError("holds no samples")
+    refuse_apart(own)
     names = tuple(channel.name for channel in own) if all(c.name for c in own) else ()
     units = {channel.unit for channel in own}
     unit = units.pop() if len(units) == 1 else ""
+    first = own[0]
     return Header(first.rate, len(own), first.frames, digest, contents.notes, names, unit)
-
-
-def _tell_rate(channel: Channel) -> str:
-    return f"{channel.name!r} is at {channel.rate or 0:g} Hz"
 
 
 def _tell_unit(header: Header) -> str:
@@ -293,7 +246,9 @@ def read_header(path: str | os.PathLike[str], chosen: Sequence[str] = ()) -> Hea
         return opened.header
 
 
-def from_array(signal: AnyArray, rate: float | None, channels: int = 1) -> Recording:
+def from_array(
+    signal: AnyArray, rate: float | None, channels: int = 1, chosen: Sequence[str] = ()
+) -> Recording:
     """Return an array (N,) or (channels, N) as a recording; integers must be scaled first.
 
     Parameters
@@ -304,6 +259,8 @@ def from_array(signal: AnyArray, rate: float | None, channels: int = 1) -> Recor
         Hertz, where known.
     channels : int
         What the model reads, as for `read_recording`.
+    chosen : list of str
+        Empty: only channels of a file have names.
 
     Raises
     ------
@@ -311,6 +268,8 @@ def from_array(signal: AnyArray, rate: float | None, channels: int = 1) -> Recor
         If these are not real floats, or empty, of another rank or number of channels, or not finite
         (with the first position).
     """
+    if chosen:
+        raise InputError("channels are chosen by name from a file: give those rows of the array")
     try:
         array = np.asarray(signal)
     except ValueError:

@@ -39,12 +39,15 @@ class WaveformInput:
         Axis of the samples.
     channel : int or None
         Axis of the channels, if there is one.
+    chosen : tuple of str
+        Which channels of a file are read, by name; empty for all.
     """
 
     name: str
     dims: Dims
     time: int
     channel: int | None
+    chosen: tuple[str, ...] = ()
 
     @property
     def length(self) -> int | None:
@@ -73,13 +76,15 @@ class WaveformInput:
         return self.channel is not None and self.channel > self.time
 
 
-def find_waveform(plan: Plan, signal: Any) -> WaveformInput:
+def find_waveform(plan: Plan, signal: Any, chosen: Sequence[str] = ()) -> WaveformInput:
     """Return the one input that the plan reads, with its axes.
 
     Parameters
     ----------
     signal : path, array or None
         Tells which of two short axes holds the channels, by how many it has itself.
+    chosen : list of str
+        Names of channels of the signal, where it is a file and not all are read.
 
     Raises
     ------
@@ -91,7 +96,9 @@ def find_waveform(plan: Plan, signal: Any) -> WaveformInput:
     (name, value) = next(iter(plan.signals.items()))
     dims = value.dims or ()
     long = [i for i, d in enumerate(dims) if (d is None or d > 1) and (i > 0 or len(dims) == 1)]
-    channel = _find_channel_axis(long, dims, signal) if len(long) == 2 else None
+    channel = (
+        _find_channel_axis(long, dims, count_channels(signal, chosen)) if len(long) == 2 else None
+    )
     time = [i for i in long if i != channel]
     if len(time) != 1:
         raise InputError(
@@ -99,21 +106,21 @@ def find_waveform(plan: Plan, signal: Any) -> WaveformInput:
             "samples): declare its front end (frontend=), or use dftlrp.attribute for arrays of "
             "any shape"
         )
-    return WaveformInput(name, dims, time[0], channel)
+    return WaveformInput(name, dims, time[0], channel, tuple(chosen))
 
 
 def _show_dims(dims: Dims) -> tuple[int | str, ...]:
     return tuple("any" if d is None else d for d in dims)
 
 
-def _find_channel_axis(long: Sequence[int], dims: Dims, signal: Any) -> int | None:
+def _find_channel_axis(long: Sequence[int], dims: Dims, own: int | None) -> int | None:
     """Return the shorter of two axes; the first, if the signal has as many channels as only that.
 
     None if neither is short.
     """
     few = [i for i in long if (dims[i] or MOST_CHANNELS) < MOST_CHANNELS]
     least = min(few, key=lambda i: dims[i] or 0, default=None)
-    if least == long[1] and long[0] in few and (own := count_channels(signal)) != dims[least]:
+    if least == long[1] and long[0] in few and own != dims[least]:
         return long[0] if own == dims[long[0]] else least
     return least
 
@@ -133,10 +140,11 @@ def count_channels(
         return None
 
 
-def make_example(signal: Any, rate: float | None) -> Real:
+def make_example(signal: Any, rate: float | None, chosen: Sequence[str] = ()) -> Real:
     """Return a signal as (1, channels, N), for a model that does not declare what it reads."""
-    count = count_channels(signal) or 1
-    return _read_fitted(signal, count, rate, rate).samples.reshape(1, count, -1)
+    count = count_channels(signal, chosen) or 1
+    read = WaveformInput("", (1, count, None), 2, 1, tuple(chosen))
+    return _read_fitted(signal, read, rate, rate).samples.reshape(1, count, -1)
 
 
 def read_signal(model: Model, signal: Any, rate: float | None, read: WaveformInput) -> Recording:
@@ -155,7 +163,7 @@ def read_signal(model: Model, signal: Any, rate: float | None, read: WaveformInp
     refuse_no_rate(rate)
     count = read.channels
     try:
-        recording = _read_fitted(signal, count, rate, model.rate or rate, read.length)
+        recording = _read_fitted(signal, read, rate, model.rate or rate, read.length)
     except InputError as error:
         if f"reads {count} channels" not in str(error):
             raise
@@ -185,7 +193,7 @@ def read_beside(
         As of `read_signal`.
     """
     wanted = model.rate or rate or recording.rate
-    other = _read_fitted(signal, read.channels, rate or recording.rate, wanted).samples
+    other = _read_fitted(signal, read, rate or recording.rate, wanted).samples
     missing = recording.length - other.shape[-1]
     if read.length is None or missing <= 0:
         return other
@@ -193,12 +201,16 @@ def read_beside(
 
 
 def _read_fitted(
-    signal: Any, channels: int, own: float | None, rate: float | None, length: int | None = None
+    signal: Any,
+    read: WaveformInput,
+    own: float | None,
+    rate: float | None,
+    length: int | None = None,
 ) -> Recording:
     """Return a file, or an array at its own rate, with the rate and length that are asked for."""
     if isinstance(signal, str | os.PathLike):
-        return read_recording(signal, channels, rate, length, own=own)
-    return fit(from_array(signal, own, channels), rate, length)
+        return read_recording(signal, read.channels, rate, length, own=own, chosen=read.chosen)
+    return fit(from_array(signal, own, read.channels, read.chosen), rate, length)
 
 
 def note_assumptions(

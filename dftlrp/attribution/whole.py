@@ -7,7 +7,7 @@ stretch has the same samples whichever part it was read in.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -79,7 +79,11 @@ class Whole:
 
 @contextmanager
 def open_whole(
-    signal: Any, channels: int, own: float | None, rate: float | None
+    signal: Any,
+    channels: int,
+    own: float | None,
+    rate: float | None,
+    chosen: Sequence[str] = (),
 ) -> Iterator[Whole]:
     """Open a file, or take an array, of which stretches are read.
 
@@ -90,14 +94,16 @@ def open_whole(
         What the model reads.
     own, rate : float or None
         Hertz of a signal that does not state them, and those that the model reads.
+    chosen : list of str
+        Which channels of a file, by name; all if empty.
     """
     if not isinstance(signal, str | os.PathLike):
-        array = from_array(signal, own, channels)
+        array = from_array(signal, own, channels, chosen)
         rows = np.atleast_2d(array.samples)
         about = replace(array, samples=rows[:, :0], rate=rate or own)
         yield Whole(own, rate or own, rows.shape[1], lambda a, b: rows[:, a:b], about)
         return
-    with open_recording(signal, channels) as opened:
+    with open_recording(signal, channels, chosen) as opened:
         header = opened.header
         found = header.rate or own
         names = header.names if len(header.names) == channels else ()

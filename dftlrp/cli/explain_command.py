@@ -88,6 +88,10 @@ def add_parser(commands: Any) -> None:
         "up to 2",
     )  # fmt: skip
     p.add_argument(
+        "--channels", nargs="+", default=[], metavar="NAME",
+        help="which channels of a file the model reads, in this order: II V1, or II,V1",
+    )  # fmt: skip
+    p.add_argument(
         "--state", action="append", default=[], metavar="INPUT=OUTPUT",
         help="an input that keeps the state of a streaming model, and the output that is its next "
         "value, where they are not recognised; may be repeated",
@@ -166,6 +170,7 @@ def _run_explain(args: argparse.Namespace) -> int:
             frontend=args.frontend,
             at="strongest" if at is None else at,
             window=args.window,
+            channels=split_words(args.channels),
         )
         explanations.append(one)
         at = one.provenance.get("stream", {}).get("at", at)  # both are of the same moment

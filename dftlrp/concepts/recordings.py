@@ -17,6 +17,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
+from dftlrp.attribution.formats.table import SIGNALS
 from dftlrp.attribution.recording import Header, read_header
 from dftlrp.core.files import locate, regular
 from dftlrp.core.progress import steps
@@ -27,7 +28,7 @@ SOUNDS = frozenset({
     ".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".au",
     ".snd", ".caf", ".w64", ".rf64", ".sph", ".nist", ".voc", ".ircam", ".sf", ".paf", ".pvf",
     ".avr", ".wve", ".xi", ".sds", ".svx", ".iff", ".mpc", ".htk",
-})  # fmt: skip
+}) | SIGNALS  # fmt: skip
 SHOWN = 5  # names in an error message
 
 
@@ -106,8 +107,8 @@ def find_recordings(
     Parameters
     ----------
     source : path
-        A folder, which is searched for sound files at any depth; or a CSV file with the columns
-        ``file`` (relative to the CSV file) and ``label``.
+        A folder, which is searched for files of sound and of signals at any depth; or a CSV file
+        with the columns ``file`` (relative to the CSV file) and ``label``.
     classes : int
         Number of classes of the model.
     labels : list of str

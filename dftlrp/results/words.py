@@ -9,7 +9,7 @@ import numpy as np
 from dftlrp.results.bands import POOLED, Pooled, pool_relevance
 from dftlrp.results.data import ExplanationData
 
-SHOWN_CHANNELS = 8  # more than these are left out or folded away
+SHOWN_CHANNELS = 12  # the leads of an ECG; more than these are left out or folded away
 NO_REFERENCE = "none"
 CANCELS = 3  # as a ratio of sums: units that cancel more than that name little
 CLOSED = 1e-4  # as a share: a ledger with a larger gap has lost relevance
@@ -182,9 +182,15 @@ def sum_channels(explanation: ExplanationData) -> list[tuple[str, float, float]]
 
 
 def order_channels(explanations: Sequence[ExplanationData]) -> list[int]:
-    """Return the channels (from 0) as they are, or those with most |R| first if not all fit."""
+    """Return the channels (from 0) as they are, or those with most |R| first if not all fit.
+
+    Those that have names keep their order among the first that fit, and among the others.
+    """
     sums = [[amount for _, _, amount in sum_channels(e)] for e in explanations]
     count = len(sums[0]) or 1
     if count <= SHOWN_CHANNELS:
         return list(range(count))
-    return [int(c) for c in np.argsort(-np.sum(sums, axis=0), kind="stable")]
+    order = [int(c) for c in np.argsort(-np.sum(sums, axis=0), kind="stable")]
+    if explanations[0].channel_names:
+        return [*sorted(order[:SHOWN_CHANNELS]), *sorted(order[SHOWN_CHANNELS:])]
+    return order

@@ -152,12 +152,15 @@ def test_a_channel_is_drawn_as_it_would_be_alone_but_for_the_scale():
         np.testing.assert_array_equal(a.collections[0].get_array(), b.collections[0].get_array())
 
 
-def test_of_many_channels_the_eight_with_most_relevance_are_drawn():
+def test_of_many_channels_the_twelve_with_most_relevance_are_drawn():
     parts = [explanation(two_tones(100), total=1.0 + c) for c in range(20)]
     fig = draw_figure([stacked(*parts)], ["time"])
     titles = [a.get_title(loc="left") for a in fig.axes[::2]]
-    assert titles == [f"channel {c}: signal" for c in range(20, 12, -1)]
-    assert "8 of 20 channels" in fig.get_supxlabel()
+    assert titles == [f"channel {c}: signal" for c in range(20, 8, -1)]
+    assert "12 of 20 channels" in fig.get_supxlabel()
+    named = stacked(*parts, channel_names=tuple(f"lead {c}" for c in range(20)))
+    titles = [a.get_title(loc="left") for a in draw_figure([named], ["time"]).axes[::2]]
+    assert titles == [f"lead {c}: signal" for c in range(8, 20)]  # those with names, in their order
     with pytest.raises(InputError, match="give some of 0 to 19"):
         draw_figure([stacked(*parts)], channels=[20])
 

@@ -19,6 +19,7 @@ from explanations import explanation, quake, stacked, two_tones, with_input, wit
 from dftlrp.core.ledger import Ledger
 from dftlrp.core.types import InputError
 from dftlrp.results.report import render
+from dftlrp.results.report.shown import find_highest
 
 HOSTILE = "</script><img src=x onerror=alert(1)>"
 
@@ -240,6 +241,14 @@ def test_channels_have_pictures_players_and_sums_of_their_own(fast):
     assert "Z352 % N1.832 % E0.916 %" in tags.words
 
 
+@pytest.mark.parametrize(("rate", "slow", "highest"), [
+    (360.0, 5.0, 8.0), (360.0, 25.0, 40.0), (360.0, 150.0, 180.0), (8000.0, 25.0, 4000.0),
+])  # fmt: skip
+def test_what_holds_only_low_frequencies_is_shown_up_to_where_they_end(rate, slow, highest):
+    x = np.sin(2 * np.pi * slow * np.arange(3600) / rate) * np.hanning(3600) + 3.0
+    assert find_highest([explanation(x, rate=rate)]) == highest
+
+
 def test_two_channels_are_heard_together(fast):
     both = stacked(explanation(), explanation(two_tones()[::-1]))
     clips = [a["src"] for a in Tags(render([both])).all("audio")]
@@ -252,11 +261,11 @@ def test_two_channels_are_heard_together(fast):
 def test_of_many_channels_those_with_most_relevance_come_first_the_rest_is_folded(fast):
     parts = [explanation(two_tones(100), total=1.0 + c) for c in range(40)]
     tags = Tags(render([stacked(*parts)]))
-    assert "32 more" in tags.words  # in the table
-    assert len(tags.all("svg")) == 4 * 8 + count_bars(tags)
-    assert len(tags.all("option")) == 3 + 8
-    assert len(tags.all("audio")) == 6 * 8
-    assert "8 of 40 channels" in tags.words
+    assert "28 more" in tags.words  # in the table
+    assert len(tags.all("svg")) == 4 * 12 + count_bars(tags)
+    assert len(tags.all("option")) == 3 + 12
+    assert len(tags.all("audio")) == 6 * 12
+    assert "12 of 40 channels" in tags.words
     assert tags.all("audio")[0]["aria-label"].endswith("channel 40")
 
 

@@ -14,6 +14,7 @@ from dftlrp.attribution.formats.contents import (
     Channel,
     Contents,
     Source,
+    agree_on_rate,
     check_claim,
     check_rate,
     find_rate,
@@ -26,7 +27,6 @@ RATES = ("rate", "fs", "sr", "sfreq", "samplerate", "sample_rate", "sampling_rat
 TIMES = ("t", "time", "times", "seconds")
 NAMES = ("channel_names", "channels", "names", "leads", "ch_names", "labels", "sig_name")
 UNITS = ("units", "unit")
-DIFFERENT = 1e-3  # of two rates
 MOST_ARRAYS = 4096
 
 
@@ -194,7 +194,4 @@ def _find_rate(beside: Mapping[str, AnyArray], frames: int) -> float | None:
         rate = check_rate(float(stated.reshape(-1)[0]))
     if times is None or times.size != frames or times.dtype.kind not in "fiu":
         return rate
-    found = find_rate(times.reshape(-1).astype(np.float64), "value")
-    if rate and abs(found / rate - 1) > DIFFERENT:
-        raise InputError(f"states {rate:g} Hz, but its times are {found:g} Hz apart")
-    return rate or found
+    return agree_on_rate(rate, find_rate(times.reshape(-1).astype(np.float64), "time"))

@@ -19,6 +19,7 @@ from dftlrp.core.types import InputError, Real
 DECODED_FLOOR, DECODED_PER_BYTE = 2**27, 512
 MOST_CHANNELS_READ = 4096
 SHOWN_NAMES = 30
+DIFFERENT = 1e-3  # of two rates
 UNEVEN = 0.5  # samples by which a time may be off the grid
 
 
@@ -101,7 +102,9 @@ def import_reader(module: str, extra: str, what: str, otherwise: str = "") -> An
         It is not there.
     """
     try:
-        return import_module(module)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return import_module(module)
     except ImportError:
         raise InputError(
             f"{what} is read by {module}: pip install 'dftlrp[{extra}]'{otherwise}"
@@ -125,6 +128,13 @@ def check_rate(rate: float) -> float:
     if not 0 < rate < float("inf"):
         raise InputError(f"states a rate of {rate:g} Hz")
     return rate
+
+
+def agree_on_rate(stated: float | None, found: float) -> float:
+    """Return the rate that is stated, or that of the times; refuse those that differ."""
+    if stated and abs(found / stated - 1) > DIFFERENT:
+        raise InputError(f"states {stated:g} Hz, but its times are those of {found:g} Hz")
+    return stated or found
 
 
 def find_rate(seconds: Real, row: str, first: int = 0) -> float:

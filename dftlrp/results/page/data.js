@@ -37,6 +37,7 @@ import { addUp } from "./measure.js";
  * @typedef {object} Page
  * @property {number} rate
  * @property {number} seconds
+ * @property {number} highest Frequency up to which is shown at first.
  * @property {number} stretch Seconds of the recording in one that is heard.
  * @property {string[]} labels By explanation.
  * @property {string[]} channels

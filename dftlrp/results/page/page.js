@@ -24,6 +24,7 @@ const whole = { time: { start: 0, stop: page.seconds }, band: { start: 0, stop: 
 /** @type {State} */
 const state = {
   ...whole,
+  band: { start: 0, stop: page.highest },
   scale: page.rate >= AUDIO ? "mel" : "linear",
   strength: 1,
   positive: false,

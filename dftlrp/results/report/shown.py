@@ -29,6 +29,10 @@ from dftlrp.results.report.packing import pack_amounts, pack_levels, pack_values
 from dftlrp.results.sound import choose_playback
 from dftlrp.results.words import SHOWN_CHANNELS, order_channels
 
+AUDIBLE_RATE = 3000  # samples per second: from here on frequencies are shown as they are heard
+NARROW = {"relevance": 0.95, "power": 0.98}  # shares of a slow signal that lie below
+ROOM = 1.5  # times the frequency up to which they lie is shown
+ROUND = np.array([1, 1.5, 2, 3, 4, 5, 6, 8, 10])  # times a power of ten
 KINDS = {("s",): "wave", ("Hz",): "spectrum", ("Hz", "s"): "plane"}
 EVEN = 1e-6  # of a step: how far edges may be off and count as evenly spaced
 
@@ -198,6 +202,7 @@ def write_data(
         "rate": first.rate,
         "seconds": seconds,
         "stretch": choose_playback(first.rate)[0] / first.rate,
+        "highest": find_highest(explanations),
         "labels": [e.label for e in explanations],
         "channels": list(channels),
         "domains": [_write_domain(shown, explanations) for shown in domains],
@@ -212,6 +217,33 @@ def find_seconds(first: ExplanationData, domains: Sequence[Shown]) -> float:
         return float(first.signal["time"].shape[-1] / first.rate)
     ends = [shown.edges[-1][-1] for shown in domains if shown.labels[-1][1] == "s"]
     return float(max(ends, default=1.0))
+
+
+def find_highest(explanations: Sequence[ExplanationData]) -> float:
+    """Return up to which frequency is shown at first: where slow signals hold little above, less.
+
+    Almost all relevance, and what the recording holds beside its mean, lies well below.
+    """
+    first = explanations[0]
+    half, domain = first.rate / 2, "frequency"
+    if first.rate >= AUDIBLE_RATE or domain not in first.relevance:
+        return half
+    hertz = np.asarray(first.axes[domain], np.float64)
+    power = np.square(np.abs(first.signal[domain])).reshape(-1, len(hertz)).sum(axis=0)
+    power[0] = 0.0
+    amounts = [
+        np.abs(e.relevance[domain]).reshape(-1, len(hertz)).sum(axis=0) for e in explanations
+    ]
+    relevance = np.sum(amounts, axis=0)
+    tops = [
+        float(hertz[np.searchsorted(np.cumsum(own), share * own.sum())])
+        for own, share in ((relevance, NARROW["relevance"]), (power, NARROW["power"]))
+    ]
+    if not (needed := ROOM * max(tops)):
+        return half
+    tens = 10 ** np.floor(np.log10(needed))
+    rounded = float(tens * ROUND[np.searchsorted(ROUND, needed / tens)])
+    return rounded if rounded <= half / 2 else half
 
 
 def _write_domain(shown: Shown, explanations: Sequence[ExplanationData]) -> dict[str, Any]:
