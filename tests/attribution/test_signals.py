@@ -234,8 +234,9 @@ def test_the_rate_of_rounded_times_is_the_roundest_that_fits(rate, digits, count
         return
     times = np.round(np.arange(count) / rate / step) * step + 1e3
     found = find_rate(times, "row")
-    assert abs(found - rate) <= rate * step * rate / (count - 1) + 1e-9 * rate
-    assert len(f"{found:.12g}") <= max(len(f"{rate:.12g}"), 3 + len(str(int(count / step))))
+    assert abs(found - rate) <= rate * 1.25 * step * rate / (count - 1) + 1e-9 * rate
+    if count > 1000 and digits > 4:
+        assert found == (rate if rate > 1 / 2 else pytest.approx(rate, rel=1e-6))
 
 
 def test_channels_of_several_lengths_or_rates_are_told_and_can_be_chosen(tmp_path):

@@ -21,6 +21,7 @@ MOST_CHANNELS_READ = 4096
 SHOWN_NAMES = 30
 DIFFERENT = 1e-3  # of two rates
 UNEVEN = 0.5  # samples by which a time may be off the grid
+SLACK = 1.25  # times as far off the grid of a round rate as off that of first and last time
 
 
 class Source(NamedTuple):
@@ -164,17 +165,20 @@ def find_rate(seconds: Real, row: str, first: int = 0) -> float:
     step = float(seconds[-1] - seconds[0]) / len(steps)
     if not step:
         raise InputError("its times are all the same")
-    grid = seconds[0] + step * np.arange(len(seconds))
-    off = float(np.abs(seconds - grid).max()) / step
+    count = np.arange(len(seconds))
+    off = _measure_off(seconds, count * step) / step
     if off > UNEVEN + 1e-6:
         at = int(np.argmax(steps))
         gap = steps[at] / np.median(steps) if np.median(steps) else np.inf
         said = f"a gap of {steps[at]:g} s" if gap > 1 + UNEVEN else "times that do not lie evenly"
         raise InputError(f"{row} {first + at + 1}: {said}; resample it, or cut it there")
-    return _round_within(1 / step, max(2 * off / len(steps), 1e-12))
+    allowed = SLACK * off * step + 4 * np.spacing(np.abs(seconds).max())
+    rates = (round(1 / step, digits) for digits in range(16))
+    fitting = (r for r in rates if r and _measure_off(seconds, count / r) <= allowed)
+    return next(fitting, 1 / step)
 
 
-def _round_within(rate: float, share: float) -> float:
-    """Return the number with the fewest decimals that differs by at most this share."""
-    rounded = (round(rate, digits) for digits in range(16))
-    return next((r for r in rounded if abs(r - rate) <= share * rate and r > 0), rate)
+def _measure_off(seconds: Real, grid: Real) -> float:
+    """Return how far times lie from a grid that is laid through their middle."""
+    late = seconds - grid
+    return float(late.max() - late.min()) / 2
