@@ -1,6 +1,41 @@
 """Why this output?  Relevance of ONNX models for sound and other signals, to see and to hear.
 
-Names are imported when they are first used, so that ``import dftlrp`` costs next to nothing.
+>>> e = dftlrp.explain("model.onnx", "clip.wav")    # or "waveform", an embedded model
+>>> e                                               # ten lines; in a notebook a page that plays
+>>> e.save("out")                                   # report.html, sounds, tables, arrays
+
+Explain
+explain             one output of a model for one recording, in time, frequency and other domains
+explain_recording   a recording of any length: when, and the strongest moments explained
+attribute           relevance of arrays of any shape, in batches
+predict             outputs of a model for arrays
+Explanation         what explain returns: show, hear, measure, save
+Timeline            what explain_recording returns
+Attribution         what attribute returns: plain arrays
+Ledger              where the relevance of every node went
+
+Models
+load                a model from an ONNX file, a torch module or a Keras model
+inspect             its layers, as they are explained; what is refused and why
+check               an exported model against its network
+embedded            paths of the models and the clip that come with the package
+Model, Inspection, Check    what these return
+FrontEnd            how a waveform becomes what a model reads
+Composite           rules for kinds of layers
+
+Is it right?
+evaluate            which explanation is right, over a data set
+metrics             measures of explanations, one by one
+
+Transforms
+dft_lrp, stft_lrp                   relevance from time to frequency, and to both
+inverse_dft_lrp, inverse_stft_lrp   and back
+
+Errors, each one line that says what to do
+DftlrpError         any of InputError, ModelError, UnsupportedModelError, NonFiniteError
+
+``dftlrp.concepts`` finds neurons over a data set; ``dftlrp --help`` lists the commands.  Names are
+imported when they are first used, so that ``import dftlrp`` costs next to nothing.
 """
 
 from __future__ import annotations

@@ -17,7 +17,9 @@ from dftlrp.attribution.methods import (
 )
 from dftlrp.core.backend import Backend
 from dftlrp.core.ledger import LEAST, Ledger
+from dftlrp.core.names import list_some
 from dftlrp.core.rule_text import Rule
+from dftlrp.core.text import make_printable
 from dftlrp.core.types import AnyArray, InputError, Real
 from dftlrp.engine.auto import FIRST, Choice, name_reference
 from dftlrp.engine.backward import Answer, find_values
@@ -91,6 +93,21 @@ class Attribution:
     method: str = "lrp"
     facts: dict[str, Any] = field(default_factory=dict)
     defaults: dict[str, str] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        named = self.relevance if isinstance(self.relevance, dict) else {"": self.relevance}
+        count = len(self.output) if np.ndim(self.output) else 1
+        read = ", ".join(f"{name} {np.shape(R)}".strip() for name, R in named.items())
+        targets = FREE if self.target is None else list_some(self.target)
+        told = [
+            f"Attribution of {count} samples, relevance of shape {read}",
+            f"  target   {targets}",
+            f"  made by  {self.method}, {self.table.composite}, {self.backend}",
+            f"  seed     {self.seed_kind}",
+            f"  account  gap {self.ledger.gap:.1g}" if self.ledger.rows else "  account  none",
+            "  next     a.relevance, a.multiplier, a.output, print(a.ledger), print(a.table)",
+        ]
+        return "\n".join(map(make_printable, told))
 
 
 def attribute(

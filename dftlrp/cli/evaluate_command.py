@@ -15,7 +15,7 @@ from dftlrp.cli.options import (
     read_labels,
     split_words,
 )
-from dftlrp.cli.printing import open_page, print_files, print_json
+from dftlrp.cli.printing import find_page, open_page, print_files, print_json
 from dftlrp.core.text import make_printable
 from dftlrp.core.types import InputError
 
@@ -98,7 +98,7 @@ def _run_evaluate(args: argparse.Namespace) -> int:
         _print_evaluation(found)
         print_files(written)
     if args.open:
-        open_page(written[0])
+        open_page(find_page(written))
     return 0
 
 

@@ -18,7 +18,7 @@ from dftlrp.cli.options import (
     read_labels,
     split_words,
 )
-from dftlrp.cli.printing import open_page, print_explanations, print_files, print_json
+from dftlrp.cli.printing import find_page, open_page, print_explanations, print_files, print_json
 from dftlrp.core.files import locate
 from dftlrp.core.types import InputError
 from dftlrp.results.views import DEFAULT, DOMAINS, INPUT
@@ -194,7 +194,7 @@ def _run_explain(args: argparse.Namespace) -> int:
         print_explanations(explanations, args.table)
         print_files(written)
     if args.open:
-        open_page(written[0])
+        open_page(find_page(written))
     return 0
 
 

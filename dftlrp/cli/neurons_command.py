@@ -13,7 +13,7 @@ from dftlrp.cli.options import (
     parse_pairs,
     read_labels,
 )
-from dftlrp.cli.printing import open_page, print_files, print_json
+from dftlrp.cli.printing import find_page, open_page, print_files, print_json
 from dftlrp.core.names import list_some
 from dftlrp.core.text import make_printable
 from dftlrp.core.types import InputError
@@ -69,7 +69,7 @@ def add_parser(commands: Any) -> None:
 
 def _run_neurons(args: argparse.Namespace) -> int:
     if args.layer is None:
-        raise InputError(f"--layer is needed: choose one of {list_some(_list_layers(args))}")
+        raise InputError(f"--layer is needed: choose one of {list_some(_name_layers(args))}")
     from dftlrp.concepts import neurons
 
     found = neurons(
@@ -101,11 +101,11 @@ def _run_neurons(args: argparse.Namespace) -> int:
         _print_neurons(found)
         print_files(written)
     if args.open:
-        open_page(written[0])
+        open_page(find_page(written))
     return 0
 
 
-def _list_layers(args: argparse.Namespace) -> list[str]:
+def _name_layers(args: argparse.Namespace) -> list[str]:
     """Return the layers with weights, from input to output, and their ops."""
     from dftlrp.engine.model import load
 

@@ -29,6 +29,11 @@ def print_json(command: str, files: Sequence[str | Path] = (), **found: Any) -> 
     print(json.dumps(make_plain(whole), indent=1, allow_nan=False))
 
 
+def find_page(files: Sequence[Path]) -> Path:
+    """Return the page among the files that were written."""
+    return next(file for file in files if file.suffix == ".html")
+
+
 def open_page(page: str | Path) -> None:
     """Open a page in a browser; say on stderr where that cannot be."""
     if sys.stderr.isatty() and _has_display() and webbrowser.open(Path(page).resolve().as_uri()):
@@ -65,8 +70,8 @@ def print_explanations(explanations: Sequence[Explanation], table: bool) -> None
 
 def print_files(files: Sequence[Path]) -> None:
     """Print where the report is, which comes first, and what lies beside it."""
-    report, *others = files
-    names = [str(f.relative_to(report.parent)) for f in others]
+    report = find_page(files)
+    names = [str(f.relative_to(report.parent)) for f in files if f != report]
     told = ", ".join(name + HINTS.get(name, "") for name in names)
     print(make_printable(f"  open {report}; beside it: {told}"))
 

@@ -13,6 +13,8 @@ from dftlrp.concepts.flow import Edge
 from dftlrp.concepts.portraits import Portraits
 from dftlrp.concepts.shards import Failure
 from dftlrp.concepts.survey import Survey
+from dftlrp.core.names import list_some
+from dftlrp.core.text import make_printable
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +53,13 @@ class NeuronsData:
     portraits: Portraits
     notes: tuple[str, ...]
     failures: tuple[Failure, ...]
+
+    def __repr__(self) -> str:
+        study = self.survey.study
+        told = [f"Neurons of {study.layer} for {len(self.classes)} classes"]
+        told += [f"  {self.label(c)}: {list_some(self.strongest(c))}" for c in self.classes[:8]]
+        told += ["  next     save(FOLDER), strongest(CLASS), serves(NEURON), to_dict()"]
+        return "\n".join(map(make_printable, told))
 
     def label(self, of_class: int) -> str:
         """Return the name of a class, or its index as text where the classes have no names."""

@@ -155,6 +155,9 @@ class Ledger:
         each = zip(*(ledger.rows for ledger in ledgers), strict=True)
         return cls(tuple(map(average_rows, each)))
 
+    def __repr__(self) -> str:
+        return f"Ledger of {len(self.rows)} nodes, gap {self.gap:.1e}; print it for all of them"
+
     def __str__(self) -> str:
         head = f"{'node':40} {'op':18} {'rule':16}" + "".join(f"{t:>13}" for t in TERMS)
         lines = [

@@ -101,6 +101,11 @@ class Inspection:
     def __str__(self) -> str:
         return "\n".join(_write_lines(self))
 
+    def __repr__(self) -> str:
+        refused = f", {len(self.refused)} nodes refused" if self.refused else ""
+        told = f"{self.model}: {len(self.layers)} layers by {self.composite}{refused}"
+        return f"Inspection of {make_printable(told)}; print it for all of them"
+
 
 def inspect(
     model: Any,

@@ -14,11 +14,13 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from dftlrp.assets import MODELS, embedded
 from dftlrp.core.backend import Backend
+from dftlrp.core.names import find_alike, match_name, suggest
 from dftlrp.core.progress import doing
 from dftlrp.core.rule_text import Rule
 from dftlrp.core.text import make_printable
-from dftlrp.core.types import AnyArray, InputError
+from dftlrp.core.types import AnyArray, InputError, ModelError
 from dftlrp.engine.cache import Recent
 from dftlrp.engine.chunks import Chunking, StreamHints, Stretch, make_chunked
 from dftlrp.engine.composites import Composite, LayerTable, make_layer_table
@@ -27,7 +29,7 @@ from dftlrp.engine.integers import write_out
 from dftlrp.engine.plan import Plan, make_plan, refuse_unexplainable
 from dftlrp.graph.frontend import FrontEnd, prepend
 from dftlrp.graph.load import load_graph, parse_graph
-from dftlrp.graph.structure import Graph
+from dftlrp.graph.structure import Dims, Graph
 
 T = TypeVar("T")
 
@@ -104,6 +106,18 @@ class Model:
     data: bytes = field(default=b"", repr=False, compare=False)
     hints: StreamHints = field(default_factory=StreamHints, repr=False)
     cache: Cache = field(default_factory=Cache, init=False, repr=False, compare=False)
+
+    def __repr__(self) -> str:
+        values = {**self.graph.signals, **self.graph.outputs}
+        told = {
+            k: f"{make_printable(k)} {v.dtype} {_write_dims(v.dims)}" for k, v in values.items()
+        }
+        reads = ", ".join(told[k] for k in self.graph.signals)
+        gives = ", ".join(told[k] for k in self.graph.outputs)
+        rate = f" at {self.rate:g} Hz" if self.rate else ""
+        named = f", {len(self.labels)} labels" if self.labels else ""
+        name = make_printable(self.path.name)
+        return f"Model {name}: reads {reads}{rate}, gives {gives}{named}"
 
     @cached_property
     def labels(self) -> tuple[str, ...]:
@@ -233,7 +247,8 @@ def load(path: Any, *, rate: float | None = None, example: Any = None) -> Model:
     Parameters
     ----------
     path : path or object
-        An ONNX file, opset 9 to the newest; or a torch module, exported in memory.
+        An ONNX file, opset 9 to the newest; the name of an embedded model where there is no such
+        file (``"waveform"``, see `dftlrp.embedded`); or a torch module, exported in memory.
     rate : float, optional
         Sampling rate in hertz that the model reads; the file's metadata entry ``sample_rate``
         if not given.
@@ -250,11 +265,23 @@ def load(path: Any, *, rate: float | None = None, example: Any = None) -> Model:
         It is not a model of any kind known here.
     """
     if isinstance(path, str | os.PathLike):
+        path = _find_embedded(path)
         with doing(f"loading {make_printable(Path(path).name)}"):
             model = _make_model(load_graph(path), Path(path))
     else:
         model = _choose_loader(path).load()(path, example=example)
     return replace(model, rate=rate or model.rate)
+
+
+def _find_embedded(path: str | os.PathLike[str]) -> str | os.PathLike[str]:
+    """Return the file of an embedded model by its name, and any other path as it is."""
+    if os.path.exists(path) or Path(path).suffix or Path(path).name != os.fspath(path):
+        return path
+    if name := match_name(path, MODELS):
+        return embedded(name)
+    if find_alike(path, MODELS):
+        raise ModelError(f"{path}: no such file; of the embedded models, {suggest(path, MODELS)}")
+    return path
 
 
 def from_bytes(data: bytes, name: str) -> Model:
@@ -336,6 +363,13 @@ def find_front_end(
     if frontend is None and not beside.is_file():
         return None
     return FrontEnd.from_toml(beside if frontend is None else frontend)
+
+
+def _write_dims(dims: Dims | None) -> str:
+    """Return a shape as declared, with ``?`` for what is open."""
+    if dims is None:
+        return "(any)"
+    return f"({', '.join('?' if d is None else str(d) for d in dims)})"
 
 
 def _read_rate(metadata: Mapping[str, str]) -> float | None:

@@ -10,6 +10,7 @@ from dftlrp.core.types import InputError
 from dftlrp.results.brief import describe_briefly, summarise
 from dftlrp.results.data import ExplanationData
 from dftlrp.results.deletion import Deletion, Replacement, open_domain, prepare_deletion
+from dftlrp.results.exchange import make_dataset, make_frame
 from dftlrp.results.figure import draw_figure
 from dftlrp.results.questions import Row, Span, Tile, list_rows, list_tiles, measure_share
 from dftlrp.results.report.cell import render_cell
@@ -45,6 +46,17 @@ class Explanation(ExplanationData):
         docs/cli.md describes the keys; the arrays are in `relevance` and in ``explanation.npz``.
         """
         return summarise(self)
+
+    def to_pandas(self, what: str = "bands") -> Any:
+        """Return all ``"bands"``, ``"segments"`` or ``"tiles"`` as a ``pandas.DataFrame``.
+
+        Also ``"time"`` or ``"frequency"``: every point with its signal and its relevance.
+        """
+        return make_frame(self, what)
+
+    def to_xarray(self, domain: str = "time-frequency") -> Any:
+        """Return signal and relevance of a domain as an ``xarray.Dataset``, axes in s and Hz."""
+        return make_dataset(self, domain)
 
     def share(
         self, time: Span | None = None, band: Span | None = None, kind: str = "signed"

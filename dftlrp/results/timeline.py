@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from dftlrp.core.text import make_printable
 from dftlrp.core.types import AnyArray, Real
 from dftlrp.results.explanation import Explanation
 
@@ -90,6 +91,9 @@ class Timeline:
     name: str = "array"
     notes: tuple[str, ...] = field(default=())
 
+    def __repr__(self) -> str:
+        return str(self)
+
     def __len__(self) -> int:
         return len(self.explanations)
 
@@ -138,7 +142,7 @@ class Timeline:
             f"{self.name}: {self.duration:.2f} s in {len(self.starts)} windows of "
             f"{self.seconds:g} s; the strongest:"
         )
-        return "\n".join([head, *explained])
+        return "\n".join(map(make_printable, [head, *explained]))
 
     def _find_scores(self) -> list[float]:
         """Return the score of each explained window, with which its explanation ends."""

@@ -97,6 +97,9 @@ class Check:
             off = "cannot run" if first.by == "refused" else "has another shape"
         return f"{self.model} differs from {self.native}: first {what} {first.layer!r} {off}"
 
+    def __repr__(self) -> str:
+        return f"Check: {make_printable(self.verdict)}; print it for all of them"
+
     def __str__(self) -> str:
         cells = (map(make_printable, _format_cells(finding)) for finding in self.findings)
         rows = [HEAD, *map(tuple, cells)]
