@@ -47,6 +47,8 @@ if TYPE_CHECKING:
     from dftlrp.assets import embedded
     from dftlrp.attribution.attribute import Attribution, attribute, predict
     from dftlrp.attribution.explain import explain
+    from dftlrp.attribution.frontend_check import check_frontend
+    from dftlrp.attribution.frontend_result import FrontEndCheck
     from dftlrp.attribution.long_recording import explain_recording
     from dftlrp.core.ledger import Ledger
     from dftlrp.core.types import (
@@ -74,6 +76,7 @@ __all__ = [
     "DftlrpError",
     "Explanation",
     "FrontEnd",
+    "FrontEndCheck",
     "InputError",
     "Inspection",
     "Ledger",
@@ -84,6 +87,7 @@ __all__ = [
     "UnsupportedModelError",
     "attribute",
     "check",
+    "check_frontend",
     "dft_lrp",
     "embedded",
     "evaluate",
@@ -105,6 +109,7 @@ _HOME = {
     "DftlrpError": "core.types",
     "Explanation": "results.explanation",
     "FrontEnd": "graph.frontend",
+    "FrontEndCheck": "attribution.frontend_result",
     "InputError": "core.types",
     "Inspection": "engine.inspection",
     "Ledger": "core.ledger",
@@ -115,6 +120,7 @@ _HOME = {
     "UnsupportedModelError": "core.types",
     "attribute": "attribution.attribute",
     "check": "frameworks.checking",
+    "check_frontend": "attribution.frontend_check",
     "dft_lrp": "spectral",
     "embedded": "assets",
     "evaluate": "evaluation.data_set",

@@ -24,6 +24,7 @@ from dftlrp.cli import (
     evaluate_command,
     explain_command,
     export_command,
+    frontend_command,
     inspect_command,
     neurons_command,
 )
@@ -36,6 +37,7 @@ COMMANDS = (
     explain_command,
     evaluate_command,
     neurons_command,
+    frontend_command,
     inspect_command,
     check_command,
     export_command,

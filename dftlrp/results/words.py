@@ -20,7 +20,7 @@ def find_score(explanation: ExplanationData) -> float:
     values = np.asarray(explanation.explained)
     if explanation.target == -1:
         return sum_seed(explanation)
-    return float(values[explanation.target] if values.ndim else values)
+    return float(np.asarray(values[explanation.target] if values.ndim else values).item())
 
 
 def sum_seed(explanation: ExplanationData) -> float:

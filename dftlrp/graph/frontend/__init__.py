@@ -29,6 +29,17 @@ from dftlrp.graph.frontend.chain import (
     prepend,
     reads_mel,
 )
-from dftlrp.graph.frontend.declaration import FrontEnd
+from dftlrp.graph.frontend.declaration import FrontEnd, write_value
+from dftlrp.graph.frontend.template import LIKE, make_template
 
-__all__ = ["PREFIX", "FrontEnd", "find_levels", "note_empty_filters", "prepend", "reads_mel"]
+__all__ = [
+    "LIKE",
+    "PREFIX",
+    "FrontEnd",
+    "find_levels",
+    "make_template",
+    "note_empty_filters",
+    "prepend",
+    "reads_mel",
+    "write_value",
+]

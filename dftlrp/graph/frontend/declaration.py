@@ -247,7 +247,7 @@ class FrontEnd:
         changed = {f.name: getattr(self, f.name) for f in fields(self)}
         changed = {k: v for k, v in changed.items() if k == "rate" or v != _DEFAULTS[k]}
         return (
-            "\n".join(["[frontend]", *(f"{k} = {_write_toml(v)}" for k, v in changed.items())])
+            "\n".join(["[frontend]", *(f"{k} = {write_value(v)}" for k, v in changed.items())])
             + "\n"
         )
 
@@ -388,9 +388,10 @@ LAWS = (
 _DEFAULTS = {f.name: f.default for f in fields(FrontEnd)}
 
 
-def _write_toml(value: Any) -> str:
+def write_value(value: Any) -> str:
+    """Return a value of a field in TOML."""
     if isinstance(value, bool) or value is None:
         return "true" if value else "false"
     if isinstance(value, tuple | list):
-        return "[" + ", ".join(map(_write_toml, value)) + "]"
+        return "[" + ", ".join(map(write_value, value)) + "]"
     return f'"{value}"' if isinstance(value, str) else repr(value)
