@@ -39,6 +39,10 @@ def add_parser(commands: Any) -> None:
         help="what your own code computes of the clip, in the order of axes that the model reads",
     )  # fmt: skip
     add_options(check, "--frontend")
+    check.add_argument(
+        "-o", "--out", metavar="FILE.toml", help="write the declaration that agrees, where one does"
+    )
+    check.add_argument("--force", action="store_true", help="replace a file that is there")
     summary = "write a declaration to start from"
     init = add_command(inner, "init", _run_frontend_init, summary, INIT)
     add_options(init, "model")
@@ -54,8 +58,12 @@ def add_parser(commands: Any) -> None:
 def _run_frontend_check(args: argparse.Namespace) -> int:
     from dftlrp.attribution.frontend_check import check_frontend
 
+    out = _choose_file(args.out, args.force) if args.out else None
     found = check_frontend(find_model(args.model), args.clip, args.features, frontend=args.frontend)
     print(found)
+    if out and found.found:
+        replace_file(out, found.found.to_text().encode())
+        print(out)
     return 0 if found.ok else 1
 
 
@@ -65,9 +73,15 @@ def _run_frontend_init(args: argparse.Namespace) -> int:
 
     path = Path(find_model(args.model))
     text = make_template(load_graph(path), args.like, path.name)
-    out = locate(args.out or path.with_suffix(".toml"))
-    if out.exists() and not args.force:
-        raise InputError(f"{out}: is there already; --force replaces it, -o names another file")
+    out = _choose_file(args.out or path.with_suffix(".toml"), args.force)
     replace_file(out, text.encode())
     print(f"{out}: like {args.like}; compare each line with your training code")
     return 0
+
+
+def _choose_file(name: str | Path, force: bool) -> Path:
+    """Return the path of a file to write; refuse one that is there, unless it may be replaced."""
+    out = locate(name)
+    if out.exists() and not force:
+        raise InputError(f"{out}: is there already; --force replaces it, -o names another file")
+    return out

@@ -161,6 +161,10 @@ def test_the_command_says_what_is_off_and_ends_with_1(mel_model, tmp_path, monke
     command = ["frontend", "check", str(mel_model), "clip.wav", "--frontend", "x.toml"]
     assert main([*command, "--features", "mine.npy"]) == 1
     assert "hop is 64, not 80: with it the features agree to" in capsys.readouterr().out
+    assert main([*command, "--features", "mine.npy", "-o", "x.toml"]) == 2
+    assert main([*command, "--features", "mine.npy", "-o", "right.toml"]) == 1
+    assert FrontEnd.from_toml("right.toml") == replace(FE, hop=64)
+    assert "x.toml: is there already" in capsys.readouterr().err
     np.save("mine.npy", made(FE))
     assert main([*command, "--features", "mine.npy"]) == 0
     (tmp_path / "text.npy").write_text("1 2 3")
