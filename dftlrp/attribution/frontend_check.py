@@ -274,7 +274,7 @@ class _Search:
                 mean, std = _fit_scale(u, c, axis)
                 if not (np.isfinite(mean).all() and np.isfinite(std).all() and np.all(std != 0)):
                     continue
-                made = {"mean": _shorten(mean), "std": _shorten(std)}
+                made = {"mean": _round_numbers(mean), "std": _round_numbers(std)}
                 fitted = Change("mean and std", made, usual=False)
                 found = apply_changes(plain, [fitted])
                 if found is not None:
@@ -297,7 +297,9 @@ class _Search:
         floor = invert_log(fe, fe.log, float(u.min() * std + mean))
         if std > 0 and floor > lowest:
             fitted = Change(
-                "mean and std", {"mean": _shorten(mean), "std": _shorten(std)}, usual=False
+                "mean and std",
+                {"mean": _round_numbers(mean), "std": _round_numbers(std)},
+                usual=False,
             )
             yield self.measure((Change("floor", {"floor": floor, "offset": 0.0}), fitted))
 
@@ -371,6 +373,6 @@ def _fit_scale(u: Real, c: Real, axis: int | None) -> tuple[Any, Any]:
         return c.mean(axis=axis) - u.mean(axis=axis) / slope, 1 / slope
 
 
-def _shorten(values: Any) -> Any:
+def _round_numbers(values: Any) -> Any:
     rounded = [float(f"{v:.6g}") for v in np.ravel(values)]
     return tuple(rounded) if np.ndim(values) else rounded[0]
