@@ -141,14 +141,14 @@ def _run_explain(args: argparse.Namespace) -> int:
     prepare_child()  # which takes as long as the imports below
 
     from dftlrp.attribution.explain import explain
-    from dftlrp.engine.model import attach_front_end, load
+    from dftlrp.engine.model import load
     from dftlrp.results.saving import save
 
     model = load(path)
     if args.state or args.chunk is not None or args.context is not None:
         states = parse_pairs(args.state, "--state")
         model = model.streaming(states, args.chunk, args.context)
-    masks = _make_masks(attach_front_end(model, args.frontend), clip, args) if args.through else {}
+    masks = _make_masks(model, clip, args) if args.through else {}
     asked = _list_asked(args)
     explanations, at = list[Any](), args.at
     for target, method in asked:
@@ -224,11 +224,16 @@ def _choose_rules(args: argparse.Namespace, method: str) -> dict[str, Any]:
 
 def _make_masks(model: Model, clip: str | Path, args: argparse.Namespace) -> dict[str, Any]:
     """Return the masks of ``--through``, by layer."""
+    from dftlrp.attribution.streaming import settle_inputs
     from dftlrp.concepts import masks_through
 
+    bind = parse_bindings(args.bind)
+    reading = settle_inputs(model, clip, args.rate, args.frontend, bind, args.output)
+    if reading.stream is not None:
+        raise InputError("--through: not of a model that keeps a state from chunk to chunk")
     return masks_through(
-        model, clip, parse_channels(args.through), rate=args.rate, output=args.output,
-        bind=parse_bindings(args.bind), composite=args.composite,
+        reading.model, clip, parse_channels(args.through), rate=args.rate, output=args.output,
+        bind=reading.bound, composite=args.composite,
         overrides=parse_pairs(args.rule, "--rule"),
         reference=args.reference if len(args.reference) > 1 else args.reference[0],
     )  # fmt: skip

@@ -21,9 +21,11 @@ from dftlrp.core.types import DftlrpError, InputError, UnsupportedModelError
 from dftlrp.engine.composites import Composite, Layer
 from dftlrp.engine.evaluate import MAX_BYTES
 from dftlrp.engine.forward import Ready, run_forward
+from dftlrp.engine.known_streams import find_known_rate
 from dftlrp.engine.model import Model, as_model
 from dftlrp.engine.reach import WHOLE, find_reaches
 from dftlrp.engine.settings import Settings
+from dftlrp.engine.states import find_states, make_start, propose_settings
 from dftlrp.graph.load import load_graph
 from dftlrp.graph.structure import Value
 
@@ -80,6 +82,8 @@ class Inspection:
         The value that is explained; the op behind it that is left out, or "".
     refused : tuple of dict
         ``name``, ``op`` and ``reason`` of every node that cannot be explained.
+    states : dict of str to str
+        Inputs that a streaming model hands on to itself, and why they are taken for that.
     """
 
     model: str
@@ -93,6 +97,7 @@ class Inspection:
     explained: str = ""
     stripped: str = ""
     refused: tuple[dict[str, str], ...] = ()
+    states: dict[str, str] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, as JSON holds them."""
@@ -123,7 +128,8 @@ def inspect(
     model : path, Model or object
         An ONNX file, also one that `dftlrp.load` refuses; or what else that loads.
     composite, overrides, output, bind
-        As in `dftlrp.attribute`; the default composite is chosen for noise.
+        As in `dftlrp.attribute`; the default composite is chosen for noise.  Settings that leave no
+        doubt are bound (docs/streams.md).
     shapes : dict, optional
         Shapes of inputs to run with, if the file leaves them open.
 
@@ -136,15 +142,20 @@ def inspect(
         model = Model(Path(model), load_graph(model))
     model = as_model(model)
     room = MAX_BYTES if shapes else PROBE_BYTES
-    settings = Settings(output, bind or {}, composite, overrides or {}, room=room)
+    states = find_states(model.graph, bind or {})
+    taken = propose_settings(model.graph, model.rate or find_known_rate(model.graph, states.pairs))
+    bound = {name: value for name, value, _ in taken} | dict(bind or {})
+    settings = Settings(output, bound, composite, overrides or {}, room=room)
     known: dict[str, Any] = {
         "model": model.path.name,
         "inputs": {k: _describe_input(v) for k, v in model.graph.inputs.items()},
         "outputs": {k: _describe_input(v) for k, v in model.graph.outputs.items()},
-        "bound": dict(settings.bind),
+        "bound": bound,
+        "states": dict(states.words),
     }
     try:
-        ready, probe = _run_on_noise(model, settings, shapes or {})
+        own = {n: make_start(model.graph.inputs[n]).shape for n in states.words}
+        ready, probe = _run_on_noise(model, settings, own | dict(shapes or {}))
     except UnsupportedModelError as error:
         refused = tuple(dict(zip(("name", "op", "reason"), r, strict=True)) for r in error.reasons)
         if not refused:
@@ -258,6 +269,8 @@ def _write_lines(i: Inspection) -> Iterator[str]:
     yield make_printable(f"{i.model}: reads {reads}")
     for name, value in i.bound.items():
         yield make_printable(f"bound: {name} = {value}")
+    for name, why in i.states.items():
+        yield make_printable(f"state: {name}, {why}")
     if i.refused:
         yield f"refused: {len(i.refused)} node(s)"
         yield from (make_printable(f"  {r['name']} ({r['op']}): {r['reason']}") for r in i.refused)

@@ -45,11 +45,20 @@ KNOWN = (
 
 def find_known_stream(graph: Graph, states: Mapping[str, str], signal: str) -> KnownStream | None:
     """Return the kind of streaming model that this one is, if it is known."""
-    dims = {name: graph.inputs[name].dims for name in states}
     width = (graph.inputs[signal].dims or (None,))[-1]
-    for known in KNOWN:
-        if known.states == dims and (
-            width is None or width in {chunk + context for chunk, context in known.chunks.values()}
-        ):
+    for known in _find_alike(graph, states):
+        if width is None or width in {sum(each) for each in known.chunks.values()}:
             return known
     return None
+
+
+def find_known_rate(graph: Graph, states: Mapping[str, str]) -> float | None:
+    """Return the highest rate in hertz that known models with these states read."""
+    rates = [rate for known in _find_alike(graph, states) for rate in known.chunks]
+    return float(max(rates)) if rates else None
+
+
+def _find_alike(graph: Graph, states: Mapping[str, str]) -> list[KnownStream]:
+    """Return the kinds with states of these names and shapes."""
+    dims = {name: graph.inputs[name].dims for name in states}
+    return [known for known in KNOWN if known.states == dims]

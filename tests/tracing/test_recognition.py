@@ -109,3 +109,10 @@ def test_a_model_of_one_signal_is_left_alone(load):
 
     found = recognise_inputs(load(listener()), {}, Rates(16000.0))
     assert (found.bound, found.words, found.stream) == ({}, (), None)
+
+
+def test_inspect_says_what_is_state_and_what_is_bound(load):
+    told = str(dftlrp.inspect(load(remembering("state", "stateN"))))
+    assert "state: state, its next value is 'stateN', by name and shape" in told
+    model = load(limited())
+    assert dftlrp.inspect(model, bind={"sr": 100}).bound == {"fmin": 50, "fmax": 400, "sr": 100}
