@@ -13,6 +13,14 @@ from needed import absent, needed
 
 TESTS = Path(__file__).parent / "page"
 SCRIPT = Path(__file__).parents[1] / "dftlrp/results/page"
+HOSTILE = (
+    "</script><script>document.title = 'hacked'</script>",
+    "\"'><img src=x onerror=\"document.title = 'hacked'\">",
+    "{{ 7 * 7 }}${7 * 7}<!--",
+    "\u202egnihtemos",
+    "two\nlines",
+    "x" * 10_000,
+)  # names that do harm where a page takes them for more than text
 
 
 def copy_script(folder: Path) -> None:

@@ -21,6 +21,7 @@ from dftlrp.results.views import find_domain
 from dftlrp.results.words import order_channels
 
 DOMAIN = find_domain("time-frequency")
+LEAST_COLUMNS = 32  # of a picture that is made smaller
 MOST = 65, 128  # cells along each axis of a recording; 65 fits the bins of 2^n + 1
 
 
@@ -55,6 +56,18 @@ def pool_plane(e: Explanation) -> Plane:
     relevance = add_up_cells(np.asarray(own.relevance[DOMAIN.name], np.float64), sizes)
     limit = np.asarray(limit_colours([relevance]))
     return Plane(rows, columns, 1 - decibel / FLOOR_DB, relevance, limit)
+
+
+def shrink_plane(plane: Plane, most: int) -> Plane:
+    """Return a plane of at most some cells; neighbours in time are added up, then in frequency."""
+    rows, columns = plane.level.shape
+    down = choose_bin_size(rows * min(columns, LEAST_COLUMNS), most)
+    sizes = down, choose_bin_size(columns, max(most // -(-rows // down), 1))
+    whole = add_up_cells(np.ones(plane.level.shape), sizes)
+    above, across = (np.append(e[:-1][::n], e[-1]) for e, n in zip(plane[:2], sizes, strict=True))
+    relevance = add_up_cells(plane.relevance, sizes)
+    level, limit = add_up_cells(plane.level, sizes) / whole, np.asarray(limit_colours([relevance]))
+    return Plane(above, across, level, relevance, limit)
 
 
 def pack_plane(plane: Plane, name: str) -> dict[str, AnyArray]:

@@ -2,7 +2,8 @@ import js from "@eslint/js";
 
 const BROWSER = `
   window document atob Blob DecompressionStream Response matchMedia getComputedStyle
-  requestAnimationFrame cancelAnimationFrame ResizeObserver Event EventTarget HTMLElement HTMLInputElement
+  requestAnimationFrame cancelAnimationFrame ResizeObserver IntersectionObserver CSS location performance
+  HTMLAnchorElement Event EventTarget HTMLElement HTMLInputElement
   HTMLSelectElement AudioBuffer AudioBufferSourceNode AudioContext GainNode OfflineAudioContext`;
 
 export default [

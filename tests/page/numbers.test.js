@@ -14,8 +14,8 @@ const near = (found, wanted, room = 1e-9) =>
   assert.ok(Math.abs(found - wanted) <= room, `${found} is not ${wanted}`);
 
 test("arrays that Python packed come back, and so do sums over any span", async () => {
-  const { amounts, values, levels } = JSON.parse(readFileSync("packed.json", "utf-8"));
-  for (const { packed, plain } of [amounts, values, levels]) {
+  const { amounts, values, levels, coarse } = JSON.parse(readFileSync("packed.json", "utf-8"));
+  for (const { packed, plain } of [amounts, values, levels, coarse]) {
     const { shape, values: found } = await decodeArray(packed);
     assert.deepEqual(shape, packed.shape);
     const flat = plain.flat();

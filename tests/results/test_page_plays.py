@@ -18,7 +18,7 @@ from explanations import (
     with_input,
     with_mel,
 )
-from page_tools import install_tools
+from page_tools import HOSTILE, install_tools
 from scipy import signal
 
 from dftlrp.core.ledger import Ledger
@@ -54,14 +54,6 @@ HEARD = """async () => {
   const at = document.getElementById("position").valueAsNumber;
   return { heard: [...heard], rate: sampleRate, late: outputLatency || 0, at };
 }"""
-HOSTILE = (
-    "</script><script>document.title = 'hacked'</script>",
-    "\"'><img src=x onerror=\"document.title = 'hacked'\">",
-    "{{ 7 * 7 }}${7 * 7}<!--",
-    "\u202egnihtemos",
-    "two\nlines",
-    "x" * 10_000,
-)
 
 
 def recording():

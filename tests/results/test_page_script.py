@@ -11,8 +11,8 @@ from needed import needed
 from page_tools import SCRIPT, copy_script, install_tools, run
 
 from dftlrp.core.types import NonFiniteError
-from dftlrp.results.report import MODULES, bundle_script
-from dftlrp.results.report.packing import pack_amounts, pack_levels, pack_values
+from dftlrp.results.report import GALLERY, MODULES, bundle_script
+from dftlrp.results.report.packing import pack_amounts, pack_coarse, pack_levels, pack_values
 
 
 def test_its_numbers_are_right(tmp_path):
@@ -21,7 +21,9 @@ def test_its_numbers_are_right(tmp_path):
     rng = np.random.default_rng(0)
     many = rng.normal(size=(3, 5000)) ** 3
     plain = {"amounts": many, "values": many[:, :50], "levels": rng.random((4, 60))}
+    plain["coarse"] = many[:, :70]
     packers = {"amounts": pack_amounts, "values": pack_values, "levels": pack_levels}
+    packers["coarse"] = pack_coarse
     packed = {k: {"packed": packers[k](v), "plain": v.tolist()} for k, v in plain.items()}
     (tmp_path / "packed.json").write_text(json.dumps(packed))
     done = run(tmp_path, "node", "--test", ".")
@@ -35,22 +37,26 @@ def test_its_types_and_its_style():
         assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_every_module_is_in_the_page_once_and_after_what_it_imports():
-    assert sorted(MODULES) == sorted(path.stem for path in SCRIPT.glob("*.js"))
-    for i, name in enumerate(MODULES):
-        text = (SCRIPT / f"{name}.js").read_text("utf-8")
-        used = re.findall(r'^(?:import|\}) .*from "\./(\w+)\.js";$', text, re.M)
-        assert set(used) <= set(MODULES[:i])
+def test_every_module_is_in_a_page_once_and_after_what_it_imports():
+    assert {*MODULES, *GALLERY} == {path.stem for path in SCRIPT.glob("*.js")}
+    for modules in (MODULES, GALLERY):
+        assert len(set(modules)) == len(modules)
+        for i, name in enumerate(modules):
+            text = (SCRIPT / f"{name}.js").read_text("utf-8")
+            used = re.findall(r'^(?:import|\}) .*from "\./(\w+)\.js";$', text, re.M)
+            assert set(used) <= set(modules[:i])
 
 
-def test_no_two_modules_give_a_name_to_different_things():
-    found = re.findall(r"^(?:async )?(?:function|class|const|let) (\w+)", bundle_script(), re.M)
+@pytest.mark.parametrize("modules", [MODULES, GALLERY])
+def test_no_two_modules_of_a_page_give_a_name_to_different_things(modules):
+    text = bundle_script(modules)
+    found = re.findall(r"^(?:async )?(?:function|class|const|let) (\w+)", text, re.M)
     assert len(found) > 50
     assert len(set(found)) == len(found)
 
 
 def test_it_is_short_and_holds_neither_comments_nor_imports_nor_what_ends_a_script():
-    text = bundle_script()
+    text = bundle_script(tuple(dict.fromkeys((*MODULES, *GALLERY))))
     assert len([line for line in text.splitlines() if line.strip()]) < 2000
     assert not re.search(r"^ *\*|^import |^export |</script|<!--", text, re.M | re.I)
     assert not re.search(r"\b(eval|Function|fetch|XMLHttpRequest|WebSocket|innerHTML)\b", text)

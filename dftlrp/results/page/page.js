@@ -3,13 +3,13 @@
  *
  * @import { Drawn } from "./data.js"
  * @import { Mark, State } from "./panes.js"
- * @import { Palette } from "./paint.js"
  * @import { Amount } from "./measure.js"
  * @import { ScaleName, Span } from "./axes.js"
  */
 import { formatNumber, formatPercent } from "./axes.js";
 import { limitAxis, readChannel, readPage } from "./data.js";
 import { amountBetween, findCells, measureRectangle, snap } from "./measure.js";
+import { readPalette } from "./paint.js";
 import { Pane } from "./panes.js";
 import { Player, Sound } from "./player.js";
 import { follow, keepInside, pan, spanBetween, zoom } from "./view.js";
@@ -112,7 +112,7 @@ function showPlayer() {
 }
 
 function showPosition() {
-  const [at, palette] = [player.position, readPalette()];
+  const [at, palette] = [player.position, readPalette(instrument)];
   for (const pane of panes) pane.paintOver(state, palette, at, pointed);
   findInput("position").value = String(at);
   find("clock").textContent = `${at.toFixed(2)} of ${page.seconds.toFixed(2)} s`;
@@ -120,28 +120,13 @@ function showPosition() {
 
 // -- pictures
 
-/** @returns {Palette} */
-function readPalette() {
-  const style = getComputedStyle(instrument);
-  const read = (/** @type {string} */ name) => style.getPropertyValue(`--${name}`).trim();
-  return {
-    paper: read("card"),
-    ink: read("ink"),
-    soft: read("soft"),
-    line: read("line"),
-    favour: read("for"),
-    against: read("against"),
-    wave: read("wave"),
-  };
-}
-
 /** Draw everything anew, once, before the screen does. */
 function repaint() {
   dirty = true;
   requestAnimationFrame(() => {
     if (!dirty) return;
     dirty = false;
-    const palette = readPalette();
+    const palette = readPalette(instrument);
     for (const pane of panes) pane.paint(state, palette);
     showPosition();
     showView();

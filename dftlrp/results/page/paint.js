@@ -69,6 +69,25 @@ export function prepareCanvas(canvas) {
 }
 
 /**
+ * Return the colours of an element's style.
+ * @param {Element} element
+ * @returns {Palette}
+ */
+export function readPalette(element) {
+  const style = getComputedStyle(element);
+  const read = (/** @type {string} */ name) => style.getPropertyValue(`--${name}`).trim();
+  return {
+    paper: read("card"),
+    ink: read("ink"),
+    soft: read("soft"),
+    line: read("line"),
+    favour: read("for"),
+    against: read("against"),
+    wave: read("wave"),
+  };
+}
+
+/**
  * @param {string} colour As in "#1f2328".
  * @returns {[number, number, number]}
  */

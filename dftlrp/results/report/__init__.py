@@ -25,6 +25,7 @@ from dftlrp.results.words import SHOWN_CHANNELS, format_number, order_channels
 MODULES = (
     "axes", "decode", "view", "measure", "sound", "data", "paint", "panes", "player", "page",
 )  # fmt: skip
+GALLERY = "axes", "decode", "measure", "sound", "paint", "player", "choice", "gallery"
 
 
 class Size(NamedTuple):
@@ -115,9 +116,9 @@ def _add_pictures(
     return {**pane, "stills": stills, "alt": alt}
 
 
-def bundle_script() -> str:
-    """Return the modules of the page as one, without comments: the same text everywhere."""
-    text = "".join(_read_file("dftlrp.results.page", f"{name}.js") for name in MODULES)
+def bundle_script(modules: Sequence[str] = MODULES) -> str:
+    """Return the modules of a page as one, without comments: the same text everywhere."""
+    text = "".join(_read_file("dftlrp.results.page", f"{name}.js") for name in modules)
     comments = r"^ *(?://[^\n]*|/\*\*(?:(?!\*/).)*\*/)\n"
     text = re.sub(comments, "", text, flags=re.MULTILINE | re.DOTALL)
     return re.sub(r"^import [^;]*;\n|^export ", "", text, flags=re.MULTILINE)

@@ -8,6 +8,7 @@ however many cells it has.
 from __future__ import annotations
 
 import base64
+import json
 import zlib
 from typing import Any
 
@@ -17,6 +18,7 @@ from dftlrp.core.types import AnyArray, NonFiniteError, Real
 
 STEPS = 32_000  # of the largest value; one more, by rounding, still fits into 16 bits
 LEVELS = 255
+COARSE = 127
 
 
 def pack_levels(values: Real) -> dict[str, Any]:
@@ -31,6 +33,13 @@ def pack_values(values: Real) -> dict[str, Any]:
     return _pack_whole(np.rint(np.asarray(values) / scale).astype("<i2"), scale)
 
 
+def pack_coarse(values: Real) -> dict[str, Any]:
+    """Return numbers, each to a 127th of the largest: those of pictures that are not measured."""
+    scale = _choose_scale(values) * STEPS / COARSE
+    whole = np.rint(np.asarray(values) / scale) + COARSE
+    return {**_pack_whole(whole.astype(np.uint8), scale), "offset": -COARSE * scale}
+
+
 def pack_amounts(values: Real) -> dict[str, Any]:
     """Return numbers such that also sums of neighbours, along the last axis, are right.
 
@@ -42,6 +51,12 @@ def pack_amounts(values: Real) -> dict[str, Any]:
     scale = _choose_scale(values)
     running = np.rint(np.cumsum(np.asarray(values, np.float64) / scale, axis=-1))
     return _pack_whole(np.diff(running, axis=-1, prepend=0.0).astype("<i2"), scale)
+
+
+def write_json(value: Any) -> str:
+    """Return a value as JSON that no tag can end."""
+    text = json.dumps(value, allow_nan=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
 def _choose_scale(values: Real) -> float:

@@ -6,7 +6,6 @@ so that sums still hold; of the signal the range or the power is kept.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -25,7 +24,7 @@ from dftlrp.results.panels import (
     limit_colours,
     place_points,
 )
-from dftlrp.results.report.packing import pack_amounts, pack_levels, pack_values
+from dftlrp.results.report.packing import pack_amounts, pack_levels, pack_values, write_json
 from dftlrp.results.sound import choose_playback
 from dftlrp.results.words import SHOWN_CHANNELS, order_channels
 
@@ -207,8 +206,7 @@ def write_data(
         "channels": list(channels),
         "domains": [_write_domain(shown, explanations) for shown in domains],
     }
-    text = json.dumps(page, allow_nan=False, separators=(",", ":"))
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+    return write_json(page)
 
 
 def find_seconds(first: ExplanationData, domains: Sequence[Shown]) -> float:
