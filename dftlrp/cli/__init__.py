@@ -21,6 +21,7 @@ from typing import Any, NoReturn, TextIO
 from dftlrp import __version__
 from dftlrp.cli import (
     check_command,
+    completion_command,
     evaluate_command,
     explain_command,
     export_command,
@@ -41,6 +42,7 @@ COMMANDS = (
     inspect_command,
     check_command,
     export_command,
+    completion_command,
 )
 ISOLATE = "DFTLRP_ISOLATE"  # read by dftlrp.tracing.isolation, which is imported late
 DESCRIPTION = "Why this output?  Relevance of ONNX models for sound and other signals."
