@@ -50,6 +50,8 @@ if TYPE_CHECKING:
     from dftlrp.attribution.frontend_check import check_frontend
     from dftlrp.attribution.frontend_result import FrontEndCheck
     from dftlrp.attribution.long_recording import explain_recording
+    from dftlrp.concepts.explain_many import explain_many
+    from dftlrp.concepts.explanations import Explanations
     from dftlrp.core.ledger import Ledger
     from dftlrp.core.types import (
         DftlrpError,
@@ -75,6 +77,7 @@ __all__ = [
     "Composite",
     "DftlrpError",
     "Explanation",
+    "Explanations",
     "FrontEnd",
     "FrontEndCheck",
     "InputError",
@@ -92,6 +95,7 @@ __all__ = [
     "embedded",
     "evaluate",
     "explain",
+    "explain_many",
     "explain_recording",
     "inspect",
     "inverse_dft_lrp",
@@ -108,6 +112,7 @@ _HOME = {
     "Composite": "engine.composites",
     "DftlrpError": "core.types",
     "Explanation": "results.explanation",
+    "Explanations": "concepts.explanations",
     "FrontEnd": "graph.frontend",
     "FrontEndCheck": "attribution.frontend_result",
     "InputError": "core.types",
@@ -125,6 +130,7 @@ _HOME = {
     "embedded": "assets",
     "evaluate": "evaluation.data_set",
     "explain": "attribution.explain",
+    "explain_many": "concepts.explain_many",
     "explain_recording": "attribution.long_recording",
     "inspect": "engine.inspection",
     "inverse_dft_lrp": "spectral",

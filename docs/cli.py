@@ -28,10 +28,10 @@ A MODEL is an ONNX file or the name of an embedded model. What else is given for
 ## Exit codes
 | code | what |
 |---|---|
-| 0 | done; every file is complete |
+| 0 | done; every file is complete (of a folder: of what could be read) |
 | 1 | `dftlrp check` found a difference |
 | 2 | refused: one line on stderr says what is wrong, where, and what to do; nothing is half-written |
-| 130, 143 | interrupted (Ctrl-C), ended (SIGTERM); `neurons` and `evaluate` go on where they were if they are run again |
+| 130, 143 | interrupted (Ctrl-C), ended (SIGTERM); `neurons`, `evaluate` and `explain` of a folder go on where they were if they are run again |
 
 ## What is printed
 Lines for a person go to stdout, in plain text without colours, whether or not it is a terminal. On a terminal a line on stderr says from
@@ -69,6 +69,9 @@ Numbers that are not finite are `null`. Beside these:
 | `account` | `gap` (the largest error of any layer, relative) and whether it is `closed`; what `bias`, `stabiliser`, `stopped` and `reference` took |
 | `notes` | what was done to model and recording, warnings first word `warning:` |
 | `provenance` | hashes, versions, rules, what was chosen by default and why |
+
+**explain** of several recordings: `accuracy` (`null` without labels), `recordings` (the rows of [folders.md](folders.md)), `skipped`
+(`file`, `error`), `notes`. What could not be explained is also on stderr, a line each, the first ten.
 
 **inspect**: `model`, `composite`, `inputs`, `outputs`, `probe`, `layers` (`name`, `op`, `rule`, `shape`, `parameters`,
 `receptive_field`, `names`), `bound`, `folded`, `explained`, `stripped`, `refused`.

@@ -96,7 +96,7 @@ PUBLIC = (  # functions that users call by keyword, and what they document
     ".explain", ".explain_recording", ".attribute", ".predict", ".export", ".check",
     ".conditional", ".neurons",
     ".attribution_graph", ".layers_of", ".silenced", ".stft_lrp", ".inverse_stft_lrp", ".relevance",
-    ".srg", ".deletion_curves", ".explanation_curves", ".evaluate",
+    ".explain_many", ".srg", ".deletion_curves", ".explanation_curves", ".evaluate",
     ".custom.__init__",  # of spectral.Custom
 )  # fmt: skip
 

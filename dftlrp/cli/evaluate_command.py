@@ -60,12 +60,7 @@ def add_parser(commands: Any) -> None:
     p.add_argument("--out", default="dftlrp-evaluation", metavar="DIR", help="default: %(default)s")
     add_options(p, "--open", "--json")
     add_options(p, "--rate", "--labels", "--frontend", "--rule", "--output")
-    p.add_argument("--workers", type=int, default=1, metavar="N", help="processes; default: 1")
-    p.add_argument(
-        "--scheduler", metavar="ADDRESS",
-        help="address of a dask.distributed scheduler to use instead, as tcp://host:8786",
-    )  # fmt: skip
-    add_options(p, "--bind", "--backend", "--isolate")
+    add_options(p, "--workers", "--scheduler", "--bind", "--backend", "--isolate")
 
 
 def _run_evaluate(args: argparse.Namespace) -> int:

@@ -30,14 +30,20 @@ OTHERS = ("gradient", "integrated-gradients", "smoothgrad", "occlusion", "shaple
 DESCRIPTION = """Explain one output of a model for one recording, and write report.html,
 explanation.npz, tables (CSV) and sounds.  Without MODEL and CLIP the embedded digit classifier
 explains the embedded recording; with CLIP alone it explains that one.  --model names another
-model."""
+model.  Several recordings, a folder, or a CSV table (column file, and label if known) are all
+explained: index.html lists them, each has a folder of its own, and if the command is interrupted,
+run it again to continue."""
+FOLDER = "dftlrp-explanations"
 
 
 def add_parser(commands: Any) -> None:
     """Add the command and its options."""
-    summary = "explain one output for one recording"
+    summary = "explain one output, for one recording or for each of a folder"
     p = add_command(commands, "explain", _run_explain, summary, DESCRIPTION)
-    p.add_argument("files", nargs="*", metavar="MODEL.onnx CLIP", help="a model and a recording")
+    p.add_argument(
+        "files", nargs="*", metavar="MODEL.onnx CLIP",
+        help="a model, and a recording; or several: folders, files and CSV tables",
+    )  # fmt: skip
     p.add_argument(
         "--model", metavar="NAME", help=f"embedded model ({', '.join(MODELS)}), or an ONNX file"
     )
@@ -73,7 +79,20 @@ def add_parser(commands: Any) -> None:
         "--figure", nargs="?", const="png", choices=("png", "svg"),
         help="also draw a figure for print: png (default) or svg",
     )  # fmt: skip
-    p.add_argument("--out", default="dftlrp-out", metavar="DIR", help="default: %(default)s")
+    p.add_argument(
+        "--out", metavar="DIR",
+        help=f"default: dftlrp-out; of several recordings {FOLDER}",
+    )  # fmt: skip
+    p.add_argument(
+        "--force", action="store_true",
+        help="write into a folder that holds other files, too; none of them is replaced",
+    )  # fmt: skip
+    p.add_argument(
+        "--pattern", metavar="P",
+        help="of several recordings: where their labels are, as {label}_{take}.wav; default: the "
+        "table, or folders that are named as classes",
+    )  # fmt: skip
+    add_options(p, "--workers", "--scheduler")
     add_options(p, "--open", "--json")
     add_options(p, "--labels", "--rate", "--frontend", "--output", "--bind", "--backend")
     add_options(p, "--isolate")
@@ -109,18 +128,25 @@ def add_parser(commands: Any) -> None:
     )  # fmt: skip
 
 
-def _find_files(files: Sequence[str], named: str | None) -> tuple[str | Path, str | Path]:
-    """Return the paths of model and recording; the embedded ones where none is given."""
-    if len(files) > (1 if named else 2):
-        raise InputError(f"{len(files)} files given: a model and a recording are needed")
+def _split_files(files: Sequence[str], named: str | None) -> tuple[str | Path, list[str | Path]]:
+    """Return the model and the recordings; the embedded ones where none is given."""
+    if named and not named.endswith(".onnx") and named not in MODELS:
+        raise InputError(f"--model {named!r}: embedded are {', '.join(MODELS)}")
     if len(files) == 1 and files[0].endswith(".onnx"):
         raise InputError(f"{files[0]}: a recording is needed beside the model")
-    clip = files[-1] if files else embedded("clip")
     if named:
-        if not named.endswith(".onnx") and named not in MODELS:
-            raise InputError(f"--model {named!r}: embedded are {', '.join(MODELS)}")
-        return named if named.endswith(".onnx") else embedded(named), clip
-    return files[0] if len(files) == 2 else embedded("waveform"), clip
+        model = named if named.endswith(".onnx") else embedded(named)
+        return model, [*files] or [embedded("clip")]
+    if len(files) > 1 and not _is_source(files[0]):
+        return files[0], [*files[1:]]
+    return embedded("waveform"), [*files] or [embedded("clip")]
+
+
+def _is_source(name: str) -> bool:
+    """Return whether a name rather means recordings than a model."""
+    from dftlrp.attribution.sources import SUFFIXES, is_many
+
+    return is_many([name]) or Path(name).suffix.lower() in SUFFIXES
 
 
 def _refuse_overwriting(clip: Path, out: str) -> None:
@@ -134,10 +160,19 @@ def _refuse_overwriting(clip: Path, out: str) -> None:
 
 
 def _run_explain(args: argparse.Namespace) -> int:
+    from dftlrp.attribution.sources import is_many
+    from dftlrp.results.result_folder import refuse_other_files
     from dftlrp.tracing.isolation import prepare_child
 
-    path, clip = _find_files(args.files, args.model)
+    path, sources = _split_files(args.files, args.model)
+    if len(sources) > 1 or (args.files and is_many(sources)):
+        from dftlrp.cli.many_recordings import run_many
+
+        return run_many(args, path, sources, FOLDER)
+    (clip,) = sources
+    args.out = "dftlrp-out" if args.out is None else args.out
     _refuse_overwriting(Path(clip), args.out)
+    refuse_other_files(args.out, force=args.force)
     prepare_child()  # which takes as long as the imports below
 
     from dftlrp.attribution.explain import explain

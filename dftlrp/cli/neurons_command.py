@@ -59,12 +59,8 @@ def add_parser(commands: Any) -> None:
         "recordings, or 'mean' and recordings, of which the mean is taken",
     )  # fmt: skip
     add_options(p, "--rate", "--labels", "--frontend", "--composite", "--rule", "--output")
-    p.add_argument("--workers", type=int, default=1, metavar="N", help="processes; default: 1")
-    p.add_argument(
-        "--scheduler", metavar="ADDRESS",
-        help="address of a dask.distributed scheduler to use instead, as tcp://host:8786",
-    )  # fmt: skip
-    add_options(p, "--bind", "--backend", "--open", "--json", "--isolate")
+    add_options(p, "--workers", "--scheduler", "--bind", "--backend", "--open", "--json")
+    add_options(p, "--isolate")
 
 
 def _run_neurons(args: argparse.Namespace) -> int:

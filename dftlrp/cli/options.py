@@ -50,6 +50,14 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "help": "run onnxruntime in a process of its own, whose end is an error (default, unless "
         "DFTLRP_ISOLATE=0 in the environment)",
     },
+    "--workers": {
+        "type": int, "default": 1, "metavar": "N", "help": "processes over several recordings; "
+        "default: 1",
+    },
+    "--scheduler": {
+        "metavar": "ADDRESS",
+        "help": "address of a dask.distributed scheduler to use instead, as tcp://host:8786",
+    },
     "--backend": {
         "help": "onnx (the default where the model can be traced) or numpy (the reference in "
         "float64); torch or tensorflow, where installed",

@@ -2,8 +2,9 @@
 
 In come a model, a layer and recordings with their classes; out go the relevance of each neuron for
 each class, the recordings in which it is most relevant, the effect of silencing it, tables and a
-report.  Long work is cut into shards, so that an interrupted run can continue.  This room must
-never know how relevance is propagated: it asks `dftlrp.attribution` under conditions.
+report; or an explanation of each recording of a folder.  Long work is cut into shards, so that an
+interrupted run can continue.  This room must never know how relevance is propagated: it asks
+`dftlrp.attribution` under conditions.
 """
 
 from __future__ import annotations

@@ -29,6 +29,7 @@ from dftlrp.engine.model import attach_front_end, load
 from dftlrp.engine.plan import Plan
 from dftlrp.engine.seeds import find_class
 from dftlrp.engine.settings import AUTO
+from dftlrp.results.result_folder import refuse_other_files
 
 KEPT = 10  # prototypes of each neuron at least, so that asking for a few more needs no new survey
 DEPTH, WIDTH = 2, 3  # of an attribution graph: layers below, and neurons for each neuron above
@@ -140,6 +141,7 @@ def neurons(
     if min(top, count) < 1:
         raise InputError(f"top {top}, prototypes {count}: at least one of each is needed")
     machines = Workers(workers, scheduler)
+    refuse_other_files(folder, "neurons")
     known = attach_front_end(load(model), frontend)
     plan = known.plan(output, bind)
     names = tuple(map(str, labels)) if labels is not None else known.labels

@@ -17,18 +17,14 @@ from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
-from dftlrp.attribution.formats.table import SIGNALS
 from dftlrp.attribution.recording import Header, read_header
+from dftlrp.attribution.sources import SUFFIXES, is_list
 from dftlrp.core.files import locate, regular
 from dftlrp.core.progress import steps
 from dftlrp.core.types import InputError
 from dftlrp.engine.seeds import find_class
+from dftlrp.results.result_folder import LISTED
 
-SOUNDS = frozenset({
-    ".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".au",
-    ".snd", ".caf", ".w64", ".rf64", ".sph", ".nist", ".voc", ".ircam", ".sf", ".paf", ".pvf",
-    ".avr", ".wve", ".xi", ".sds", ".svx", ".iff", ".mpc", ".htk",
-}) | SIGNALS  # fmt: skip
 SHOWN = 5  # names in an error message
 
 
@@ -84,8 +80,8 @@ class Recordings:
         return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
 
 
-class _Entry(NamedTuple):
-    """A file before it is read; if it has no label, ``problem`` says why."""
+class Entry(NamedTuple):
+    """A file before it is read: name, path and label; if it has none, ``problem`` says why."""
 
     name: str
     path: Path
@@ -132,14 +128,14 @@ def find_recordings(
         class, the rates differ and none is given, or pattern or table are malformed.
     """
     source = locate(source)
-    named = _read_table(source) if source.is_file() else _search_folder(source, pattern)
+    named = read_table(source) if source.is_file() else search_folder(source, pattern)
     entries = sorted(named, key=lambda entry: entry.name)
     if not entries:
         raise InputError(f"{source}: holds no recordings")
-    _refuse_repeats(source, entries)
+    refuse_repeats(source, entries)
     _refuse_unlabelled(source, entries, pattern)
     _refuse_unknown_labels(source, entries, classes, labels)
-    return _check_recordings(
+    return check_recordings(
         source, entries, rate, lambda entry: _make_item(entry, classes, labels, channels)
     )
 
@@ -152,21 +148,34 @@ def list_recordings(
     Parameters and errors are those of `find_recordings`; a table needs the column ``file`` only.
     """
     source = Path(source)
-    named = _read_table(source, ("file",)) if source.is_file() else _search_folder(source, None)
+    named = read_table(source, ("file",)) if source.is_file() else search_folder(source, None)
     entries = sorted(named, key=lambda entry: entry.name)
     if not entries:
         raise InputError(f"{source}: holds no recordings")
-    _refuse_repeats(source, entries)
-    return _check_recordings(source, entries, rate, lambda entry: _read_item(entry, -1, channels))
+    refuse_repeats(source, entries)
+    return check_recordings(source, entries, rate, lambda entry: read_item(entry, -1, channels))
 
 
-def _check_recordings(
-    source: Path,
-    entries: Sequence[_Entry],
+def check_recordings(
+    source: str | Path,
+    entries: Sequence[Entry],
     rate: float | None,
-    make: Callable[[_Entry], Item],
+    make: Callable[[Entry], Item],
 ) -> Recordings:
-    """Return the recordings that can be used, and why the others cannot."""
+    """Return the recordings that can be used, and why the others cannot.
+
+    Parameters
+    ----------
+    source : str or Path
+        Where they are from, for errors.
+    make : callable
+        From an entry to an item; an `InputError` says why it cannot be used.
+
+    Raises
+    ------
+    InputError
+        None can be used, or their rates differ and none is given.
+    """
     items, skipped = [], []
     for entry in steps(entries, "checking recordings"):
         try:
@@ -186,33 +195,48 @@ def _collect_warnings(items: Sequence[Item]) -> tuple[str, ...]:
     return tuple(f"{note} ({name} first)" for note, name in said.items())
 
 
-def _search_folder(folder: Path, pattern: str | None) -> Iterator[_Entry]:
+def search_folder(folder: Path, pattern: str | None) -> Iterator[Entry]:
+    """Yield the recordings in a folder at any depth, and the folders there that cannot be read.
+
+    Folders that results of dftlrp were saved to are left out.
+    """
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder or table")
-    matches = None if pattern is None else _compile_pattern(pattern)
-    for place, _, names in os.walk(folder, onerror=_refuse_unreadable):
+    matches, closed = None if pattern is None else _compile_pattern(pattern), list[Path]()
+
+    def note_unreadable(error: OSError) -> None:
+        if Path(error.filename) == folder:
+            raise InputError(f"{folder}: {error.strerror}")
+        closed.append(Path(error.filename))
+
+    for place, folders, names in os.walk(folder, onerror=note_unreadable):
+        folders[:] = [name for name in folders if not (Path(place, name) / LISTED).exists()]
         for path in (Path(place, name) for name in names):
-            if path.suffix.lower() in SOUNDS:
-                name = _escape_name(path.relative_to(folder).as_posix())
+            if path.suffix.lower() in SUFFIXES and not is_list(path):
+                name = escape_name(path.relative_to(folder).as_posix())
                 yield _make_entry(name, path, matches, whole="/" in (pattern or ""))
+    for path in closed:
+        yield Entry(escape_name(path.relative_to(folder).as_posix()), path, None, "cannot be read")
 
 
-def _escape_name(name: str) -> str:
+def escape_name(name: str) -> str:
     """Return a name with bytes that are not UTF-8 escaped, as tables and pages need it."""
     return name.encode(errors="backslashreplace").decode()
 
 
-def _refuse_unreadable(error: OSError) -> None:
-    raise InputError(f"{error.filename}: {error.strerror}")
-
-
-def _make_entry(name: str, path: Path, matches: re.Pattern[str] | None, whole: bool) -> _Entry:
+def _make_entry(name: str, path: Path, matches: re.Pattern[str] | None, whole: bool) -> Entry:
     """Return the entry of a file; ``whole`` matches its path in the folder, else its name."""
     if matches is None:
         first, _, rest = name.partition("/")
-        return _Entry(name, path, first if rest else None, "lies in no folder that names its class")
+        return Entry(name, path, first if rest else None, "lies in no folder that names its class")
     found = matches.fullmatch(name if whole else path.name)
-    return _Entry(name, path, found["label"] if found else None, "does not match the pattern")
+    return Entry(name, path, found["label"] if found else None, "does not match the pattern")
+
+
+def match_label(name: str, pattern: str) -> str | None:
+    """Return the label in a name, or None where it does not match the pattern."""
+    found = _compile_pattern(pattern).fullmatch(name)
+    return found["label"] if found else None
 
 
 def _compile_pattern(pattern: str) -> re.Pattern[str]:
@@ -230,8 +254,8 @@ def _compile_pattern(pattern: str) -> re.Pattern[str]:
         raise InputError(f"pattern {pattern!r}: {error}") from None
 
 
-def _read_table(table: Path, needed: Collection[str] = ("file", "label")) -> Iterator[_Entry]:
-    """Yield the rows of a CSV file with the columns ``file`` and ``label``."""
+def read_table(table: Path, needed: Collection[str] = ("file", "label")) -> Iterator[Entry]:
+    """Yield the rows of a CSV file with the columns ``file`` and ``label``, or those needed."""
     with regular(table, InputError) as (file, _):
         data = file.read()
     try:
@@ -243,18 +267,19 @@ def _read_table(table: Path, needed: Collection[str] = ("file", "label")) -> Ite
             if not all(row[name] for name in needed):
                 missing = " or ".join(needed)
                 raise InputError(f"{table}: line {rows.line_num}: {missing} is missing")
-            yield _Entry(row["file"], table.parent / row["file"], row.get("label"))
+            yield Entry(row["file"], table.parent / row["file"], row.get("label") or None)
     except (UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{table}: not a CSV file in UTF-8 ({error})") from None
 
 
-def _refuse_repeats(source: Path, entries: Sequence[_Entry]) -> None:
+def refuse_repeats(source: Path, entries: Sequence[Entry]) -> None:
+    """Refuse sorted entries of which two have one name."""
     for one, other in pairwise(entries):
         if one.name == other.name:
             raise InputError(f"{source}: lists {one.name} twice")
 
 
-def _refuse_unlabelled(source: Path, entries: Sequence[_Entry], pattern: str | None) -> None:
+def _refuse_unlabelled(source: Path, entries: Sequence[Entry], pattern: str | None) -> None:
     """Raise `InputError` if no file has a label; single files without one are skipped later."""
     if any(entry.label for entry in entries):
         return
@@ -268,7 +293,7 @@ def _refuse_unlabelled(source: Path, entries: Sequence[_Entry], pattern: str | N
 
 
 def _refuse_unknown_labels(
-    source: Path, entries: Sequence[_Entry], classes: int, labels: Sequence[str]
+    source: Path, entries: Sequence[Entry], classes: int, labels: Sequence[str]
 ) -> None:
     found = {entry.label for entry in entries if entry.label is not None}
     unknown = sorted(label for label in found if _find_class(label, classes, labels) is None)
@@ -291,13 +316,14 @@ def _list_some(names: Sequence[str]) -> str:
     return ", ".join([*map(repr, names[:SHOWN]), *more])
 
 
-def _make_item(entry: _Entry, classes: int, labels: Sequence[str], channels: int) -> Item:
+def _make_item(entry: Entry, classes: int, labels: Sequence[str], channels: int) -> Item:
     if entry.label is None:
         raise InputError(entry.problem)
-    return _read_item(entry, find_class(entry.label, labels, classes), channels)
+    return read_item(entry, find_class(entry.label, labels, classes), channels)
 
 
-def _read_item(entry: _Entry, index: int, channels: int) -> Item:
+def read_item(entry: Entry, index: int, channels: int) -> Item:
+    """Return a recording whose header can be read and whose channels fit."""
     header = read_header(entry.path)
     if channels not in {1, header.channels}:
         raise InputError(f"the model reads {channels} channels, it has {header.channels}")
@@ -305,7 +331,7 @@ def _read_item(entry: _Entry, index: int, channels: int) -> Item:
 
 
 def _choose_rate(
-    source: Path, items: Sequence[Item], rate: float | None
+    source: str | Path, items: Sequence[Item], rate: float | None
 ) -> tuple[float, tuple[str, ...]]:
     """Return the rate that the model reads, and notes about it."""
     first = items[0]

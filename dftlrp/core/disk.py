@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 import uuid
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from typing import BinaryIO
 from dftlrp.core.types import InputError
 
 LOCK = ".lock"
+PART = re.compile(r"(.*)\.[0-9a-f]{32}\.part", re.DOTALL)  # of a file that is being written
 
 
 @contextmanager
@@ -78,6 +80,14 @@ def write_file(path: Path, data: bytes) -> None:
     finally:
         part.unlink(missing_ok=True)
     _sync_folder(path.parent)
+
+
+def remove_parts(folder: Path, *names: str) -> None:
+    """Remove what `write_file` left of these files where its process was killed."""
+    for path in folder.iterdir():
+        part = PART.fullmatch(path.name)
+        if part and part[1] in names:
+            path.unlink(missing_ok=True)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import inspect
 import json
 import os
@@ -18,6 +17,7 @@ from dftlrp.attribution.references import identify_references
 from dftlrp.attribution.waveform import find_waveform, read_signal
 from dftlrp.concepts.recordings import Recordings, find_recordings, list_recordings
 from dftlrp.concepts.shards import Failure, Workers, open_store, run
+from dftlrp.concepts.shards.store import describe_setting
 from dftlrp.core.disk import lock_folder, report_system_errors, write_file
 from dftlrp.core.names import suggest
 from dftlrp.core.types import AnyArray, DftlrpError, InputError
@@ -44,12 +44,13 @@ from dftlrp.evaluation.summary import (
     summarise_stability,
 )
 from dftlrp.results.deletion import REPLACEMENTS, open_domain
+from dftlrp.results.result_folder import STORES, refuse_other_files
 from dftlrp.results.units import WORDS, make_units
 from dftlrp.spectral import stft_for
 
 DOMAINS = ("time", "frequency", "time-frequency")
 RANDOMISED = 3  # recordings
-STORE = "experiment"  # folder of intermediate results in that of the results
+STORE = STORES["evaluate"]  # folder of intermediate results in that of the results
 OWN = {"model", "signal", "target", "rate", "labels", "output", "bind", "domains", "frontend"}
 
 
@@ -146,6 +147,7 @@ def evaluate(
     _check_names(domains, replacements, checks, count or {}, target)
     chosen = _check_variants(variants or {"default": {}})
     machines = Workers(workers, scheduler)
+    refuse_other_files(folder, "evaluate")
     known = attach_front_end(load(model), frontend)
     recordings = _find_labelled(known, source, target, {
         "pattern": pattern, "labels": labels, "rate": rate, "output": output, "bind": bind,
@@ -289,18 +291,7 @@ def _identify(experiment: Experiment, model: Model, recordings: Recordings) -> d
     ]
     versions = {n: version(n) for n in ("dftlrp", "numpy", "scipy", "onnxruntime")}
     rows = {"data": recordings.digest, "batch": SHARDED, "versions": versions}
-    return {k: _describe_setting(v) for k, v in (own | rows).items()}
-
-
-def _describe_setting(value: Any) -> Any:
-    """Return a value as JSON can hold it; arrays by their hash."""
-    if isinstance(value, Mapping):
-        return {str(k): _describe_setting(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_describe_setting(v) for v in value]
-    if hasattr(value, "tobytes"):
-        return hashlib.sha256(value.tobytes()).hexdigest()
-    return value if isinstance(value, str | int | float | None) else str(value)
+    return {k: describe_setting(v) for k, v in (own | rows).items()}
 
 
 def _read_shard_numbers(arrays: Mapping[str, AnyArray]) -> dict[str, Any]:

@@ -22,11 +22,21 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from dftlrp.core.disk import LOCK, lock_folder, sync_file, write_file
-from dftlrp.core.files import regular
+from dftlrp.core.disk import (
+    LOCK,
+    lock_folder,
+    remove_parts,
+    report_system_errors,
+    sync_file,
+    write_file,
+)
+from dftlrp.core.files import locate, regular
 from dftlrp.core.types import InputError
 
-STAGE, LISTED, REPORT = ".dftlrp-", ".dftlrp.json", "report.html"
+STAGE, LISTED = ".dftlrp-", ".dftlrp.json"
+PAGES = ("report.html", "index.html")  # which are removed first and written last
+MANY = "explain, of several recordings"
+STORES = {"neurons": "survey", "evaluate": "experiment", MANY: "rows"}  # of intermediate results
 MOST_LISTED = 2**20  # bytes of the list
 Sums = dict[str, list[str]]  # by file name, each SHA-256 that the file may have
 
@@ -60,10 +70,46 @@ def replace_results(target: Path) -> Iterator[Path]:
             _remove_empty(folder)
 
 
+def refuse_other_files(
+    folder: str | os.PathLike[str], command: str = "explain", force: bool = False
+) -> None:
+    """Check that results may be written to a folder: it is new, or holds results of this command.
+
+    Parameters
+    ----------
+    command : str
+        The one that writes: a key of `STORES`, or ``"explain"``, of one recording.
+    force : bool
+        Whether it may hold files of other origin.  `replace_results` does not replace them.
+
+    Raises
+    ------
+    InputError
+        It holds other files, or results of another command.
+    """
+    target = locate(folder)
+    for other, store in STORES.items():
+        if other != command and (target / store / "settings.json").exists():
+            raise InputError(f"{folder}: holds results of dftlrp {other}: choose another folder")
+    alone = (target / LISTED).exists() and not (target / STORES[MANY]).exists()
+    if alone and command != "explain":
+        raise InputError(f"{folder}: holds results of dftlrp explain: choose another folder")
+    if force or not target.is_dir() or (target / STORES.get(command, LISTED)).exists():
+        return
+    with report_system_errors(target, "read"):
+        names = sorted(path.name for path in target.iterdir() if not path.name.startswith("."))
+    if names:
+        advice = "choose another folder"
+        if command in {"explain", MANY}:
+            advice += ", or give --force to write beside them"
+        raise InputError(f"{folder}: holds other files, as {names[0]}: {advice}")
+
+
 def _remove_stages(target: Path) -> None:
     """Remove what killed runs left; nobody else is writing, for the folder is locked."""
     for path in target.glob(f"{STAGE}*"):
         shutil.rmtree(path, ignore_errors=True)
+    remove_parts(target, LISTED)
 
 
 def _remove_empty(folder: Path) -> None:
@@ -78,9 +124,10 @@ def _move_into_place(stage: Path, target: Path) -> None:
     new = {path.name: [_sync_and_sum(path)] for path in stage.iterdir()}
     for name in sorted({*former, *new}):
         _refuse_foreign(target / name, former.get(name, []))
-    names = sorted(new, key=lambda name: name == REPORT)
+    names = sorted(new, key=lambda name: name in PAGES)
     _write_list(target, {n: former.get(n, []) + new.get(n, []) for n in (*former, *new)})
-    (target / REPORT).unlink(missing_ok=True)
+    for name in {*PAGES} & {*former, *new}:
+        (target / name).unlink(missing_ok=True)
     for name in former.keys() - new.keys():
         (target / name).unlink(missing_ok=True)
     for name in names:

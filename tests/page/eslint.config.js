@@ -9,7 +9,7 @@ const BROWSER = `
 export default [
   js.configs.recommended,
   {
-    files: ["page/*.js"],
+    files: ["page/**/*.js"],
     languageOptions: {
       globals: Object.fromEntries(BROWSER.split(/\s+/).filter(Boolean).map((n) => [n, "readonly"])),
     },

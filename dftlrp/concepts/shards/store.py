@@ -30,6 +30,7 @@ import numpy as np
 
 from dftlrp.core.disk import (
     lock_folder,
+    remove_parts,
     report_system_errors,
     sync_file,
     write_file,
@@ -98,6 +99,7 @@ class Store:
             for path in (self.folder / SHARDS).iterdir():
                 if OURS.fullmatch(path.name) and path.name not in kept:
                     path.unlink(missing_ok=True)
+            remove_parts(self.folder, SETTINGS, MANIFEST)
             lines = (_format_entry(index, digest) for index, digest in sorted(self.done.items()))
             write_file(self.folder / MANIFEST, b"".join(lines))
 
@@ -167,6 +169,17 @@ def pack_arrays(arrays: Mapping[str, AnyArray]) -> bytes:
             with archive.open(entry, "w", force_zip64=True) as part:
                 np.lib.format.write_array(part, np.asarray(arrays[name]), allow_pickle=False)
     return file.getvalue()
+
+
+def describe_setting(value: Any) -> Any:
+    """Return a setting as JSON can hold it; arrays by their hash."""
+    if isinstance(value, Mapping):
+        return {str(k): describe_setting(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [describe_setting(v) for v in value]
+    if hasattr(value, "tobytes"):
+        return hashlib.sha256(value.tobytes()).hexdigest()
+    return value if isinstance(value, str | int | float | None) else str(value)
 
 
 def _format_entry(index: int, digest: str) -> bytes:

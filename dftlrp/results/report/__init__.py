@@ -14,13 +14,17 @@ import base64
 import hashlib
 import re
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from functools import cache
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dftlrp.core.types import InputError
 from dftlrp.results.data import ExplanationData
 from dftlrp.results.glossary import TERMS
 from dftlrp.results.report import media, sentences, shown, still
 from dftlrp.results.words import SHOWN_CHANNELS, format_number, order_channels
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 MODULES = (
     "axes", "decode", "view", "measure", "sound", "data", "paint", "panes", "player", "page",
@@ -126,17 +130,24 @@ def bundle_script(modules: Sequence[str] = MODULES) -> str:
 
 def fill_page(name: str, **values: Any) -> str:
     """Return a template of the package with values filled in; a missing value is an error."""
-    from jinja2 import Environment, FunctionLoader, StrictUndefined
     from markupsafe import Markup
+
+    template, style = _open_templates().get_template(name), Markup(_read_template("style.css"))
+    made = template.render(style=style, glossary=TERMS, **values)
+    return made.encode("utf-8", "replace").decode()  # a label may hold a lone surrogate
+
+
+@cache
+def _open_templates() -> Environment:
+    """Return the templates, each of which is compiled when it is first filled."""
+    from jinja2 import Environment, FunctionLoader, StrictUndefined
 
     environment = Environment(
         loader=FunctionLoader(_read_template), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     environment.filters.update(num=format_number, pct=sentences.format_percent, csp=_hash_source)
-    template, style = environment.get_template(name), Markup(_read_template("style.css"))
-    made = template.render(style=style, glossary=TERMS, **values)
-    return made.encode("utf-8", "replace").decode()  # a label may hold a lone surrogate
+    return environment
 
 
 def _read_template(name: str) -> str:

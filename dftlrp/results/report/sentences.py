@@ -55,7 +55,7 @@ def format_percent(share: float) -> str:
 
 def describe_answer(e: ExplanationData) -> dict[str, Any]:
     """Return what the sentences under the headline need."""
-    names, values, shares, _ = _list_scores(e)
+    names, values, shares, _ = list_scores(e)
     best = int(np.argmax(values))
     kind, versus = name_seed(e)
     reference = find_reference(e)
@@ -149,7 +149,7 @@ def list_channels(explanations: Sequence[ExplanationData]) -> dict[str, Any]:
     return {"shown": rows[:SHOWN_CHANNELS], "folded": rows[SHOWN_CHANNELS:]}
 
 
-def _list_scores(e: ExplanationData) -> tuple[list[str], Real, Real | None, str]:
+def list_scores(e: ExplanationData) -> tuple[list[str], Real, Real | None, str]:
     """Return names, explained values, shares in [0, 1] and what these are, by class."""
     row = e.target[:-1] if isinstance(e.target, tuple) else ()
     values = np.atleast_1d(np.asarray(e.explained, np.float64)[row]).ravel()
@@ -166,7 +166,7 @@ def _list_scores(e: ExplanationData) -> tuple[list[str], Real, Real | None, str]
 
 def list_classes(explanations: Sequence[ExplanationData]) -> dict[str, Any]:
     """Return the rows of the table of classes, best first; explained ones are always shown."""
-    names, values, shares, meaning = _list_scores(explanations[0])
+    names, values, shares, meaning = list_scores(explanations[0])
     asked = {_find_target_class(e) for e in explanations}
     order = [int(i) for i in np.argsort(-values, kind="stable")]
     rows = [
