@@ -132,7 +132,7 @@ def _explain_stream(
             f"{asking.model.path}: it goes from chunk to chunk, so that hop= has no use"
         )
     with asking.open() as whole:
-        start, end = _check_span(whole, *span)
+        start, end = _read_span(whole, *span)
         stretches = follow_recording(asking, whole)
         count, stream = stretches.count_chunks(window), stretches.stream
         middles = stretches.followed.starts + stretches.followed.seconds / 2
@@ -148,7 +148,7 @@ def _explain_stream(
         return _make_timeline(asking, whole, scores, explanations)
 
 
-def _check_span(whole: Whole, start: float, stop: float | None) -> tuple[float, float]:
+def _read_span(whole: Whole, start: float, stop: float | None) -> tuple[float, float]:
     """Return a stretch of the recording, in seconds."""
     end = whole.seconds if stop is None else stop
     if not 0 <= start < end <= whole.seconds * (1 + ROUNDED):
@@ -160,7 +160,7 @@ def _place_windows(
     whole: Whole, length: int, hop: float | None, start: float, stop: float | None
 ) -> AnyArray:
     """Return where windows start, in samples."""
-    rate, (start, end) = whole.rate or 1.0, _check_span(whole, start, stop)
+    rate, (start, end) = whole.rate or 1.0, _read_span(whole, start, stop)
     if hop is not None and not 0 < hop < math.inf:
         raise InputError(f"hop {hop!r}: a positive number of seconds is needed")
     step = length // HOPS if hop is None else round(hop * rate)
