@@ -23,6 +23,10 @@ Model, Inspection, Check    what these return
 FrontEnd            how a waveform becomes what a model reads
 Composite           rules for kinds of layers
 
+Side by side
+compare             explanations of two classes, models, recordings or methods
+Comparison          where they differ, and one page for all
+
 Is it right?
 evaluate            which explanation is right, over a data set
 metrics             measures of explanations, one by one
@@ -67,6 +71,7 @@ if TYPE_CHECKING:
     from dftlrp.evaluation.data_set import evaluate
     from dftlrp.frameworks.checking import Check, check
     from dftlrp.graph.frontend import FrontEnd
+    from dftlrp.results.comparison import Comparison, compare
     from dftlrp.results.explanation import Explanation
     from dftlrp.results.timeline import Timeline
     from dftlrp.spectral import dft_lrp, inverse_dft_lrp, inverse_stft_lrp, stft_lrp
@@ -74,6 +79,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Attribution",
     "Check",
+    "Comparison",
     "Composite",
     "DftlrpError",
     "Explanation",
@@ -91,6 +97,7 @@ __all__ = [
     "attribute",
     "check",
     "check_frontend",
+    "compare",
     "dft_lrp",
     "embedded",
     "evaluate",
@@ -109,6 +116,7 @@ __all__ = [
 _HOME = {
     "Attribution": "attribution.attribute",
     "Check": "frameworks.checking",
+    "Comparison": "results.comparison",
     "Composite": "engine.composites",
     "DftlrpError": "core.types",
     "Explanation": "results.explanation",
@@ -126,6 +134,7 @@ _HOME = {
     "attribute": "attribution.attribute",
     "check": "frameworks.checking",
     "check_frontend": "attribution.frontend_check",
+    "compare": "results.comparison",
     "dft_lrp": "spectral",
     "embedded": "assets",
     "evaluate": "evaluation.data_set",

@@ -52,7 +52,7 @@ With `--json` every command prints one JSON object on stdout and nothing else th
 
 Numbers that are not finite are `null`. Beside these:
 
-**explain**: `explanations`, a list of one or two, each with the keys of `Explanation.to_dict()` in Python:
+**explain**, **compare**: `explanations`, a list, each with the keys of `Explanation.to_dict()` in Python:
 
 | key | what |
 |---|---|
@@ -69,6 +69,9 @@ Numbers that are not finite are `null`. Beside these:
 | `account` | `gap` (the largest error of any layer, relative) and whether it is `closed`; what `bias`, `stabiliser`, `stopped` and `reference` took |
 | `notes` | what was done to model and recording, warnings first word `warning:` |
 | `provenance` | hashes, versions, rules, what was chosen by default and why |
+
+and of several `names` and `differences`: for `bands`, `segments` and `tiles` the ten rows that differ most, with `band` (Hz) and `time` (s), the
+`amounts` of the two `names`, their `difference`, and whether these are shares (`relative`).
 
 **explain** of several recordings: `accuracy` (`null` without labels), `recordings` (the rows of [folders.md](folders.md)), `skipped`
 (`file`, `error`), `notes`. What could not be explained is also on stderr, a line each, the first ten.

@@ -19,7 +19,6 @@ import numpy as np
 
 import dftlrp
 from dftlrp.attribution.recording import read_recording
-from dftlrp.results.saving import save
 
 
 class Guess(NamedTuple):
@@ -48,9 +47,8 @@ def explain_guess(model: dftlrp.Model, found: Guess, folder: Path) -> None:
     other = found.true if found.first != found.true else found.second
     pair = [dftlrp.explain(model, found.path, target=t) for t in (found.first, other)]
     said, versus = (one.label for one in pair)
-    print(
-        f"{found.path.name}: heard {said!r}, side by side with {versus!r}: {save(pair, folder)[0]}"
-    )
+    page = dftlrp.compare(*pair).save(folder)[0]
+    print(f"{found.path.name}: heard {said!r}, side by side with {versus!r}: {page}")
 
 
 def main() -> int:

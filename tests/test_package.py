@@ -26,14 +26,17 @@ SIGNATURES = {
     "attribute": "(model, inputs, *, target='argmax', output=None, bind=None, seed='logit', "
     "composite='auto', overrides=None, backend=None, dtype=None, ledger=True, keep=(), masks=None, "
     "method='lrp', reference='auto')",
+    "compare": "(*explanations, names=None)",
     "embedded": "(name)",
 }
 FIELDS = {
     "Attribution": {"relevance", "multiplier", "output", "seed", "ledger"},
+    "Comparison": {"explanations", "labels"},
     "Explanation": {"signal", "relevance", "axes", "target", "output", "ledger"},
     "Ledger": {"rows"},
 }
 METHODS = {
+    "Comparison": {"differences", "plot", "save"},
     "Explanation": {"audible", "plot", "save", "load", "channels", "share", "table", "verify"},
     "Ledger": {"gap"},
 }

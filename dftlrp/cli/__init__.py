@@ -21,6 +21,7 @@ from typing import Any, NoReturn, TextIO
 from dftlrp import __version__
 from dftlrp.cli import (
     check_command,
+    compare_command,
     completion_command,
     evaluate_command,
     explain_command,
@@ -36,6 +37,7 @@ from dftlrp.core.types import DftlrpError, InputError
 
 COMMANDS = (
     explain_command,
+    compare_command,
     evaluate_command,
     neurons_command,
     frontend_command,

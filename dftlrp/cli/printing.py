@@ -47,25 +47,29 @@ def _has_display() -> bool:
     return sys.platform != "linux" or any(os.environ.get(name) for name in shown)
 
 
-def print_explanations(explanations: Sequence[Explanation], table: bool) -> None:
-    """Print what was asked, where relevance lies, what accounts for it and what was done."""
-    from dftlrp.results.brief import list_places
-    from dftlrp.results.sound import choose_playback
-    from dftlrp.results.words import describe_account, describe_cancellation, describe_seed
+def print_explanations(
+    explanations: Sequence[Explanation], names: Sequence[str], table: bool = False
+) -> None:
+    """Print of each what was asked, where relevance lies, what accounts for it, what was done.
 
-    first = explanations[0]
-    _print_prediction(first)
-    for prefix, one in zip(("", "versus-"), explanations, strict=False):
-        lines = [describe_seed(one), *list_places(one), f"  {describe_account(one)}"]
-        lines += [f"  {told}"] if (told := describe_cancellation(one)) else []
-        lines += _list_heard(one, f"{prefix}resynthesis.wav")
-        lines += [f"  {note}" for note in one.notes if one is first or note not in first.notes]
-        for line in lines:
-            print(make_printable(line))
-    if (speed := choose_playback(first.rate)[1]) > 1:
-        print(f"  sounds are played {speed:g} times faster")
+    The notes of all are printed once.
+    """
+    from dftlrp.results.saving import name_prefix
+
+    told = set[str]()
+    for k, (name, one) in enumerate(zip(names, explanations, strict=True)):
+        if name != one.label:
+            print(f"{make_printable(name)}:")
+        for line in _describe_explanation(one, f"{name_prefix(k)}resynthesis.wav"):
+            if line not in told or name != one.label:
+                print(make_printable(line))
+        notes = [f"  {note}" for note in (*one.notes, *_list_speed(one))]
+        for line in notes:
+            if line not in told:
+                print(make_printable(line))
+        told.update(notes, _list_prediction(one))
     if table:
-        print(first.ledger)
+        print(explanations[0].ledger)
 
 
 def print_files(files: Sequence[Path]) -> None:
@@ -76,17 +80,26 @@ def print_files(files: Sequence[Path]) -> None:
     print(make_printable(f"  open {report}; beside it: {told}"))
 
 
-def _print_prediction(one: Explanation) -> None:
+def _describe_explanation(one: Explanation, sound: str) -> list[str]:
+    from dftlrp.results.brief import list_places
+    from dftlrp.results.heard import describe_heard
+    from dftlrp.results.words import describe_account, describe_cancellation, describe_seed
+
+    lines = [*_list_prediction(one), describe_seed(one), *list_places(one)]
+    lines += [f"  {describe_account(one)}"]
+    lines += [f"  {told}"] if (told := describe_cancellation(one)) else []
+    return [*lines, f"  {sound}: {sentence}"] if (sentence := describe_heard(one)) else lines
+
+
+def _list_prediction(one: Explanation) -> list[str]:
     from dftlrp.results.brief import rank_classes
 
     known = [f"{name} (score {score:.3f})" for name, score in rank_classes(one)[:2]]
-    if known:
-        print(make_printable(f"prediction: {', next '.join(known)}"))
+    return [f"prediction: {', next '.join(known)}"] if known else []
 
 
-def _list_heard(one: Explanation, name: str) -> list[str]:
-    """Return what the model hears in the sound of what supports the output."""
-    from dftlrp.results.heard import describe_heard
+def _list_speed(one: Explanation) -> list[str]:
+    from dftlrp.results.sound import choose_playback
 
-    sentence = describe_heard(one)
-    return [f"  {name}: {sentence}"] if sentence else []
+    speed = choose_playback(one.rate)[1]
+    return [f"sounds are played {speed:g} times faster"] if speed > 1 else []

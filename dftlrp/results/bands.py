@@ -74,9 +74,9 @@ class Pooled(NamedTuple):
 
 
 class Cut(NamedTuple):
-    """The unit of each point of an axis, the edges of the units, and their width in words."""
+    """An axis in units: of each explanation the unit of each point; edges; width in words."""
 
-    place: AnyArray
+    places: list[AnyArray]
     edges: Real
     width: str
 
@@ -98,27 +98,35 @@ def pool_relevance(explanation: ExplanationData, what: str, width: float | None 
         If ``what`` is unknown, its domain is missing, or the width is not a positive number or
         that of a tile.
     """
+    return pool_together([explanation], what, width)[0]
+
+
+def pool_together(
+    explanations: Sequence[ExplanationData], what: str, width: float | None = None
+) -> list[Pooled]:
+    """Return the relevance of several explanations in the same units.
+
+    They are those of `pool_relevance` where the recordings have the same axes.  Where these differ,
+    segments are as wide as the widest of them, and a band is left out that holds no bin of one of
+    them; a unit beyond the end of a recording holds nothing of it.
+    """
     what = find_name(what, sorted(POOLED), "unknown units")
     if what == "tiles" and width is not None:
         raise InputError("tiles have no single width: leave it out")
     domain = POOLED[what]
-    R = read_relevance(explanation, domain)
-    axes = explanation.axes[domain]
-    hertz, seconds = axes if isinstance(axes, tuple) else (axes, axes)
+    arrays = [read_relevance(e, domain) for e in explanations]
+    axes = [e.axes[domain] if what == "tiles" else (e.axes[domain],) * 2 for e in explanations]
+    hertz, seconds = ([np.asarray(pair[i], np.float64) for pair in axes] for i in (0, 1))
     cuts = []
     if what != "segments":
-        cuts.append(_cut_bands(explanation, np.asarray(hertz, np.float64), width))
+        cuts.append(_cut_bands(explanations, hertz, width))
     if what != "bands":
-        window = explanation.stft.get("n_fft", 0) if what == "tiles" else 0
-        least = max(SEGMENT_SAMPLES, window) / explanation.rate
-        cuts.append(_cut_segments(explanation, np.asarray(seconds, np.float64), width, least))
-    parts = R.reshape(-1, *R.shape[R.ndim - len(cuts) :])
-    net, favour, against = (
-        _add_up_units(part.sum(axis=0), cuts)
-        for part in (parts, np.maximum(parts, 0.0), np.minimum(parts, 0.0))
-    )
-    wide = " and ".join(c.width for c in cuts)
-    return Pooled(domain, tuple(c.edges for c in cuts), UNITS[what], wide, net, favour, against)
+        cuts.append(_cut_segments(explanations, seconds, width, what == "tiles"))
+    wide, edges = " and ".join(c.width for c in cuts), tuple(c.edges for c in cuts)
+    return [
+        Pooled(domain, edges, UNITS[what], wide, *_add_up_signs(R, k, cuts))
+        for k, R in enumerate(arrays)
+    ]
 
 
 def read_relevance(explanation: ExplanationData, domain: str) -> Real:
@@ -140,25 +148,39 @@ def round_up(value: float) -> float:
     return float(f"{step * power:.12g}")
 
 
-def _add_up_units(values: Real, cuts: Sequence[Cut]) -> Real:
-    """Return the sum of each unit, an axis at a time."""
+def _add_up_signs(R: Real, k: int, cuts: Sequence[Cut]) -> list[Real]:
+    """Return the sums of explanation k, of what is positive in it and of what is negative."""
+    parts = R.reshape(-1, *R.shape[R.ndim - len(cuts) :])
+    signs = (parts, np.maximum(parts, 0.0), np.minimum(parts, 0.0))
+    return [_add_up_units(part.sum(axis=0), k, cuts) for part in signs]
+
+
+def _add_up_units(values: Real, k: int, cuts: Sequence[Cut]) -> Real:
+    """Return the sum of each unit, an axis at a time; 0 where no point lies."""
     for axis, cut in enumerate(cuts):
-        starts = np.flatnonzero(np.diff(cut.place, prepend=-1))
-        values = np.add.reduceat(values, starts, axis=axis)
+        place = cut.places[k]
+        starts = np.flatnonzero(np.diff(place, prepend=-1))
+        held = np.moveaxis(np.add.reduceat(values, starts, axis=axis), axis, 0)
+        summed = np.zeros((len(cut.edges) - 1, *held.shape[1:]))
+        summed[place[starts]] = held
+        values = np.moveaxis(summed, 0, axis)
     return values
 
 
-def _cut_bands(e: ExplanationData, hertz: Real, width: float | None) -> Cut:
+def _cut_bands(
+    explanations: Sequence[ExplanationData], hertz: Sequence[Real], width: float | None
+) -> Cut:
     """Return the band of each frequency."""
-    end = e.rate / 2
+    ends = [e.rate / 2 for e in explanations]
+    end = max(ends)
     if width is not None:
-        return _cut_equally(hertz, end, _check_width(width), "Hz")
-    if _reads_mel(e):
+        return _cut_equally(hertz, ends, _check_width(width))
+    if all(map(_reads_mel, explanations)):
         top = float(hertz_to_mel(np.array([end]))[0])
         edges = mel_to_hertz(np.linspace(0.0, top, MEL_BANDS + 1))
         return _cut_at(hertz, np.append(edges[:-1], end), "mel band")
-    if e.rate < AUDIO_HZ:
-        return _cut_equally(hertz, end, round_up(end / BANDS), "Hz")
+    if 2 * end < AUDIO_HZ:
+        return _cut_equally(hertz, ends, round_up(end / BANDS))
     inner = 1000 * 10 ** ((np.arange(-17, 60) - 0.5) / 10)
     edges = np.array([0.0, *inner[inner < end * (1 - TOLERANCE)], end])
     return _cut_at(hertz, edges, "⅓ octave")
@@ -169,14 +191,26 @@ def _reads_mel(e: ExplanationData) -> bool:
     return e.provenance.get("front end") == "mel" or "mel" in e.relevance
 
 
-def _cut_segments(e: ExplanationData, seconds: Real, width: float | None, least: float) -> Cut:
+def _cut_segments(
+    explanations: Sequence[ExplanationData],
+    seconds: Sequence[Real],
+    width: float | None,
+    windowed: bool,
+) -> Cut:
     """Return the segment of each sample or frame; frames in the padding lie at its ends."""
-    count = e.signal["time"].shape[-1] if "time" in e.signal else 0
-    end = e.start + count / e.rate if count else float(seconds[-1]) + measure_spacing(seconds)
-    if width is None:
-        width = max(SEGMENT_SECONDS, round_up(max(least, (end - e.start) / SEGMENTS)))
-    inside = np.clip(seconds, e.start, np.nextafter(end, 0.0))
-    return _cut_equally(inside, end, _check_width(width), "s", e.start)
+    ends, usual = [], []
+    for e, axis in zip(explanations, seconds, strict=True):
+        count = e.signal["time"].shape[-1] if "time" in e.signal else 0
+        end = e.start + count / e.rate if count else float(axis[-1]) + measure_spacing(axis)
+        least = max(SEGMENT_SAMPLES, e.stft.get("n_fft", 0) if windowed else 0) / e.rate
+        usual.append(max(SEGMENT_SECONDS, round_up(max(least, (end - e.start) / SEGMENTS))))
+        ends.append(end)
+    inside = [
+        np.clip(axis, e.start, np.nextafter(end, 0.0))
+        for e, axis, end in zip(explanations, seconds, ends, strict=True)
+    ]
+    start = min(e.start for e in explanations)
+    return _cut_equally(inside, ends, _check_width(max(usual) if width is None else width), start)
 
 
 def _check_width(width: float) -> float:
@@ -185,19 +219,41 @@ def _check_width(width: float) -> float:
     return float(width)
 
 
-def _cut_equally(axis: Real, end: float, width: float, unit: str, start: float = 0.0) -> Cut:
-    """Return units of equal width, counted from 0; the first and the last may be narrower."""
-    last = max(math.ceil(end / width * (1 - TOLERANCE)) - 1, 0)  # what lies at the end is in it
-    place = np.minimum(np.floor((axis + TOLERANCE * measure_spacing(axis)) / width), last)
-    numbers = np.unique(place)
-    starts = [max(float(f"{k * width:.12g}"), start) for k in numbers]
-    stop = min(float(f"{(numbers[-1] + 1) * width:.12g}"), end)
-    told = f"{1000 * width:.4g} ms" if unit == "s" else f"{width:.4g} Hz"
-    return Cut(place, np.array([*starts, stop]), told)
+def _cut_equally(
+    axes: Sequence[Real], ends: Sequence[float], width: float, start: float | None = None
+) -> Cut:
+    """Return units of equal width, counted from 0; the first and the last may be narrower.
+
+    Of seconds from a start on; without one, of hertz.
+    """
+    found = []
+    for axis, end in zip(axes, ends, strict=True):
+        last = max(math.ceil(end / width * (1 - TOLERANCE)) - 1, 0)  # what lies at the end is in it
+        room = TOLERANCE * measure_spacing(axis)
+        found.append(np.minimum(np.floor((axis + room) / width), last))
+    numbers = _share_units(found)
+    starts = [max(float(f"{k * width:.12g}"), start or 0.0) for k in numbers]
+    stop = min(float(f"{(numbers[-1] + 1) * width:.12g}"), max(ends))
+    told = f"{1000 * width:.4g} ms" if start is not None else f"{width:.4g} Hz"
+    return Cut(_place_in(found, numbers), np.array([*starts, stop]), told)
 
 
-def _cut_at(axis: Real, edges: Real, width: str) -> Cut:
+def _cut_at(axes: Sequence[Real], edges: Real, width: str) -> Cut:
     """Return units between given edges, of which those that hold no point are left out."""
-    place = np.searchsorted(edges[1:-1], axis, side="right")
-    numbers = np.unique(place)
-    return Cut(place, np.append(edges[numbers], edges[numbers[-1] + 1]), width)
+    found = [np.searchsorted(edges[1:-1], axis, side="right") for axis in axes]
+    numbers = _share_units(found)
+    return Cut(_place_in(found, numbers), np.append(edges[numbers], edges[numbers[-1] + 1]), width)
+
+
+def _share_units(found: Sequence[AnyArray]) -> AnyArray:
+    """Return the units that hold a point of every axis that reaches them, and the first one."""
+    units = np.unique(np.concatenate(found))
+    shared = [np.isin(units, one) | (units > one[-1]) for one in found]
+    kept = np.logical_and.reduce(shared)
+    kept[0] = True
+    return np.asarray(units[kept])
+
+
+def _place_in(found: Sequence[AnyArray], units: AnyArray) -> list[AnyArray]:
+    """Return of each point the number of its unit among those that are kept: the next below."""
+    return [np.searchsorted(units, one, side="right") - 1 for one in found]

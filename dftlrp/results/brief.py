@@ -82,8 +82,8 @@ def describe_row(row: Row | Tile) -> str:
     """Return one band, segment or tile with its relevance."""
     amount = format_number(row.relevance)
     if isinstance(row, Row):
-        return f"{_describe_span(row.start, row.stop, row.unit)} ({amount})"
-    band, span = _describe_span(row.low, row.high, "Hz"), _describe_span(row.start, row.stop, "s")
+        return f"{describe_span(row.start, row.stop, row.unit)} ({amount})"
+    band, span = describe_span(row.low, row.high, "Hz"), describe_span(row.start, row.stop, "s")
     return f"{band} at {span} ({amount})"
 
 
@@ -196,6 +196,7 @@ def _summarise_ledger(ledger: Ledger) -> dict[str, Any]:
     return {**closed, **terms}
 
 
-def _describe_span(start: float, stop: float, unit: str) -> str:
+def describe_span(start: float, stop: float, unit: str) -> str:
+    """Write a span of an axis."""
     low, high = (f"{v:.0f}" if unit == "Hz" and v >= 10 else f"{v:.4g}" for v in (start, stop))
     return f"{low} to {high}\N{NO-BREAK SPACE}{unit}"

@@ -75,6 +75,7 @@ def draw_figure(
     """
     from dftlrp.results.shown_figure import ShownFigure
 
+    require_one_recording(explanations)
     rows = choose_rows(explanations, domains)
     views = [[e.channels if e.has_channels(r.name) else (e,) for e in explanations] for r in rows]
     count = max(len(one[0]) for one in views)
@@ -126,16 +127,23 @@ def render_figure(fig: Figure, kind: str = "png", dpi: int = 200) -> bytes:
     return buffer.getvalue()
 
 
-def choose_rows(
-    explanations: Sequence[ExplanationData], domains: Sequence[str] | None = None
-) -> list[Domain]:
-    """Return the rows of the table of domains to draw; errors as for `draw_figure`."""
-    if not explanations:
-        raise InputError("no explanation to draw")
-    first = explanations[0].signal
+def require_one_recording(explanations: Sequence[ExplanationData]) -> None:
+    """Raise InputError if explanations are of different recordings."""
+    first = explanations[0].signal if explanations else {}
     shared = [(d, e) for e in explanations for d in e.relevance if d in first and d in e.signal]
     if not all(np.array_equal(e.signal[d], first[d]) for d, e in shared):
         raise InputError("one figure shows explanations of one recording; draw these one by one")
+
+
+def choose_rows(
+    explanations: Sequence[ExplanationData], domains: Sequence[str] | None = None
+) -> list[Domain]:
+    """Return the rows of the table of domains to draw; errors as for `draw_figure`.
+
+    They may be of different recordings.
+    """
+    if not explanations:
+        raise InputError("no explanation to draw")
     present = explanations[0].relevance
     names = domains or sorted(present, key=[*DOMAINS, *present].index)
     for name in names:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tokenize
 import zipfile
 import zlib
@@ -23,11 +24,12 @@ from dftlrp.core.progress import steps
 from dftlrp.core.types import AnyArray, InputError
 from dftlrp.results.damage import DamageError, check_fields, read_npz
 from dftlrp.results.data import ExplanationData
+from dftlrp.results.differences import check_comparable, find_first_like
 from dftlrp.results.figure import draw_figure, save_figure
 from dftlrp.results.questions import TABLES, write_csv
 from dftlrp.results.report import render
 from dftlrp.results.result_folder import replace_results
-from dftlrp.results.sound import KINDS, find_obstacle, make_sounds
+from dftlrp.results.sound import KINDS, Sound, find_obstacle, make_sounds
 
 E = TypeVar("E", bound=ExplanationData)
 
@@ -48,6 +50,7 @@ def save(
     explanations: Sequence[ExplanationData],
     folder: str | os.PathLike[str],
     figure: str | None = None,
+    names: Sequence[str] = (),
 ) -> list[Path]:
     """Write ``report.html``, ``explanation.npz``, the sounds and the tables; a figure if asked.
 
@@ -56,12 +59,15 @@ def save(
     Parameters
     ----------
     explanations : list of Explanation
-        One; or two of the same recording to compare, in which case the files of the second start
-        with ``versus-``.  Sounds and colours share their scales.
+        One, or up to eight to compare.  The files of the second then start with ``versus-``, those
+        of the third with ``versus-2-``, and so on; a recording is written once.  Sounds share their
+        gains.
     folder : path
         Created if it does not exist; files that no former result wrote are left alone.
     figure : {"png", "svg"}, optional
         Also write ``figure.png`` or ``figure.svg``, see `dftlrp.results.figure.draw_figure`.
+    names : list of str, optional
+        What the page calls the explanations; default: what tells them apart.
 
     Returns
     -------
@@ -72,11 +78,14 @@ def save(
     ------
     InputError
         If the folder cannot be written to, another run is writing there, a file of other origin is
-        in the way, a domain cannot be drawn, or the figure is neither PNG nor SVG.
+        in the way, a domain cannot be drawn, the explanations cannot be compared, or the figure is
+        neither PNG nor SVG.
     """
     if figure not in FIGURES:
         raise InputError(f"figure {figure!r}: a figure is saved as 'png' or 'svg'")
-    target, writers = locate(folder), _list_writers(explanations, figure)
+    target = locate(folder)
+    check_comparable(explanations)
+    writers = _list_writers(explanations, figure, names)
     with replace_results(target) as stage:
         for name in steps(list(writers), "writing"):
             writers[name](stage / name)
@@ -84,32 +93,39 @@ def save(
 
 
 def _list_writers(
-    explanations: Sequence[ExplanationData], figure: str | None
+    explanations: Sequence[ExplanationData], figure: str | None, names: Sequence[str]
 ) -> dict[str, Callable[[Path], object]]:
     """Return the function that writes each file, by its name."""
-    if len(explanations) not in {1, 2}:
-        raise InputError(f"{len(explanations)} explanations: one, or two to compare, can be saved")
     writers: dict[str, Callable[[Path], object]] = {
-        "report.html": lambda path: path.write_text(render(explanations), encoding="utf-8"),
+        "report.html": lambda path: path.write_text(render(explanations, names), encoding="utf-8"),
     }
     if figure:
         writers[f"figure.{figure}"] = lambda path: save_figure(draw_figure(explanations), path)
-    heard = [{}] * 2 if any(map(find_obstacle, explanations)) else make_sounds(explanations)
-    for prefix, one, kinds in zip(("", "versus-"), explanations, heard, strict=False):
+    heard: list[dict[str, Sound]] = [{} for _ in explanations]
+    if not any(map(find_obstacle, explanations)):
+        heard = make_sounds(explanations)
+    firsts = find_first_like(explanations)
+    for k, (one, kinds) in enumerate(zip(explanations, heard, strict=True)):
+        prefix = name_prefix(k)
         writers[f"{prefix}explanation.npz"] = partial(write_arrays, one)
         for what, row in TABLES.items():
             if row.name in one.relevance:
                 writers[f"{prefix}{what}.csv"] = partial(_write_table, one, what)
         for kind, sound in kinds.items():
-            if not (prefix and kind == "original"):
+            if kind != "original" or firsts[k] == k:
                 writers[f"{prefix}{kind}.wav"] = sound.save
     return writers
+
+
+def name_prefix(k: int) -> str:
+    """Return what the files of the k-th explanation start with: nothing, versus-, versus-2-."""
+    return "" if k == 0 else "versus-" if k == 1 else f"versus-{k}-"
 
 
 def is_result(name: str) -> bool:
     """Return whether a file of this name comes from `save`."""
     made = {*(f"{kind}.wav" for kind in KINDS), *(f"{what}.csv" for what in TABLES)}
-    plain = name.removeprefix("versus-")
+    plain = re.sub(r"^versus-(\d-)?", "", name)
     return plain in {"report.html", "figure.png", "figure.svg", "explanation.npz", *made}
 
 

@@ -143,7 +143,7 @@ def test_the_result_says_what_was_explained_and_how(small, sound):
 
 
 def test_an_explanation_can_be_saved_and_loaded(small, sound, tmp_path, monkeypatch):
-    monkeypatch.setattr("dftlrp.results.report.render", lambda e: "")
+    monkeypatch.setattr("dftlrp.results.report.render", lambda *_: "")
     e = reference.explain(small, sound, rate=RATE)
     e.save(tmp_path / "out")
     read = dftlrp.Explanation.load(tmp_path / "out")

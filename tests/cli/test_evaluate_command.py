@@ -83,7 +83,7 @@ def test_explain_verifies_on_request_and_the_result_carries_it(here, capsys, mon
     import dftlrp
 
     pages = []
-    monkeypatch.setattr("dftlrp.results.saving.render", lambda e: pages.extend(e) or "page")
+    monkeypatch.setattr("dftlrp.results.saving.render", lambda e, *_: pages.extend(e) or "page")
     assert main(["explain", "m.onnx", "data/low/0.wav", "--verify"]) == 0
     text = capsys.readouterr().out
     assert text.count("verified: without the 16 of 160 tiles that matter most the score of") == 1

@@ -40,7 +40,7 @@ def test_nothing_of_a_label_leaves_the_frame():
 
 
 def test_what_cannot_be_drawn_is_said(monkeypatch):
-    def refuse(*_):
+    def refuse(*_, **__):
         raise InputError("domain <odd> cannot be drawn")
 
     monkeypatch.setattr("dftlrp.results.report.cell.render", refuse)

@@ -153,10 +153,13 @@ def locate(tab, x, rate):
 def test_every_page_opens_without_a_word_and_fits(visit, explanations, width, scheme):
     tab = visit(explanations, width, color_scheme=scheme)
     assert tab.evaluate("document.documentElement.scrollWidth") == width
-    blank = """() => [...document.querySelectorAll('.pane canvas:first-child')].filter((c) => {
-      const { data } = c.getContext('2d').getImageData(0, 0, c.width, c.height);
+    shown = ".pane canvas:first-child"
+    if len(explanations) > 1:  # the differences are hidden
+        shown = ":not(.difference) > figure > .pane canvas:first-child"
+    blank = f"""() => [...document.querySelectorAll('{shown}')].filter((c) => {{
+      const {{ data }} = c.getContext('2d').getImageData(0, 0, c.width, c.height);
       return !data.some((v) => v);
-    }).length"""
+    }}).length"""
     tab.wait_for_timeout(100)
     assert tab.evaluate(blank) == 0
 
@@ -428,7 +431,7 @@ def test_each_channel_has_its_pictures_and_its_sounds(visit):
 
 def test_two_explanations_share_one_scale(visit):
     tab = visit([explanation(), explanation(label="six", total=2.0)])
-    tall = """() => [...document.querySelectorAll('.pane.wave:not(.signal) canvas:first-child')]
+    tall = """() => [...document.querySelectorAll('.own .pane.wave canvas:first-child')]
       .map((shown) => {
         const copy = new OffscreenCanvas(shown.width, shown.height).getContext('2d');
         copy.drawImage(shown, 0, 0);

@@ -19,7 +19,7 @@ from explanations import explanation, quake, stacked, two_tones, with_input, wit
 from dftlrp.core.ledger import Ledger
 from dftlrp.core.types import InputError
 from dftlrp.results.report import render
-from dftlrp.results.report.shown import find_highest
+from dftlrp.results.report.ends import find_highest
 
 HOSTILE = "</script><img src=x onerror=alert(1)>"
 
@@ -140,7 +140,7 @@ def test_a_hostile_label_stays_text():
     tags = Tags(page)
     assert len(tags.all("script")) == 2
     assert not tags.all("img")
-    assert f"Why “{HOSTILE}”?" in tags.words
+    assert f"“{HOSTILE}” and “six”" in tags.words
 
 
 @pytest.mark.parametrize("label", ["\udc80", "\u202erev", "\x00", "x" * 5000, "", "{{ 7*7 }}"])
@@ -167,7 +167,7 @@ def test_players_hold_sound_files_of_common_gain(page):
 
 def test_two_explanations_side_by_side():
     tags = Tags(render([explanation(), explanation(label="six", total=2.0)]))
-    assert "Why “seven”? And why “six”?" in tags.words
+    assert "Why “seven” and not “six”?" in tags.words
     assert len(tags.all("audio")) == 1 + 2 * 5
     said = [a["aria-label"] for a in pictures(tags) if "Relevance" in a["aria-label"]]
     assert len(said) == 2 * 3

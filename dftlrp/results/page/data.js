@@ -25,30 +25,47 @@ import { addUp } from "./measure.js";
  * @property {string} name
  * @property {string} title
  * @property {Kind} kind
+ * @property {number[]} owners The explanations that it shows: those of one recording.
  * @property {PackedAxis[]} axes From top to bottom, then from left to right.
  * @property {Packed[]} signal By channel.
- * @property {Packed[][]} relevance By explanation and channel.
- * @property {Amount[]} sums By explanation, of all channels.
- * @property {number[][][]} units By explanation: start, stop, net, favour, against; or empty.
- * @property {number} limit
+ * @property {Packed[][]} relevance By owner and channel.
+ * @property {Amount[]} sums By owner, of all channels.
+ * @property {number[][][]} units By owner: start, stop, net, favour, against; or empty.
+ * @property {number[]} scales By owner: what relevance is multiplied by to be compared.
+ * @property {number} limit Relevance that then has the full colour.
  * @property {[number, number]} floor Of the level, and its unit per step from 0 to 1.
  * @property {string} unit Of the level.
  *
+ * @typedef {object} Differing The first explanation minus another, in one domain.
+ * @property {number} domain The number of the first one's domain.
+ * @property {number} other
+ * @property {boolean} cells Whether both have the same cells.
+ * @property {number} limit
+ *
  * @typedef {object} Page
- * @property {number} rate
- * @property {number} seconds
+ * @property {number} rate The largest.
+ * @property {number} seconds The largest.
  * @property {number} highest Frequency up to which is shown at first.
- * @property {number} stretch Seconds of the recording in one that is heard.
+ * @property {[number, number][]} ends By explanation: seconds, and half the rate.
  * @property {string[]} labels By explanation.
  * @property {string[]} channels
+ * @property {string} word What stands before a label: more "for", "in" or "by" it.
+ * @property {boolean} relative Whether relevance is compared as shares.
  * @property {PackedDomain[]} domains
+ * @property {Differing[]} differences
  *
- * @typedef {object} Drawn One domain of one channel, for all explanations.
+ * @typedef {object} Layer One domain of one explanation and one channel.
  * @property {PackedDomain} domain
+ * @property {number} explanation
  * @property {Axis[]} axes
+ * @property {[number, number]} ends
  * @property {Float32Array} signal
- * @property {Float32Array[]} relevance By explanation.
- * @property {Sums[]} running By explanation.
+ * @property {Float32Array} relevance
+ * @property {Sums} running
+ * @property {number[][]} units
+ * @property {number} scale
+ * @property {number} limit Of the relevance as it is, without the scale.
+ * @property {Amount} sums
  */
 
 /** @returns {Page} */
@@ -72,34 +89,71 @@ function unpackAxis({ label, unit, count, start, step, end, edges }) {
  * Decode one channel; a domain that belongs to no channel has one.
  * @param {Page} page
  * @param {number} channel
- * @returns {Promise<Drawn[]>}
+ * @returns {Promise<Layer[]>}
  */
 export async function readChannel(page, channel) {
-  return Promise.all(
-    page.domains.map(async (domain) => {
-      const c = Math.min(channel, domain.signal.length - 1);
-      const signal = await decodeArray(domain.signal[c]);
-      const all = await Promise.all(domain.relevance.map((own) => decodeArray(own[c])));
-      const relevance = all.map((one) => one.values);
-      return {
-        domain,
-        axes: domain.axes.map(unpackAxis),
-        signal: signal.values,
-        relevance,
-        running: relevance.map(addUp),
-      };
-    }),
-  );
+  const read = async (/** @type {PackedDomain} */ domain) => {
+    const c = Math.min(channel, domain.signal.length - 1);
+    const signal = await decodeArray(domain.signal[c]);
+    const all = await Promise.all(domain.relevance.map((own) => decodeArray(own[c])));
+    return all.map(({ values }, k) => ({
+      domain,
+      explanation: domain.owners[k],
+      axes: domain.axes.map(unpackAxis),
+      ends: page.ends[domain.owners[k]],
+      signal: signal.values,
+      relevance: values,
+      running: addUp(values),
+      units: domain.units[k] ?? [],
+      scale: domain.scales[k],
+      limit: domain.limit / domain.scales[k],
+      sums: domain.sums[k],
+    }));
+  };
+  return (await Promise.all(page.domains.map(read))).flat();
+}
+
+/**
+ * Return the first layer minus the second: cell by cell where they have the same, else unit by unit.
+ * @param {Page} page
+ * @param {Layer} first
+ * @param {Layer} second
+ * @param {Differing} how
+ * @returns {Layer}
+ */
+export function subtract(page, first, second, { cells, limit }) {
+  const [a, b] = [first.scale, second.scale];
+  const units = first.units.map(([start, stop, net], i) => {
+    const more = net * a - second.units[i][2] * b;
+    return [start, stop, more, Math.max(more, 0), Math.min(more, 0)];
+  });
+  const relevance = cells
+    ? first.relevance.map((value, i) => value * a - second.relevance[i] * b)
+    : Float32Array.from(units, (unit) => unit[2]);
+  const edges = Float64Array.from([...units.map(([start]) => start), units.at(-1)?.[1] ?? 0]);
+  const net = first.sums.net * a - second.sums.net * b;
+  return {
+    ...first,
+    axes: cells ? first.axes : [{ ...first.axes[0], edges }],
+    ends: [page.seconds, page.rate / 2],
+    signal: first.signal === second.signal ? first.signal : new Float32Array(0),
+    relevance,
+    running: addUp(relevance),
+    units,
+    scale: 1,
+    limit,
+    sums: { net, favour: Math.max(net, 0), against: Math.min(net, 0) },
+  };
 }
 
 /**
  * Return the ends of an axis: those of the recording, where it is time or frequency.
- * @param {Page} page
+ * @param {[number, number]} ends
  * @param {Axis} axis
  * @returns {Span}
  */
-export function limitAxis(page, { unit, edges }) {
-  if (unit === "s") return { start: 0, stop: page.seconds };
-  if (unit === "Hz") return { start: 0, stop: page.rate / 2 };
+export function limitAxis([seconds, hertz], { unit, edges }) {
+  if (unit === "s") return { start: 0, stop: seconds };
+  if (unit === "Hz") return { start: 0, stop: hertz };
   return { start: edges[0], stop: edges[edges.length - 1] };
 }

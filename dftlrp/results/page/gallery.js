@@ -223,7 +223,7 @@ const sight = new IntersectionObserver(
 
 // -- sound: one player, and one choice between the recording and what the neuron reads
 
-const player = new Player([], 1, gallery.stretch);
+const player = new Player([], 1);
 /** @type {number | null} */
 let playing = null; // a plane
 let kind = 1;
@@ -237,7 +237,8 @@ let frame = 0;
 function prepareSounds(index) {
   const plain = document.querySelector(`.prototype[data-plane="${index}"] noscript`)?.textContent ?? "";
   [...plain.matchAll(/ src="(data:audio[^"]*)" data-rate="([^"]*)"/g)].forEach(([, uri, rate], k) => {
-    player.sounds[KINDS * index + k] ??= new Sound(uri, Number(rate));
+    const { seconds } = gallery.planes[index];
+    player.sounds[KINDS * index + k] ??= new Sound(uri, Number(rate), gallery.stretch, seconds);
   });
 }
 

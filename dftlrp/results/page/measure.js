@@ -65,8 +65,8 @@ export function findCell(edges, value) {
 }
 
 /**
- * Return the first cell of a span and the one after its last; at least one cell.
- * What lies outside the limits belongs to what is next to them.
+ * Return the first cell of a span and the one after its last; none of a span that lies
+ * behind the limits, else at least one. What lies outside the limits belongs to what is next to them.
  * @param {Float64Array} edges
  * @param {Span} span
  * @param {Span} limits
@@ -78,6 +78,7 @@ export function findCells(edges, span, limits) {
     const i = findCell(edges, value);
     return (edges[i] + edges[i + 1]) / 2 < value ? i + 1 : i;
   };
+  if (span.start >= limits.stop && span.stop > limits.stop) return [count, count];
   const first = span.start <= limits.start ? 0 : Math.min(from(span.start), count - 1);
   const last = span.stop >= limits.stop ? count : from(span.stop);
   return [first, Math.max(last, first + 1)];

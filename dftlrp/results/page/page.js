@@ -1,13 +1,13 @@
 /**
  * The page: puts player and pictures together, and listens to mouse, touch and keyboard.
  *
- * @import { Drawn } from "./data.js"
+ * @import { Differing, Layer } from "./data.js"
  * @import { Mark, State } from "./panes.js"
  * @import { Amount } from "./measure.js"
  * @import { ScaleName, Span } from "./axes.js"
  */
 import { formatNumber, formatPercent } from "./axes.js";
-import { limitAxis, readChannel, readPage } from "./data.js";
+import { limitAxis, readChannel, readPage, subtract } from "./data.js";
 import { amountBetween, findCells, measureRectangle, snap } from "./measure.js";
 import { readPalette } from "./paint.js";
 import { Pane } from "./panes.js";
@@ -30,8 +30,8 @@ const state = {
   positive: false,
   mark: { time: null, band: null },
 };
-/** @type {Drawn[]} */
-let drawn = [];
+/** @type {Layer[]} */
+let layers = [];
 /** @type {Pane[]} */
 let panes = [];
 /** @type {{time: number | null, band: number | null}} */
@@ -57,9 +57,10 @@ function findInput(id) {
 
 const clips = [...document.querySelectorAll("audio")];
 const player = new Player(
-  clips.map((clip) => new Sound(clip.src, Number(clip.dataset.rate))),
+  clips.map(({ src, dataset }) => {
+    return new Sound(src, Number(dataset.rate), Number(dataset.stretch), page.seconds);
+  }),
   page.seconds,
-  page.stretch,
 );
 
 /** Make a button for each sound, in the words of the plain players. */
@@ -143,13 +144,32 @@ function showView() {
 /** @param {number} channel */
 async function showChannel(channel) {
   offerSounds(channel);
-  drawn = await readChannel(page, channel);
-  panes = [...document.querySelectorAll(".pane")].map((place) => {
-    const { explanation, domain } = /** @type {HTMLElement} */ (place).dataset;
-    const own = /** @type {Drawn} */ (drawn.find((one) => one.domain.name === domain));
-    return new Pane(/** @type {HTMLElement} */ (place), page, Number(explanation), own);
+  layers = await readChannel(page, channel);
+  const places = /** @type {HTMLElement[]} */ ([...document.querySelectorAll(".pane")]);
+  const shown = places.map(findLayer);
+  panes = places.map((place, i) => {
+    const isLike = (/** @type {number} */ k) =>
+      shown[k].domain.name === shown[i].domain.name &&
+      ("other" in places[k].dataset) === ("other" in place.dataset);
+    return new Pane(place, page, shown[i], shown.filter((_, k) => isLike(k)));
   });
   repaint();
+}
+
+/**
+ * Return what a pane shows: a layer, or the difference of two.
+ * @param {HTMLElement} place
+ */
+function findLayer({ dataset }) {
+  const { name, owners } = page.domains[Number(dataset.domain)];
+  const find = (/** @type {number} */ k) =>
+    /** @type {Layer} */ (layers.find((one) => one.domain.name === name && one.explanation === k));
+  const first = find(Math.max(Number(dataset.explanation), owners[0]));
+  if (dataset.other === undefined) return first;
+  const how = page.differences.find(
+    (one) => one.domain === Number(dataset.domain) && one.other === Number(dataset.other),
+  );
+  return subtract(page, first, find(Number(dataset.other)), /** @type {Differing} */ (how));
 }
 
 // -- zoom
@@ -157,7 +177,7 @@ async function showChannel(channel) {
 /** @param {"time" | "band"} which */
 function findLeast(which) {
   const unit = which === "time" ? "s" : "Hz";
-  const sizes = drawn.flatMap(({ axes }) =>
+  const sizes = layers.flatMap(({ axes }) =>
     axes.filter((a) => a.unit === unit).map((a) => a.edges[1] - a.edges[0]),
   );
   return LEAST_CELLS * Math.max(...sizes, 0);
@@ -195,20 +215,36 @@ function lookAt(time, band = state.band) {
   repaint();
 }
 
+/**
+ * Show the difference instead of the explanations, if there is one.
+ * @param {boolean} shown
+ */
+function showDifference(shown) {
+  const box = /** @type {HTMLInputElement | null} */ (document.getElementById("difference"));
+  if (!box) return;
+  box.checked = shown;
+  document.body.classList.toggle("differing", shown);
+  repaint();
+}
+
 // -- the marked part
 
 /**
- * Return the domain that measures a mark, as `Explanation.share` chooses it.
+ * Return the layers that measure a mark, one for each explanation, as `Explanation.share` chooses.
  * @param {Mark} mark
  */
-function chooseDomain({ time, band }) {
+function chooseLayers({ time, band }) {
   const kind = time && band ? "plane" : time ? "wave" : "spectrum";
-  return drawn.find((one) => one.domain.kind === kind);
+  const first = layers.find((one) => one.domain.kind === kind);
+  const found = layers.filter((one) => one.domain.name === first?.domain.name);
+  return found.sort((a, b) => a.explanation - b.explanation);
 }
 
 /** @param {Mark} mark */
 function setMark(mark) {
-  const one = chooseDomain(mark);
+  const ends = (/** @type {Layer} */ { axes }) => axes.map(({ edges }) => edges[edges.length - 1]);
+  const reach = (/** @type {Layer} */ one) => ends(one).reduce((a, b) => a * b);
+  const [one] = chooseLayers(mark).sort((a, b) => reach(b) - reach(a));
   const [first, last] = one ? [one.axes[0], one.axes[one.axes.length - 1]] : [];
   const time = mark.time && (last ? snap(last.edges, mark.time, whole.time) : mark.time);
   const band = mark.band && (first ? snap(first.edges, mark.band, whole.band) : mark.band);
@@ -219,16 +255,14 @@ function setMark(mark) {
 
 /**
  * Return what a mark holds of one explanation.
- * @param {Drawn} one
- * @param {number} explanation
+ * @param {Layer} one
  * @returns {Amount}
  */
-function measureMark(one, explanation) {
+function measureMark({ axes, ends, running, relevance }) {
   const spans = [state.mark.band, state.mark.time].filter((s) => s !== null);
-  const cells = one.axes.map((axis, k) => findCells(axis.edges, spans[k], limitAxis(page, axis)));
-  if (cells.length === 1) return amountBetween(one.running[explanation], ...cells[0]);
-  const columns = one.axes[1].edges.length - 1;
-  return measureRectangle(one.relevance[explanation], columns, cells[0], cells[1]);
+  const cells = axes.map((axis, k) => findCells(axis.edges, spans[k], limitAxis(ends, axis)));
+  if (cells.length === 1) return amountBetween(running, ...cells[0]);
+  return measureRectangle(relevance, axes[1].edges.length - 1, cells[0], cells[1]);
 }
 
 function showMark() {
@@ -240,30 +274,50 @@ function showMark() {
   for (const [id, value] of Object.entries(fields)) {
     findInput(`mark-${id}`).value = value === undefined ? "" : String(Number(value.toPrecision(6)));
   }
-  const one = any && chooseDomain(state.mark);
-  find("held").replaceChildren(...(one ? page.labels.map((label, k) => describeHeld(one, label, k)) : []));
+  const found = any ? chooseLayers(state.mark) : [];
+  const nets = found.map((one) => measureMark(one).net * one.scale);
+  find("held").replaceChildren(
+    ...found.map(describeHeld),
+    ...nets.slice(1).map((net, k) => describeMore(nets[0] - net, k + 1)),
+  );
   repaint();
 }
 
-/**
- * @param {Drawn} one
- * @param {string} label
- * @param {number} k
- */
-function describeHeld(one, label, k) {
-  const { net, favour, against } = measureMark(one, k);
-  const all = one.domain.sums[k];
+/** @param {Layer} one */
+function describeHeld(one) {
+  const { net, favour, against } = measureMark(one);
+  const all = one.sums;
   const line = document.createElement("p");
   const name = document.createElement("bdi");
-  name.textContent = label;
+  name.textContent = page.labels[one.explanation];
+  const several = page.labels.length > 1;
   const share = document.createElement("strong");
   share.textContent = formatPercent(favour / all.favour);
   line.append(
-    "The part holds ", share, " of what speaks for “", name, "” and ",
-    `${formatPercent(against / all.against)} of what speaks against it: together `,
+    ...(several ? ["“", name, "”: the part holds ", share, " of what speaks for it"] : ["The part holds ", share, " of what speaks for “", name, "”"]),
+    ` and ${formatPercent(against / all.against)} of what speaks against it: together `,
     `${formatNumber(net)} of ${formatNumber(all.net)} (${formatPercent(net / all.net)}).`,
   );
   line.dataset.share = String(net / all.net);
+  return line;
+}
+
+/**
+ * Say which of two explanations has more in the marked part.
+ * @param {number} difference The first minus another, as they are compared.
+ * @param {number} other
+ */
+function describeMore(difference, other) {
+  const line = document.createElement("p");
+  const [more, less] = [0, other].map((k) => {
+    const name = document.createElement("bdi");
+    name.textContent = page.labels[k];
+    return name;
+  });
+  const size = page.relative ? formatPercent(Math.abs(difference)) : formatNumber(Math.abs(difference));
+  const pair = difference < 0 ? [less, more] : [more, less];
+  line.append(`Difference: ${size} more ${page.word} “`, pair[0], `” than ${page.word} “`, pair[1], "”.");
+  line.dataset.difference = String(difference);
   return line;
 }
 
@@ -281,6 +335,20 @@ function readMark() {
     return spanBetween(start, stop, limits);
   };
   setMark({ time: read("start", "stop", whole.time), band: read("low", "high", whole.band) });
+}
+
+/**
+ * Mark a part of the list of what differs, and show it.
+ * @param {HTMLElement} part
+ */
+function markListed({ dataset }) {
+  const { start, stop, low, high } = dataset;
+  setMark({
+    time: stop ? { start: Number(start), stop: Number(stop) } : null,
+    band: high ? { start: Number(low), stop: Number(high) } : null,
+  });
+  find("panes").scrollIntoView({ block: "nearest" });
+  instrument.focus({ preventScroll: true }); // so that Space plays it
 }
 
 // -- pointer
@@ -392,6 +460,7 @@ const KEYS = {
   "-": () => zoomBy("time", 2, player.position),
   0: zoomOut,
   z: zoomToMark,
+  d: () => showDifference(!document.body.classList.contains("differing")),
   ",": () => lookAt(pan(state.time, whole.time, -0.5)),
   ".": () => lookAt(pan(state.time, whole.time, 0.5)),
 };
@@ -457,6 +526,11 @@ function listen() {
     repaint();
   });
   document.getElementById("channel")?.addEventListener("change", () => showChannel(Number(findInput("channel").value)));
+  const box = document.getElementById("difference");
+  box?.addEventListener("change", () => showDifference(/** @type {HTMLInputElement} */ (box).checked));
+  for (const part of document.querySelectorAll("button.part")) {
+    part.addEventListener("click", () => markListed(/** @type {HTMLElement} */ (part)));
+  }
   document.addEventListener("keydown", press);
   player.addEventListener("change", () => {
     showPlayer();

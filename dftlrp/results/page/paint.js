@@ -5,7 +5,7 @@
  * @import { ScaleName, Scale, Span } from "./axes.js"
  * @import { Sums } from "./measure.js"
  */
-import { formatNumber, placeTicks } from "./axes.js";
+import { formatNumber, formatPercent, placeTicks } from "./axes.js";
 import { amountBetween, findCell } from "./measure.js";
 
 const COLUMN = 3; // pixels of a bar
@@ -154,7 +154,8 @@ export function paintWave(context, plot, { scale }, { edges, low, high, top }, c
   const middle = plot.y + plot.height / 2;
   const toY = (/** @type {number} */ v) => middle - (v / top) * (plot.height / 2 - 2);
   context.fillStyle = colour;
-  for (let x = 0; x < plot.width; x++) {
+  const end = edges[edges.length - 1];
+  for (let x = 0; x < plot.width && scale.toValue(plot.x + x) < end; x++) {
     const first = findCell(edges, scale.toValue(plot.x + x));
     const last = Math.max(first, findCell(edges, scale.toValue(plot.x + x + 1)));
     let [least, most] = [low[first], high[first]];
@@ -178,7 +179,8 @@ export function paintWave(context, plot, { scale }, { edges, low, high, top }, c
 export function paintLevel(context, plot, { scale }, edges, level, colour) {
   context.fillStyle = colour;
   context.globalAlpha = 0.35;
-  for (let x = 0; x < plot.width; x++) {
+  const end = edges[edges.length - 1];
+  for (let x = 0; x < plot.width && scale.toValue(plot.x + x) < end; x++) {
     const first = findCell(edges, scale.toValue(plot.x + x));
     const last = Math.max(first, findCell(edges, scale.toValue(plot.x + x + 1)));
     const height = level.subarray(first, last + 1).reduce((a, b) => Math.max(a, b), 0) * plot.height;
@@ -228,9 +230,10 @@ export function gatherBars(plot, { span, scale }, edges, sums) {
  * @param {Plot} plot
  * @param {Bar[]} bars
  * @param {Palette} palette
- * @param {{positive: boolean, all: Bar[]}} look `all`: those that share the scale.
+ * @param {{positive: boolean, all: Bar[], relative: boolean}} look `all`: those that share the
+ *   scale; `relative`: whether they are shares.
  */
-export function paintBars(context, plot, bars, palette, { positive, all }) {
+export function paintBars(context, plot, bars, palette, { positive, all, relative }) {
   const high = Math.max(...all.map((b) => b.favour), 0);
   const low = positive ? 0 : Math.min(...all.map((b) => b.against), 0);
   const room = Math.max(high, -low) || 1;
@@ -261,7 +264,8 @@ export function paintBars(context, plot, bars, palette, { positive, all }) {
   context.fillText("0", plot.x - 7, toY(0));
   if (toY(0) - plot.y > 24) {
     context.textBaseline = "top";
-    context.fillText(formatNumber(top, 2), plot.x - 7, plot.y + 1);
+    const text = relative ? formatPercent(top) : formatNumber(top, 2);
+    context.fillText(text, plot.x - 7, plot.y + 1);
   }
 }
 

@@ -3,8 +3,9 @@
  *
  * @import { Across } from "./paint.js"
  * @import { ScaleName, Span } from "./axes.js"
- * @import { Drawn, Page } from "./data.js"
+ * @import { Layer, Page } from "./data.js"
  * @import { Bar, Palette, Plot } from "./paint.js"
+ * @import { Axis } from "./measure.js"
  */
 import { findLowest, formatNumber, formatPercent, formatPlace, makeScale } from "./axes.js";
 import { limitAxis } from "./data.js";
@@ -47,16 +48,17 @@ export class Pane {
   /**
    * @param {HTMLElement} place
    * @param {Page} page
-   * @param {number} explanation -1: only the signal is drawn.
-   * @param {Drawn} drawn
+   * @param {Layer} layer
+   * @param {Layer[]} peers Those that share its scale, itself among them.
    */
-  constructor(place, page, explanation, drawn) {
+  constructor(place, page, layer, peers) {
     this.page = page;
-    this.explanation = explanation;
-    this.drawn = drawn;
+    this.layer = layer;
+    this.peers = peers;
     this.place = place;
-    this.kind = drawn.domain.kind;
-    this.axis = drawn.axes[drawn.axes.length - 1]; // from left to right
+    this.recorded = Number(place.dataset.explanation) < 0; // only the signal is drawn
+    this.kind = layer.domain.kind;
+    this.axis = layer.axes[layer.axes.length - 1]; // from left to right
     const [canvas, over] = place.querySelectorAll("canvas");
     this.canvas = canvas;
     this.over = over;
@@ -64,7 +66,7 @@ export class Pane {
 
   /** @returns {Plot} */
   get plot() {
-    const below = this.explanation < 0 || !this.place.dataset.last ? 3 : BELOW;
+    const below = this.recorded || !this.place.dataset.last ? 3 : BELOW;
     const [width, height] = [this.canvas.clientWidth, this.canvas.clientHeight];
     return { x: LEFT, y: 3, width: width - LEFT - RIGHT, height: height - 3 - below };
   }
@@ -76,8 +78,7 @@ export class Pane {
   layAcross(state) {
     const { unit } = this.axis;
     const name = unit === "Hz" ? state.scale : "linear";
-    const limits = limitAxis(this.page, this.axis);
-    const span = unit === "s" ? state.time : unit === "Hz" ? state.band : limits;
+    const span = unit === "s" ? state.time : unit === "Hz" ? state.band : limitAxis(this.layer.ends, this.axis);
     const { x, width } = this.plot;
     return lay(name, span, x, x + width);
   }
@@ -88,9 +89,9 @@ export class Pane {
    */
   layUp(state) {
     const { y, height } = this.plot;
-    const axis = this.drawn.axes[0];
+    const axis = this.layer.axes[0];
     if (axis.unit === "Hz") return lay(state.scale, state.band, y + height, y);
-    return lay("linear", limitAxis(this.page, axis), y, y + height);
+    return lay("linear", limitAxis(this.layer.ends, axis), y, y + height);
   }
 
   /**
@@ -99,59 +100,39 @@ export class Pane {
    */
   paint(state, palette) {
     const context = prepareCanvas(this.canvas);
-    const { plot, drawn, explanation } = this;
+    const { plot, layer, peers } = this;
     if (plot.width < 20) return;
     const across = this.layAcross(state);
-    if (drawn.axes.length > 1) {
+    if (layer.axes.length > 1) {
       const up = this.layUp(state);
       paintPlane(context, plot, across.scale, up.scale, this.#preparePlane(), state, palette);
       paintUp(context, plot, up, palette);
-    } else if (explanation < 0) {
+    } else if (this.recorded) {
       paintWave(context, plot, across, this.#prepareWave(), palette.wave);
     } else {
-      if (this.kind !== "wave") {
-        paintLevel(context, plot, across, this.axis.edges, drawn.signal, palette.wave);
+      if (this.kind !== "wave" && layer.signal.length) {
+        paintLevel(context, plot, across, this.axis.edges, layer.signal, palette.wave);
       }
-      const all = drawn.relevance.map((_, k) => this.#listBars(across, k));
-      this.bars = all[explanation];
-      paintBars(context, plot, this.bars, palette, { ...state, all: all.flat() });
+      const all = peers.map((peer) => listBars(peer, across, plot));
+      this.bars = all[peers.indexOf(layer)];
+      const { relative } = this.page;
+      paintBars(context, plot, this.bars, palette, { ...state, all: all.flat(), relative });
     }
     paintAcross(context, plot, across, palette, this.place.dataset.last ? this.axis.label : "");
   }
 
   #preparePlane() {
-    const { axes, signal, relevance, domain } = this.drawn;
-    const one = relevance[this.explanation];
+    const { axes, signal, relevance, limit } = this.layer;
     const [rows, columns] = [axes[0].edges, axes[1].edges];
-    return { rows, columns, level: signal, relevance: one, limit: domain.limit };
+    const level = signal.length ? signal : new Float32Array(relevance.length);
+    return { rows, columns, level, relevance, limit };
   }
 
   #prepareWave() {
     const count = this.axis.edges.length - 1;
-    const [low, high] = [this.drawn.signal.subarray(0, count), this.drawn.signal.subarray(count)];
-    const top = 1.05 * high.reduce((a, v, i) => Math.max(a, v, -low[i]), 0) || 1;
-    return { edges: this.axis.edges, low, high, top };
-  }
-
-  /**
-   * Return the units of the table; finer bars where there is no table, or few of these are seen.
-   * @param {Across} across
-   * @param {number} explanation
-   * @returns {Bar[]}
-   */
-  #listBars(across, explanation) {
-    const { drawn, plot } = this;
-    const { scale, span } = across;
-    const seen = (drawn.domain.units[explanation] ?? []).filter(
-      ([start, stop]) => stop > span.start && start < span.stop,
-    );
-    if (seen.length < FEW) {
-      return gatherBars(plot, across, this.axis.edges, drawn.running[explanation]);
-    }
-    return seen.map(([start, stop, net, favour, against]) => {
-      const left = scale.toPixel(Math.max(start, span.start));
-      return { left, right: scale.toPixel(stop), net, favour, against };
-    });
+    const [low, high] = [this.layer.signal.subarray(0, count), this.layer.signal.subarray(count)];
+    const top = Math.max(...this.peers.map(({ signal }) => signal.reduce((a, v) => Math.max(a, Math.abs(v)), 0)));
+    return { edges: this.axis.edges, low, high, top: 1.05 * top || 1 };
   }
 
   /**
@@ -165,26 +146,29 @@ export class Pane {
     const value = across.scale.toValue(x);
     const { unit, edges } = this.axis;
     const at = `${writePlace(value, unit, across, x)}`;
-    if (this.drawn.axes.length > 1) return this.#describeCell(state, value, at, y);
+    const end = limitAxis(this.layer.ends, this.axis).stop;
+    if (value > end) return `${at} · behind the end of “${this.page.labels[this.layer.explanation]}”`;
+    if (this.layer.axes.length > 1) return this.#describeCell(state, value, at, y);
     const level = this.#describeLevel(findCell(edges, value));
     const bar = this.bars.find((b) => x >= b.left && x < b.right);
-    if (!bar) return `${at} · ${level}`;
+    if (!bar) return join(at, level);
     const [left, right] = [bar.left, bar.right].map((p) => across.scale.toValue(p));
     const step = (right - left) / 10;
     const between = `${formatPlace(left, step)} to ${formatPlace(right, step)} ${unit}`;
-    return `${between} · ${level} · ${this.#describeAmount(bar.net)}`;
+    return join(between, level, this.#describeAmount(bar.net / this.layer.scale));
   }
 
   /** @param {number} i */
   #describeLevel(i) {
-    const { signal, domain } = this.drawn;
+    const { signal, domain } = this.layer;
+    if (!signal.length) return "";
     if (domain.kind !== "wave") return this.#writeLevel(signal[i]);
     return `level ${formatNumber(signal[i])} to ${formatNumber(signal[i + signal.length / 2])}`;
   }
 
   /** @param {number} level From 0 to 1. */
   #writeLevel(level) {
-    const { floor, unit } = this.drawn.domain;
+    const { floor, unit } = this.layer.domain;
     return `${formatNumber(floor[0] + level * floor[1])} ${unit}`.trim();
   }
 
@@ -196,20 +180,26 @@ export class Pane {
    */
   #describeCell(state, value, at, y) {
     const up = this.layUp(state);
-    const [rows, columns] = this.drawn.axes;
+    const [rows, columns] = this.layer.axes;
     const other = up.scale.toValue(y);
     const i =
       findCell(rows.edges, other) * (columns.edges.length - 1) + findCell(columns.edges, value);
-    const place = `${at} · ${writePlace(other, rows.unit, up, y)}`;
-    const amount = this.#describeAmount(this.drawn.relevance[this.explanation][i]);
-    return `${place} · ${this.#writeLevel(this.drawn.signal[i])} · ${amount}`;
+    const amount = this.#describeAmount(this.layer.relevance[i]);
+    return join(at, writePlace(other, rows.unit, up, y), this.#describeLevel(i), amount);
   }
 
   /** @param {number} amount */
   #describeAmount(amount) {
-    const whole = this.drawn.domain.sums[this.explanation].net;
+    const { other } = this.place.dataset;
+    const { labels, relative, word } = this.page;
+    if (other !== undefined) {
+      const more = labels[amount < 0 ? Number(other) : this.layer.explanation];
+      const size = relative ? formatPercent(Math.abs(amount)) : formatNumber(Math.abs(amount));
+      return amount ? `${size} more ${word} “${more}”` : "no difference";
+    }
     const sign = amount > 0 ? "for" : amount < 0 ? "against" : "neither for nor against";
-    return `relevance ${formatNumber(amount)}, ${sign} (${formatPercent(amount / whole)} of all)`;
+    const share = formatPercent(amount / this.layer.sums.net);
+    return `relevance ${formatNumber(amount)}, ${sign} (${share} of all)`;
   }
 
   /**
@@ -221,13 +211,21 @@ export class Pane {
    */
   markBetween(state, a, b) {
     const along = this.layAcross(state).scale;
-    const limits = limitAxis(this.page, this.axis);
+    const limits = this.#limitShared(this.axis);
     const across = spanBetween(along.toValue(a[0]), along.toValue(b[0]), limits);
     if (this.axis.unit === "Hz") return { time: null, band: across };
     if (this.kind !== "plane") return { time: across, band: null };
     const up = this.layUp(state).scale;
-    const heights = limitAxis(this.page, this.drawn.axes[0]);
+    const heights = this.#limitShared(this.layer.axes[0]);
     return { time: across, band: spanBetween(up.toValue(a[1]), up.toValue(b[1]), heights) };
+  }
+
+  /**
+   * Return the ends of an axis that all recordings share.
+   * @param {Axis} axis
+   */
+  #limitShared(axis) {
+    return limitAxis([this.page.seconds, this.page.rate / 2], axis);
   }
 
   /**
@@ -313,4 +311,31 @@ function lay(name, span, from, to) {
 function writePlace(value, unit, { scale }, pixel) {
   const step = Math.abs(scale.toValue(pixel + 1) - scale.toValue(pixel));
   return `${formatPlace(value, step)} ${unit}`.trim();
+}
+
+/**
+ * Return the units of the table; finer bars where there is no table, or few of these are seen.
+ * @param {Layer} layer
+ * @param {Across} across
+ * @param {Plot} plot
+ * @returns {Bar[]}
+ */
+function listBars({ units, axes, running, scale: factor }, across, plot) {
+  const { scale, span } = across;
+  const seen = units.filter(([start, stop]) => stop > span.start && start < span.stop);
+  const bars =
+    seen.length < FEW
+      ? gatherBars(plot, across, axes[0].edges, running)
+      : seen.map(([start, stop, net, favour, against]) => {
+          const left = scale.toPixel(Math.max(start, span.start));
+          return { left, right: scale.toPixel(stop), net, favour, against };
+        });
+  return bars.map(({ left, right, net, favour, against }) => {
+    return { left, right, net: net * factor, favour: favour * factor, against: against * factor };
+  });
+}
+
+/** @param {string[]} parts Those that are empty are left out. */
+function join(...parts) {
+  return parts.filter(Boolean).join(" · ");
 }

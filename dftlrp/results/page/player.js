@@ -22,6 +22,7 @@ const FADE = 0.008; // seconds in which a sound comes and goes
  * @property {number} from Where it began, in the recording.
  * @property {Span} span
  * @property {boolean} loops
+ * @property {number} stretch Seconds of the recording in one that is heard.
  */
 
 /** A sound of the page, decoded when it is first heard. */
@@ -35,10 +36,14 @@ export class Sound {
   /**
    * @param {string} uri Data URI of a sound file.
    * @param {number} rate
+   * @param {number} stretch Seconds of the recording in one that is heard.
+   * @param {number} seconds How long the longest recording is: a shorter one ends in silence.
    */
-  constructor(uri, rate) {
+  constructor(uri, rate, stretch, seconds) {
     this.uri = uri;
     this.rate = rate;
+    this.stretch = stretch;
+    this.seconds = seconds; // of its own, once it is decoded
   }
 
   /** @returns {Promise<AudioBuffer>} */
@@ -52,16 +57,21 @@ export class Sound {
     // A context of the sound's own rate decodes without resampling.
     const buffer = await new OfflineAudioContext(1, 1, this.rate).decodeAudioData(bytes.buffer);
     this.equal = equaliseLoudness(measureLoudness(listChannels(buffer), this.rate));
-    return buffer;
+    const length = Math.round((this.seconds / this.stretch) * this.rate);
+    if (length <= buffer.length) return buffer;
+    this.seconds = (buffer.length / this.rate) * this.stretch;
+    const longer = new AudioBuffer({ length, numberOfChannels: buffer.numberOfChannels, sampleRate: this.rate });
+    listChannels(buffer).forEach((samples, c) => longer.copyToChannel(samples, c));
+    return longer;
   }
 
   /**
    * Return the sound of a part: silence outside its time, nothing outside its band.
    * @param {Part} part
-   * @param {number} stretch Seconds of the recording in one that is heard.
    */
-  async cut({ time, band }, stretch) {
+  async cut({ time, band }) {
     const whole = await this.decode();
+    const { stretch } = this;
     if (!time && !band) return whole;
     const key = JSON.stringify([time, band]);
     if (this.#part?.key === key) return this.#part.buffer;
@@ -106,14 +116,12 @@ export class Player extends EventTarget {
 
   /**
    * @param {Sound[]} sounds
-   * @param {number} seconds How long the recording is.
-   * @param {number} stretch Seconds of the recording in one that is heard.
+   * @param {number} seconds How long the longest recording is.
    */
-  constructor(sounds, seconds, stretch) {
+  constructor(sounds, seconds) {
     super();
     this.sounds = sounds;
     this.seconds = seconds;
-    this.stretch = stretch;
     this.#before = Math.min(1, sounds.length - 1);
   }
 
@@ -121,18 +129,19 @@ export class Player extends EventTarget {
     return this.#wanted;
   }
 
-  /** The span that is played. */
+  /** The span that is played: a sound to its own end, silence behind it to the end of all. */
   get span() {
-    return this.#part.time ?? { start: 0, stop: this.seconds };
+    const own = this.sounds[this.chosen]?.seconds ?? this.seconds;
+    return this.#part.time ?? { start: 0, stop: this.#at < own ? own : this.seconds };
   }
 
   /** Where the sound is that is heard now, in seconds of the recording. */
   get position() {
     if (this.#next !== null) return this.#next;
     if (!this.#playing || !this.#context) return this.#at;
-    const { clock, from, span, loops } = this.#playing;
+    const { clock, from, span, loops, stretch } = this.#playing;
     const heard = this.#context.currentTime - (this.#context.outputLatency || 0);
-    const at = from + Math.max(heard - clock, 0) * this.stretch;
+    const at = from + Math.max(heard - clock, 0) * stretch;
     if (!loops || at < span.stop) return Math.min(at, span.stop);
     return span.start + ((at - span.start) % (span.stop - span.start));
   }
@@ -212,7 +221,7 @@ export class Player extends EventTarget {
     this.#context ??= new AudioContext();
     const context = this.#context;
     if (context.state !== "running") await context.resume();
-    const buffer = await this.sounds[this.chosen].cut(this.#part, this.stretch);
+    const buffer = await this.sounds[this.chosen].cut(this.#part);
     if (turn !== this.#turn || !this.#wanted) return;
     this.#at = this.position;
     this.#next = null;
@@ -225,22 +234,23 @@ export class Player extends EventTarget {
    * @param {AudioBuffer} buffer
    */
   #start(context, buffer) {
-    const span = this.span;
+    const { span, loops } = this;
+    const { stretch } = this.sounds[this.chosen];
     if (this.#at < span.start || this.#at >= span.stop - 1e-3) this.#at = span.start;
-    const source = new AudioBufferSourceNode(context, { buffer, loop: this.loops });
+    const source = new AudioBufferSourceNode(context, { buffer, loop: loops });
     const gain = new GainNode(context, { gain: this.#gain });
     const edge = new GainNode(context, { gain: 0 });
     edge.gain.linearRampToValueAtTime(1, context.currentTime + FADE);
     source.connect(gain).connect(edge).connect(context.destination);
-    const heard = (/** @type {number} */ seconds) => seconds / this.stretch;
-    if (this.loops) {
+    const heard = (/** @type {number} */ seconds) => seconds / stretch;
+    if (loops) {
       source.loopStart = heard(span.start);
       source.loopEnd = heard(span.stop);
       source.start(0, heard(this.#at));
     } else {
       source.start(0, heard(this.#at), heard(span.stop - this.#at));
     }
-    this.#playing = { source, gain, clock: context.currentTime, from: this.#at, span, loops: this.loops };
+    this.#playing = { source, gain, clock: context.currentTime, from: this.#at, span, loops, stretch };
     source.onended = () => this.#finish(source);
   }
 

@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dftlrp.core.types import InputError
 from dftlrp.results.data import ExplanationData
+from dftlrp.results.differences import name_explanations
 from dftlrp.results.glossary import TERMS
-from dftlrp.results.report import media, sentences, shown, still
-from dftlrp.results.words import SHOWN_CHANNELS, format_number, order_channels
+from dftlrp.results.report import compared, media, panes, sentences, shown, still
+from dftlrp.results.words import format_number
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -44,13 +45,17 @@ PAGE = Size("explanation.html.j2", shown.PAGE, media.PAGE)
 CELL = Size("cell.html.j2", shown.CELL, media.CELL)
 
 
-def render(explanations: Sequence[ExplanationData], size: Size = PAGE) -> str:
-    """Return explanations of one recording as one self-contained HTML page.
+def render(
+    explanations: Sequence[ExplanationData], names: Sequence[str] = (), size: Size = PAGE
+) -> str:
+    """Return explanations as one self-contained HTML page.
 
     Parameters
     ----------
     explanations : sequence of Explanation
-        One, or several to compare (two fit side by side).
+        One, or several to compare: side by side, and the first minus each other.
+    names : sequence of str, optional
+        What they are called; default: what tells them apart.
     size : Size
         `PAGE`; or `CELL`, which shows less, more coarsely.
 
@@ -62,62 +67,76 @@ def render(explanations: Sequence[ExplanationData], size: Size = PAGE) -> str:
     Raises
     ------
     InputError
-        If there is no explanation, the explanations are of different recordings, or a domain
-        cannot be drawn.
+        If there is no explanation, the explanations have no domain in common, or a domain cannot
+        be drawn.
     NonFiniteError
         If a signal or its relevance holds a NaN or an infinity.
     """
     if not explanations:
         raise InputError("no explanation to report")
+    names = list(names or name_explanations(explanations))
+    labels = [e.label for e in explanations]
     domains = shown.collect_domains(explanations, size.most)
-    names = _name_channels(explanations)
-    panes = [_add_pictures(pane, names, explanations) for pane in
-             shown.list_panes(domains, explanations)]  # fmt: skip
-    clips, left = media.make_clips(explanations, size.room)
+    rows, differing = panes.list_panes(domains, names)
+    clips, left = media.make_clips(explanations, names, size.room)
+    channels = shown.name_channels(explanations)
+    for row in (*rows, *differing):
+        _add_pictures(row, channels, explanations, names)
+    differences = compared.describe_differences(explanations, names)
     changes = [(*sentences.list_notes(e), *media.list_changes(e)) for e in explanations]
     return fill_page(
         size.template,
-        labels=[e.label for e in explanations],
-        answers=[sentences.describe_answer(e) for e in explanations],
-        classes=sentences.list_classes(explanations),
-        panes=panes,
-        names=names,
-        seconds=shown.find_seconds(explanations[0], domains),
-        data=shown.write_data(domains, explanations, names or [""]),
+        title=compared.write_title(explanations, names),
+        labels=names,
+        answers=[
+            {**sentences.describe_answer(e), "name": "" if name == e.label else name}
+            for e, name in zip(explanations, names, strict=True)
+        ],
+        classes=sentences.list_classes(explanations, names),
+        differences=differences,
+        rows=rows,
+        differing=differing,
+        names=channels,
+        seconds=shown.find_seconds(explanations, domains),
+        data=shown.write_data(domains, explanations, names, differing, differences["word"]),
         script=bundle_script(),
         channels=sentences.list_channels(explanations),
-        strongest=[sentences.list_strongest(e) for e in explanations],
+        strongest=[{**sentences.list_strongest(e), "label": name}
+                   for e, name in zip(explanations, names, strict=True)],
         clips=clips,
-        hints=media.write_hints(explanations, left),
-        ledgers=[sentences.summarise_ledger(e) for e in explanations],
+        hints=[*compared.describe_unshared(explanations, names),
+               *media.write_hints(explanations, left)],
+        ledgers=[{**sentences.summarise_ledger(e), "label": name}
+                 for e, name in zip(explanations, names, strict=True)],
         notes=_keep_first_of_each(note for one in changes for note in one),
         warnings=_keep_first_of_each(
-            f"{w}." for e in explanations for w in sentences.list_warnings(e, len(explanations) > 1)
+            f"{w}." if len(set(labels)) == len(labels) else f"{name}: {w}."
+            for e, name in zip(explanations, names, strict=True)
+            for w in sentences.list_warnings(e, len(explanations) > 1)
         ),
-        provenance=[sentences.list_facts(e) for e in explanations],
-    )
-
-
-def _name_channels(explanations: Sequence[ExplanationData]) -> list[str]:
-    """Return the names of the channels that are shown; none if there is one."""
-    channels = explanations[0].channels
-    if len(channels) == 1:
-        return []
-    return [channels[c].channel_names[0] for c in order_channels(explanations)[:SHOWN_CHANNELS]]
+        provenance=[{**sentences.list_facts(e), "label": name}
+                    for e, name in zip(explanations, names, strict=True)],
+    )  # fmt: skip
 
 
 def _add_pictures(
-    pane: dict[str, Any], names: Sequence[str], explanations: Sequence[ExplanationData]
-) -> dict[str, Any]:
-    """Return a pane with its still picture of each channel, and with words for it."""
-    drawn: shown.Shown = pane["shown"]
-    e = explanations[max(pane["explanation"], 0)]
-    stills = [
-        {"svg": still.draw_still(drawn, pane["explanation"], c, pane["last"]), "name": name}
-        for c, name in enumerate(names if len(drawn.signal) > 1 else [""])
-    ]
-    alt = sentences.describe_sums(e, drawn.row.name) if pane["explanation"] >= 0 else ""
-    return {**pane, "stills": stills, "alt": alt}
+    row: list[dict[str, Any]],
+    channels: Sequence[str],
+    explanations: Sequence[ExplanationData],
+    names: Sequence[str],
+) -> None:
+    """Give each pane of a row its still picture of each channel, and words for it."""
+    peers = list({id(pane["shown"]): pane["shown"] for pane in row}.values())
+    for pane in row:
+        drawn: shown.Shown = pane["shown"]
+        owner, k = pane["owner"], pane["explanation"]
+        pane["stills"] = [
+            {"svg": still.draw_still(drawn, owner, c, pane["last"], peers), "name": name}
+            for c, name in enumerate(channels if len(drawn.relevance[0]) > 1 else [""])
+        ]
+        pane["alt"] = ""
+        if k >= 0 and "other" not in pane:
+            pane["alt"] = sentences.describe_sums(explanations[k], drawn.row.name, names[k])
 
 
 def bundle_script(modules: Sequence[str] = MODULES) -> str:

@@ -28,7 +28,7 @@ def render_cell(explanations: Sequence[ExplanationData]) -> str:
     title = lines.partition("\n")[0]
     below = f"<details><summary>{title}</summary><pre>{lines}</pre></details>"
     try:
-        page = html.escape(render(explanations, CELL))
+        page = html.escape(render(explanations, size=CELL))
     except DftlrpError as error:
         return f"<p>No picture: {html.escape(str(error))}</p>{below}"
     style = f"width:100%;height:{_find_height(explanations)}px;border:0;resize:vertical"

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dftlrp.results.data import ExplanationData
+from dftlrp.results.differences import find_first_like
 from dftlrp.results.heard import describe_heard
 from dftlrp.results.sound import Sound, choose_playback, find_obstacle, make_sounds
 from dftlrp.results.words import SHOWN_CHANNELS, order_channels
@@ -63,19 +64,18 @@ def write_hints(explanations: Sequence[ExplanationData], left: Sequence[str]) ->
 
     ``left`` are the titles of the sounds that the page leaves out.
     """
-    first = explanations[0]
     if reasons := [reason for e in explanations if (reason := find_obstacle(e))]:
         return reasons[:1]
-    _, speed = choose_playback(first.rate)
-    said = []
-    if speed > 1:
-        said = [
-            f"Played {speed} times faster: {first.rate:g} samples per second are too slow to be "
-            f"heard. 1 Hz of the recording sounds as {speed} Hz."
-        ]
+    speeds = {e.rate: choose_playback(e.rate)[1] for e in explanations}
+    said = [
+        f"Played {speed} times faster: {rate:g} samples per second are too slow to be "
+        f"heard. 1 Hz of the recording sounds as {speed} Hz."
+        for rate, speed in speeds.items()
+        if speed > 1
+    ]
     if left:
         said.append(f"Left to the sound files beside this page: {', '.join(left).lower()}.")
-    count = len(first.channels)
+    count = len(explanations[0].channels)
     if count > SHOWN_CHANNELS:
         said.append(
             f"The players hold the {SHOWN_CHANNELS} of {count} channels with most relevance; the "
@@ -99,19 +99,18 @@ def list_changes(e: ExplanationData) -> list[str]:
 
 
 def make_clips(
-    explanations: Sequence[ExplanationData], room: Room = PAGE
+    explanations: Sequence[ExplanationData], names: Sequence[str], room: Room = PAGE
 ) -> tuple[list[dict[str, Any]], list[str]]:
     """Return the sounds, and the titles of those kinds that there is no room for.
 
-    The original is there once, the others are there once for each explanation.
+    The original is there once for each recording, the others once for each explanation.
     """
     if any(map(find_obstacle, explanations)):
         return [], []
     kept: list[dict[str, Any]] = []
     left: list[str] = []
-    for kind, group in groupby(
-        _list_clips(explanations, room.kinds), lambda clip: str(clip["kind"])
-    ):
+    made = [clip for clip in _list_clips(explanations, names) if clip["kind"] in room.kinds]
+    for kind, group in groupby(made, lambda clip: str(clip["kind"])):
         clips = list(group)
         size = sum(len(clip["uri"]) for clip in (*kept, *clips))
         if kind in room.always or size <= room.size:
@@ -122,34 +121,39 @@ def make_clips(
 
 
 def _list_clips(
-    explanations: Sequence[ExplanationData], kinds: Sequence[str]
+    explanations: Sequence[ExplanationData], names: Sequence[str]
 ) -> list[dict[str, Any]]:
-    """Return all sounds of these kinds, kind by kind."""
+    """Return all sounds, kind by kind."""
     made = make_sounds(explanations)
     told = [describe_heard(e) for e in explanations]
     order = order_channels(explanations)[:SHOWN_CHANNELS]
-    several = len(explanations) > 1
+    firsts = find_first_like(explanations)
     return [
         {
             "kind": kind,
             "title": title,
             "meaning": meaning,
-            "told": sentence if kind == "resynthesis" else "",
+            "told": told[k] if kind == "resynthesis" else "",
+            "stretch": choose_playback(e.rate)[0] / e.rate,
             **clip,
         }
         for kind, (title, meaning) in PLAYERS.items()
-        if kind in kinds
-        for one, e, sentence in zip(made, explanations, told, strict=True)
-        if kind != "original" or e is explanations[0]
-        for clip in _split_clips(one[kind], e, order, several and kind != "original")
+        for k, e in enumerate(explanations)
+        if kind != "original" or firsts[k] == k
+        for clip in _split_clips(
+            made[k][kind],
+            e,
+            order,
+            names[k] if len(names) > 1 and (kind != "original" or any(firsts)) else "",
+        )
     ]
 
 
 def _split_clips(
-    sound: Sound, e: ExplanationData, order: list[int], several: bool
+    sound: Sound, e: ExplanationData, order: list[int], name: str
 ) -> list[dict[str, Any]]:
     """Return one clip; one for each channel if there are more than two, as speakers mix them."""
-    of = f"“{e.label}”" if several else ""
+    of = f"“{name}”" if name else ""
     if sound.samples.ndim == 1 or sound.samples.shape[1] == 2:
         return [_encode_clip(sound, of, "", -1)]
     return [

@@ -122,14 +122,14 @@ def _list_sides(title: str, rows: Sequence[Listed]) -> dict[str, Any]:
     return {"title": title, "favour": favour, "against": against}
 
 
-def describe_sums(e: ExplanationData, domain: str) -> str:
+def describe_sums(e: ExplanationData, domain: str, name: str) -> str:
     """Say how much relevance a domain shows, as a picture of it would."""
     R = np.asarray(e.relevance[domain])
     whole, favour, against = (
         format_number(float(part.sum())) for part in (R, np.maximum(R, 0), np.minimum(R, 0))
     )
     return (
-        f"Relevance for “{e.label}” adds up to {whole}, of which {favour} supports the output and "
+        f"Relevance for “{name}” adds up to {whole}, of which {favour} supports the output and "
         f"{against} opposes it."
     )
 
@@ -164,8 +164,25 @@ def list_scores(e: ExplanationData) -> tuple[list[str], Real, Real | None, str]:
     return names, values, grown / grown.sum(), "softmax"
 
 
-def list_classes(explanations: Sequence[ExplanationData]) -> dict[str, Any]:
-    """Return the rows of the table of classes, best first; explained ones are always shown."""
+def list_classes(
+    explanations: Sequence[ExplanationData], names: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Return a table of classes for each list of scores, best first; the explained are shown."""
+    groups: dict[bytes, list[int]] = {}
+    for k, e in enumerate(explanations):
+        named = json.dumps(e.labels).encode()
+        groups.setdefault(named + np.asarray(e.explained, np.float64).tobytes(), []).append(k)
+    return [
+        {
+            **_list_group([explanations[k] for k in group]),
+            "of": [names[k] for k in group] if len(groups) > 1 else [],
+        }
+        for group in groups.values()
+    ]
+
+
+def _list_group(explanations: Sequence[ExplanationData]) -> dict[str, Any]:
+    """Return the rows of the classes of explanations of the same scores."""
     names, values, shares, meaning = list_scores(explanations[0])
     asked = {_find_target_class(e) for e in explanations}
     order = [int(i) for i in np.argsort(-values, kind="stable")]

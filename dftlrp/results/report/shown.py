@@ -1,4 +1,4 @@
-"""What the page draws: its panes, and the numbers behind them as `page/data.js` reads them.
+"""What the page draws, and the numbers behind it as `page/data.js` reads them.
 
 A recording has more samples and cells than a page needs.  Neighbours are added up until they fit,
 so that sums still hold; of the signal the range or the power is kept.
@@ -6,14 +6,15 @@ so that sums still hold; of the signal the range or the power is kept.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from dftlrp.core.types import AnyArray, Real
-from dftlrp.results.bands import pool_relevance
+from dftlrp.results.bands import pool_together
 from dftlrp.results.data import Domain, ExplanationData
+from dftlrp.results.differences import find_first_like, find_scales, is_relative, list_shared
 from dftlrp.results.figure import choose_rows
 from dftlrp.results.panels import (
     Points,
@@ -24,14 +25,11 @@ from dftlrp.results.panels import (
     limit_colours,
     place_points,
 )
+from dftlrp.results.report.ends import find_ends, find_highest
 from dftlrp.results.report.packing import pack_amounts, pack_levels, pack_values, write_json
-from dftlrp.results.sound import choose_playback
+from dftlrp.results.views import DOMAINS
 from dftlrp.results.words import SHOWN_CHANNELS, order_channels
 
-AUDIBLE_RATE = 3000  # samples per second: from here on frequencies are shown as they are heard
-NARROW = {"relevance": 0.95, "power": 0.98}  # shares of a slow signal that lie below
-ROOM = 1.5  # times the frequency up to which they lie is shown
-ROUND = np.array([1, 1.5, 2, 3, 4, 5, 6, 8, 10])  # times a power of ten
 KINDS = {("s",): "wave", ("Hz",): "spectrum", ("Hz", "s"): "plane"}
 EVEN = 1e-6  # of a step: how far edges may be off and count as evenly spaced
 
@@ -48,59 +46,147 @@ PAGE, CELL = Most(), Most(24_000, 60_000, 128)  # of a page; of a cell of a note
 
 
 class Shown(NamedTuple):
-    """One domain as it is drawn.
+    """One domain as it is drawn, of one recording: of the explanations that are its ``owners``.
 
-    ``kind`` as in data.js; ``edges`` of the cells of each axis; ``signal`` by channel: the lowest
-    and highest sample of each cell (2, n) of a wave, otherwise its level from 0 to 1, which stands
-    for ``floor[0] + level * floor[1]`` in ``unit``; ``relevance`` by explanation and channel;
-    ``units`` as of `_pool_units`; ``limit`` the relevance that has the full colour.
+    ``kind`` as in data.js; ``edges`` of the cells of each axis; ``ends`` of each axis, common to
+    all recordings; ``signal`` by channel: the lowest and highest sample of each cell (2, n) of a
+    wave, otherwise its level from 0 to 1, which stands for ``floor[0] + level * floor[1]`` in
+    ``unit``; by owner: ``relevance`` of each channel, ``units`` as of `_pool_units`, ``scales`` by
+    which relevance is multiplied to be compared; ``limit`` is what then has the full colour.
     """
 
     row: Domain
     kind: str
+    owners: tuple[int, ...]
     labels: tuple[tuple[str, str], ...]
     edges: tuple[Real, ...]
+    ends: tuple[tuple[float, float], ...]
     signal: list[Real]
     relevance: list[list[Real]]
     units: list[Real]
+    scales: list[float]
     limit: float
     floor: tuple[float, float]
     unit: str
 
+    def scale_relevance(self, owner: int, channel: int) -> Real:
+        """Return the relevance of one owner (0, 1, ...) and channel as it is compared."""
+        return np.asarray(self.relevance[owner][channel] * self.scales[owner])
+
 
 def collect_domains(explanations: Sequence[ExplanationData], most: Most = PAGE) -> list[Shown]:
-    """Return each domain as it is drawn; errors as of `dftlrp.results.figure.draw_figure`."""
+    """Return each domain that all have, once for each recording, as it is drawn.
+
+    Raises
+    ------
+    InputError
+        If there is none, or one cannot be drawn.
+    """
     order = order_channels(explanations)[:SHOWN_CHANNELS]
-    return [_collect_domain(explanations, row, order, most) for row in choose_rows(explanations)]
+    found: list[Shown] = []
+    names = sorted(list_shared(explanations), key=[*DOMAINS, *explanations[0].relevance].index)
+    for row in choose_rows(explanations, names):
+        found += _collect_domain(explanations, row, order, most)
+    return found
 
 
 def _collect_domain(
     explanations: Sequence[ExplanationData], row: Domain, order: Sequence[int], most: Most
+) -> list[Shown]:
+    """Return one domain of each recording, with common ends and a common limit."""
+    firsts = find_first_like(explanations, row.name)
+    units, scales = _pool_units(explanations, row), find_scales(explanations, row.name)
+    parts = []
+    for first in dict.fromkeys(firsts):
+        owners = tuple(k for k, other in enumerate(firsts) if other == first)
+        own = [explanations[k] for k in owners]
+        share = most._replace(  # of one recording
+            points=most.points * len(own) // len(explanations),
+            cells=most.cells * len(own) // len(explanations),
+        )
+        one = _collect_recording(own, row, order, share)
+        parts.append(
+            one._replace(
+                owners=owners,
+                units=[units[k] for k in owners] if units else [],
+                scales=[scales[k] for k in owners],
+            )
+        )
+    limit = limit_colours([
+        p.scale_relevance(i, c)
+        for p in parts for i, own in enumerate(p.relevance) for c in range(len(own))
+    ])  # fmt: skip
+    low, high = (
+        [pick(float(p.edges[axis][end]) for p in parts) for axis in range(len(parts[0].edges))]
+        for pick, end in ((min, 0), (max, -1))
+    )
+    ends = tuple(zip(low, high, strict=True))
+    return [p._replace(limit=limit, ends=ends) for p in parts]
+
+
+def _collect_recording(
+    explanations: Sequence[ExplanationData], row: Domain, order: Sequence[int], most: Most
 ) -> Shown:
-    """Return one domain; one that belongs to no channel has one channel."""
+    """Return one domain of one recording; one that belongs to no channel has one channel."""
     split = explanations[0].has_channels(row.name)
     views = [[e.channels[c] for c in order] if split else [e] for e in explanations]
     places = place_points(views[0][0], row)
     counts = tuple(len(p.at) for p in places)
     sizes = _choose_sizes(counts, len(views) * len(views[0]), most)
-    edges = tuple(_find_edges(p, size) for p, size in zip(places, sizes, strict=True))
     rank = len(counts)
     kind = KINDS.get(tuple(a.unit for a in row.axes), "line" if rank == 1 else "grid")
-    relevance = [[_pool(e.relevance[row.name], counts, sizes) for e in one] for one in views]
     signals = [np.asarray(e.signal[row.name]) for e in views[0]]
     pooled = [_pool_signal(s.reshape(-1, *counts), kind, sizes) for s in signals]
     levels, floor, unit = _scale_levels(pooled, kind, any(map(np.iscomplexobj, signals)))
     return Shown(
-        row,
-        kind,
-        tuple((p.axis.label, p.axis.unit) for p in places),
-        edges,
-        levels,
-        relevance,
-        _pool_units(explanations, row),
-        limit_colours([r for one in relevance for r in one]),
-        floor,
-        unit,
+        row=row,
+        kind=kind,
+        owners=(),
+        labels=tuple((p.axis.label, p.axis.unit) for p in places),
+        edges=tuple(_find_edges(p, size) for p, size in zip(places, sizes, strict=True)),
+        ends=(),
+        signal=levels,
+        relevance=[[_pool(e.relevance[row.name], counts, sizes) for e in one] for one in views],
+        units=[],
+        scales=[],
+        limit=1.0,
+        floor=floor,
+        unit=unit,
+    )
+
+
+def subtract(first: Shown, i: int, second: Shown, j: int) -> Shown | None:
+    """Return the difference of owner i of the first and owner j of the second, as it is drawn.
+
+    Its cells are those of both, where they have the same; else the units of the table; of a plane
+    there is then none.
+    """
+    units: list[Real] = []
+    if first.units:
+        amounts = (
+            first.units[i][:, 2:] * first.scales[i] - second.units[j][:, 2:] * second.scales[j]
+        )
+        net = amounts[:, 0]
+        parts = (*first.units[i][:, :2].T, net, np.maximum(net, 0), np.minimum(net, 0))
+        units.append(np.stack(parts, axis=-1))
+    kept = first._replace(owners=(0,), units=units, scales=[1.0])
+    if has_same_cells(first, second):
+        channels = range(len(first.relevance[i]))
+        cells: list[Real] = [
+            first.scale_relevance(i, c) - second.scale_relevance(j, c) for c in channels
+        ]
+        signal = first.signal if first is second else []
+        return kept._replace(relevance=[cells], limit=limit_colours(cells), signal=signal)
+    if not units:
+        return None
+    edges = np.append(units[0][:, 0], units[0][-1, 1])
+    return kept._replace(edges=(edges,), relevance=[[units[0][:, 2]]], signal=[])
+
+
+def has_same_cells(first: Shown, second: Shown) -> bool:
+    """Return whether two domains have the same edges."""
+    return len(first.edges) == len(second.edges) and all(
+        np.array_equal(a, b) for a, b in zip(first.edges, second.edges, strict=True)
     )
 
 
@@ -158,103 +244,77 @@ def _scale_levels(
     return [(p - low) / size for p in pooled], (low, size), unit
 
 
-def list_panes(
-    domains: Sequence[Shown], explanations: Sequence[ExplanationData]
-) -> list[dict[str, Any]]:
-    """Return the panes from top to bottom: what runs over time first."""
-    labels = [e.label for e in explanations]
-    panes = []
-    for kind in ("wave", "plane", "spectrum", "line", "grid"):
-        for shown in domains:
-            if shown.kind == kind:
-                panes += [_describe_pane(shown, -1, "")] if kind == "wave" else []
-                panes += [
-                    _describe_pane(shown, k, label if len(labels) > 1 else "")
-                    for k, label in enumerate(labels)
-                ]
-    timed = [p for p in panes if p["kind"] in ("wave", "plane")]
-    for pane in panes:
-        pane["last"] = pane not in timed or pane is timed[-1]
-    return panes
+def find_seconds(explanations: Sequence[ExplanationData], domains: Sequence[Shown]) -> float:
+    """Return how long the longest recording is."""
+    return max(seconds for seconds, _ in list_ends(explanations, domains))
 
 
-def _describe_pane(shown: Shown, explanation: int, label: str) -> dict[str, Any]:
-    title = shown.row.title[:1].lower() + shown.row.title[1:]
-    on = f", on the {shown.row.shown}" if shown.kind == "plane" else ""
-    return {
-        "domain": shown.row.name,
-        "kind": shown.kind,
-        "explanation": explanation,
-        "title": "The recording" if explanation < 0 else f"Relevance over {title}{on}",
-        "label": label,
-        "shown": shown,
-    }
+def list_ends(
+    explanations: Sequence[ExplanationData], domains: Sequence[Shown]
+) -> list[tuple[float, float]]:
+    """Return of each explanation how long its recording is, in seconds, and half its rate."""
+    found = []
+    for k, e in enumerate(explanations):
+        timed = [s.edges[-1][-1] for s in domains if k in s.owners and s.labels[-1][1] == "s"]
+        found.append(find_ends(e, timed))
+    return found
 
 
 def write_data(
-    domains: Sequence[Shown], explanations: Sequence[ExplanationData], channels: Sequence[str]
+    domains: Sequence[Shown],
+    explanations: Sequence[ExplanationData],
+    names: Sequence[str],
+    differing: Sequence[Sequence[Mapping[str, Any]]],
+    word: str,
 ) -> str:
-    """Return what the script reads, as JSON that no tag can end."""
-    first = explanations[0]
-    seconds = find_seconds(first, domains)
+    """Return what the script reads, as JSON that no tag can end; ``word`` stands before names."""
+    ends = list_ends(explanations, domains)
     page = {
-        "rate": first.rate,
-        "seconds": seconds,
-        "stretch": choose_playback(first.rate)[0] / first.rate,
+        "rate": max(e.rate for e in explanations),
+        "seconds": max(seconds for seconds, _ in ends),
         "highest": find_highest(explanations),
-        "labels": [e.label for e in explanations],
-        "channels": list(channels),
+        "ends": ends,
+        "labels": list(names),
+        "channels": name_channels(explanations) or [""],
+        "relative": is_relative(explanations),
+        "word": word,
         "domains": [_write_domain(shown, explanations) for shown in domains],
+        "differences": [
+            {
+                "domain": pane["domain"],
+                "other": pane["other"],
+                "cells": has_same_cells(pane["home"], pane["shown"]),
+                "limit": pane["shown"].limit,
+            }
+            for row in differing
+            for pane in row
+        ],
     }
     return write_json(page)
 
 
-def find_seconds(first: ExplanationData, domains: Sequence[Shown]) -> float:
-    """Return how long the recording is."""
-    if "time" in first.signal:
-        return float(first.signal["time"].shape[-1] / first.rate)
-    ends = [shown.edges[-1][-1] for shown in domains if shown.labels[-1][1] == "s"]
-    return float(max(ends, default=1.0))
-
-
-def find_highest(explanations: Sequence[ExplanationData]) -> float:
-    """Return up to which frequency is shown at first: where slow signals hold little above, less.
-
-    Almost all relevance, and what the recording holds beside its mean, lies well below.
-    """
-    first = explanations[0]
-    half, domain = first.rate / 2, "frequency"
-    if first.rate >= AUDIBLE_RATE or domain not in first.relevance:
-        return half
-    hertz = np.asarray(first.axes[domain], np.float64)
-    power = np.square(np.abs(first.signal[domain])).reshape(-1, len(hertz)).sum(axis=0)
-    power[0] = 0.0
-    amounts = [
-        np.abs(e.relevance[domain]).reshape(-1, len(hertz)).sum(axis=0) for e in explanations
-    ]
-    relevance = np.sum(amounts, axis=0)
-    tops = [
-        float(hertz[np.searchsorted(np.cumsum(own), share * own.sum())])
-        for own, share in ((relevance, NARROW["relevance"]), (power, NARROW["power"]))
-    ]
-    if not (needed := ROOM * max(tops)):
-        return half
-    tens = 10 ** np.floor(np.log10(needed))
-    rounded = float(tens * ROUND[np.searchsorted(ROUND, needed / tens)])
-    return rounded if rounded <= half / 2 else half
+def name_channels(explanations: Sequence[ExplanationData]) -> list[str]:
+    """Return the names of the channels that are shown; none if there is one."""
+    channels = explanations[0].channels
+    if len(channels) == 1:
+        return []
+    return [channels[c].channel_names[0] for c in order_channels(explanations)[:SHOWN_CHANNELS]]
 
 
 def _write_domain(shown: Shown, explanations: Sequence[ExplanationData]) -> dict[str, Any]:
     pack_signal = pack_values if shown.kind == "wave" else pack_levels
+    own = [explanations[k] for k in shown.owners]
     return {
         "name": shown.row.name,
         "title": shown.row.title,
         "kind": shown.kind,
+        "owners": list(shown.owners),
         "axes": [_write_axis(*pair) for pair in zip(shown.labels, shown.edges, strict=True)],
         "signal": [pack_signal(s) for s in shown.signal],
         "relevance": [[pack_amounts(r) for r in one] for one in shown.relevance],
-        "sums": [sum_signs(e.relevance[shown.row.name]) for e in explanations],
+        "sums": [sum_signs(e.relevance[shown.row.name]) for e in own],
         "units": [[[float(f"{v:.9g}") for v in row] for row in one] for one in shown.units],
+        "scales": shown.scales,
         "limit": shown.limit,
         "floor": list(shown.floor),
         "unit": shown.unit,
@@ -293,7 +353,7 @@ def _pool_units(explanations: Sequence[ExplanationData], row: Domain) -> list[Re
     if not row.table or len(explanations[0].channels) > 1:
         return []
     found = []
-    for pooled in (pool_relevance(e, row.table) for e in explanations):
+    for pooled in pool_together(explanations, row.table):
         (edges,) = pooled.edges
         parts = (edges[:-1], edges[1:], pooled.net, pooled.favour, pooled.against)
         found.append(np.stack(parts, axis=-1))

@@ -47,35 +47,52 @@ class Frame(NamedTuple):
         return np.asarray(LEFT + (at - low) / ((high - low) or 1.0) * (self.width - LEFT - 10))
 
 
-def draw_still(shown: Shown, explanation: int, channel: int, last: bool) -> str:
-    """Return one pane as the inside of an SVG, with its height; -1 draws only the signal."""
-    channel = min(channel, len(shown.signal) - 1)
-    height = WAVE_HEIGHT if explanation < 0 else HEIGHTS.get(shown.kind, HEIGHT)
-    frame = Frame(height, *_limit_ends(shown.edges[-1]), _is_heard(shown, -1))
-    if explanation < 0:
-        body = _draw_wave(frame, shown.edges[0], shown.signal[channel])
+def draw_still(
+    shown: Shown, owner: int, channel: int, last: bool, peers: Sequence[Shown] = ()
+) -> str:
+    """Return one pane as an SVG: one owner of a domain; -1 draws only the signal.
+
+    ``peers`` are those that share its scale, itself among them.
+    """
+    channel = min(channel, len(shown.relevance[0]) - 1)
+    height = WAVE_HEIGHT if owner < 0 else HEIGHTS.get(shown.kind, HEIGHT)
+    frame = Frame(height, *_limit_ends(shown.ends[-1]), _is_heard(shown, -1))
+    peers = peers or [shown]
+    if owner < 0:
+        top = max(float(np.abs(peer.signal[channel]).max()) for peer in peers) or 1.0
+        body = _draw_wave(frame, shown.edges[0], shown.signal[channel], top)
     elif len(shown.edges) > 1:
-        body = _draw_cells(frame, shown, shown.relevance[explanation][channel], channel)
+        body = _draw_cells(frame, shown, shown.scale_relevance(owner, channel), channel)
     else:
-        edges, nets = shown.edges[0], [one[channel] for one in shown.relevance]
-        if shown.units:
-            edges = np.append(shown.units[0][:, 0], shown.units[0][-1, 1])
-            nets = [one[:, 2] for one in shown.units]
-        body = _draw_line(frame, edges, nets, explanation)
+        nets = [net for one in peers for _, net in _list_nets(one, channel)]
+        body = _draw_line(frame, *_list_nets(shown, channel)[owner], nets)
     whole = height + (BELOW if last else 4)
     numbers = write_numbers(frame, shown.labels[-1][0]) if last else ""
     box = f'<rect class="frame" x="{LEFT}" y="0" width="{WIDTH - LEFT - 10}" height="{height}"/>'
     return f'<svg viewBox="0 0 {WIDTH} {whole}" aria-hidden="true">{body}{box}{numbers}</svg>'
 
 
-def _limit_ends(edges: Real) -> tuple[float, float]:
-    """Return the ends of an axis."""
-    return max(float(edges[0]), 0.0), float(edges[-1])
+def _list_nets(shown: Shown, channel: int) -> list[tuple[Real, Real]]:
+    """Return edges and net relevance of the bars of each owner: units, or some cells each."""
+    found = []
+    for owner, scale in enumerate(shown.scales):
+        edges, net = shown.edges[0], shown.scale_relevance(owner, channel)
+        if shown.units:
+            units = shown.units[owner]
+            edges, net = np.append(units[:, 0], units[-1, 1]), units[:, 2] * scale
+        size = choose_bin_size(len(edges) - 1, POINTS)
+        found.append((np.append(edges[:-1][::size], edges[-1]), add_up(net, size)))
+    return found
+
+
+def _limit_ends(ends: tuple[float, float]) -> tuple[float, float]:
+    """Return the ends of an axis, from 0 on."""
+    return max(ends[0], 0.0), ends[1]
 
 
 def _is_heard(shown: Shown, axis: int) -> bool:
     """Return whether an axis is drawn as frequencies are heard: on the mel scale."""
-    return shown.labels[axis][1] == "Hz" and float(shown.edges[axis][-1]) >= AUDIO_HZ / 2
+    return shown.labels[axis][1] == "Hz" and shown.ends[axis][1] >= AUDIO_HZ / 2
 
 
 def _bend(values: Real | float, heard: bool) -> Real:
@@ -84,12 +101,11 @@ def _bend(values: Real | float, heard: bool) -> Real:
     return np.log1p(np.maximum(array, 0.0) / 700) if heard else array
 
 
-def _draw_wave(frame: Frame, edges: Real, signal: Real) -> str:
+def _draw_wave(frame: Frame, edges: Real, signal: Real, top: float) -> str:
     """Return the range of the samples as one shape."""
     size = choose_bin_size(signal.shape[1], 2 * POINTS)
     starts = np.arange(0, signal.shape[1], size)
     low, high = np.minimum.reduceat(signal[0], starts), np.maximum.reduceat(signal[1], starts)
-    top = float(max(high.max(), -low.min())) or 1.0
     middle = frame.height / 2
     x = frame.place(edges[starts])
     y = [middle - part / top * (middle - 2) for part in (high, low - 0.01 * top)]
@@ -98,14 +114,13 @@ def _draw_wave(frame: Frame, edges: Real, signal: Real) -> str:
     return f'<path class="wave" d="M{path}Z"/>'
 
 
-def _draw_line(frame: Frame, edges: Real, relevance: Sequence[Real], explanation: int) -> str:
+def _draw_line(frame: Frame, edges: Real, net: Real, nets: Sequence[Real]) -> str:
     """Return bars of net relevance, up in favour, down against, at a scale common to all."""
-    size = choose_bin_size(len(edges) - 1, POINTS)
-    nets = np.stack([add_up(one, size) for one in relevance])
-    x, net = frame.place(np.append(edges[:-1][::size], edges[-1])), nets[explanation]
-    room = float(np.max(np.abs(nets), initial=0.0)) or 1.0
-    top = max(float(nets.max()), 0.2 * room) * 1.05
-    bottom = min(float(nets.min()), -0.08 * room) * 1.05
+    x = frame.place(edges)
+    most, least = (pick(float(pick(one)) for one in nets) for pick in (max, min))
+    room = max(most, -least) or 1.0
+    top = max(most, 0.2 * room) * 1.05
+    bottom = min(least, -0.08 * room) * 1.05
     zero = top / (top - bottom) * frame.height
     paths = {"favour": "", "opposing": ""}
     for left, right, value in zip(x[:-1], x[1:], net, strict=True):
@@ -119,17 +134,15 @@ def _draw_line(frame: Frame, edges: Real, relevance: Sequence[Real], explanation
 
 def _draw_cells(frame: Frame, shown: Shown, relevance: Real, channel: int) -> str:
     """Return cells as an image, at even steps of both axes; frequencies grow upwards."""
-    level = shown.signal[channel]
-    pick = [
-        _pick(edges, most, _is_heard(shown, k))
-        for k, (edges, most) in enumerate(zip(shown.edges, CELLS, strict=True))
-    ]
-    sizes = [len(edges) - 1 for edges in shown.edges]
-    rows, columns = (np.minimum(p, n - 1) for p, n in zip(pick, sizes, strict=True))
-    upwards = shown.labels[0][1] == "Hz"
-    rows = rows[::-1] if upwards else rows
+    level = shown.signal[channel] if shown.signal else np.zeros_like(relevance)
+    rows, columns = (_pick(shown, axis) for axis in (0, 1))
+    rows = rows[::-1] if shown.labels[0][1] == "Hz" else rows
+    inside = np.outer(rows >= 0, columns >= 0)
     image = paint_cells(
-        level[np.ix_(rows, columns)], relevance[np.ix_(rows, columns)] / shown.limit
+        *(
+            np.where(inside, one[np.ix_(rows, columns)], 0.0)
+            for one in (level, relevance / shown.limit)
+        )
     )
     uri = "data:image/png;base64," + base64.b64encode(write_png(image)).decode()
     size = f'x="{LEFT}" y="0" width="{WIDTH - LEFT - 10}" height="{frame.height}"'
@@ -139,13 +152,13 @@ def _draw_cells(frame: Frame, shown: Shown, relevance: Real, channel: int) -> st
 
 def _write_heights(shown: Shown, height: float) -> str:
     """Return the numbers of the axis from bottom to top; rows of a table need none."""
-    (label, unit), edges = shown.labels[0], shown.edges[0]
+    (label, unit), ends = shown.labels[0], shown.ends[0]
     middle = f'<text x="{LEFT - 7}" y="{height / 2}" text-anchor="end">{html.escape(label)}</text>'
     if unit != "Hz":
         return middle
     heard = _is_heard(shown, 0)
-    low, high = (float(_bend(end, heard)) for end in _limit_ends(edges))
-    ticks = HERTZ_HEARD if heard else (0, round_up(edges[-1] / 4))
+    low, high = (float(_bend(end, heard)) for end in _limit_ends(ends))
+    ticks = HERTZ_HEARD if heard else (0, round_up(ends[-1] / 4))
     places = [(t, height * (1 - (float(_bend(t, heard)) - low) / (high - low))) for t in ticks]
     return "".join(
         f'<text x="{LEFT - 7}" y="{min(max(y + 4, 10), height):.1f}" text-anchor="end">'
@@ -155,13 +168,16 @@ def _write_heights(shown: Shown, height: float) -> str:
     )
 
 
-def _pick(edges: Real, most: int, heard: bool) -> AnyArray:
-    """Return the cell at the middle of each pixel."""
-    count = min(len(edges) - 1, most)
-    low, high = (float(_bend(end, heard)) for end in _limit_ends(edges))
+def _pick(shown: Shown, axis: int) -> AnyArray:
+    """Return the cell at the middle of each pixel of an axis; -1 where there is none."""
+    edges, heard = shown.edges[axis], _is_heard(shown, axis)
+    count = min(len(edges) - 1, CELLS[axis])
+    low, high = (float(_bend(end, heard)) for end in _limit_ends(shown.ends[axis]))
     at = low + (np.arange(count) + 0.5) / count * (high - low)
     bent = _bend(edges, heard)
-    return np.clip(np.searchsorted(bent, at, side="right") - 1, 0, len(edges) - 2)
+    cells = np.searchsorted(bent, at, side="right") - 1
+    outside = (at < bent[0]) | (at > bent[-1])
+    return np.where(outside, -1, np.clip(cells, 0, len(edges) - 2))
 
 
 def paint_cells(level: Real, relevance: Real) -> AnyArray:
