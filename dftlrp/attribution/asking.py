@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from numbers import Real as Number
@@ -24,6 +24,7 @@ from dftlrp.attribution.methods import (
     value_by,
 )
 from dftlrp.attribution.provenance import collect_provenance, write_notes
+from dftlrp.attribution.rate_check import warn_of_rates
 from dftlrp.attribution.recording import Recording
 from dftlrp.attribution.references import References, find_references, is_word
 from dftlrp.attribution.score import make_asked
@@ -220,8 +221,11 @@ class Asking:
             )
         return min(max(round(at * (whole.rate or 1.0) - length / 2), 0), last)
 
-    def explain(self, recording: Recording) -> Explanation:
-        """Return the explanation of a recording, or a stretch of it, as the model reads it."""
+    def explain(self, recording: Recording, others: bool = True) -> Explanation:
+        """Return the explanation of a recording, or a stretch of it, as the model reads it.
+
+        ``others`` says whether the model is also asked at other rates, where it declares none.
+        """
         compared = self._find_references(recording)
         self.by.refuse(self.question, compared is not None)
         passes = [self._compare(recording, r) for r in (compared.points if compared else [None])]
@@ -246,7 +250,11 @@ class Asking:
             explained=_drop_ones(_take_first(result.explained, self.plan)),
             ledger=result.ledger,
             stft=dict(stft_for(recording.rate or 1.0)),
-            notes=(*self.words, *write_notes(self.model, recording, self.question, result)),
+            notes=(
+                *self.words,
+                *write_notes(self.model, recording, self.question, result),
+                *(self._warn_of_rates(recording) if others else ()),
+            ),
             provenance=collect_provenance(
                 self.model, recording, self.settings, self.question, result
             ),
@@ -254,6 +262,17 @@ class Asking:
             start=recording.start,
             asked=passes[0].asked,
         )
+
+    def _warn_of_rates(self, recording: Recording) -> Iterator[str]:
+        if (self.rate and recording.states_rate) or self.stream or self.model.rate:
+            return iter(())
+        return warn_of_rates(
+            self.model, self.plan, self.read, recording,
+            lambda rate: open_whole(
+                self.signal, self.read.channels, self.rate, rate, self.read.chosen
+            ),
+            self.question.labels,
+        )  # fmt: skip
 
     def _find_references(self, recording: Recording) -> References | None:
         """Return what the recording is compared with, or None where the engine decides."""

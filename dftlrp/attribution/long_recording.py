@@ -116,7 +116,7 @@ def explain_recording(
         scores = asking.listener.score(whole, length, starts)
         chosen = choose_strongest(scores, top or len(starts), length if top else 0)
         explanations = tuple(
-            asking.explain(asking.cut(whole, int(starts[k]), length))
+            asking.explain(asking.cut(whole, int(starts[k]), length), others=k == chosen[0])
             for k in steps(chosen, "explaining")
         )
         return _make_timeline(asking, whole, scores, explanations)

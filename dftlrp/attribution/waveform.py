@@ -231,7 +231,7 @@ def note_assumptions(
         yield f"the model reads {given:g} Hz, as it was given"
     elif not declared:
         whose = "the file's rate; set --rate if that is wrong" if stated else "the signal's rate"
-        yield f"assuming {recording.rate:g} Hz, {whose}"
+        yield f"warning: assuming {recording.rate:g} Hz, {whose}"
     elif stated and given not in {None, declared}:
         yield f"the model declares that it reads {declared:g} Hz: the rate given is not used"
     elif not stated and given is None:

@@ -198,6 +198,42 @@ def read_original(model: Model) -> ModelProto | None:
     return proto
 
 
+def run_original(model: Model, plan: Plan, several: Sequence[AnyArray]) -> list[AnyArray | None]:
+    """Return what the file itself answers to inputs of its one signal, by onnxruntime.
+
+    That is the value that is explained where the file makes it, else the output; None for an input
+    that the model does not take, or for which it is not finite.
+
+    Raises
+    ------
+    InputError
+        No file computes the model, or it is gone.
+    ModelError
+        onnxruntime does not load it.
+    """
+    proto = read_original(model)
+    if proto is None:
+        raise InputError(f"{model.path}: no file computes this model")
+    made = {name for node in proto.graph.node for name in node.output}
+    name = plan.explained if plan.explained in made else plan.output
+    shown = _ask_for(proto, [name])
+    runtime = load_runtime(shown.SerializeToString(), optimised=False, name=str(model.path))
+    types = {x.name: TYPES.get(x.type, np.float64) for x in runtime.get_inputs()}
+    (signal,) = plan.signals
+    found = list[AnyArray | None]()
+    for array in several:
+        feed = {**plan.bound, signal: array}
+        given: Arrays = {k: np.ascontiguousarray(feed[k], t) for k, t in types.items() if k in feed}
+        try:
+            (y,) = runtime.run([name], given)
+        except Exception:  # onnxruntime has no type of its own
+            found.append(None)
+        else:
+            answer = _as_array(y)
+            found.append(answer if np.isfinite(answer).all() else None)
+    return found
+
+
 def find_feed(model: Model, plan: Plan, arrays: Arrays) -> Arrays:
     """Return the inputs of the original: behind a front end, what that makes of the waveform."""
     if not plan.graph.reads:
