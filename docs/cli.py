@@ -29,7 +29,7 @@ A MODEL is an ONNX file or the name of an embedded model. What else is given for
 | code | what |
 |---|---|
 | 0 | done; every file is complete (of a folder: of what could be read) |
-| 1 | `dftlrp check` found a difference |
+| 1 | `dftlrp check` or `dftlrp frontend check` found a difference |
 | 2 | refused: one line on stderr says what is wrong, where, and what to do; nothing is half-written |
 | 130, 143 | interrupted (Ctrl-C), ended (SIGTERM); `neurons`, `evaluate` and `explain` of a folder go on where they were if they are run again |
 
@@ -81,6 +81,10 @@ and of several `names` and `differences`: for `bands`, `segments` and `tiles` th
 
 **check**: `model`, `native`, `ok`, `verdict`, `first` (the first layer that differs), `findings`, `notes`.
 
+**frontend check**: `ok`, `settings` that are off, `sentences`, `others` (what fits as well), `error`, `found_error`, `found` (TOML), `notes`.
+
+**annotate**: `metadata` (`sample_rate`, `labels`, `frontend` as the file holds them), `others` (keys of other programs).
+
 **export**: `inputs` and `outputs`: shapes by name; a size that is open is a name.
 
 **neurons**: `layer`, `classes` (`class`, `label`, `recordings`, `neurons` with `neuron`, `mean`, `spread`), `notes`, `skipped`,
@@ -98,9 +102,14 @@ def describe_commands() -> str:
 
 
 def _describe_command(name: str, parser: argparse.ArgumentParser) -> str:
-    actions = [a for a in parser._actions if not isinstance(a, argparse._HelpAction)]
+    kinds = (argparse._HelpAction, argparse._SubParsersAction)
+    actions = [a for a in parser._actions if not isinstance(a, kinds)]
+    inner = [a for a in parser._actions if isinstance(a, argparse._SubParsersAction)]
     rows = "".join(f"| {_name(a)} | {_escape(_help(a, parser))} |\n" for a in actions)
     told = " ".join((parser.description or "").split())
+    if inner:
+        parts = (_describe_command(f"{name} {n}", p) for a in inner for n, p in a.choices.items())
+        return f"\n## dftlrp {name}\n{told}\n{''.join(parts)}"
     return f"\n## dftlrp {name}\n{told}\n\n| argument | what |\n|---|---|\n{rows}"
 
 

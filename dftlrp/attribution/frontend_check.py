@@ -96,7 +96,7 @@ def check_frontend(
     behind = attach_front_end(as_model(model), frontend)
     if (declared := behind.frontend) is None:
         raise InputError(f"{behind.path}: has no front end to check: give one (--frontend)")
-    recording = _read_clip(clip, rate or declared.rate)
+    recording = _read_given(clip, rate or declared.rate)
     given = _read_features(features)
     count = len(declared.axes) - 1
     if given.ndim != count:
@@ -113,7 +113,7 @@ def check_frontend(
     return replace(found, notes=(*notes, *told, *found.notes))
 
 
-def _read_clip(clip: Any, rate: float) -> Recording:
+def _read_given(clip: Any, rate: float) -> Recording:
     is_file = isinstance(clip, str | os.PathLike)
     recording = read_recording(clip) if is_file else from_array(clip, rate)
     if recording.length > MOST_SECONDS * (recording.rate or rate):

@@ -50,6 +50,15 @@ class FrontEndCheck:
         """Whether the front end that was declared computes the features."""
         return self.found is not None and not self.settings
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return a dict that JSON can hold."""
+        return {
+            "ok": self.ok, "settings": list(self.settings), "sentences": list(self.sentences),
+            "others": list(self.others), "error": self.error, "found_error": self.found_error,
+            "found": None if self.found is None else self.found.to_text(),
+            "notes": list(self.notes),
+        }  # fmt: skip
+
     def __str__(self) -> str:
         notes = [f"note: {note}" for note in self.notes]
         error = _tell_error(self.error)

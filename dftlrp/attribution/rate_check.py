@@ -58,7 +58,9 @@ def warn_of_rates(
         return
     others = [rate for rate in COMMON if abs(rate / own - 1) > 0.01]
     stretches = [
-        (r, x) for r in (own, *others) if (x := _read_at(recording, read, open_at, r)) is not None
+        (r, x)
+        for r in (own, *others)
+        if (x := _read_around(recording, read, open_at, r)) is not None
     ]
     try:
         answers = run_original(model, plan, [read.to_input(x) for _, x in stretches])
@@ -75,14 +77,15 @@ def warn_of_rates(
     if other := [one for one in rest if _differs(first, one)]:
         part = "" if read.length or recording.length / own <= MOST_SECONDS else " of its middle"
         told = ", ".join(f"{one.rate:g} Hz {_tell_answer(one, labels)}" for one in other)
+        here = f"at {own:g} Hz {_tell_answer(first, labels)}"
         yield (
-            "warning: the file does not say which rate the model reads, and its answer"
-            f"{part} depends on it: at {own:g} Hz {_tell_answer(first, labels)}; at {told}: set --rate, or write "
-            "it into the file by dftlrp annotate"
+            f"warning: the file does not say which rate the model reads, and its answer{part} "
+            f"depends on it: {here}; at {told}: set --rate, or write it into the file by dftlrp "
+            "annotate"
         )
 
 
-def _read_at(
+def _read_around(
     recording: Recording, read: WaveformInput, open_at: OpensAt, rate: float
 ) -> Real | None:
     """Return the stretch around the same moment at a rate; None where it cannot be read."""

@@ -20,6 +20,7 @@ from typing import Any, NoReturn, TextIO
 
 from dftlrp import __version__
 from dftlrp.cli import (
+    annotate_command,
     check_command,
     compare_command,
     completion_command,
@@ -41,6 +42,7 @@ COMMANDS = (
     evaluate_command,
     neurons_command,
     frontend_command,
+    annotate_command,
     inspect_command,
     check_command,
     export_command,

@@ -77,6 +77,9 @@ def _list_options(parser: argparse.ArgumentParser) -> Iterator[Known]:
     """Yield the options of a command."""
     values = _find_values()
     for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for inner in action.choices.values():
+                yield from _list_options(inner)
         if action.option_strings:
             choices = tuple(map(str, action.choices or ()))
             yield Known(

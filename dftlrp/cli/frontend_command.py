@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dftlrp.cli.options import add_command, add_options, find_model
+from dftlrp.cli.printing import print_json
 from dftlrp.core.files import locate, replace_file
 from dftlrp.core.types import InputError
 from dftlrp.graph.frontend import LIKE
@@ -43,6 +44,7 @@ def add_parser(commands: Any) -> None:
         "-o", "--out", metavar="FILE.toml", help="write the declaration that agrees, where one does"
     )
     check.add_argument("--force", action="store_true", help="replace a file that is there")
+    add_options(check, "--json")
     summary = "write a declaration to start from"
     init = add_command(inner, "init", _run_frontend_init, summary, INIT)
     add_options(init, "model")
@@ -53,6 +55,7 @@ def add_parser(commands: Any) -> None:
         "-o", "--out", metavar="FILE.toml", help="default: the model's name with .toml, beside it"
     )
     init.add_argument("--force", action="store_true", help="replace a file that is there")
+    add_options(init, "--json")
 
 
 def _run_frontend_check(args: argparse.Namespace) -> int:
@@ -60,10 +63,13 @@ def _run_frontend_check(args: argparse.Namespace) -> int:
 
     out = _choose_file(args.out, args.force) if args.out else None
     found = check_frontend(find_model(args.model), args.clip, args.features, frontend=args.frontend)
-    print(found)
+    written = [out] if out and found.found else []
     if out and found.found:
         replace_file(out, found.found.to_text().encode())
-        print(out)
+    if args.json:
+        print_json("frontend check", written, **found.to_dict())
+    else:
+        print(found, *written, sep="\n")
     return 0 if found.ok else 1
 
 
@@ -75,7 +81,10 @@ def _run_frontend_init(args: argparse.Namespace) -> int:
     text = make_template(load_graph(path), args.like, path.name)
     out = _choose_file(args.out or path.with_suffix(".toml"), args.force)
     replace_file(out, text.encode())
-    print(f"{out}: like {args.like}; compare each line with your training code")
+    if args.json:
+        print_json("frontend init", [out], like=args.like)
+    else:
+        print(f"{out}: like {args.like}; compare each line with your training code")
     return 0
 
 
