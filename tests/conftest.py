@@ -13,6 +13,13 @@ SHARED = Path(__file__).parents[2] / "shared"
 PASSED = os.environ.get("DFTLRP_PASSED")  # a file: the tests that passed in an earlier run
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Let pytest-mpl compare figures with their baselines, unless it is to make these."""
+    if hasattr(config.option, "mpl"):
+        config.option.mpl = config.option.mpl_generate_path is None
+
+
 def pytest_report_header() -> str:
     """Which backends are tested, and which are not."""
     without = f"; not installed, left out: {', '.join(left_out())}" if left_out() else ""

@@ -13,7 +13,9 @@ from dftlrp.core.ledger import Ledger
 from dftlrp.core.types import AnyArray, Axes, InputError, Real
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from matplotlib.axes import Axes as MplAxes
+
+Limits = tuple[float, float]
 
 
 class Asked(NamedTuple):
@@ -212,26 +214,23 @@ class Axis:
     starts: bool = False
 
 
-class Column(NamedTuple):
-    """What is drawn of one domain.
+@dataclass(frozen=True)
+class Look:
+    """How a domain of one channel is drawn, one Axes at a time.
 
     Attributes
     ----------
-    fig : Figure
-    blocks : array of Axes (drawn, 1 + explanations)
-        For each drawn channel, the axes of its signal and of the relevance of each explanation.
-    views : sequence of tuples of ExplanationData
-        For each explanation *all* channels, so that the scales are common to those not drawn.
-    drawn : sequence of int
-        Which channels are drawn.
-    row : Domain
+    signal : callable
+        Draws the signal: ``signal(ax, e, row)``.
+    relevance : callable
+        Draws the relevance within limits: ``relevance(ax, e, row, limits)``.
+    limit : callable
+        ``limit(explanations, row)``: the limits that these share, of an axis or of colours.
     """
 
-    fig: Figure
-    blocks: AnyArray
-    views: Sequence[tuple[ExplanationData, ...]]
-    drawn: Sequence[int]
-    row: Domain
+    signal: Callable[[MplAxes, ExplanationData, Domain], None]
+    relevance: Callable[[MplAxes, ExplanationData, Domain, Limits], None]
+    limit: Callable[[Sequence[ExplanationData], Domain], Limits]
 
 
 @dataclass(frozen=True)
@@ -250,9 +249,9 @@ class Domain:
         One for each axis of the arrays of one channel; none if that differs between models.
     compute : callable or None
         From the `Waveform` to the `View`; None for what the model itself reads.
-    draw : callable or None
-        How it is drawn, one of the ``draw_...`` of `dftlrp.results.panels`; without it, figure and
-        report refuse the domain.
+    draw : Look or None
+        How it is drawn: ``WAVE``, ``LINE``, ``CELLS`` or ``READ`` of `dftlrp.results.panels`;
+        without it, figure and report refuse the domain.
     table : str
         Name of the table of its strongest parts, if there is one.
     """
@@ -262,5 +261,5 @@ class Domain:
     shown: str
     axes: tuple[Axis, ...]
     compute: Callable[[Waveform], View] | None
-    draw: Callable[[Column], None] | None = None
+    draw: Look | None = None
     table: str = ""

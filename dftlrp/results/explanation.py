@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from dftlrp.core.types import InputError
 from dftlrp.results.brief import describe_briefly, summarise
 from dftlrp.results.data import ExplanationData
 from dftlrp.results.deletion import Deletion, Replacement, open_domain, prepare_deletion
 from dftlrp.results.exchange import make_dataset, make_frame
-from dftlrp.results.figure import draw_figure
+from dftlrp.results.figure import draw_figure, draw_relevance, draw_signal
 from dftlrp.results.questions import Row, Span, Tile, list_rows, list_tiles, measure_share
 from dftlrp.results.report.cell import render_cell
 from dftlrp.results.saving import load, save
@@ -20,8 +20,10 @@ from dftlrp.results.units import Units, make_units
 from dftlrp.results.verification import Verification, verify_relevance
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes as MplAxes
     from matplotlib.figure import Figure
 
+PARTS = {"relevance": draw_relevance, "signal": draw_signal}
 VERIFIED = ("time-frequency", "frequency", "time", "input")
 
 
@@ -160,12 +162,29 @@ class Explanation(ExplanationData):
         asked, deletion = self.find_asked(chosen), self.delete(chosen, replace)
         return verify_relevance(asked, deletion, self.relevance[chosen], self.label)
 
-    def plot(self) -> Figure:
+    @overload
+    def plot(self) -> Figure: ...
+
+    @overload
+    def plot(self, domain: str, ax: MplAxes | None = None, part: str = "relevance") -> MplAxes: ...
+
+    def plot(
+        self, domain: str | None = None, ax: MplAxes | None = None, part: str = "relevance"
+    ) -> Figure | MplAxes:
         """Draw the signal above and the relevance below, one column for each domain.
 
-        See `dftlrp.results.figure.draw_figure`.
+        ``e.plot("frequency", ax)`` draws one panel into matplotlib Axes of yours, or into those of
+        a new figure as wide as a column of a paper, and returns them; ``part="signal"`` draws the
+        signal instead.  See `dftlrp.results.figure.draw_figure`, `draw_relevance` and
+        `draw_signal`.
         """
-        return draw_figure([self])
+        if domain is None:
+            if ax is not None or part != "relevance":
+                raise InputError("name the domain to draw: plot('time', ax)")
+            return draw_figure([self])
+        if part not in PARTS:
+            raise InputError(f"part {part!r}: choose 'relevance' or 'signal'")
+        return PARTS[part](self, domain, ax)
 
     def save(self, folder: str | os.PathLike[str], figure: str | None = None) -> list[Path]:
         """Write report, sounds, tables and arrays; see `dftlrp.results.saving.save`.

@@ -9,7 +9,8 @@ A column is some 300 pixels wide and a recording has thousands of samples, so ne
 up before they are drawn: over time to segments, over frequency to bands that are drawn equally wide
 (`dftlrp.results.bands`).  The solid bar of a unit is its net relevance, the pale bars behind it are
 its positive and its negative part.  Sums, not means or extremes: what the bars show still adds up
-to the relevance.  `dftlrp.results.panels` draws the columns.
+to the relevance.  `dftlrp.results.panels` draws the panels, which `draw_signal` and
+`draw_relevance` put one by one where a paper needs them.
 """
 
 from __future__ import annotations
@@ -24,12 +25,13 @@ import numpy as np
 
 from dftlrp.core.files import replace_file
 from dftlrp.core.types import InputError
-from dftlrp.results.data import Column, Domain, ExplanationData
-from dftlrp.results.panels import INK, style_axes
+from dftlrp.results.data import Domain, ExplanationData, Look
+from dftlrp.results.panels import INK, draw_panel
 from dftlrp.results.views import DOMAINS, find_domain
 from dftlrp.results.words import SHOWN_CHANNELS, order_channels, write_headline
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 LEGEND = (
@@ -37,6 +39,8 @@ LEGEND = (
     "solid bars: net relevance, pale: its positive and negative parts"
 )
 WIDTH = 3.7  # of a column, in inches
+PAPER = (3.4, 2.1)  # inches: one panel, as wide as a column of a paper
+SMALL = 8.5  # size of its title
 HEIGHT, HEIGHTS = 1.9, (1.2, 1.5)  # of a row; of the signal and the relevance of a channel; inches
 
 
@@ -89,15 +93,62 @@ def draw_figure(
     shape = len(heights), len(rows)
     grid = fig.subplots(*shape, squeeze=False, width_ratios=widths, height_ratios=heights)
     for panels, row, one in zip(grid.T, rows, views, strict=True):
-        _draw_column(Column(fig, panels.reshape(len(drawn), -1), one, drawn, row))
-    for axes in grid.flat:
-        style_axes(axes)
+        _draw_column(panels.reshape(len(drawn), -1), row, one, drawn)
     if count > 1:
         for axes in fig.axes:
             axes.yaxis.label.set_text(axes.get_ylabel().replace("relevance per", "relevance\nper"))
     if title:
         _write_frame(fig, explanations, len(drawn), count)
     return fig
+
+
+def draw_relevance(e: ExplanationData, domain: str = "time", ax: Axes | None = None) -> Axes:
+    """Draw the relevance of one domain as one panel.
+
+    Parameters
+    ----------
+    e : Explanation
+        Of one channel; of several, one of ``e.channels``.
+    domain : str
+        One of the domains that the explanation has.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw.  Default: those of a new figure, as wide as a column of a paper.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        ``ax.figure.savefig("why.pdf")`` writes it.  Panels that are to be compared share a scale if
+        they are given one: ``ax.set_ylim`` of bars, ``ax.collections[0].set_clim`` of cells.
+
+    Raises
+    ------
+    InputError
+        If the domain is missing, cannot be drawn, or has several channels.
+    """
+    row, look = _find_row(e, domain)
+    return draw_panel(_make_axes() if ax is None else ax, e, row, look.limit([e], row), SMALL)
+
+
+def draw_signal(e: ExplanationData, domain: str = "time", ax: Axes | None = None) -> Axes:
+    """Draw the signal of one domain as one panel; see `draw_relevance`."""
+    row, _ = _find_row(e, domain)
+    return draw_panel(_make_axes() if ax is None else ax, e, row, None, SMALL)
+
+
+def _find_row(e: ExplanationData, domain: str) -> tuple[Domain, Look]:
+    """Return the row of a domain of one channel, and how it is drawn."""
+    (row,) = choose_rows([e], [domain])
+    if e.has_channels(domain):
+        raise InputError(f"{len(e.channels)} channels: draw one of them, as e.channels[0]")
+    assert row.draw is not None
+    return row, row.draw
+
+
+def _make_axes() -> Axes:
+    from matplotlib.figure import Figure
+
+    fig = Figure(figsize=PAPER, dpi=200, layout="constrained", facecolor="white")
+    return fig.subplots()
 
 
 def save_figure(fig: Figure, path: str | os.PathLike[str]) -> None:
@@ -158,16 +209,26 @@ def choose_rows(
     return rows
 
 
-def _draw_column(column: Column) -> None:
-    """Fill a column; a domain that belongs to no channel leaves all blocks but the first empty."""
-    assert column.row.draw is not None
-    if len(column.views[0]) > 1:
-        column.row.draw(column)
-        _save_height(column.blocks)
-    else:
-        column.row.draw(column._replace(blocks=column.blocks[:1], drawn=[0]))
-        for axes in column.blocks[1:].flat:
+def _draw_column(
+    blocks: Any, row: Domain, views: Sequence[Sequence[ExplanationData]], drawn: Sequence[int]
+) -> None:
+    """Fill a block of axes for each channel: the signal, then the relevance of each explanation.
+
+    A domain that belongs to no channel leaves all blocks but the first empty.  ``views`` holds all
+    channels of each explanation, so that the scale is common to those that are not drawn.
+    """
+    assert row.draw is not None
+    limits = row.draw.limit([e for one in views for e in one], row)
+    if len(views[0]) == 1:
+        for axes in blocks[1:].flat:
             axes.set_axis_off()
+        blocks, drawn = blocks[:1], [0]
+    for (top, *rest), c in zip(blocks, drawn, strict=True):
+        draw_panel(top, views[0][c], row, None)
+        for axes, one in zip(rest, views, strict=True):
+            draw_panel(axes, one[c], row, limits)
+    if len(views[0]) > 1:
+        _save_height(blocks)
 
 
 def _choose_channels(

@@ -1,28 +1,24 @@
-"""Columns of a figure: the signal of a domain above, its relevance below.
+"""Panels of a figure: the signal of a domain, or its relevance, on one matplotlib Axes.
 
-`draw_wave`, `draw_line`, `draw_cells` and `draw_read` each fill one column; a row of the table of
-domains names one of them.
+A row of the table of domains names one of `WAVE`, `LINE`, `CELLS` and `READ`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import partial
-from itertools import chain
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from dftlrp.core.types import AnyArray, Real
 from dftlrp.results.bands import pool_relevance
-from dftlrp.results.data import Axis, Column, Domain, ExplanationData
+from dftlrp.results.data import Axis, Domain, ExplanationData, Limits, Look
 from dftlrp.results.words import clean_text, describe_share, format_number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis as DrawnAxis
     from matplotlib.colors import Colormap
-    from matplotlib.figure import Figure
 
 POSITIVE, NEGATIVE = "#b5352b", "#2f62a8"
 PALE_POSITIVE, PALE_NEGATIVE = "#f0cbc4", "#c6d6ec"
@@ -35,39 +31,14 @@ DIVERGING = (
 )  # fmt: skip
 BARS = 160  # per column
 HERTZ_TICKS = (50, 200, 1000, 4000, 16_000, 64_000)
+TICKS_APART = 0.1  # of the axis: of two that are closer the higher one is named
 SAMPLES = 20_000  # at most, of a waveform that is drawn sample by sample
-CELLS = 256  # per axis of a plane
+CELLS_SHOWN = 256  # per axis of a plane
 FLOOR_DB = -80.0
 RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 LIMIT_PERCENTILE = 99.5
 INDEX = Axis("index")
 ROWS, COLUMNS = Axis("row (index)"), Axis("column (index)")
-
-
-def draw_wave(column: Column) -> None:
-    """Fill a column: the signal as a curve, then bars of relevance."""
-    _draw_bars(column, _draw_curve)
-
-
-def draw_line(column: Column) -> None:
-    """Fill a column: the signal (if complex, its magnitude) as bars, then bars of relevance."""
-    _draw_bars(column, _draw_values)
-
-
-def draw_cells(column: Column) -> None:
-    """Fill a column: the power of the signal in the cells of a plane, then their relevance."""
-    _draw_plane(column, find_level)
-
-
-def draw_read(column: Column) -> None:
-    """Fill a column with arrays of any rank, by index; axes before the last two are added up."""
-    values = np.asarray(column.views[0][0].signal[column.row.name])
-    if values.ndim < 2:
-        draw_line(column)
-    elif values.ndim > 2 or np.iscomplexobj(values):
-        draw_cells(column)
-    else:
-        _draw_plane(column, find_mean)
 
 
 class Points(NamedTuple):
@@ -130,7 +101,10 @@ def _label_points(drawn: DrawnAxis, points: Points) -> None:
     drawn.set_label_text(points.axis.label)
     if points.bands is not None:
         named = [t for t in HERTZ_TICKS if points.bands[0] < t <= points.bands[-1]]
-        drawn.set_ticks(points.place(np.array(named)), labels=[f"{t:g}" for t in named])
+        at = points.place(np.array(named))
+        apart = np.diff(at, append=np.inf) >= TICKS_APART * (len(points.bands) - 1)
+        some = np.flatnonzero(apart)
+        drawn.set_ticks(at[some], labels=[f"{named[i]:g}" for i in some])
     elif points.axis.spacing is None and points.axis.unit:
         count = len(points.values)
         some = sorted({round(i) for i in np.linspace(0, count - 1, min(count, 5))})
@@ -138,29 +112,6 @@ def _label_points(drawn: DrawnAxis, points: Points) -> None:
 
 
 # -- along a line
-
-
-def _draw_bars(column: Column, draw_signal: Callable[[Axes, Points, AnyArray], None]) -> None:
-    """Draw the signal, then bars of relevance."""
-    _, blocks, views, drawn, row = column
-    (points,) = place_points(views[0][0], row)
-    pool = partial(_pool_bars if row.table else _count_bars, points=points, row=row)
-    bars = [[pool(e) for e in one] for one in views]
-    points, edges, ends, wide, _ = bars[0][0]
-    parts = [[b.parts for b in one] for one in bars]
-    low, high = _limit_bars(list(chain.from_iterable(parts)))
-    label = f"relevance per {wide}"
-    for (top, *rows), c in zip(blocks, drawn, strict=True):
-        draw_signal(top, points, np.asarray(views[0][c].signal[row.name]).reshape(-1))
-        _write_signal_title(top, views[0][c], row)
-        for panel, one, heights in zip(rows, views, parts, strict=True):
-            _draw_relevance_bars(panel, edges, heights[c])
-            _write_title(panel, describe_share(one[c], row.name))
-            panel.set_ylim(low, high)
-            _write_ticks(panel.yaxis, label, max(-low, high))
-        for panel in (top, *rows):
-            panel.set_xlim(*ends)
-            _label_points(panel.xaxis, points)
 
 
 class Bars(NamedTuple):
@@ -175,6 +126,40 @@ class Bars(NamedTuple):
     ends: tuple[float, float]
     wide: str
     parts: Real
+
+
+def _list_bars(e: ExplanationData, row: Domain) -> Bars:
+    """Return bars of the units that lists and sentences read, or of neighbouring points."""
+    (points,) = place_points(e, row)
+    return (_pool_bars if row.table else _count_bars)(e, points, row)
+
+
+def _draw_bars(ax: Axes, e: ExplanationData, row: Domain, limits: Limits) -> None:
+    """Draw bars of relevance: pale parts and the solid net."""
+    bars = _list_bars(e, row)
+    above, below, net = bars.parts
+    layers = [(above, PALE_POSITIVE), (below, PALE_NEGATIVE),
+              (np.maximum(net, 0), POSITIVE), (np.minimum(net, 0), NEGATIVE)]  # fmt: skip
+    for heights, colour in layers:
+        ax.stairs(heights, bars.edges, baseline=0, fill=True, color=colour)
+    ax.axhline(0, color=INK, linewidth=0.6)
+    ax.set_ylim(*limits)
+    _write_ticks(ax.yaxis, f"relevance per {bars.wide}", max(-limits[0], limits[1]))
+    _lay_across(ax, bars)
+
+
+def _limit_bars(explanations: Sequence[ExplanationData], row: Domain) -> Limits:
+    """Return common limits of all bars; zero is never at an edge, so that signs can be told."""
+    parts = [_list_bars(e, row).parts for e in explanations]
+    low, high = min(float(p[1].min()) for p in parts), max(float(p[0].max()) for p in parts)
+    room = max(high, -low) or 1.0
+    return min(1.08 * low, -0.2 * room), max(1.08 * high, 0.2 * room)
+
+
+def _lay_across(ax: Axes, bars: Bars) -> None:
+    """Label the axis from left to right."""
+    ax.set_xlim(*bars.ends)
+    _label_points(ax.xaxis, bars.points)
 
 
 def _pool_bars(e: ExplanationData, points: Points, row: Domain) -> Bars:
@@ -199,41 +184,28 @@ def _count_bars(e: ExplanationData, points: Points, row: Domain) -> Bars:
     return Bars(points, edges, ends, wide, np.stack(parts))
 
 
-def _draw_relevance_bars(panel: Axes, edges: Real, parts: Real) -> None:
-    """Draw pale parts and the solid net."""
-    above, below, net = parts
-    layers = [(above, PALE_POSITIVE), (below, PALE_NEGATIVE),
-              (np.maximum(net, 0), POSITIVE), (np.minimum(net, 0), NEGATIVE)]  # fmt: skip
-    for heights, colour in layers:
-        panel.stairs(heights, edges, baseline=0, fill=True, color=colour)
-    panel.axhline(0, color=INK, linewidth=0.6)
-
-
-def _limit_bars(parts: Sequence[Real]) -> tuple[float, float]:
-    """Return common limits of all bars; zero is never at an edge, so that signs can be told."""
-    low, high = min(float(p[1].min()) for p in parts), max(float(p[0].max()) for p in parts)
-    room = max(high, -low) or 1.0
-    return min(1.08 * low, -0.2 * room), max(1.08 * high, 0.2 * room)
-
-
-def _draw_curve(panel: Axes, points: Points, x: Real) -> None:
+def _draw_curve(ax: Axes, e: ExplanationData, row: Domain) -> None:
     """Draw the samples, or the range of each bin if there are more than a screen shows."""
+    bars, x = _list_bars(e, row), _read_line(e, row)
+    points = bars.points
     if len(x) <= SAMPLES:
         marker = "o" if len(x) == 1 else None
-        panel.plot(points.at, x, color=INK, linewidth=0.6, marker=marker)
+        ax.plot(points.at, x, color=INK, linewidth=0.6, marker=marker)
     else:
         size = choose_bin_size(len(x), 4 * BARS)
         starts = np.arange(0, len(x), size)
         low, high = np.minimum.reduceat(x, starts), np.maximum.reduceat(x, starts)
         middles = points.at[starts] + size * points.step / 2
-        panel.vlines(middles, low, high, color=INK, linewidth=0.6)
+        ax.vlines(middles, low, high, color=INK, linewidth=0.6)
     top = 1.08 * (float(np.max(np.abs(x), initial=0.0)) or 1.0)
-    panel.set_ylim(-top, top)
-    _write_ticks(panel.yaxis, "amplitude", top)
+    ax.set_ylim(-top, top)
+    _write_ticks(ax.yaxis, "amplitude", top)
+    _lay_across(ax, bars)
 
 
-def _draw_values(panel: Axes, points: Points, values: AnyArray) -> None:
+def _draw_values(ax: Axes, e: ExplanationData, row: Domain) -> None:
     """Draw bars up to the largest and down to the lowest value of each bin."""
+    bars, values = _list_bars(e, row), _read_line(e, row)
     name = "magnitude" if np.iscomplexobj(values) else "value"
     values = np.abs(values) if np.iscomplexobj(values) else values
     size = choose_bin_size(len(values), 2 * BARS)
@@ -241,10 +213,19 @@ def _draw_values(panel: Axes, points: Points, values: AnyArray) -> None:
     high = np.maximum.reduceat(np.maximum(values, 0), starts)
     low = np.minimum.reduceat(np.minimum(values, 0), starts)
     for heights in (high, low) if low.any() else (high,):
-        panel.stairs(heights, points.find_edges(size), fill=True, color=INK)
+        ax.stairs(heights, bars.points.find_edges(size), fill=True, color=INK)
     top = 1.08 * (float(max(high.max(), -low.min())) or 1.0)
-    panel.set_ylim(-top if low.any() else 0, top)
-    _write_ticks(panel.yaxis, name, top)
+    ax.set_ylim(-top if low.any() else 0, top)
+    _write_ticks(ax.yaxis, name, top)
+    _lay_across(ax, bars)
+
+
+def _read_line(e: ExplanationData, row: Domain) -> AnyArray:
+    return np.asarray(e.signal[row.name]).reshape(-1)
+
+
+WAVE = Look(_draw_curve, _draw_bars, _limit_bars)  # a curve, then bars of relevance
+LINE = Look(_draw_values, _draw_bars, _limit_bars)  # bars of the values, of magnitudes if complex
 
 
 # -- over a plane
@@ -259,28 +240,47 @@ class Level(NamedTuple):
     high: float
 
 
-def _draw_plane(column: Column, find_level: Callable[[AnyArray, tuple[int, ...]], Level]) -> None:
-    """Draw the cells of the signal, then the relevance of its cells."""
-    fig, blocks, views, drawn, row = column
-    places = place_points(views[0][0], row)
-    sizes = tuple(choose_bin_size(len(points.at), CELLS) for points in places)
-    edges = [points.find_edges(size) for points, size in zip(places, sizes, strict=True)]
-    amounts = [[_add_up_plane(e.relevance[row.name], sizes) for e in one] for one in views]
-    limit = limit_colours(list(chain.from_iterable(amounts)))
-    mesh = partial(_draw_mesh, fig, edges)
-    for (top, *rows), c in zip(blocks, drawn, strict=True):
-        level = find_level(np.asarray(views[0][c].signal[row.name]), sizes)
-        mesh(top, level.values, level.name, cmap="Greys", vmin=level.low, vmax=level.high)
-        _write_signal_title(top, views[0][c], row)
-        for panel, one, relevance in zip(rows, views, amounts, strict=True):
-            colours = {"cmap": make_colours(), "vmin": -limit, "vmax": limit}
-            mesh(panel, relevance[c], "relevance per cell", **colours)
-            _write_title(panel, describe_share(one[c], row.name))
-        for panel in (top, *rows):
-            for k, axis in enumerate((panel.yaxis, panel.xaxis)):
-                low, high = _limit_points(views[0][c], places[k], sizes[k])
-                (panel.set_xlim if k else panel.set_ylim)(low, high)
-                _label_points(axis, places[k])
+class Grid(NamedTuple):
+    """The axes of a plane, from bottom to top and from left to right, and the sizes of its bins."""
+
+    places: list[Points]
+    sizes: tuple[int, ...]
+
+    def add_up(self, e: ExplanationData, row: Domain) -> Real:
+        """Return the relevance of each bin."""
+        return _add_up_plane(e.relevance[row.name], self.sizes)
+
+
+def _lay_grid(e: ExplanationData, row: Domain) -> Grid:
+    places = place_points(e, row)
+    return Grid(places, tuple(choose_bin_size(len(points.at), CELLS_SHOWN) for points in places))
+
+
+def _draw_power(ax: Axes, e: ExplanationData, row: Domain) -> None:
+    """Draw the power of each cell."""
+    _draw_level(ax, e, row, find_level(np.asarray(e.signal[row.name]), _lay_grid(e, row).sizes))
+
+
+def _draw_table(ax: Axes, e: ExplanationData, row: Domain) -> None:
+    """Draw the mean value of each cell."""
+    _draw_level(ax, e, row, find_mean(np.asarray(e.signal[row.name]), _lay_grid(e, row).sizes))
+
+
+def _draw_level(ax: Axes, e: ExplanationData, row: Domain, level: Level) -> None:
+    _draw_mesh(ax, e, row, level.values, level.name, cmap="Greys", vmin=level.low, vmax=level.high)
+
+
+def _draw_cells(ax: Axes, e: ExplanationData, row: Domain, limits: Limits) -> None:
+    """Draw the relevance of each cell."""
+    amounts = _lay_grid(e, row).add_up(e, row)
+    look = {"cmap": make_colours(), "vmin": limits[0], "vmax": limits[1]}
+    _draw_mesh(ax, e, row, amounts, "relevance per cell", **look)
+
+
+def _limit_cells(explanations: Sequence[ExplanationData], row: Domain) -> Limits:
+    """Return common limits of the colours."""
+    limit = limit_colours([_lay_grid(e, row).add_up(e, row) for e in explanations])
+    return -limit, limit
 
 
 def _add_up_plane(values: Real, sizes: tuple[int, ...]) -> Real:
@@ -304,15 +304,21 @@ def find_mean(values: AnyArray, sizes: tuple[int, ...]) -> Level:
 
 
 def _draw_mesh(
-    fig: Figure, edges: Sequence[Real], panel: Axes, values: Real, name: str, **look: Any
+    ax: Axes, e: ExplanationData, row: Domain, values: Real, name: str, **look: Any
 ) -> None:
     """Draw cells, and a slim colour bar at their right."""
-    mesh = panel.pcolormesh(*edges[::-1], values, rasterized=True, shading="flat", **look)
-    bar = fig.colorbar(mesh, ax=panel, aspect=18, pad=0.02, fraction=0.06)
+    places, sizes = _lay_grid(e, row)
+    edges = [points.find_edges(size) for points, size in zip(places, sizes, strict=True)]
+    mesh = ax.pcolormesh(*edges[::-1], values, rasterized=True, shading="flat", **look)
+    bar = ax.figure.colorbar(mesh, ax=ax, aspect=18, pad=0.02, fraction=0.06)
     bar.outline.set_visible(False)
     bar.ax.tick_params(labelsize=7.5, colors=INK, length=2)
     _write_ticks(bar.ax.yaxis, name, max(map(abs, mesh.get_clim())))
     bar.ax.yaxis.label.set(fontsize=8, color=INK)
+    ax.set_ylim(*_limit_points(e, places[0], sizes[0]))
+    ax.set_xlim(*_limit_points(e, places[1], sizes[1]))
+    _label_points(ax.yaxis, places[0])
+    _label_points(ax.xaxis, places[1])
 
 
 def limit_colours(relevance: Sequence[Real]) -> float:
@@ -320,6 +326,25 @@ def limit_colours(relevance: Sequence[Real]) -> float:
     amounts = np.abs(np.concatenate([r.ravel() for r in relevance]))
     amounts = amounts[amounts > 0]
     return float(np.percentile(amounts, LIMIT_PERCENTILE)) if amounts.size else 1.0
+
+
+CELLS = Look(_draw_power, _draw_cells, _limit_cells)  # the power of each cell of a plane
+TABLE = Look(_draw_table, _draw_cells, _limit_cells)  # the value of each cell
+
+
+def _choose_look(e: ExplanationData, row: Domain) -> Look:
+    """Return how an array of any rank is drawn; axes before the last two are added up."""
+    values = np.asarray(e.signal[row.name])
+    if values.ndim < 2:
+        return LINE
+    return CELLS if values.ndim > 2 or np.iscomplexobj(values) else TABLE
+
+
+READ = Look(  # by index
+    lambda ax, e, row: _choose_look(e, row).signal(ax, e, row),
+    lambda ax, e, row, limits: _choose_look(e, row).relevance(ax, e, row, limits),
+    lambda explanations, row: _choose_look(explanations[0], row).limit(explanations, row),
+)
 
 
 # -- sums, text and style
@@ -375,13 +400,23 @@ def _write_ticks(axis: DrawnAxis, label: str, top: float) -> None:
     axis.set_label_text(label + (f" (×10{str(power).translate(RAISED)})" if power else ""))
 
 
-def _write_title(panel: Axes, text: str, weight: str = "normal") -> None:
-    """Write the title of a panel; a dollar sign in a label starts no formula."""
-    panel.set_title(text, loc="left", fontsize=9.5, color=INK, fontweight=weight, parse_math=False)
+def draw_panel(
+    ax: Axes, e: ExplanationData, row: Domain, limits: Limits | None, size: float = 9.5
+) -> Axes:
+    """Draw the signal, or within limits the relevance, of one channel; say above what it is.
 
-
-def _write_signal_title(panel: Axes, e: ExplanationData, row: Domain) -> None:
-    """Say what the panel of a signal shows, and of which channel."""
-    if len(e.channel_names) != 1:
-        return _write_title(panel, row.shown)
-    return _write_title(panel, f"{clean_text(e.channel_names[0], 24)}: {row.shown}", "bold")
+    A dollar sign in a label starts no formula.
+    """
+    assert row.draw is not None
+    weight = "normal"
+    if limits is not None:
+        row.draw.relevance(ax, e, row, limits)
+        text = describe_share(e, row.name)
+    else:
+        row.draw.signal(ax, e, row)
+        text = row.shown
+        if len(e.channel_names) == 1:
+            text, weight = f"{clean_text(e.channel_names[0], 24)}: {row.shown}", "bold"
+    ax.set_title(text, loc="left", fontsize=size, color=INK, fontweight=weight, parse_math=False)
+    style_axes(ax)
+    return ax

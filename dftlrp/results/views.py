@@ -1,7 +1,7 @@
 """The table of domains: how each is computed, exactly, from the waveform; how it is drawn and told.
 
 A domain is one row of `DOMAINS`.  To add one, write a function from a `Waveform` to a `View` and
-put it into a row with its axes and one of the ``draw_...`` of `dftlrp.results.panels`; `explain`,
+put it into a row with its axes and one of the looks of `dftlrp.results.panels`; `explain`,
 figure, report, files and command line then know it.  Channels, if there are several, are leading
 axes throughout.
 """
@@ -17,7 +17,7 @@ from dftlrp import spectral
 from dftlrp.core.names import find_name
 from dftlrp.core.types import Axes, InputError, Real
 from dftlrp.results.data import Axis, Domain, View, Waveform
-from dftlrp.results.panels import draw_cells, draw_line, draw_read, draw_wave
+from dftlrp.results.panels import CELLS, LINE, READ, WAVE
 
 SILENCE = 1e-4  # of the peak (-80 dB): quieter samples are not divided by, see `make_waveform`
 
@@ -64,13 +64,13 @@ def pool_mel(tiles: View, w: Waveform) -> View:
 
 INPUT = "input"  # what the model itself reads, behind a front end
 ROWS = (
-    Domain("time", "Time", "signal", (SAMPLES,), compute_time, draw_wave, table="segments"),
-    Domain("frequency", "Frequency", "spectrum", (HERTZ,), compute_frequency, draw_line,
+    Domain("time", "Time", "signal", (SAMPLES,), compute_time, WAVE, table="segments"),
+    Domain("frequency", "Frequency", "spectrum", (HERTZ,), compute_frequency, LINE,
            table="bands"),
     Domain("time-frequency", "Time and frequency", "spectrogram", (HERTZ, FRAMES),
-           compute_time_frequency, draw_cells),
-    Domain("mel", "Time and mel bands", "mel bands", (BANDS, FRAMES), compute_mel, draw_cells),
-    Domain(INPUT, "What the model reads", "what the model reads", (), None, draw_read),
+           compute_time_frequency, CELLS),
+    Domain("mel", "Time and mel bands", "mel bands", (BANDS, FRAMES), compute_mel, CELLS),
+    Domain(INPUT, "What the model reads", "what the model reads", (), None, READ),
 )  # fmt: skip
 DOMAINS = {row.name: row for row in ROWS}  # in the order in which they are drawn
 DEFAULT = ("time", "frequency", "time-frequency")
