@@ -103,8 +103,7 @@ def _label_points(drawn: DrawnAxis, points: Points) -> None:
         named = [t for t in HERTZ_TICKS if points.bands[0] < t <= points.bands[-1]]
         at = points.place(np.array(named))
         apart = np.diff(at, append=np.inf) >= TICKS_APART * (len(points.bands) - 1)
-        some = np.flatnonzero(apart)
-        drawn.set_ticks(at[some], labels=[f"{named[i]:g}" for i in some])
+        drawn.set_ticks(at[apart], labels=[f"{named[i]:g}" for i in np.flatnonzero(apart)])
     elif points.axis.spacing is None and points.axis.unit:
         count = len(points.values)
         some = sorted({round(i) for i in np.linspace(0, count - 1, min(count, 5))})
