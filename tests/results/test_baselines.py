@@ -29,6 +29,7 @@ def compared(function):
     @wraps(function)
     def draw():
         fig = function()
+        fig.set_layout_engine("none")  # places of panels that know no letters
         for text in fig.findobj(Text):
             text.set_text("")
         return fig
