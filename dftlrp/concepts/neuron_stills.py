@@ -31,6 +31,7 @@ from dftlrp.results.report.still import (
 from dftlrp.results.words import format_number
 
 WIDTH, HEIGHT, BELOW = 400, 150, 24
+CLOSE = 16  # pixels: numbers of an axis stand farther apart
 MARKED = 5  # peaks of a picture that are named
 SMALL = 40, 64  # cells of a still picture
 STRETCHED = 'preserveAspectRatio="none"'
@@ -47,7 +48,9 @@ def draw_spectrum(mean: Real, error: Real, rate: float) -> str:
         Shares in bands from 0 to half the rate.
     """
     frame = _lay_frame(rate)
-    x, (mean, low, high) = _gather(frame, rate, [mean, mean - 2 * error, mean + 2 * error], np.mean)
+    x, (mean, low, high) = _pool_pixels(
+        frame, rate, [mean, mean - 2 * error, mean + 2 * error], np.mean
+    )
     top, bottom = float(max(high.max(), 0.0)), float(min(low.min(), 0.0))
     y = _Height(bottom - 0.04 * (top - bottom), top + 0.04 * (top - bottom))
     band = [*zip(x, y.place(high), strict=True), *zip(x[::-1], y.place(low)[::-1], strict=True)]
@@ -60,16 +63,22 @@ def draw_spectrum(mean: Real, error: Real, rate: float) -> str:
 def draw_magnitude(absolute: Real, rate: float) -> str:
     """Return the shares of |R| by frequency, with narrow peaks marked and named."""
     frame = _lay_frame(rate)
-    x, (high,) = _gather(frame, rate, [absolute], np.max)
+    x, (high,) = _pool_pixels(frame, rate, [absolute], np.max)
     y = _Height(0.0, 1.1 * float(high.max(initial=0.0)) or 1.0)
     ends = [(x[0], HEIGHT), *zip(x, y.place(high), strict=True), (x[-1], HEIGHT)]
-    marks = "".join(
-        f'<path class="peak" d="M{frame.place(hertz):.1f} 0V{HEIGHT}"/>'
-        f'<text class="peak" x="{frame.place(hertz) + 5:.1f}" y="{14 + 14 * k}">'
-        f"{format_hertz(hertz)} Hz: {100 * share:.0f} %</text>"
-        for k, (hertz, share) in enumerate(find_narrow_peaks(absolute, rate)[:MARKED])
-    )
+    peaks = find_narrow_peaks(absolute, rate)[:MARKED]
+    marks = "".join(_mark_peak(frame, *peak, 14 + 14 * k) for k, peak in enumerate(peaks))
     return _finish(frame, f'<path class="wave" d="{_write_path(ends)}Z"/>{marks}{_write_shares(y)}')
+
+
+def _mark_peak(frame: Frame, hertz: float, share: float, y: int) -> str:
+    """Return a line at a peak, and its name on the side where there is room."""
+    x = float(frame.place(hertz))
+    left = x > frame.width / 2
+    side = f'x="{x - 5:.1f}" text-anchor="end"' if left else f'x="{x + 5:.1f}"'
+    text = f"{format_hertz(hertz)} Hz: {100 * share:.0f} %"
+    line = f'<path class="peak" d="M{x:.1f} 0V{HEIGHT}"/>'
+    return f'{line}<text class="peak" {side} y="{y}">{text}</text>'
 
 
 def draw_neuron(mean: Real, rate: float) -> str:
@@ -121,7 +130,7 @@ def draw_graph(edges: Sequence[Edge]) -> str:
     A negative weight is dashed; a width is the size of the weight.
     """
     rows = sort_neurons(edges)
-    width = NAME + max(map(len, rows.values())) * (NODE + 8)
+    width = max(NAME + max(map(len, rows.values())) * (NODE + 8), WIDTH)
     places = {
         (layer, c): (NAME + (i + 0.5) / len(row) * (width - NAME), 20.0 + ROW * level)
         for level, (layer, row) in enumerate(rows.items())
@@ -138,11 +147,11 @@ def draw_graph(edges: Sequence[Edge]) -> str:
         for level, layer in enumerate(rows)
     )
     height = ROW * (len(rows) - 1) + 40
-    lines = _draw_edges(edges, places)
+    lines = _connect_neurons(edges, places)
     return f'<svg viewBox="0 0 {width} {height}" aria-hidden="true">{lines}{nodes}{names}</svg>'
 
 
-def _draw_edges(edges: Sequence[Edge], places: Mapping[Neuron, tuple[float, float]]) -> str:
+def _connect_neurons(edges: Sequence[Edge], places: Mapping[Neuron, tuple[float, float]]) -> str:
     """Return the edges, the strongest on top."""
     most = max((abs(e.weight) for e in edges), default=1.0) or 1.0
     drawn = []
@@ -172,7 +181,7 @@ def _lay_frame(rate: float) -> Frame:
     return Frame(HEIGHT, 0.0, rate / 2, rate >= AUDIO_HZ, WIDTH)
 
 
-def _gather(
+def _pool_pixels(
     frame: Frame, rate: float, lines: Sequence[Real], pool: Callable[..., Real]
 ) -> tuple[Real, list[Real]]:
     """Return x, and the values of lines there; those of one pixel are pooled."""
@@ -189,11 +198,14 @@ def _write_path(points: Iterable[tuple[float, float]]) -> str:
 
 
 def _write_shares(y: _Height) -> str:
-    """Return the numbers of the axis from bottom to top: zero and the largest."""
-    top = y.low + 0.95 * y.size
+    """Return the numbers of the axis from bottom to top: zero, and what lies near an end."""
+    places = {float(y.place(v)): v for v in (y.low + 0.96 * y.size, y.low + 0.04 * y.size, 0.0)}
+    zero = float(y.place(0.0))
     return "".join(
-        f'<text x="{LEFT - 7}" y="{y.place(value) + 4:.1f}" text-anchor="end">{text}</text>'
-        for value, text in ((0.0, "0"), (top, f"{format_number(100 * top, 2)} %"))
+        f'<text x="{LEFT - 7}" y="{at + 4:.1f}" text-anchor="end">'
+        f"{format_number(100 * value, 2) + ' %' if value else '0'}</text>"
+        for at, value in places.items()
+        if at == zero or abs(at - zero) > CLOSE
     )
 
 

@@ -226,6 +226,8 @@ const sight = new IntersectionObserver(
 const player = new Player([], 1);
 /** @type {number | null} */
 let playing = null; // a plane
+/** @type {Picture[]} */
+let followed = []; // which show it
 let kind = 1;
 let frame = 0;
 
@@ -257,6 +259,8 @@ async function play(index, seconds) {
     player.pause();
     prepareSounds(index);
     if (!player.sounds[KINDS * index + kind]) return;
+    for (const picture of followed) picture.showCursor(null);
+    followed = pictures.filter((picture) => picture.index === index);
     playing = index;
     player.seconds = long;
     await player.seek(0);
@@ -293,9 +297,7 @@ function showPlace() {
   const at = player.position;
   const from = playing === null ? 0 : gallery.planes[playing].from;
   const moved = player.playing || at > 0;
-  for (const picture of pictures) {
-    picture.showCursor(picture.index === playing && moved ? from + at : null);
-  }
+  for (const picture of followed) picture.showCursor(moved ? from + at : null);
   const position = locateInput("position");
   position.max = String(player.seconds);
   position.value = String(at);
@@ -334,7 +336,7 @@ function showChosen() {
     text: locateInput("find").value,
     order: /** @type {Order} */ (locateInput("order").value),
   });
-  close();
+  close(false);
   for (const { strip } of places) strip.hidden = true;
   for (const { strip: i, cells } of seen) {
     const { strip, cells: all } = places[i];
@@ -393,15 +395,18 @@ function pressInGallery(event) {
 /** @type {{card: HTMLElement, stand: Comment, link: HTMLElement | null} | null} */
 let opened = null;
 
-/** Put the card that is open back to the others. */
-function close() {
+/**
+ * Put the card that is open back to the others.
+ * @param {boolean} [back] Whether the focus goes back to where it was opened.
+ */
+function close(back = true) {
   if (!opened) return;
   const { card, stand, link } = opened;
   opened = null;
   for (const one of list(document, "[aria-expanded=true]")) one.setAttribute("aria-expanded", "false");
   card.classList.remove("open");
   stand.replaceWith(card);
-  if (link && !link.closest("[hidden]")) link.focus({ preventScroll: true });
+  if (back && link && !link.closest("[hidden]")) link.focus({ preventScroll: true });
 }
 
 /**
@@ -428,7 +433,7 @@ function open(card, asked) {
 
 /** Open what the address names. */
 function openNamed() {
-  const card = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  const card = document.getElementById(location.hash.slice(1));
   if (card?.classList.contains("card") && opened?.card !== card) open(card, null);
 }
 
@@ -520,7 +525,11 @@ function listen() {
     showBar();
     followSound();
   });
-  new ResizeObserver(repaintAll).observe(locate("strips"));
+  let wide = 0;
+  new ResizeObserver(() => {
+    if (locate("strips").clientWidth !== wide) repaintAll();
+    wide = locate("strips").clientWidth;
+  }).observe(locate("strips"));
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", repaintAll);
   window.addEventListener("hashchange", openNamed);
 }
