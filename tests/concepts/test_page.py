@@ -183,7 +183,7 @@ def test_it_opens_without_a_word_and_fits_and_names_are_text(visit, found, width
 
 @pytest.mark.slow
 def test_only_what_is_looked_at_is_drawn_and_one_thing_is_open(visit):
-    tab = visit(height=500)
+    tab = visit(height=300)
     tab.locator(".cell canvas").first.scroll_into_view_if_needed()
     wait_until_painted(tab, ".strip:first-child .cell canvas")
     assert tab.locator(".strip:last-child canvas[width]").count() == 0
