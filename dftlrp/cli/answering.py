@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dftlrp.cli.given import check_classes
 from dftlrp.cli.options import (
     add_options,
     parse_bindings,
@@ -132,6 +133,8 @@ def ask_model(
     """Return an explanation of a recording for each pair of a target and a method."""
     from dftlrp.attribution.explain import explain
 
+    labels = read_labels(args.labels)
+    check_classes(model, args.output, labels, list(dict.fromkeys(target for target, _ in asked)))
     masks = _make_masks(model, clip, args)
     found: list[Explanation] = []
     at = args.at
@@ -143,7 +146,7 @@ def ask_model(
             rate=args.rate,
             seed=args.seed_kind,
             **_choose_rules(args, method),
-            labels=read_labels(args.labels),
+            labels=labels,
             output=args.output,
             bind=parse_bindings(args.bind),
             domains=split_words(args.domains),

@@ -18,6 +18,7 @@ from dftlrp.cli.answering import (
     refuse_overwriting,
     write_answers,
 )
+from dftlrp.cli.given import check_words
 from dftlrp.cli.options import add_command, find_model
 from dftlrp.core.types import InputError
 
@@ -54,6 +55,7 @@ def add_parser(commands: Any) -> None:
 def _run_compare(args: argparse.Namespace) -> int:
     from dftlrp.tracing.isolation import prepare_child
 
+    check_words(args)
     found = _sort_files(args.files)
     refuse_overwriting([*map(_find_stored, found.stored), *found.clips], args)
     if found.clips:

@@ -16,7 +16,9 @@ from dftlrp.cli.answering import (
     refuse_overwriting,
     write_answers,
 )
+from dftlrp.cli.given import check_words, order_files
 from dftlrp.cli.options import add_command, add_options
+from dftlrp.core.names import find_name
 from dftlrp.core.types import InputError
 
 DESCRIPTION = """Explain one output of a model for one recording, and write report.html,
@@ -57,13 +59,13 @@ def add_parser(commands: Any) -> None:
 
 def _split_files(files: Sequence[str], named: str | None) -> tuple[str | Path, list[str | Path]]:
     """Return the model and the recordings; the embedded ones where none is given."""
-    if named and not named.endswith(".onnx") and named not in MODELS:
-        raise InputError(f"--model {named!r}: embedded are {', '.join(MODELS)}")
-    if len(files) == 1 and files[0].endswith(".onnx"):
+    files = order_files(files, named)
+    if len(files) == 1 and not named and files[0].endswith(".onnx"):
         raise InputError(f"{files[0]}: a recording is needed beside the model")
     if named:
-        model = named if named.endswith(".onnx") else embedded(named)
-        return model, [*files] or [embedded("clip")]
+        if not named.endswith(".onnx"):
+            named = str(embedded(find_name(named, MODELS, "--model: nothing is embedded as")))
+        return named, [*files] or [embedded("clip")]
     if len(files) > 1 and not _is_source(files[0]):
         return files[0], [*files[1:]]
     return embedded("waveform"), [*files] or [embedded("clip")]
@@ -80,6 +82,7 @@ def _run_explain(args: argparse.Namespace) -> int:
     from dftlrp.attribution.sources import is_many
     from dftlrp.tracing.isolation import prepare_child
 
+    check_words(args)
     path, sources = _split_files(args.files, args.model)
     if len(sources) > 1 or (args.files and is_many(sources)):
         from dftlrp.cli.many_recordings import run_many
@@ -88,8 +91,9 @@ def _run_explain(args: argparse.Namespace) -> int:
     (clip,) = sources
     args.out = "dftlrp-out" if args.out is None else args.out
     refuse_overwriting([clip], args)
+    asked = _list_asked(args)
     prepare_child()  # which takes as long as the imports that follow
-    found = ask_model(open_model(path, args), clip, _list_asked(args), args)
+    found = ask_model(open_model(path, args), clip, asked, args)
     if len({one.label for one in found}) < len(found) and args.versus is not None:
         raise InputError(f"--versus {args.versus}: the same class as the target")
     write_answers(found, args, None)

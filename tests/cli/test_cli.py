@@ -306,6 +306,38 @@ def test_one_file_alone_is_a_recording_for_the_shipped_model(here):
     assert dftlrp.Explanation.load("dftlrp-out").provenance["model"] == "waveform.onnx"
 
 
+@pytest.mark.parametrize(
+    ("files", "model"),
+    [
+        (["a.wav", "m.onnx"], "m.onnx"),  # the other way round
+        (["mel", "a.wav"], "mel.onnx"),
+        (["a.wav", "mel"], "mel.onnx"),
+        (["stft"], "stft.onnx"),
+        (["waveform", "clip"], "waveform.onnx"),
+    ],
+)
+def test_the_model_is_told_from_the_recording_and_embedded_files_have_names(here, files, model):
+    assert main(["explain", *files, "--domains", "time"]) == 0
+    assert dftlrp.Explanation.load("dftlrp-out").provenance["model"] == model
+
+
+def test_names_are_checked_before_the_model_runs(here, capsys, monkeypatch):
+    monkeypatch.setattr("dftlrp.attribution.explain.explain", lambda *_, **__: pytest.fail("ran"))
+    for given, said in (
+        (["--versus", "hgh"], "did you mean 'high'"),
+        (["--target", "low", "--versus", "Low"], "the same class as the target"),
+        (["--composite", "epsilonflus"], "did you mean 'EpsilonPlus'"),
+        (["--rule", "first=flt"], "did you mean 'flat'"),
+        (["--method", "shaply"], "did you mean 'shapley'"),
+        (["--domains", "tme"], "did you mean 'time'"),
+        (["--seed-kind", "logits"], "did you mean 'logit'"),
+        (["--model", "wavefrom"], "did you mean 'waveform'"),
+    ):
+        files = ["a.wav"] if "--model" in given else ["m.onnx", "a.wav"]
+        assert main(["explain", *files, *given]) == 2
+        assert said in capsys.readouterr().err
+
+
 def test_results_are_replaced_and_foreign_files_kept(here):
     explain("--versus", "high")
     (here / "dftlrp-out" / "mine.txt").write_text("mine")
@@ -334,6 +366,7 @@ def _bad_models() -> None:
     _write("text.onnx", b"not a model\n")
     _write("cut.onnx", whole[: len(whole) // 2])
     _write("empty.onnx", b"")
+    _write("net.pt", b"PK\x03\x04")
     node = helper.make_node("Bernoulli", ["x"], ["y"])
     saved(model([node], {"x": [1, 400]}, {"y": [1, 400]}), Path(), "chance.onnx")
     saved(listener((None, 2, 400)), Path(), "stereo.onnx")
@@ -371,6 +404,7 @@ REFUSED: dict[str, tuple[list[str], str]] = {
     "a truncated ONNX file": (["cut.onnx", A], "cut.onnx: not an ONNX"),
     "an empty ONNX file": (["empty.onnx", A], "empty.onnx: not an ONNX"),
     "a model for a recording": ([M, M], "m.onnx: not a sound"),
+    "another framework's model, behind": ([A, "net.pt"], "torch.onnx.export"),
     "an unsupported op": (["chance.onnx", A], "y (Bernoulli)"),
     "an input of two channels": (["stereo.onnx", A], "reads 2 channels"),
     "an input of another rank": (["image.onnx", A], "(1, 1, 8, 8)"),
