@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from dftlrp.assets import MODELS
-from dftlrp.cli.options import add_command
+from dftlrp.cli.options import add_command, list_commands
 from dftlrp.results.views import DOMAINS
 
 DESCRIPTION = """Print the completion of commands, options and their values for a shell.  bash: add
@@ -68,18 +68,27 @@ def add_parser(commands: Any) -> None:
 
 
 def _run_completion(args: argparse.Namespace) -> int:
-    known = {name: list(_list_options(p)) for name, p in args.commands.choices.items()}
-    print(SHELLS[args.shell](known), end="")
+    print(SHELLS[args.shell](_collect_options(args.commands)), end="")
     return 0
+
+
+def _collect_options(commands: argparse.Action) -> dict[str, list[Known]]:
+    """Return the options of every command; own commands are values of one without a name."""
+    known, inner = dict[str, list[Known]](), dict[str, list[str]]()
+    for name, parser in list_commands([commands]):
+        first, _, second = name.partition(" ")
+        known.setdefault(first, []).extend(_list_options(parser))
+        if second:
+            inner.setdefault(first, []).append(second)
+    for first, words in inner.items():
+        known[first].append(Known(("",), "", tuple(words), False, False))
+    return known
 
 
 def _list_options(parser: argparse.ArgumentParser) -> Iterator[Known]:
     """Yield the options of a command."""
     values = _find_values()
     for action in parser._actions:
-        if isinstance(action, argparse._SubParsersAction):
-            for inner in action.choices.values():
-                yield from _list_options(inner)
         if action.option_strings:
             choices = tuple(map(str, action.choices or ()))
             yield Known(
@@ -137,7 +146,7 @@ def _write_fish(known: Mapping[str, list[Known]]) -> str:
     for command, given in known.items():
         seen = shlex.quote(f"__fish_seen_subcommand_from {command}")
         for one in given:
-            names = [f"-{'l' if n.startswith('--') else 's'} {n.lstrip('-')}" for n in one.names]
+            names = [f"-{'l' if n[1] == '-' else 's'} {n.lstrip('-')}" for n in one.names if n]
             words = f" -x -a {shlex.quote(' '.join(one.values))}" if one.values else ""
             takes = " -r" if one.takes and not one.values else ""
             told = shlex.quote(one.told.replace("'", ""))

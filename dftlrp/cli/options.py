@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +80,17 @@ def add_command(
     )
     parser.set_defaults(run=run, parser=parser, command=name)
     return parser
+
+
+def list_commands(
+    actions: Sequence[argparse.Action], before: str = ""
+) -> Iterator[tuple[str, argparse.ArgumentParser]]:
+    """Yield every command with its parser, and of one that has commands of its own, these."""
+    for action in actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for name, inner in action.choices.items():
+                found = list(list_commands(inner._actions, f"{before}{name} "))
+                yield from found or [(before + name, inner)]
 
 
 def parse_shapes(items: Sequence[str]) -> dict[str, tuple[int, ...]]:

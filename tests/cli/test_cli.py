@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import re
@@ -22,6 +21,7 @@ import dftlrp
 from dftlrp.attribution.methods import METHODS
 from dftlrp.cli import main, make_parser
 from dftlrp.cli.answering import OTHERS
+from dftlrp.cli.options import list_commands
 
 FIGURE = "dftlrp.results.figure"
 FILES = {
@@ -167,19 +167,9 @@ def test_every_command_prints_one_json_object(here, capsys):
     assert "relevance" in " ".join(said["outputs"])
 
 
-def _list_inner(action):
-    """The parsers of the commands inside a command."""
-    return action.choices.items() if isinstance(action, argparse._SubParsersAction) else ()
-
-
 def test_every_command_has_the_option_json():
-    (commands,) = [a for a in make_parser()._actions if a.dest == "==SUPPRESS==" or a.choices]
-    waiting = dict(commands.choices)
-    while waiting:
-        name, parser = waiting.popitem()
-        inner = {f"{name} {k}": p for a in parser._actions for k, p in _list_inner(a)}
-        waiting |= inner
-        if name != "completion" and not inner:
+    for name, parser in list_commands(make_parser()._actions):
+        if name != "completion":
             assert "--json" in parser._option_string_actions, name
 
 
