@@ -107,10 +107,15 @@ def check_frontend(
     (value,) = behind.graph.signals.values()
     reads = (value.dims or (None,))[-1]
     recording, notes = _cut_as_model(recording, declared, _to_own_order(given, declared), reads)
-    found = _Search(declared, recording, given).find()
+    found = check_features(declared, recording, given)
     resampled = recording.rate != declared.rate
     told = (f"resampled from {recording.rate:g} Hz to {declared.rate:g} Hz",) if resampled else ()
     return replace(found, notes=(*notes, *told, *found.notes))
+
+
+def check_features(declared: FrontEnd, recording: Recording, given: Real) -> FrontEndCheck:
+    """Return what `check_frontend` does, of a recording and features without axes of length one."""
+    return _Search(declared, recording, given).find()
 
 
 def _read_given(clip: Any, rate: float) -> Recording:

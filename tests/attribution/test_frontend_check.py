@@ -14,6 +14,7 @@ from onnx import helper
 import dftlrp
 from dftlrp.assets import embedded
 from dftlrp.attribution import frontend_check
+from dftlrp.attribution.frontend_check import check_features
 from dftlrp.attribution.recording import fit, from_array
 from dftlrp.cli import main
 from dftlrp.core.types import InputError
@@ -98,7 +99,7 @@ def test_two_wrong_settings_are_named(mel_model, settings):
 
 def test_mean_and_deviation_that_were_not_declared_are_found_and_those_that_are_too_many():
     for declared, true in ((BARE, FE), (FE, BARE)):
-        found = frontend_check._Search(declared, from_array(CLIP, RATE), made(true)[0]).find()
+        found = check_features(declared, from_array(CLIP, RATE), made(true)[0])
         assert found.settings == ("mean and std",)
         assert (found.found.mean, found.found.std) == (true.mean, true.std)
 
