@@ -114,6 +114,9 @@ def test_a_wrong_rate_is_told_from_filters_for_another_rate(mel_model):
     found = check(mel_model, FE, made(other))
     assert found.settings == ("rate",)
     assert "samples at 8000 Hz were taken for samples at 16000 Hz" in str(found)
+    found = check(mel_model, other, made(other))  # declared, but not resampled to it
+    assert found.settings == ("rate",)
+    assert "samples at 8000 Hz were taken for samples at 16000 Hz" in str(found)
 
 
 def test_transposed_features_are_a_wrong_layout(mel_model):
