@@ -23,6 +23,7 @@ from dftlrp.attribution.methods import (
     read_method,
     value_by,
 )
+from dftlrp.attribution.passes import Pass, average_results, average_views
 from dftlrp.attribution.provenance import collect_provenance, write_notes
 from dftlrp.attribution.rate_check import warn_of_rates
 from dftlrp.attribution.recording import Recording
@@ -45,6 +46,7 @@ from dftlrp.core.ledger import Ledger
 from dftlrp.core.rule_text import Rule
 from dftlrp.core.types import AnyArray, InputError, Real
 from dftlrp.engine.composites import Composite
+from dftlrp.engine.forward import NOTHING
 from dftlrp.engine.model import Model, as_model
 from dftlrp.engine.plan import Plan
 from dftlrp.engine.settings import AUTO, Question, Settings
@@ -61,22 +63,22 @@ THREADS = 2  # of onnxruntime on every machine, so that an explanation has the s
 
 
 class Request(NamedTuple):
-    """The keyword arguments of `explain` but for ``at``."""
+    """The keyword arguments of `explain` but for ``at`` and ``window``."""
 
-    target: Any
-    rate: float | None
-    seed: str
-    composite: str | Composite
-    overrides: Mapping[str, str | Rule]
-    labels: Sequence[str] | None
-    output: str | None
-    bind: Mapping[str, Any]
-    domains: Sequence[str]
-    backend: str | None
-    frontend: FrontEnd | str | os.PathLike[str] | None
-    masks: Mapping[str, AnyArray | None]
-    method: str
-    reference: Any
+    target: Any = "argmax"
+    rate: float | None = None
+    seed: str = AUTO
+    composite: str | Composite = AUTO
+    overrides: Mapping[str, str | Rule] = NOTHING
+    labels: Sequence[str] | None = None
+    output: str | None = None
+    bind: Mapping[str, Any] = NOTHING
+    domains: Sequence[str] = views.DEFAULT
+    backend: str | None = None
+    frontend: FrontEnd | str | os.PathLike[str] | None = None
+    masks: Mapping[str, AnyArray | None] = NOTHING
+    method: str = "lrp"
+    reference: Any = AUTO
     channels: str | Sequence[str] = ()
 
     @property
@@ -115,15 +117,6 @@ def prepare(model: Any, signal: Any, request: Request) -> Asking:
         views.choose_domains(request.domains), plan, signal, request.rate, request.reference,
         request.labels is not None, reading.words, reading.stream,
     )  # fmt: skip
-
-
-class Pass(NamedTuple):
-    """What there is for one reference: the answer, its relevance, that of domains, the scores."""
-
-    point: Point
-    result: Attribution
-    shown: dict[str, View]
-    asked: dict[str, Asked]
 
 
 @dataclass(frozen=True, eq=False)
@@ -203,6 +196,15 @@ class Asking:
         told = note_assumptions(recording, stated, self.model.rate, self.rate)
         return replace(recording, notes=(*recording.notes, *told))
 
+    def explain_window(
+        self, whole: Whole, start: int, length: int, others: bool = True
+    ) -> Explanation:
+        """Return the explanation of a window of a longer recording, which says where it lies."""
+        rate = whole.rate or 1.0
+        found = self.explain(self.cut(whole, start, length), others)
+        place = {"at": (start + length / 2) / rate, "seconds": length / rate}
+        return replace(found, provenance={**found.provenance, "window": place})
+
     @property
     def listener(self) -> Listener:
         """The model, to be asked about windows."""
@@ -229,7 +231,7 @@ class Asking:
         compared = self._find_references(recording)
         self.by.refuse(self.question, compared is not None)
         passes = [self._compare(recording, r) for r in (compared.points if compared else [None])]
-        result, shown = _average_results(passes), _average_views(passes)
+        result, shown = average_results(passes), average_views(passes)
         names = self.question.labels
         if self.labelled and len(names) != result.explained.shape[-1]:
             raise InputError(f"{len(names)} labels for {result.explained.shape[-1]} classes")
@@ -333,29 +335,6 @@ class Asking:
             x, self.read.to_samples(R), None if m is None else self.read.to_samples(m), rate,
             stft_for(rate),
         )  # fmt: skip
-
-
-def _average_results(passes: Sequence[Pass]) -> Attribution:
-    """Return the mean of the results for several references."""
-    results = [one.result for one in passes]
-    if len(results) == 1:
-        return results[0]
-    ledger = Ledger.average([r.ledger for r in results])
-    return replace(results[0], seed=np.mean([r.seed for r in results], axis=0), ledger=ledger)
-
-
-def _average_views(passes: Sequence[Pass]) -> dict[str, View]:
-    """Return the mean relevance in every domain."""
-    shown = [one.shown for one in passes]
-    if len(shown) == 1:
-        return shown[0]
-    return {
-        name: view._replace(
-            relevance=np.mean([v[name].relevance for v in shown], axis=0),
-            rest=float(np.mean([v[name].rest for v in shown])),
-        )
-        for name, view in shown[0].items()
-    }
 
 
 def _read_coefficients(result: Attribution, point: Point) -> Real:

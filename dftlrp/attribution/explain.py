@@ -124,6 +124,5 @@ def explain(
         if length is None:
             raise InputError("the model reads any length: say how much with window=, in seconds")
         if whole.length > length:
-            start = asking.find_place(whole, length, at)
-            return asking.explain(asking.cut(whole, start, length))
+            return asking.explain_window(whole, asking.find_place(whole, length, at), length)
     return asking.explain(asking.read_loudest())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -67,9 +67,8 @@ def explain_recording(
         How many windows are explained: those with the largest scores, no two of which overlap.
         None: every window.
     window : float, optional
-        Seconds in a window; only of a model that reads any length, where it is needed.  Of a model
-        that keeps a state from chunk to chunk, each of which is asked about: what is explained of
-        the recording up to a chunk.
+        Seconds in a window, of a model that reads any length, where it is needed; of a model that
+        keeps a state from chunk to chunk, how much is explained before each chosen chunk.
     hop : float, optional
         Seconds from window to window; half a window if not given.
     start, stop : float, optional
@@ -101,77 +100,97 @@ def explain_recording(
             backend, frontend, masks or {}, method, reference, channels,
         )
     )  # fmt: skip
-    if top is not None:
-        as_whole(top, "top", 1)
-    if asking.stream is not None:
-        return _explain_stream(asking, top, window, hop, (start, stop))
     with asking.open() as whole:
-        length = asking.count_window(whole, window)
-        if length is None:
-            raise InputError(
-                "the model reads all of a recording at once, as dftlrp.explain does: to go through "
-                "it in windows, give window= in seconds"
-            )
-        starts = _place_windows(whole, length, hop, start, stop)
-        scores = asking.listener.score(whole, length, starts)
-        chosen = choose_strongest(scores, top or len(starts), length if top else 0)
-        explanations = tuple(
-            asking.explain(asking.cut(whole, int(starts[k]), length), others=k == chosen[0])
-            for k in steps(chosen, "explaining")
+        return explain_along(asking, whole, Passage(top, window, hop, start, stop))
+
+
+class Passage(NamedTuple):
+    """Which windows are asked about: the first five arguments of `explain_recording`."""
+
+    top: int | None = TOP
+    window: float | None = None
+    hop: float | None = None
+    start: float = 0.0
+    stop: float | None = None
+
+
+def is_longer(asking: Asking, whole: Whole, window: float | None) -> bool:
+    """Return whether a recording is longer than what the model reads at once."""
+    if asking.stream is not None:
+        return asking.stream.count_chunks(whole.length) > 1
+    length = asking.count_window(whole, window)
+    return length is not None and whole.length > length
+
+
+def explain_along(asking: Asking, whole: Whole, asked: Passage) -> Timeline:
+    """Return the timeline of a recording; errors as of `explain_recording`."""
+    if asked.top is not None:
+        as_whole(asked.top, "top", 1)
+    if asking.stream is not None:
+        return _follow_stream(asking, whole, asked)
+    length = asking.count_window(whole, asked.window)
+    if length is None:
+        raise InputError(
+            "the model reads all of a recording at once, as dftlrp.explain does: to go through it "
+            "in windows, give window= in seconds"
         )
-        return _make_timeline(asking, whole, scores, explanations)
+    starts = _place_windows(whole, length, asked)
+    scores = asking.listener.score(whole, length, starts)
+    chosen = choose_strongest(scores.scores, starts, asked.top, length)
+    explanations = [
+        asking.explain_window(whole, int(starts[k]), length, others=k == chosen[0])
+        for k in steps(chosen, "explaining")
+    ]
+    return _make_timeline(asking, whole, scores, chosen, explanations)
 
 
-def _explain_stream(
-    asking: Asking, top: int | None, window: float | None, hop: float | None,
-    span: tuple[float, float | None],
-) -> Timeline:  # fmt: skip
+def _follow_stream(asking: Asking, whole: Whole, wanted: Passage) -> Timeline:
     """Return what a streaming model says of every chunk, and why of the strongest."""
-    if hop is not None:
+    if wanted.hop is not None:
         raise InputError(
             f"{asking.model.path}: it goes from chunk to chunk, so that hop= has no use"
         )
-    with asking.open() as whole:
-        start, end = _read_span(whole, *span)
-        stretches = follow_recording(asking, whole)
-        count, stream = stretches.count_chunks(window), stretches.stream
-        middles = stretches.followed.starts + stretches.followed.seconds / 2
-        asked = np.flatnonzero((start <= middles) & (middles < end))
-        if not len(asked):
-            raise InputError(f"from {start:g} to {end:g} s no chunk lies in the middle")
-        scores = stretches.score(asked)
-        chosen = choose_strongest(scores, top or len(asked), count * stream.step if top else 0)
-        explanations = tuple(
-            stretches.explain(int(asked[k]), count, f"score {scores.scores[k]:.4g}")
-            for k in steps(chosen, "explaining")
-        )
-        return _make_timeline(asking, whole, scores, explanations)
+    start, end = _find_passage(whole, wanted)
+    stretches = follow_recording(asking, whole)
+    count, stream = stretches.count_chunks(wanted.window), stretches.stream
+    middles = stretches.followed.starts + stretches.followed.seconds / 2
+    asked = np.flatnonzero((start <= middles) & (middles < end))
+    if not len(asked):
+        raise InputError(f"from {start:g} to {end:g} s no chunk lies in the middle")
+    scores = stretches.score(asked)
+    chosen = choose_strongest(scores.scores, scores.starts, wanted.top, count * stream.step)
+    explanations = [
+        stretches.explain(int(asked[k]), count, f"score {scores.scores[k]:.4g}")
+        for k in steps(chosen, "explaining")
+    ]
+    return _make_timeline(asking, whole, scores, chosen, explanations)
 
 
-def _read_span(whole: Whole, start: float, stop: float | None) -> tuple[float, float]:
-    """Return a stretch of the recording, in seconds."""
-    end = whole.seconds if stop is None else stop
+def _find_passage(whole: Whole, asked: Passage) -> tuple[float, float]:
+    """Return the stretch that is asked about, in seconds."""
+    start, end = asked.start, whole.seconds if asked.stop is None else asked.stop
     if not 0 <= start < end <= whole.seconds * (1 + ROUNDED):
         raise InputError(f"from {start:g} to {end:g} s: the recording has {whole.seconds:g} s")
     return start, end
 
 
-def _place_windows(
-    whole: Whole, length: int, hop: float | None, start: float, stop: float | None
-) -> AnyArray:
+def _place_windows(whole: Whole, length: int, asked: Passage) -> AnyArray:
     """Return where windows start, in samples."""
-    rate, (start, end) = whole.rate or 1.0, _read_span(whole, start, stop)
-    if hop is not None and not 0 < hop < math.inf:
-        raise InputError(f"hop {hop!r}: a positive number of seconds is needed")
-    step = length // HOPS if hop is None else round(hop * rate)
+    if asked.hop is not None and not 0 < asked.hop < math.inf:
+        raise InputError(f"hop {asked.hop!r}: a positive number of seconds is needed")
+    rate = whole.rate or 1.0
+    step = length // HOPS if asked.hop is None else round(asked.hop * rate)
+    start, end = _find_passage(whole, asked)
     first, last = round(start * rate), min(round(end * rate), whole.length)
     room = max(whole.length - length, 0)  # so that a short stretch is read with what is beside it
     return np.minimum(place_windows(min(first, room), last, length, max(step, 1)), room)
 
 
 def _make_timeline(
-    asking: Asking, whole: Whole, scores: Scores, explanations: tuple[Explanation, ...]
-) -> Timeline:
+    asking: Asking, whole: Whole, scores: Scores, chosen: list[int],
+    explanations: list[Explanation],
+) -> Timeline:  # fmt: skip
+    """Return what was found, with what there is to see of the recording."""
     rate, labels = whole.rate or 1.0, asking.question.labels
     names = [FREE if t is None else name_place(t, scores.shape, labels)[1] for t in scores.targets]
     return Timeline(
@@ -182,7 +201,8 @@ def _make_timeline(
         outputs=scores.outputs,
         labels=labels,
         duration=whole.seconds,
-        explanations=explanations,
+        chosen=tuple(chosen),
+        explanations=tuple(explanations),
         overview=summarise(whole, stft_for(rate)["n_fft"]),
         name=whole.about.name,
     )

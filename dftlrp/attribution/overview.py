@@ -10,7 +10,7 @@ import numpy as np
 from dftlrp.attribution.whole import Whole
 from dftlrp.core.progress import steps
 from dftlrp.core.types import Real
-from dftlrp.results.timeline import Overview
+from dftlrp.results.timeline_data import Overview
 
 POINTS, COLUMNS, ROWS = 60_000, 2000, 128  # at most
 PART = 2**18  # samples that are read at once

@@ -119,16 +119,19 @@ def _add_rows_up(R: Real) -> Real:
     return total
 
 
-def choose_strongest(scores: Scores, count: int, apart: int) -> list[int]:
+def choose_strongest(scores: Real, starts: AnyArray, count: int | None, apart: float) -> list[int]:
     """Return the numbers of the windows with the largest scores, the largest first.
 
-    Two of them start at least ``apart`` samples from each other, so that one event of a recording
-    is told once.
+    Two of them start at least ``apart`` from each other, in the unit of ``starts``, so that one
+    event of a recording is told once.  Without a ``count`` all are returned.
     """
+    order = [int(k) for k in np.argsort(-scores, kind="stable")]
+    if count is None:
+        return order
     chosen: list[int] = []
-    for k in np.argsort(-scores.scores, kind="stable"):
+    for k in order:
+        if all(abs(float(starts[k]) - float(starts[c])) >= apart for c in chosen):
+            chosen.append(k)
         if len(chosen) == count:
             break
-        if all(abs(int(scores.starts[k]) - int(scores.starts[c])) >= apart for c in chosen):
-            chosen.append(int(k))
     return chosen

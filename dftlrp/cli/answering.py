@@ -58,13 +58,14 @@ def add_question(p: argparse.ArgumentParser) -> list[str]:
     add_options(p, "--labels", "--rate", "--frontend", "--output", "--bind", "--backend")
     p.add_argument(
         "--at", type=float, metavar="SECONDS",
-        help="of a model that keeps a state from chunk to chunk: the moment that is explained; "
-        "default: where the target is strongest",
+        help="of a recording that is longer than the model reads at once: the moment that is "
+        "explained; default: where the target is strongest",
     )  # fmt: skip
     p.add_argument(
         "--window", type=float, metavar="SECONDS",
-        help="of such a model: how much of the recording before that moment is explained; default: "
-        "up to 2",
+        help="how much of a longer recording a model reads that takes any length; of a model that "
+        "keeps a state from chunk to chunk, how much before the moment is explained (default: up "
+        "to 2)",
     )  # fmt: skip
     p.add_argument(
         "--channels", nargs="+", default=[], metavar="NAME",
@@ -133,37 +134,45 @@ def ask_model(
     """Return an explanation of a recording for each pair of a target and a method."""
     from dftlrp.attribution.explain import explain
 
-    labels = read_labels(args.labels)
-    check_classes(model, args.output, labels, list(dict.fromkeys(target for target, _ in asked)))
-    masks = _make_masks(model, clip, args)
+    targets = list(dict.fromkeys(target for target, _ in asked))
+    check_classes(model, args.output, read_labels(args.labels), targets)
+    masks = make_masks(model, clip, args)
     found: list[Explanation] = []
-    at = args.at
+    at = "loudest" if getattr(args, "crop", None) else "strongest" if args.at is None else args.at
     for target, method in asked:
-        one = explain(
-            model,
-            clip,
-            target=target,
-            rate=args.rate,
-            seed=args.seed_kind,
-            **_choose_rules(args, method),
-            labels=labels,
-            output=args.output,
-            bind=parse_bindings(args.bind),
-            domains=split_words(args.domains),
-            backend=args.backend,
-            masks=masks,
-            method=method,
-            reference=_read_reference(args),
-            frontend=args.frontend,
-            at="strongest" if at is None else at,
-            window=args.window,
-            channels=split_words(args.channels),
-        )
+        options = list_options(target, method, masks, args)
+        one = explain(model, clip, **options, at=at, window=args.window)
         found.append(one)
-        at = one.provenance.get("stream", {}).get("at", at)  # all are of the same moment
-    if not args.verify:
-        return found
-    return [replace(one, notes=(*one.notes, f"verified: {one.verify()}")) for one in found]
+        place = one.provenance.get("stream") or one.provenance.get("window") or {}
+        at = place.get("at", at)  # all are of the same moment
+    return [verify_answer(one) for one in found] if args.verify else found
+
+
+def list_options(
+    target: str, method: str, masks: dict[str, Any], args: argparse.Namespace
+) -> dict[str, Any]:
+    """Return the keyword arguments of `dftlrp.explain` but for its ``at`` and ``window``."""
+    return {
+        "target": target,
+        "rate": args.rate,
+        "seed": args.seed_kind,
+        **_choose_rules(args, method),
+        "labels": read_labels(args.labels),
+        "output": args.output,
+        "bind": parse_bindings(args.bind),
+        "domains": split_words(args.domains),
+        "backend": args.backend,
+        "masks": masks,
+        "method": method,
+        "reference": _read_reference(args),
+        "frontend": args.frontend,
+        "channels": split_words(args.channels),
+    }
+
+
+def verify_answer(one: Explanation) -> Explanation:
+    """Return an explanation that says what the model says without its strongest parts."""
+    return replace(one, notes=(*one.notes, f"verified: {one.verify()}"))
 
 
 def _read_reference(args: argparse.Namespace) -> Any:
@@ -179,7 +188,7 @@ def _choose_rules(args: argparse.Namespace, method: str) -> dict[str, Any]:
     return {"composite": args.composite, "overrides": parse_pairs(args.rule, "--rule")}
 
 
-def _make_masks(model: Model, clip: str | Path, args: argparse.Namespace) -> dict[str, Any]:
+def make_masks(model: Model, clip: str | Path, args: argparse.Namespace) -> dict[str, Any]:
     """Return the masks of ``--through``, by layer."""
     if not args.through:
         return {}

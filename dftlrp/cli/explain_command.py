@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dftlrp.assets import MODELS, embedded
+from dftlrp.cli.along import PASSAGE, add_passage, ask_along, write_timeline
 from dftlrp.cli.answering import (
     add_question,
     add_results,
@@ -46,6 +47,7 @@ def add_parser(commands: Any) -> None:
     )
     p.add_argument("--versus", metavar="M", help="a second class, to explain side by side")
     add_question(p)
+    add_passage(p)
     p.add_argument("--table", action="store_true", help="also print the rule of every layer")
     p.add_argument(
         "--pattern", metavar="P",
@@ -93,7 +95,19 @@ def _run_explain(args: argparse.Namespace) -> int:
     refuse_overwriting([clip], args)
     asked = _list_asked(args)
     prepare_child()  # which takes as long as the imports that follow
-    found = ask_model(open_model(path, args), clip, asked, args)
+    model = open_model(path, args)
+    if len(asked) == 1 and args.at is None and not args.crop:
+        along = ask_along(model, clip, asked[0], args)
+        if along is not None:
+            write_timeline(along, args)
+            return 0
+    elif stray := [name for name in PASSAGE if getattr(args, name) is not None]:
+        option = {"start": "from", "stop": "to"}.get(stray[0], stray[0])
+        raise InputError(
+            f"--{option}: belongs to the explanation of a whole recording, without --at, --crop, "
+            "--versus and two methods"
+        )
+    found = ask_model(model, clip, asked, args)
     if len({one.label for one in found}) < len(found) and args.versus is not None:
         raise InputError(f"--versus {args.versus}: the same class as the target")
     write_answers(found, args, None)

@@ -197,6 +197,14 @@ def _summarise_ledger(ledger: Ledger) -> dict[str, Any]:
 
 
 def describe_span(start: float, stop: float, unit: str) -> str:
-    """Write a span of an axis."""
-    low, high = (f"{v:.0f}" if unit == "Hz" and v >= 10 else f"{v:.4g}" for v in (start, stop))
+    """Write a span of an axis, with the decimals that its width asks for."""
+    decimals = max(math.ceil(-math.log10(stop - start)) + 1, 0) if stop > start else 4
+
+    def write(value: float) -> str:
+        if unit == "Hz" and value >= 10:
+            return f"{value:.0f}"
+        text = f"{value:.{decimals}f}"
+        return text.rstrip("0").rstrip(".") if "." in text else text
+
+    low, high = write(start), write(stop)
     return f"{low} to {high}\N{NO-BREAK SPACE}{unit}"

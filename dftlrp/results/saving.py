@@ -11,7 +11,7 @@ import re
 import tokenize
 import zipfile
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import IO, Any, TypeVar
@@ -32,6 +32,7 @@ from dftlrp.results.result_folder import replace_results
 from dftlrp.results.sound import KINDS, Sound, find_obstacle, make_sounds
 
 E = TypeVar("E", bound=ExplanationData)
+Files = dict[str, Callable[[Path], object]]  # by name, what writes it
 
 ARRAYS = ("signal", "relevance", "axes")
 PLAIN = ("rest", "rate", "target", "label", "labels", "stft", "notes", "provenance",
@@ -81,40 +82,55 @@ def save(
         in the way, a domain cannot be drawn, the explanations cannot be compared, or the figure is
         neither PNG nor SVG.
     """
-    if figure not in FIGURES:
-        raise InputError(f"figure {figure!r}: a figure is saved as 'png' or 'svg'")
-    target = locate(folder)
+    check_figure(figure)
     check_comparable(explanations)
-    writers = _list_writers(explanations, figure, names)
-    with replace_results(target) as stage:
-        for name in steps(list(writers), "writing"):
-            writers[name](stage / name)
-    return [target / name for name in writers]
-
-
-def _list_writers(
-    explanations: Sequence[ExplanationData], figure: str | None, names: Sequence[str]
-) -> dict[str, Callable[[Path], object]]:
-    """Return the function that writes each file, by its name."""
-    writers: dict[str, Callable[[Path], object]] = {
-        "report.html": lambda path: path.write_text(render(explanations, names), encoding="utf-8"),
-    }
+    files: Files = {"report.html": partial(write_text, text=partial(render, explanations, names))}
     if figure:
-        writers[f"figure.{figure}"] = lambda path: save_figure(draw_figure(explanations), path)
+        files[f"figure.{figure}"] = partial(write_figure, explanations)
     heard: list[dict[str, Sound]] = [{} for _ in explanations]
     if not any(map(find_obstacle, explanations)):
         heard = make_sounds(explanations)
     firsts = find_first_like(explanations)
     for k, (one, kinds) in enumerate(zip(explanations, heard, strict=True)):
-        prefix = name_prefix(k)
-        writers[f"{prefix}explanation.npz"] = partial(write_arrays, one)
-        for what, row in TABLES.items():
-            if row.name in one.relevance:
-                writers[f"{prefix}{what}.csv"] = partial(_write_table, one, what)
-        for kind, sound in kinds.items():
-            if kind != "original" or firsts[k] == k:
-                writers[f"{prefix}{kind}.wav"] = sound.save
-    return writers
+        own = list_files(one, kinds, name_prefix(k))
+        if firsts[k] != k:
+            own.pop(f"{name_prefix(k)}original.wav", None)
+        files |= own
+    return write_results(files, folder)
+
+
+def write_results(files: Files, folder: str | os.PathLike[str]) -> list[Path]:
+    """Write files, all or none, in place of former results; errors as of `save`."""
+    target = locate(folder)
+    with replace_results(target) as stage:
+        for name in steps(list(files), "writing"):
+            files[name](stage / name)
+    return [target / name for name in files]
+
+
+def list_files(one: ExplanationData, heard: Mapping[str, Sound], prefix: str) -> Files:
+    """Return the files of one explanation, with a prefix before each name."""
+    files: Files = {f"{prefix}explanation.npz": partial(write_arrays, one)}
+    for what, row in TABLES.items():
+        if row.name in one.relevance:
+            files[f"{prefix}{what}.csv"] = partial(write_text, text=partial(write_csv, one, what))
+    return files | {f"{prefix}{kind}.wav": sound.save for kind, sound in heard.items()}
+
+
+def check_figure(figure: str | None) -> None:
+    """Raise `InputError` if a figure is neither left out nor PNG nor SVG."""
+    if figure not in FIGURES:
+        raise InputError(f"figure {figure!r}: a figure is saved as 'png' or 'svg'")
+
+
+def write_figure(explanations: Sequence[ExplanationData], path: Path) -> None:
+    """Draw a figure, and write it in the format of the file's name."""
+    save_figure(draw_figure(explanations), path)
+
+
+def write_text(path: Path, text: Callable[[], str]) -> None:
+    """Write a text, as it is, to a file."""
+    path.write_text(text(), encoding="utf-8", newline="")
 
 
 def name_prefix(k: int) -> str:
@@ -125,8 +141,9 @@ def name_prefix(k: int) -> str:
 def is_result(name: str) -> bool:
     """Return whether a file of this name comes from `save`."""
     made = {*(f"{kind}.wav" for kind in KINDS), *(f"{what}.csv" for what in TABLES)}
-    plain = re.sub(r"^versus-(\d-)?", "", name)
-    return plain in {"report.html", "figure.png", "figure.svg", "explanation.npz", *made}
+    plain = re.sub(r"^(versus-(\d-)?|\d+-)", "", name)
+    whole = {"report.html", "figure.png", "figure.svg", "explanation.npz", "timeline.csv"}
+    return plain in {*whole, *made}
 
 
 def write_arrays(one: ExplanationData, file: Path | IO[bytes]) -> None:
@@ -141,10 +158,6 @@ def write_arrays(one: ExplanationData, file: Path | IO[bytes]) -> None:
     plain: dict[str, Any] = {k: getattr(one, k) for k in PLAIN}
     text = json.dumps({"format": FORMAT, **plain}, allow_nan=False)
     np.savez_compressed(file, allow_pickle=False, meta=np.array(text), **arrays, **ledger)
-
-
-def _write_table(one: ExplanationData, what: str, path: Path) -> None:
-    path.write_text(write_csv(one, what), encoding="utf-8", newline="")
 
 
 def load(path: str | os.PathLike[str], kind: type[E]) -> E:

@@ -9,6 +9,7 @@ axes throughout.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ import numpy as np
 from dftlrp import spectral
 from dftlrp.core.names import find_name
 from dftlrp.core.types import Axes, InputError, Real
-from dftlrp.results.data import Axis, Domain, View, Waveform
+from dftlrp.results.data import Axis, Domain, ExplanationData, View, Waveform
 from dftlrp.results.panels import CELLS, LINE, READ, WAVE
 
 SILENCE = 1e-4  # of the peak (-80 dB): quieter samples are not divided by, see `make_waveform`
@@ -133,3 +134,13 @@ def count_from(start: float, name: str, axes: Axes) -> Axes:
         for row, points in zip(rows, several, strict=True)
     )
     return moved if isinstance(axes, tuple) else moved[0]
+
+
+def align_starts(explanations: Sequence[ExplanationData]) -> list[ExplanationData]:
+    """Return explanations whose times count from the start of each, where these differ."""
+    if len({e.start for e in explanations}) < 2:
+        return list(explanations)
+    return [
+        replace(e, start=0.0, axes={k: count_from(-e.start, k, a) for k, a in e.axes.items()})
+        for e in explanations
+    ]

@@ -11,7 +11,7 @@ from needed import needed
 from page_tools import SCRIPT, copy_script, install_tools, run
 
 from dftlrp.core.types import NonFiniteError
-from dftlrp.results.report import GALLERY, MODULES, bundle_script
+from dftlrp.results.report import GALLERY, MODULES, TIMELINE, bundle_script
 from dftlrp.results.report.packing import pack_amounts, pack_coarse, pack_levels, pack_values
 
 
@@ -38,8 +38,8 @@ def test_its_types_and_its_style():
 
 
 def test_every_module_is_in_a_page_once_and_after_what_it_imports():
-    assert {*MODULES, *GALLERY} == {path.stem for path in SCRIPT.glob("*.js")}
-    for modules in (MODULES, GALLERY):
+    assert {*MODULES, *GALLERY, *TIMELINE} == {path.stem for path in SCRIPT.glob("*.js")}
+    for modules in (MODULES, GALLERY, TIMELINE):
         assert len(set(modules)) == len(modules)
         for i, name in enumerate(modules):
             text = (SCRIPT / f"{name}.js").read_text("utf-8")
@@ -56,7 +56,7 @@ def test_no_two_modules_of_a_page_give_a_name_to_different_things(modules):
 
 
 def test_it_is_short_and_holds_neither_comments_nor_imports_nor_what_ends_a_script():
-    text = bundle_script(tuple(dict.fromkeys((*MODULES, *GALLERY))))
+    text = bundle_script(tuple(dict.fromkeys((*MODULES, *GALLERY, *TIMELINE))))
     assert len([line for line in text.splitlines() if line.strip()]) < 2000
     assert not re.search(r"^ *\*|^import |^export |</script|<!--", text, re.M | re.I)
     assert not re.search(r"\b(eval|Function|fetch|XMLHttpRequest|WebSocket|innerHTML)\b", text)

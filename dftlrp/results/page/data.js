@@ -42,11 +42,14 @@ import { addUp } from "./measure.js";
  * @property {boolean} cells Whether both have the same cells.
  * @property {number} limit
  *
+ * @typedef {[number, number, number]} Ends Where a recording starts and stops, and half its rate.
+ *
  * @typedef {object} Page
  * @property {number} rate The largest.
- * @property {number} seconds The largest.
+ * @property {number} start Where the recording starts and stops, in seconds; the longest of several.
+ * @property {number} stop
  * @property {number} highest Frequency up to which is shown at first.
- * @property {[number, number][]} ends By explanation: seconds, and half the rate.
+ * @property {Ends[]} ends By explanation.
  * @property {string[]} labels By explanation.
  * @property {string[]} channels
  * @property {string} word What stands before a label: more "for", "in" or "by" it.
@@ -58,7 +61,7 @@ import { addUp } from "./measure.js";
  * @property {PackedDomain} domain
  * @property {number} explanation
  * @property {Axis[]} axes
- * @property {[number, number]} ends
+ * @property {Ends} ends
  * @property {Float32Array} signal
  * @property {Float32Array} relevance
  * @property {Sums} running
@@ -135,7 +138,7 @@ export function subtract(page, first, second, { cells, limit }) {
   return {
     ...first,
     axes: cells ? first.axes : [{ ...first.axes[0], edges }],
-    ends: [page.seconds, page.rate / 2],
+    ends: [page.start, page.stop, page.rate / 2],
     signal: first.signal === second.signal ? first.signal : new Float32Array(0),
     relevance,
     running: addUp(relevance),
@@ -148,12 +151,12 @@ export function subtract(page, first, second, { cells, limit }) {
 
 /**
  * Return the ends of an axis: those of the recording, where it is time or frequency.
- * @param {[number, number]} ends
+ * @param {Ends} ends
  * @param {Axis} axis
  * @returns {Span}
  */
-export function limitAxis([seconds, hertz], { unit, edges }) {
-  if (unit === "s") return { start: 0, stop: seconds };
+export function limitAxis([start, stop, hertz], { unit, edges }) {
+  if (unit === "s") return { start, stop };
   if (unit === "Hz") return { start: 0, stop: hertz };
   return { start: edges[0], stop: edges[edges.length - 1] };
 }

@@ -223,7 +223,7 @@ const sight = new IntersectionObserver(
 
 // -- sound: one player, and one choice between the recording and what the neuron reads
 
-const player = new Player([], 1);
+const player = new Player([], { start: 0, stop: 1 });
 /** @type {number | null} */
 let playing = null; // a plane
 /** @type {Picture[]} */
@@ -239,8 +239,8 @@ let frame = 0;
 function prepareSounds(index) {
   const plain = document.querySelector(`.prototype[data-plane="${index}"] noscript`)?.textContent ?? "";
   [...plain.matchAll(/ src="(data:audio[^"]*)" data-rate="([^"]*)"/g)].forEach(([, uri, rate], k) => {
-    const { seconds } = gallery.planes[index];
-    player.sounds[KINDS * index + k] ??= new Sound(uri, Number(rate), gallery.stretch, seconds);
+    const whole = { start: 0, stop: gallery.planes[index].seconds };
+    player.sounds[KINDS * index + k] ??= new Sound(uri, Number(rate), gallery.stretch, whole);
   });
 }
 
@@ -262,7 +262,7 @@ async function play(index, seconds) {
     for (const picture of followed) picture.showCursor(null);
     followed = pictures.filter((picture) => picture.index === index);
     playing = index;
-    player.seconds = long;
+    player.whole = { start: 0, stop: long };
     await player.seek(0);
     await player.choose(KINDS * index + kind);
   }
@@ -299,9 +299,9 @@ function showPlace() {
   const moved = player.playing || at > 0;
   for (const picture of followed) picture.showCursor(moved ? from + at : null);
   const position = locateInput("position");
-  position.max = String(player.seconds);
+  position.max = String(player.whole.stop);
   position.value = String(at);
-  const long = playing === null ? "" : ` of ${player.seconds.toFixed(2)} s`;
+  const long = playing === null ? "" : ` of ${player.whole.stop.toFixed(2)} s`;
   locate("clock").textContent = playing === null ? "" : `${at.toFixed(2)}${long}`;
 }
 

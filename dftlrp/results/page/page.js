@@ -19,7 +19,7 @@ const AUDIO = 3000; // samples per second: from here on frequencies are shown as
 const LEAST_CELLS = 4; // that are seen, at the closest
 const page = readPage();
 const instrument = find("instrument");
-const whole = { time: { start: 0, stop: page.seconds }, band: { start: 0, stop: page.rate / 2 } };
+const whole = { time: { start: page.start, stop: page.stop }, band: { start: 0, stop: page.rate / 2 } };
 
 /** @type {State} */
 const state = {
@@ -58,9 +58,9 @@ function findInput(id) {
 const clips = [...document.querySelectorAll("audio")];
 const player = new Player(
   clips.map(({ src, dataset }) => {
-    return new Sound(src, Number(dataset.rate), Number(dataset.stretch), page.seconds);
+    return new Sound(src, Number(dataset.rate), Number(dataset.stretch), whole.time);
   }),
-  page.seconds,
+  whole.time,
 );
 
 /** Make a button for each sound, in the words of the plain players. */
@@ -116,7 +116,7 @@ function showPosition() {
   const [at, palette] = [player.position, readPalette(instrument)];
   for (const pane of panes) pane.paintOver(state, palette, at, pointed);
   findInput("position").value = String(at);
-  find("clock").textContent = `${at.toFixed(2)} of ${page.seconds.toFixed(2)} s`;
+  find("clock").textContent = `${at.toFixed(2)} of ${page.stop.toFixed(2)} s`;
 }
 
 // -- pictures
@@ -135,8 +135,9 @@ function repaint() {
 }
 
 function showView() {
+  const wholes = [whole.time, whole.band];
   const all = [state.time, state.band].every(
-    ({ start, stop }, k) => start === 0 && stop === [whole.time, whole.band][k].stop,
+    ({ start, stop }, k) => start === wholes[k].start && stop === wholes[k].stop,
   );
   for (const id of ["zoom-out", "zoom-whole"]) findInput(id).disabled = all;
 }
@@ -272,7 +273,7 @@ function showMark() {
   find("unmarked").hidden = Boolean(any);
   const fields = { start: time?.start, stop: time?.stop, low: band?.start, high: band?.stop };
   for (const [id, value] of Object.entries(fields)) {
-    findInput(`mark-${id}`).value = value === undefined ? "" : String(Number(value.toPrecision(6)));
+    findInput(`mark-${id}`).value = value === undefined ? "" : String(Number(value.toPrecision(9)));
   }
   const found = any ? chooseLayers(state.mark) : [];
   const nets = found.map((one) => measureMark(one).net * one.scale);
@@ -451,7 +452,7 @@ const KEYS = {
   e: () => player.setEqual(!player.equal),
   ArrowLeft: () => step(-0.02),
   ArrowRight: () => step(0.02),
-  Home: () => player.seek(0),
+  Home: () => player.seek(page.start),
   "[": () => markHere("start"),
   "]": () => markHere("stop"),
   Escape: () => setMark({ time: null, band: null }),

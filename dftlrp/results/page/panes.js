@@ -225,7 +225,7 @@ export class Pane {
    * @param {Axis} axis
    */
   #limitShared(axis) {
-    return limitAxis([this.page.seconds, this.page.rate / 2], axis);
+    return limitAxis([this.page.start, this.page.stop, this.page.rate / 2], axis);
   }
 
   /**

@@ -37,13 +37,14 @@ export class Sound {
    * @param {string} uri Data URI of a sound file.
    * @param {number} rate
    * @param {number} stretch Seconds of the recording in one that is heard.
-   * @param {number} seconds How long the longest recording is: a shorter one ends in silence.
+   * @param {Span} whole Where the longest recording starts and stops: a shorter one ends in silence.
    */
-  constructor(uri, rate, stretch, seconds) {
+  constructor(uri, rate, stretch, { start, stop }) {
     this.uri = uri;
     this.rate = rate;
     this.stretch = stretch;
-    this.seconds = seconds; // of its own, once it is decoded
+    this.start = start;
+    this.stop = stop; // of its own, once it is decoded
   }
 
   /** @returns {Promise<AudioBuffer>} */
@@ -57,9 +58,9 @@ export class Sound {
     // A context of the sound's own rate decodes without resampling.
     const buffer = await new OfflineAudioContext(1, 1, this.rate).decodeAudioData(bytes.buffer);
     this.equal = equaliseLoudness(measureLoudness(listChannels(buffer), this.rate));
-    const length = Math.round((this.seconds / this.stretch) * this.rate);
+    const length = Math.round(((this.stop - this.start) / this.stretch) * this.rate);
     if (length <= buffer.length) return buffer;
-    this.seconds = (buffer.length / this.rate) * this.stretch;
+    this.stop = this.start + (buffer.length / this.rate) * this.stretch;
     const longer = new AudioBuffer({ length, numberOfChannels: buffer.numberOfChannels, sampleRate: this.rate });
     listChannels(buffer).forEach((samples, c) => longer.copyToChannel(samples, c));
     return longer;
@@ -80,7 +81,8 @@ export class Sound {
       numberOfChannels: whole.numberOfChannels,
       sampleRate: whole.sampleRate,
     });
-    const place = (/** @type {number} */ seconds) => Math.round((seconds / stretch) * this.rate);
+    const place = (/** @type {number} */ seconds) =>
+      Math.round(((seconds - this.start) / stretch) * this.rate);
     const [first, last] = time ? [place(time.start), place(time.stop)] : [0, whole.length];
     listChannels(whole).forEach((samples, c) => {
       const [low, high] = band ? [band.start * stretch, band.stop * stretch] : [0, 0];
@@ -116,12 +118,13 @@ export class Player extends EventTarget {
 
   /**
    * @param {Sound[]} sounds
-   * @param {number} seconds How long the longest recording is.
+   * @param {Span} whole Where the longest recording starts and stops.
    */
-  constructor(sounds, seconds) {
+  constructor(sounds, whole) {
     super();
     this.sounds = sounds;
-    this.seconds = seconds;
+    this.whole = whole;
+    this.#at = whole.start;
     this.#before = Math.min(1, sounds.length - 1);
   }
 
@@ -131,8 +134,8 @@ export class Player extends EventTarget {
 
   /** The span that is played: a sound to its own end, silence behind it to the end of all. */
   get span() {
-    const own = this.sounds[this.chosen]?.seconds ?? this.seconds;
-    return this.#part.time ?? { start: 0, stop: this.#at < own ? own : this.seconds };
+    const { start, stop } = this.sounds[this.chosen] ?? this.whole;
+    return this.#part.time ?? { start, stop: this.#at < stop ? stop : this.whole.stop };
   }
 
   /** Where the sound is that is heard now, in seconds of the recording. */
@@ -168,7 +171,7 @@ export class Player extends EventTarget {
 
   /** @param {number} seconds */
   async seek(seconds) {
-    await this.#goOn(Math.min(Math.max(seconds, 0), this.seconds));
+    await this.#goOn(Math.min(Math.max(seconds, this.whole.start), this.whole.stop));
   }
 
   /** @param {number} index */
@@ -242,13 +245,13 @@ export class Player extends EventTarget {
     const edge = new GainNode(context, { gain: 0 });
     edge.gain.linearRampToValueAtTime(1, context.currentTime + FADE);
     source.connect(gain).connect(edge).connect(context.destination);
-    const heard = (/** @type {number} */ seconds) => seconds / stretch;
+    const heard = (/** @type {number} */ seconds) => (seconds - this.whole.start) / stretch;
     if (loops) {
       source.loopStart = heard(span.start);
       source.loopEnd = heard(span.stop);
       source.start(0, heard(this.#at));
     } else {
-      source.start(0, heard(this.#at), heard(span.stop - this.#at));
+      source.start(0, heard(this.#at), heard(span.stop) - heard(this.#at));
     }
     this.#playing = { source, gain, clock: context.currentTime, from: this.#at, span, loops, stretch };
     source.onended = () => this.#finish(source);

@@ -22,6 +22,7 @@ from dftlrp.results.data import ExplanationData
 from dftlrp.results.differences import name_explanations
 from dftlrp.results.glossary import TERMS
 from dftlrp.results.report import compared, media, panes, sentences, shown, still
+from dftlrp.results.views import align_starts
 from dftlrp.results.words import format_number
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ MODULES = (
     "axes", "decode", "view", "measure", "sound", "data", "paint", "panes", "player", "page",
 )  # fmt: skip
 GALLERY = "axes", "decode", "measure", "sound", "paint", "player", "choice", "gallery"
+TIMELINE = ("timeline",)
 
 
 class Size(NamedTuple):
@@ -75,8 +77,10 @@ def render(
     if not explanations:
         raise InputError("no explanation to report")
     names = list(names or name_explanations(explanations))
+    explanations = align_starts(explanations)
     labels = [e.label for e in explanations]
     domains = shown.collect_domains(explanations, size.most)
+    ends = shown.list_ends(explanations, domains)
     rows, differing = panes.list_panes(domains, names)
     clips, left = media.make_clips(explanations, names, size.room)
     channels = shown.name_channels(explanations)
@@ -97,7 +101,8 @@ def render(
         rows=rows,
         differing=differing,
         names=channels,
-        seconds=shown.find_seconds(explanations, domains),
+        start=min(start for start, _, _ in ends),
+        stop=max(stop for _, stop, _ in ends),
         data=shown.write_data(domains, explanations, names, differing, differences["word"]),
         script=bundle_script(),
         channels=sentences.list_channels(explanations),

@@ -111,7 +111,7 @@ def describe_differences(
         "groups": groups,
         "relative": is_relative(explanations),
         "word": choose_word(explanations, names),
-        "same": bool(shared) and not groups,
+        "same": len(names) > 1 and bool(shared) and not groups,
         "first": groups[0]["rows"][0] if groups else None,
     }
 

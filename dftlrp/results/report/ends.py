@@ -14,11 +14,12 @@ ROOM = 1.5  # times the frequency up to which they lie is shown
 ROUND = np.array([1, 1.5, 2, 3, 4, 5, 6, 8, 10])  # times a power of ten
 
 
-def find_ends(e: ExplanationData, timed: Sequence[float]) -> tuple[float, float]:
-    """Return how long a recording is, in seconds, and half its rate; ``timed``: ends of axes."""
+def find_ends(e: ExplanationData, timed: Sequence[float]) -> tuple[float, float, float]:
+    """Return where a recording starts and stops, and half its rate; ``timed``: ends of axes."""
+    stop = max(map(float, timed), default=e.start + 1.0)
     if "time" in e.signal:
-        return float(e.signal["time"].shape[-1] / e.rate), e.rate / 2
-    return max(map(float, timed), default=1.0), e.rate / 2
+        stop = e.start + float(e.signal["time"].shape[-1] / e.rate)
+    return e.start, stop, e.rate / 2
 
 
 def find_highest(explanations: Sequence[ExplanationData]) -> float:

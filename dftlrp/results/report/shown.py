@@ -120,7 +120,11 @@ def _collect_domain(
         [pick(float(p.edges[axis][end]) for p in parts) for axis in range(len(parts[0].edges))]
         for pick, end in ((min, 0), (max, -1))
     )
-    ends = tuple(zip(low, high, strict=True))
+    least = [e.start for e in explanations]
+    ends = tuple(
+        (max(a, min(least)) if unit == "s" else max(a, 0.0), b)
+        for a, b, (_, unit) in zip(low, high, parts[0].labels, strict=True)
+    )
     return [p._replace(limit=limit, ends=ends) for p in parts]
 
 
@@ -244,15 +248,10 @@ def _scale_levels(
     return [(p - low) / size for p in pooled], (low, size), unit
 
 
-def find_seconds(explanations: Sequence[ExplanationData], domains: Sequence[Shown]) -> float:
-    """Return how long the longest recording is."""
-    return max(seconds for seconds, _ in list_ends(explanations, domains))
-
-
 def list_ends(
     explanations: Sequence[ExplanationData], domains: Sequence[Shown]
-) -> list[tuple[float, float]]:
-    """Return of each explanation how long its recording is, in seconds, and half its rate."""
+) -> list[tuple[float, float, float]]:
+    """Return of each explanation where it starts and stops, in seconds, and half its rate."""
     found = []
     for k, e in enumerate(explanations):
         timed = [s.edges[-1][-1] for s in domains if k in s.owners and s.labels[-1][1] == "s"]
@@ -271,7 +270,8 @@ def write_data(
     ends = list_ends(explanations, domains)
     page = {
         "rate": max(e.rate for e in explanations),
-        "seconds": max(seconds for seconds, _ in ends),
+        "start": min(start for start, _, _ in ends),
+        "stop": max(stop for _, stop, _ in ends),
         "highest": find_highest(explanations),
         "ends": ends,
         "labels": list(names),

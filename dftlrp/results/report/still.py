@@ -56,7 +56,7 @@ def draw_still(
     """
     channel = min(channel, len(shown.relevance[0]) - 1)
     height = WAVE_HEIGHT if owner < 0 else HEIGHTS.get(shown.kind, HEIGHT)
-    frame = Frame(height, *_limit_ends(shown.ends[-1]), _is_heard(shown, -1))
+    frame = Frame(height, *shown.ends[-1], _is_heard(shown, -1))
     peers = peers or [shown]
     if owner < 0:
         top = max(float(np.abs(peer.signal[channel]).max()) for peer in peers) or 1.0
@@ -83,11 +83,6 @@ def _list_nets(shown: Shown, channel: int) -> list[tuple[Real, Real]]:
         size = choose_bin_size(len(edges) - 1, POINTS)
         found.append((np.append(edges[:-1][::size], edges[-1]), add_up(net, size)))
     return found
-
-
-def _limit_ends(ends: tuple[float, float]) -> tuple[float, float]:
-    """Return the ends of an axis, from 0 on."""
-    return max(ends[0], 0.0), ends[1]
 
 
 def _is_heard(shown: Shown, axis: int) -> bool:
@@ -157,7 +152,7 @@ def _write_heights(shown: Shown, height: float) -> str:
     if unit != "Hz":
         return middle
     heard = _is_heard(shown, 0)
-    low, high = (float(_bend(end, heard)) for end in _limit_ends(ends))
+    low, high = (float(_bend(end, heard)) for end in ends)
     ticks = HERTZ_HEARD if heard else (0, round_up(ends[-1] / 4))
     places = [(t, height * (1 - (float(_bend(t, heard)) - low) / (high - low))) for t in ticks]
     return "".join(
@@ -172,7 +167,7 @@ def _pick(shown: Shown, axis: int) -> AnyArray:
     """Return the cell at the middle of each pixel of an axis; -1 where there is none."""
     edges, heard = shown.edges[axis], _is_heard(shown, axis)
     count = min(len(edges) - 1, CELLS[axis])
-    low, high = (float(_bend(end, heard)) for end in _limit_ends(shown.ends[axis]))
+    low, high = (float(_bend(end, heard)) for end in shown.ends[axis])
     at = low + (np.arange(count) + 0.5) / count * (high - low)
     bent = _bend(edges, heard)
     cells = np.searchsorted(bent, at, side="right") - 1
