@@ -26,6 +26,12 @@ from dftlrp.attribution.methods import (
 from dftlrp.attribution.passes import Pass, average_results, average_views
 from dftlrp.attribution.provenance import collect_provenance, write_notes
 from dftlrp.attribution.rate_check import warn_of_rates
+from dftlrp.attribution.read_values import (
+    drop_ones,
+    find_read_value,
+    take_first,
+    view_read_value,
+)
 from dftlrp.attribution.recording import Recording
 from dftlrp.attribution.references import References, find_references, is_word
 from dftlrp.attribution.score import make_asked
@@ -107,7 +113,7 @@ def prepare(model: Any, signal: Any, request: Request) -> Asking:
     whole, settings = reading.model, replace(settings, bind=reading.bound)
     plan = whole.plan(settings.output, settings.bind)
     names = tuple(map(str, request.labels)) if request.labels is not None else whole.labels
-    inner = {_find_read_value(plan), find_levels(plan.graph)} - {""}
+    inner = {find_read_value(plan), find_levels(plan.graph)} - {""}
     question = Question(
         resolve_target(request.target, names, plan), resolve_seed(request.seed, names, plan),
         keep=inner, masks=request.masks, labels=names,
@@ -248,8 +254,8 @@ class Asking:
             target=index,
             label=label,
             labels=names,
-            output=_drop_ones(_take_first(result.output, self.plan)),
-            explained=_drop_ones(_take_first(result.explained, self.plan)),
+            output=drop_ones(take_first(result.output, self.plan)),
+            explained=drop_ones(take_first(result.explained, self.plan)),
             ledger=result.ledger,
             stft=dict(stft_for(recording.rate or 1.0)),
             notes=(
@@ -290,7 +296,7 @@ class Asking:
 
     def _compare(self, recording: Recording, reference: Real | None) -> Pass:
         """Return the answer at the recording, its relevance, and that in every domain."""
-        samples, read, name = recording.samples, self.read, _find_read_value(self.plan)
+        samples, read, name = recording.samples, self.read, find_read_value(self.plan)
         inputs = {read.name: read.to_input(samples)}
         settings = self.settings
         if is_word(self.reference, AUTO):
@@ -302,7 +308,7 @@ class Asking:
         found = answer_by(self.by, point, self.question.keep if wanted else ())
         result = make_attribution(self.question, found, named=True, method=str(self.by))
         first = make_attribution(self.question, point.answer, named=True)  # at the input itself
-        seen, c = _view_read_value(first, self.plan), _read_coefficients(first, point)
+        seen, c = view_read_value(first, self.plan), _read_coefficients(first, point)
         scored = {
             "waveform": make_asked(self.model, settings, c, samples, read.to_input),
             "input": make_asked(self.bare, settings, c, seen.signal),
@@ -310,14 +316,14 @@ class Asking:
         whole = self._make_waveform(recording, samples, result)
         if self.by.kind.value:
             r = point.reference
-            features = _take_first(read_value(point, name, r), self.plan)
+            features = take_first(read_value(point, name, r), self.plan)
             compared = {
                 "waveform": (scored["waveform"], read.to_samples(r[read.name])),
                 "input": (scored["input"], features),
             }
             shown, ledger = _value_parts(self.by, point, whole, self.domains, seen, compared)
             return Pass(point, replace(result, ledger=ledger), shown, scored)
-        reads = _view_read_value(result, self.plan) if wanted else None
+        reads = view_read_value(result, self.plan) if wanted else None
         if reference is None or not reference.any():
             return Pass(point, result, views.compute_views(whole, self.domains, reads), scored)
         change = self._make_waveform(recording, samples - reference, result)
@@ -372,35 +378,3 @@ def _value_parts(
     order = sorted(drawn, key=lambda name: name == "mel")  # which is made of the tiles
     found, ledger = value_by(method, point, w, {d: drawn[d] for d in order}, asked)
     return {d: found[d] for d in domains}, ledger
-
-
-def _find_read_value(plan: Plan) -> str:
-    """Return the value that the model itself reads, behind a front end or not."""
-    return plan.graph.reads or next(iter(plan.signals))
-
-
-def _view_read_value(result: Attribution, plan: Plan) -> View:
-    """Return what the model itself reads as a domain.
-
-    Its rest is minus what the front end absorbs, since the other domains lie before that.
-    """
-    value, relevance = (_take_first(a, plan) for a in result.kept[_find_read_value(plan)])
-    axes = tuple(map(np.arange, value.shape))
-    if not result.ledger.has_layers:
-        arrived = result.ledger.rows[0].to_inputs.sum()
-        return View(value, relevance, axes, float(arrived - relevance.sum()))
-    front = [row for row in result.ledger.rows if row.node in plan.graph.front]
-    kinds = ("bias", "stabiliser", "stopped", "reference")
-    absorbed = [getattr(row, kind).sum() for row in front for kind in kinds]
-    return View(value, relevance, axes, -float(sum(absorbed)))
-
-
-def _take_first(batch: Real, plan: Plan) -> Real:
-    """Return the first sample of an array that has a batch axis."""
-    dims = next(iter(plan.signals.values())).dims
-    return batch[0] if dims is None or len(dims) > 1 else batch
-
-
-def _drop_ones(values: Real) -> Real:
-    """Return values with one axis of classes without their axes of length one."""
-    return values.reshape(-1) if sum(n > 1 for n in values.shape) <= 1 else values
