@@ -12,6 +12,10 @@ import dftlrp
 from dftlrp.results.report import render
 
 pytestmark = pytest.mark.slow
+NARROW = """[...document.querySelectorAll('.pane, td.bar svg')].filter((e) => {
+  const room = parseFloat(getComputedStyle(e.parentElement).width);
+  return e.getBoundingClientRect().width < 0.8 * room;
+}).length"""
 
 
 def test_real_pages_fit_and_are_kept_to_be_looked_at(tmp_path):
@@ -36,5 +40,7 @@ def test_real_pages_fit_and_are_kept_to_be_looked_at(tmp_path):
                     shot = folder / f"{name}-{width}-{scheme}.png"
                     tab.screenshot(path=shot, full_page=True)
                     assert tab.evaluate("document.documentElement.scrollWidth") == width
+                    assert tab.evaluate(NARROW) == 0
+                    assert (" differ" in tab.inner_text("main")) == (len(shown) > 1)
                     tab.close()
     assert said == []
