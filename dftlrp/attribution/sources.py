@@ -37,7 +37,7 @@ def is_many(sources: Sequence[Source]) -> bool:
 
 def is_list(path: Path) -> bool:
     """Return whether a file is a CSV table with a column ``file``."""
-    if path.suffix.lower() != TABLE or not path.is_file():
+    if path.suffix.lower() != TABLE or not os.path.isfile(path):
         return False
     with regular(path, InputError) as (file, _):
         head = file.read(HEAD)

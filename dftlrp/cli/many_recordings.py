@@ -26,7 +26,8 @@ def run_many(
 ) -> int:
     """Explain all recordings and print what was found; return the exit code."""
     from dftlrp.concepts.explain_many import explain_many
-    from dftlrp.concepts.explanations import INDEX, TABLE
+    from dftlrp.concepts.explanations import INDEX
+    from dftlrp.results.result_folder import ROWS
 
     for name in ALONE:
         if getattr(args, name):
@@ -60,7 +61,7 @@ def run_many(
         **asked,
     )  # fmt: skip
     _print_skipped(found, str(Path(folder) / INDEX))
-    written = [Path(folder) / name for name in (INDEX, "explanations.csv", TABLE)]
+    written = [Path(folder) / name for name in (INDEX, "explanations.csv", ROWS)]
     if args.json:
         skipped = [{"file": name, "error": why} for name, why in found.skipped]
         told = {"accuracy": found.accuracy, "recordings": found.rows, "skipped": skipped}

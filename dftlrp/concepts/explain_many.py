@@ -42,7 +42,7 @@ from dftlrp.concepts.clip_rows import (
     write_table,
 )
 from dftlrp.concepts.clip_sources import find_clips, find_indices, name_folders
-from dftlrp.concepts.explanations import INDEX, ROWS, TABLE, Explanations
+from dftlrp.concepts.explanations import INDEX, Explanations
 from dftlrp.concepts.recordings import Recordings
 from dftlrp.concepts.shards import Store, Workers, open_store, run
 from dftlrp.concepts.shards.store import describe_setting
@@ -53,10 +53,10 @@ from dftlrp.engine.model import Model, find_front_end, load
 from dftlrp.engine.settings import AUTO
 from dftlrp.results.report.shown import collect_domains
 from dftlrp.results.report.thumbnail import draw_thumbnail
-from dftlrp.results.result_folder import MANY, refuse_other_files, replace_results
+from dftlrp.results.result_folder import MANY, ROWS, STORES, refuse_other_files, replace_results
 from dftlrp.results.saving import FIGURES
 
-CLIPS = "clips"
+CLIPS, STORE = "clips", STORES[MANY]
 OWN = {"model", "signal", "masks"}  # arguments of `explain` that are not common to recordings
 PICTURED = ("time-frequency", "input", "mel", "time", "frequency")  # the first there is
 
@@ -160,7 +160,7 @@ def explain_many(
         Clip(os.path.abspath(item.path), start_row(item, place))
         for item, place in zip(recordings.items, folders, strict=True)
     ]
-    with open_store(target / ROWS, _identify_run(common, asking.model, recordings)) as store:
+    with open_store(target / STORE, _identify_run(common, asking.model, recordings)) as store:
         _drop_lost(store, target, clips)
         make = partial(make_clip_work, common)
         failed = run(make, clips, store, machines, progress="explaining recordings")
@@ -293,7 +293,7 @@ def _drop_lost(store: Store, target: Path, clips: Sequence[Clip]) -> None:
 
 def _remove_traces(target: Path) -> None:
     """Remove the store of a run that explained nothing, so that a corrected call can follow."""
-    shutil.rmtree(target / ROWS, ignore_errors=True)
+    shutil.rmtree(target / STORE, ignore_errors=True)
     for place in (target / CLIPS, target):
         with suppress(OSError):  # it is not there, or holds something
             place.rmdir()
@@ -304,7 +304,7 @@ def _write_tables(
 ) -> None:
     """Write page and tables; the page last."""
     texts = {
-        TABLE: write_lines(rows),
+        ROWS: write_lines(rows),
         "explanations.csv": write_table(rows),
         INDEX: render_index(found, rows, pictures, model),
     }

@@ -13,10 +13,9 @@ from dftlrp.concepts.clip_rows import COLUMNS, ClipRow, find_accuracy, rank_unce
 from dftlrp.core.files import locate, regular
 from dftlrp.core.types import InputError
 from dftlrp.results.explanation import Explanation
-from dftlrp.results.result_folder import MANY, STORES
+from dftlrp.results.result_folder import ROWS
 
-INDEX, TABLE = "index.html", "explanations.jsonl"
-ROWS = STORES[MANY]
+INDEX = "index.html"
 SHOWN = 5  # rows of those that are printed
 
 
@@ -61,7 +60,7 @@ class Explanations(Sequence[Explanation]):
         InputError
             If the table is missing or damaged.
         """
-        path = locate(folder) / TABLE
+        path = locate(folder) / ROWS
         with regular(path, InputError) as (file, _):
             lines = file.read().splitlines()
         try:

@@ -14,7 +14,7 @@ import numpy as np
 
 from dftlrp.attribution.waveform import find_waveform
 from dftlrp.concepts.flow import Edge, attribution_graph, layers_below
-from dftlrp.concepts.neuron_files import refuse_foreign_folder, save_results
+from dftlrp.concepts.neuron_files import save_results
 from dftlrp.concepts.neuron_results import NeuronsData
 from dftlrp.concepts.portraits import FORMAT, make_portraits
 from dftlrp.concepts.recordings import Recordings, find_recordings
@@ -159,7 +159,6 @@ def neurons(
     chosen = _choose_classes(classes, recordings, names, many)
     notes = (*_note_ignored_rate(known.rate, rate), *recordings.notes)
     request = _Request(study, recordings, chosen, top, count, labels, names, notes)
-    refuse_foreign_folder(folder)
     with lock_folder(Path(folder)):
         return _answer_request(request, Path(folder), machines)
 

@@ -67,22 +67,6 @@ def save_results(
         return _write_results(found, target, figure)
 
 
-def refuse_foreign_folder(folder: str | os.PathLike[str]) -> None:
-    """Check that saving replaces nothing but results of `dftlrp neurons`.
-
-    Raises
-    ------
-    InputError
-        If the folder has a subfolder of a name that `save_results` empties, but holds no results.
-    """
-    target = locate(folder)
-    if any((target / own).exists() for own in ("survey", "neurons.npz")):
-        return
-    for place in (target / CLASSES, target / NEURONS):
-        if place.exists():
-            raise InputError(f"{place}: is there and would be replaced: choose another folder")
-
-
 def _write_results(found: NeuronsData, target: Path, figure: bool) -> list[Path]:
     single = {
         "neurons.npz": pack_arrays(found.survey.statistics.to_arrays()),

@@ -35,7 +35,7 @@ from dftlrp.core.types import InputError
 
 STAGE, LISTED = ".dftlrp-", ".dftlrp.json"
 PAGES = ("report.html", "index.html")  # which are removed first and written last
-MANY = "explain, of several recordings"
+MANY, ROWS = "explain, of several recordings", "explanations.jsonl"  # and its table
 STORES = {"neurons": "survey", "evaluate": "experiment", MANY: "rows"}  # of intermediate results
 MOST_LISTED = 2**20  # bytes of the list
 Sums = dict[str, list[str]]  # by file name, each SHA-256 that the file may have
@@ -88,13 +88,10 @@ def refuse_other_files(
         It holds other files, or results of another command.
     """
     target = locate(folder)
-    for other, store in STORES.items():
-        if other != command and (target / store / "settings.json").exists():
-            raise InputError(f"{folder}: holds results of dftlrp {other}: choose another folder")
-    alone = (target / LISTED).exists() and not (target / STORES[MANY]).exists()
-    if alone and command != "explain":
-        raise InputError(f"{folder}: holds results of dftlrp explain: choose another folder")
-    if force or not target.is_dir() or (target / STORES.get(command, LISTED)).exists():
+    found = _find_commands(target)
+    if others := sorted(found - {command}):
+        raise InputError(f"{folder}: holds results of dftlrp {others[0]}: choose another folder")
+    if force or found or not target.is_dir():
         return
     with report_system_errors(target, "read"):
         names = sorted(path.name for path in target.iterdir() if not path.name.startswith("."))
@@ -103,6 +100,14 @@ def refuse_other_files(
         if command in {"explain", MANY}:
             advice += ", or give --force to write beside them"
         raise InputError(f"{folder}: holds other files, as {names[0]}: {advice}")
+
+
+def _find_commands(target: Path) -> set[str]:
+    """Return the commands whose results a folder holds."""
+    found = {name for name, store in STORES.items() if (target / store / "settings.json").exists()}
+    if (target / ROWS).exists():
+        found.add(MANY)
+    return found or ({"explain"} if (target / LISTED).exists() else set())
 
 
 def _remove_stages(target: Path) -> None:

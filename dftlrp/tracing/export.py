@@ -13,13 +13,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from onnx import checker, helper, numpy_helper
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+from onnx import ModelProto, checker, helper, numpy_helper
 
 from dftlrp.core.backend import Backend, Window
-from dftlrp.core.files import locate, replace_file
+from dftlrp.core.files import locate, regular, replace_file
 from dftlrp.core.maps import Array
 from dftlrp.core.names import suggest
 from dftlrp.core.rule_text import Rule
@@ -47,6 +49,7 @@ from dftlrp.tracing.trace import GraphRequest, trace
 
 TIME, FREQUENCY, TILES, INPUT = DOMAINS = ("time", "frequency", "time-frequency", "input")
 ANY = "any"  # number of samples
+KEY = "dftlrp"  # of the metadata of a file that was exported
 
 
 def export(
@@ -107,8 +110,7 @@ def export(
     """
     if wrong := [d for d in domains if d not in DOMAINS]:
         raise InputError(f"domain {wrong[0]!r}: a file can hold {', '.join(DOMAINS)}")
-    if locate(path).resolve() == model.path.resolve():
-        raise InputError(f"{path}: the export would replace the model: name another file")
+    _refuse_replacing(locate(path), model.path)
     model = attach_front_end(model, frontend)
     settings = Settings(output, bind or {}, composite, overrides or {})
     plan = model.plan(output, settings.bind)
@@ -144,6 +146,24 @@ def export(
     _compare_export(whole.SerializeToString(), traced, model, settings, sample_at)
     replace_file(path, whole.SerializeToString())
     return traced
+
+
+def _refuse_replacing(path: Path, model: Path) -> None:
+    """Raise InputError if a file is there that is no former export."""
+    if path.resolve() == model.resolve():
+        raise InputError(f"{path}: the export would replace the model: name another file")
+    if not path.is_file():
+        return
+    with regular(path, InputError) as (file, _):
+        there = ModelProto()
+        try:
+            there.ParseFromString(file.read())
+        except DecodeError:
+            there.Clear()
+    if not any(entry.key == KEY for entry in there.metadata_props):
+        raise InputError(
+            f"{path}: was not written by dftlrp export, and would be replaced: name another file"
+        )
 
 
 def _compare_export(
@@ -327,5 +347,5 @@ def _add_metadata(traced: Traced, model: Model, ready: Ready, taken: Mapping[str
         "versions": {n: version(n) for n in ("dftlrp", "numpy", "onnx")},
     }
     own = {k: v for k, v in model.graph.metadata.items() if k != "frontend"}  # it is inside now
-    helper.set_model_props(traced.model, own | {"dftlrp": json.dumps(text)})
+    helper.set_model_props(traced.model, own | {KEY: json.dumps(text)})
     traced.model.metadata_props.sort(key=lambda p: p.key)

@@ -468,6 +468,8 @@ EXPORT_REFUSED: dict[str, tuple[list[str], str]] = {
     "a folder for a file": ([M, "-o", "."], "cannot write"),
     "a file for a folder": ([M, "-o", f"{__file__}/e.onnx"], "cannot write"),
     "the model's own file": ([M, "-o", "./m.onnx"], "would replace the model"),
+    "a file of the user's": ([M, "-o", A], "a.wav: was not written by dftlrp export"),
+    "another model": ([M, "-o", "wrong.onnx"], "wrong.onnx: was not written by dftlrp export"),
     "an open shape": (["open.onnx", *O], "open shape (1, None): give it, as --shape x=1,2,3"),
     "a shape of no input": ([M, *O, "--shape", "y=1,2"], "'y'"),
     "a shape that does not fit": ([M, *O, "--shape", "x=1,1,5"], "(1, 1, 5)"),

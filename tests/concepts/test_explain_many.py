@@ -203,7 +203,7 @@ REFUSED = {
     "an unknown domain": (["--domains", "smell"], "smell"),
     "too much for all": (
         ["--method", "occlusion(count=999)"],
-        "none of 10 recordings could be explained",
+        "none of 4 recordings could be explained",
     ),
     "two classes": (["--versus", "1"], "--versus is for one recording"),
     "two methods": (["--method", "lrp", "gradient"], "--method: over several"),
@@ -222,7 +222,7 @@ def test_what_cannot_be_done_is_refused_in_one_line_and_leaves_nothing(
     before = files(place)
     asked, said = REFUSED[case]
     (place / "data/notes").mkdir(exist_ok=True)
-    given = [asked] if isinstance(asked, str) else ["data", *asked]
+    given = [asked] if isinstance(asked, str) else ["data/low", *asked]
     assert main(["explain", "m.onnx", given[0], "--out", "none", *given[1:]]) == 2
     out, err = capsys.readouterr()
     assert out == ""
@@ -271,8 +271,8 @@ def test_force_writes_beside_other_files_and_replaces_none(place, monkeypatch, c
     assert main(asked) == 0
     out, err = capsys.readouterr()
     assert "1 of 4 recordings explained" in out
-    assert [line.partition(": ")[2].partition(": ")[2].partition(":")[0] for line in
-            err.splitlines()] == ["empty.wav", "nan.wav", "text.wav"]  # fmt: skip
+    told = re.findall(r"^dftlrp: not explained: (\S+):", err, re.MULTILINE)
+    assert told == ["empty.wav", "nan.wav", "text.wav"]
     assert (mine / "report.html").read_text() == "mine"
     assert (mine / "index.html").is_file()
     (mine / "index.html").write_text("changed by hand")
@@ -311,7 +311,8 @@ def test_killed_and_started_again_it_leaves_the_same_bytes_and_computes_nothing_
     folder(tmp_path, takes=takes)
     undisturbed, out = tmp_path / "undisturbed", tmp_path / "out"
     whole = start(tmp_path, undisturbed, tmp_path / "log")
-    assert whole.communicate()[1] == ""
+    whole.communicate()
+    assert whole.returncode == 0
     assert len(read_log(tmp_path / "log")) == len(set(read_log(tmp_path / "log"))) == 3 * takes
     names = [row["file"] for row in dftlrp.Explanations.load(undisturbed).rows]
     rng = random.Random(takes)
@@ -326,7 +327,7 @@ def test_killed_and_started_again_it_leaves_the_same_bytes_and_computes_nothing_
         assert not (out / "index.html").exists()
     before = recorded(out / "rows")
     last = start(tmp_path, out, tmp_path / "last")
-    assert last.communicate()[1] == ""
+    last.communicate()
     assert last.returncode == 0
     assert not {names[k] for k in before} & set(read_log(tmp_path / "last"))
     assert files(out) == files(undisturbed)

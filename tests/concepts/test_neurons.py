@@ -224,7 +224,7 @@ def test_what_is_there_already_is_never_emptied(tmp_path):
     data = folder(tmp_path, takes=1)
     shutil.copytree(data, tmp_path / "mine/classes")
     place = tmp_path / "mine"
-    with pytest.raises(InputError, match="classes: is there and would be replaced"):
+    with pytest.raises(InputError, match="mine: holds other files, as classes: choose another"):
         neurons(tmp_path / "m.onnx", place / "classes", layer="conv2", folder=place)
     assert [p.name for p in place.iterdir()] == ["classes"]
     assert len(list(place.rglob("*.wav"))) == 3
