@@ -1,13 +1,16 @@
-"""Mutants of sound files: every container and codec that libsndfile writes."""
+"""Mutants of sound files, in every codec that libsndfile writes, and of files of signals."""
 
 from __future__ import annotations
 
+import contextlib
 import io
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import scipy.io
 import soundfile
 from fuzz import Step
 
@@ -20,13 +23,17 @@ INTEGERS = (0, 1, 2, 3, 4, 7, 8, 127, 128, 255, 256, 32767, 65535, 2**24, 2**28,
 
 def prepare(folder: Path) -> Callable[[int, int], Iterator[Step]]:
     """What makes the steps of a mutant."""
-    files, path = list(list_files()), folder / "mutant"
+    files = [(name, "", data) for name, data in list_files()] + list(list_signals(folder))
+    kinds = sorted({name.split()[0] for name, _, _ in files})
     model = dftlrp.load(dftlrp.embedded("waveform"))
     dftlrp.explain(model, dftlrp.embedded("clip"), domains=["time"])
 
     def steps(seed: int, number: int) -> Iterator[Step]:
         rng = np.random.default_rng([seed, number])
-        name, data = files[rng.integers(len(files))]
+        kind = kinds[rng.integers(len(kinds))]
+        own = [file for file in files if file[0].split()[0] == kind]
+        name, suffix, data = own[rng.integers(len(own))]
+        path = folder / f"mutant{suffix}"
         path.write_bytes(mutate(data, rng))
         yield f"header of {name}", lambda: read_header(path) and None
         yield f"read {name}", lambda: _judge(read_recording(path))
@@ -39,7 +46,7 @@ def prepare(folder: Path) -> Callable[[int, int], Iterator[Step]]:
 
 
 def _judge(recording: Recording) -> str:
-    fine = np.isfinite(recording.samples).all() and recording.rate and recording.rate > 0
+    fine = np.isfinite(recording.samples).all() and (recording.rate is None or recording.rate > 0)
     return "" if fine else "not finite"
 
 
@@ -61,6 +68,47 @@ def list_files() -> Iterator[tuple[str, bytes]]:
                 except (soundfile.SoundFileError, ValueError):
                     continue
                 yield f"{container} {codec}", file.getvalue()
+
+
+def list_signals(folder: Path) -> Iterator[tuple[str, str, bytes]]:
+    """Small files of signals with their suffixes, of the formats whose writers are installed."""
+    rng = np.random.default_rng(0)
+    x = rng.uniform(-0.9, 0.9, (3, 500))
+    names, rows = ["I", "II", "III"], np.vstack([np.arange(500) / 360, x]).T
+    file = io.BytesIO()
+    np.save(file, x)
+    yield "npy", ".npy", file.getvalue()
+    for pack in (np.savez, np.savez_compressed):
+        pack(file := io.BytesIO(), signal=x, fs=360.0, leads=names, units="mV")
+        yield "npz", ".npz", file.getvalue()
+    for packed in (False, True):
+        held = {"val": x, "Fs": 360.0, "leads": np.array(names, object)}
+        scipy.io.savemat(file := io.BytesIO(), held, do_compression=packed)
+        yield "mat", ".mat", file.getvalue()
+    np.savetxt(file := io.BytesIO(), rows, delimiter=",", header="time,I,II,III", comments="")
+    yield "csv", ".csv", file.getvalue()
+    with contextlib.suppress(ImportError):
+        import edfio
+
+        for signal, make in ((edfio.EdfSignal, edfio.Edf), (edfio.BdfSignal, edfio.Bdf)):
+            parts = [signal(row, 100, label=n) for n, row in zip(names, x, strict=True)]
+            make(parts).write(file := io.BytesIO())
+            yield "edf", ".edf", file.getvalue()
+    with contextlib.suppress(ImportError):
+        import pymseed
+
+        traces = pymseed.MS3TraceList()
+        for component, row in zip("ZNE", x, strict=True):
+            counts, start = np.round(row * 1000).astype(np.int32), "2024-01-01T00:00:00Z"
+            traces.add_data(f"FDSN:XX_A__H_H_{component}", counts, "i", 100.0, starttime_str=start)
+        for version in (2, 3):
+            traces.to_file(str(folder / "a.mseed"), overwrite=True, format_version=version)
+            yield "mseed", ".mseed", (folder / "a.mseed").read_bytes()
+    with contextlib.suppress(ImportError), warnings.catch_warnings(action="ignore"):
+        import wfdb
+
+        wfdb.wrsamp("mutant", 360, ["mV"] * 3, names, x.T, fmt=["16"] * 3, write_dir=str(folder))
+        yield "wfdb", ".hea", (folder / "mutant.hea").read_bytes()
 
 
 def mutate(data: bytes, rng: np.random.Generator) -> bytes:

@@ -49,6 +49,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dftlrp.assets import embedded
+    from dftlrp.attribution.array_explanation import explain_features
     from dftlrp.attribution.attribute import Attribution, attribute, predict
     from dftlrp.attribution.explain import explain
     from dftlrp.attribution.frontend_check import check_frontend
@@ -102,6 +103,7 @@ __all__ = [
     "embedded",
     "evaluate",
     "explain",
+    "explain_features",
     "explain_many",
     "explain_recording",
     "inspect",
@@ -139,6 +141,7 @@ _HOME = {
     "embedded": "assets",
     "evaluate": "evaluation.data_set",
     "explain": "attribution.explain",
+    "explain_features": "attribution.array_explanation",
     "explain_many": "concepts.explain_many",
     "explain_recording": "attribution.long_recording",
     "inspect": "engine.inspection",

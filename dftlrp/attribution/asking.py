@@ -15,6 +15,7 @@ import numpy as np
 from dftlrp.attribution.attribute import Attribution, make_attribution
 from dftlrp.attribution.batches import Point
 from dftlrp.attribution.gradients import read_value
+from dftlrp.attribution.input_kind import refuse_features
 from dftlrp.attribution.methods import (
     Method,
     answer_by,
@@ -118,8 +119,11 @@ def prepare(model: Any, signal: Any, request: Request) -> Asking:
         resolve_target(request.target, names, plan), resolve_seed(request.seed, names, plan),
         keep=inner, masks=request.masks, labels=names,
     )  # fmt: skip
+    read = find_waveform(plan, signal, request.chosen)
+    if reading.stream is None:
+        refuse_features(whole, read, signal, request.rate)
     return Asking(
-        by, whole, reading.bare, settings, question, find_waveform(plan, signal, request.chosen),
+        by, whole, reading.bare, settings, question, read,
         views.choose_domains(request.domains), plan, signal, request.rate, request.reference,
         request.labels is not None, reading.words, reading.stream,
     )  # fmt: skip

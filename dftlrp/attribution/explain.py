@@ -71,7 +71,8 @@ def explain(
         the model itself reads, behind a front end.
     frontend : FrontEnd or path, optional
         How the waveform becomes what the model reads; if not given, the model's metadata entry
-        ``frontend``, or a TOML file of the model's name in the same folder.
+        ``frontend``, or a TOML file of the model's name in the same folder.  ``"none"`` says that
+        the model reads the waveform itself, where its input looks like features.
     method : str
         How relevance is computed: ``"lrp"``, by rules; ``"gradient"`` (times the input),
         ``"integrated-gradients"``, ``"smoothgrad"``, ``"lrp(path=8)"``; or, by replacing parts of

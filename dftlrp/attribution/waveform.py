@@ -103,8 +103,8 @@ def find_waveform(plan: Plan, signal: Any, chosen: Sequence[str] = ()) -> Wavefo
     if len(time) != 1:
         raise InputError(
             f"input {name!r} of shape {_show_dims(dims)} is not a waveform (batch, channels, "
-            "samples): declare its front end (frontend=), or use dftlrp.attribute for arrays of "
-            "any shape"
+            "samples): declare its front end (frontend=), or give the features themselves "
+            "(--features FILE.npy, dftlrp.explain_features)"
         )
     return WaveformInput(name, dims, time[0], channel, tuple(chosen))
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dftlrp.assets import MODELS, embedded
+from dftlrp.cli.about_features import add_features, run_features
 from dftlrp.cli.along import PASSAGE, add_passage, ask_along, write_timeline
 from dftlrp.cli.answering import (
     add_question,
@@ -48,6 +49,7 @@ def add_parser(commands: Any) -> None:
     p.add_argument("--versus", metavar="M", help="a second class, to explain side by side")
     add_question(p)
     add_passage(p)
+    add_features(p)
     p.add_argument("--table", action="store_true", help="also print the rule of every layer")
     p.add_argument(
         "--pattern", metavar="P",
@@ -84,6 +86,8 @@ def _run_explain(args: argparse.Namespace) -> int:
     from dftlrp.attribution.sources import is_many
     from dftlrp.tracing.isolation import prepare_child
 
+    if args.features is not None:
+        return run_features(args, _list_asked(args))
     check_words(args)
     path, sources = _split_files(args.files, args.model)
     if len(sources) > 1 or (args.files and is_many(sources)):

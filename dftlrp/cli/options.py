@@ -18,7 +18,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "--frontend": {
         "metavar": "FILE.toml",
         "help": "how a waveform becomes what the model reads; default: the model's own "
-        "declaration, or MODEL.toml beside the model",
+        "declaration, or MODEL.toml beside the model; none: it reads the waveform",
     },
     "--composite": {"default": "auto", "help": "preset of rules; default: auto"},
     "--rule": {

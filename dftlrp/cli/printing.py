@@ -99,7 +99,7 @@ def _list_prediction(one: Explanation) -> list[str]:
 
 
 def _list_speed(one: Explanation) -> list[str]:
-    from dftlrp.results.sound import choose_playback
+    from dftlrp.results.sound import choose_playback, find_obstacle
 
-    speed = choose_playback(one.rate)[1]
+    speed = 1 if find_obstacle(one) else choose_playback(one.rate)[1]
     return [f"sounds are played {speed:g} times faster"] if speed > 1 else []

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from dftlrp.attribution.input_kind import refuse_features
 from dftlrp.attribution.waveform import find_waveform
 from dftlrp.concepts.flow import Edge, attribution_graph, layers_below
 from dftlrp.concepts.neuron_files import save_results
@@ -146,9 +147,11 @@ def neurons(
     plan = known.plan(output, bind)
     names = tuple(map(str, labels)) if labels is not None else known.labels
     many = _count_classes(plan, names)
+    read = find_waveform(plan, None)
+    refuse_features(known, read, None)
     recordings = find_recordings(
         source, many, names, pattern=pattern, rate=known.rate or rate,
-        channels=find_waveform(plan, None).channels,
+        channels=read.channels,
     )  # fmt: skip
     study = Study(
         os.fspath(model), layer, recordings.rate, many, seed=seed, composite=composite,

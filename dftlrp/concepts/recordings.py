@@ -325,7 +325,7 @@ def _make_item(entry: Entry, classes: int, labels: Sequence[str], channels: int)
 def read_item(entry: Entry, index: int, channels: int) -> Item:
     """Return a recording whose header can be read and whose channels fit."""
     header = read_header(entry.path)
-    if channels not in {1, header.channels}:
+    if channels != header.channels and (channels > 1 or header.names):
         raise InputError(f"the model reads {channels} channels, it has {header.channels}")
     return Item(entry.name, entry.path, entry.label or "", index, header)
 

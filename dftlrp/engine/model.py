@@ -77,6 +77,9 @@ class Cache:
         return Cache, ()
 
 
+NO_FRONT_END = "none"  # says that a model reads a waveform itself
+
+
 @dataclass(frozen=True, eq=False)
 class Model:
     """A validated ONNX model that can be explained; equal to itself alone.
@@ -93,6 +96,8 @@ class Model:
         The front end that computes its input from a waveform, if any.
     data : bytes
         The file, where it was made in memory; else it lies at the path.
+    waveform : bool
+        Whether it was said that it reads a waveform, whatever its input looks like.
     hints : StreamHints
         What was said of its states and chunks, see `streaming`.
     cache : Cache
@@ -104,6 +109,7 @@ class Model:
     rate: float | None = None
     frontend: FrontEnd | None = None
     data: bytes = field(default=b"", repr=False, compare=False)
+    waveform: bool = False
     hints: StreamHints = field(default_factory=StreamHints, repr=False)
     cache: Cache = field(default_factory=Cache, init=False, repr=False, compare=False)
 
@@ -327,12 +333,15 @@ def attach_front_end(model: Model, frontend: FrontEnd | str | os.PathLike[str] |
     """Return the model behind a front end, so that it reads a waveform.
 
     The front end is that of `find_front_end`; where there is none, the model is returned as it is.
+    ``"none"`` says that it reads the waveform itself.
 
     Raises
     ------
     InputError
         The front end does not fit the model, or the model has one already.
     """
+    if frontend == NO_FRONT_END:
+        return replace(model, waveform=True)
     found = find_front_end(model, frontend)
     return model if found is None else model.behind(found)
 
@@ -350,6 +359,8 @@ def find_front_end(
     InputError
         The declaration cannot be read, or the model has a front end already.
     """
+    if frontend == NO_FRONT_END:
+        return None
     if model.frontend is not None:
         if frontend is None:
             return None

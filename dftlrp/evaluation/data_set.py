@@ -51,7 +51,10 @@ from dftlrp.spectral import stft_for
 DOMAINS = ("time", "frequency", "time-frequency")
 RANDOMISED = 3  # recordings
 STORE = STORES["evaluate"]  # folder of intermediate results in that of the results
-OWN = {"model", "signal", "target", "rate", "labels", "output", "bind", "domains", "frontend"}
+OWN = {
+    "model", "signal", "channels", "target", "rate", "labels", "output", "bind", "domains",
+    "frontend",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)

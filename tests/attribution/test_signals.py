@@ -17,10 +17,13 @@ import scipy.io
 import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from models import listener, saved
 from needed import needed
 
+import dftlrp
 from dftlrp.attribution.formats.contents import find_rate, import_reader
 from dftlrp.attribution.recording import open_recording, read_header, read_recording
+from dftlrp.cli import main
 from dftlrp.core.types import InputError
 
 RATE = 250.0
@@ -75,14 +78,14 @@ def write_wfdb(path: Path, x: np.ndarray) -> None:
         )  # fmt: skip
 
 
-def write_miniseed(path: Path, x: np.ndarray) -> None:
+def write_miniseed(path: Path, x: np.ndarray, rate: float = RATE) -> None:
     import pymseed
 
     path.write_bytes(b"")
     for i, row in enumerate(x):  # in this order, which is not that of their names
         trace, part = pymseed.MS3TraceList(), path.with_suffix(".part")
         source = f"FDSN:XX_AAA__H_H_{'ZNE1'[i]}"
-        trace.add_data(source, row, "d", RATE, starttime_str="2024-01-01T00:00:00Z")
+        trace.add_data(source, row, "d", rate, starttime_str="2024-01-01T00:00:00Z")
         trace.to_file(str(part), overwrite=True, encoding=pymseed.DataEncoding.FLOAT64,
                       max_record_length=512)  # fmt: skip
         path.write_bytes(path.read_bytes() + part.read_bytes())
@@ -386,3 +389,52 @@ def test_a_reader_that_is_not_installed_is_named(tmp_path, monkeypatch, kind, pa
     monkeypatch.setitem(sys.modules, package, None)
     extra = "media" if kind == "m4a" else "biosignals"
     refused(tmp_path / f"x.{kind}", f"read by {package}: pip install 'dftlrp[{extra}]'")
+
+
+# -- by the command
+
+
+@pytest.fixture
+def quick(monkeypatch) -> None:
+    """The page costs no time."""
+    monkeypatch.setattr("dftlrp.results.saving.render", lambda _: "")
+
+
+def told_by(capsys: Any, *words: Any) -> str:
+    assert main(["explain", *map(str, words), "--domains", "time", "frequency"]) == 0
+    return capsys.readouterr().out
+
+
+def test_phasenet_reads_miniseed_in_the_order_that_is_asked_for(shared, tmp_path, capsys, quick):
+    needed("pymseed")
+    rng = np.random.default_rng(0)
+    time = np.arange(3000) / 100
+    quake = np.exp(-np.maximum(time - 12, 0) / 3) * np.sin(9 * time) * (time > 12)
+    x = np.array([1.0, 0.5, 0.4])[:, None] * quake + 0.01 * rng.normal(size=(3, 3000))
+    write_miniseed(tmp_path / "quake.mseed", x, rate=100.0)
+    model = shared / "models/phasenet_torchscript.onnx"
+    names = ["HHN", "HHZ", "HHE"]
+    said = told_by(capsys, model, tmp_path / "quake.mseed", "--channels", ",".join(names),
+                   "--out", tmp_path / "out")  # fmt: skip
+    assert "check passed" in said
+    e = dftlrp.Explanation.load(tmp_path / "out")
+    assert list(e.channel_names) == names
+    assert e.rate == 100
+    np.testing.assert_allclose(e.signal["time"], x[[1, 0, 2]], rtol=1e-12)
+
+
+def test_an_ecg_from_wfdb_and_from_a_table_is_explained_alike(tmp_path, capsys, quick):
+    needed("wfdb")
+    model = saved(listener((None, 1, 1000), rate=None), tmp_path)
+    x = np.round(np.random.default_rng(0).uniform(-0.9, 0.9, (3, 1000)) * 32000) / 32000
+    found = []
+    for name, write in (("a.hea", write_wfdb), ("b.csv", write_csv)):
+        write(tmp_path / name, x)
+        said = told_by(capsys, model, tmp_path / name, "--channels", "lead 1", "--out",
+                       tmp_path / "out" / name)  # fmt: skip
+        assert "values are read as they are in the file, in mV" in said
+        found.append(dftlrp.Explanation.load(tmp_path / "out" / name))
+        assert found[-1].channel_names == ("lead 1",)
+    np.testing.assert_allclose(found[0].relevance["time"], found[1].relevance["time"], atol=1e-9)
+    assert main(["explain", str(model), str(tmp_path / "a.hea")]) == 2
+    assert "choose by name" in capsys.readouterr().err

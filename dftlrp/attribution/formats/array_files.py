@@ -5,6 +5,7 @@ from __future__ import annotations
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -21,6 +22,7 @@ from dftlrp.attribution.formats.contents import (
     list_names,
     refuse_undecodable,
 )
+from dftlrp.core.files import regular
 from dftlrp.core.types import AnyArray, InputError, Real
 
 RATES = ("rate", "fs", "sr", "sfreq", "samplerate", "sample_rate", "sampling_rate", "freq")
@@ -33,17 +35,27 @@ MOST_ARRAYS = 4096
 @contextmanager
 def open_npy(source: Source) -> Iterator[Contents]:
     """Open one array, which stays on the disk."""
+    array = _map_npy(source)
+    _check_kind(array.dtype, array.shape)
+    yield _make_contents({"": array}, {})
+
+
+def _map_npy(source: Source) -> AnyArray:
+    """Return the array of a file, without reading it."""
     source.file.seek(0)
     with refuse_undecodable("a .npy file"):
         shape, fortran, dtype = _read_npy_header(source.file)
-    _check_kind(dtype, shape)
+    if dtype.hasobject:
+        raise InputError("holds Python objects, which are not read: save an array of floats")
     place, needed = source.file.tell(), int(np.prod(shape, dtype=object)) * dtype.itemsize
     if place + needed > source.size:
         missing = place + needed - source.size
         raise InputError(f"truncated: {missing} bytes of the array are missing")
+    if not needed:
+        return np.zeros(shape, dtype)
     order = "F" if fortran else "C"
-    array = np.memmap(source.file, dtype, "r", place, shape, order)  # type: ignore[call-overload]
-    yield _make_contents({"": array}, {})
+    mapped: AnyArray = np.memmap(source.file, dtype, "r", place, shape, order)  # type: ignore[call-overload]
+    return mapped
 
 
 def _read_npy_header(file: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
@@ -56,13 +68,38 @@ def _read_npy_header(file: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype[An
 @contextmanager
 def open_npz(source: Source) -> Iterator[Contents]:
     """Open several arrays: the signal, and perhaps its rate, times, names and units."""
-    with refuse_undecodable("a .npz file"), zipfile.ZipFile(source.file) as packed:
+    arrays = _read_members(source.file, source.size)
+    yield _make_contents(_sort_arrays(arrays), arrays)
+
+
+def read_array(path: Path) -> AnyArray:
+    """Return the one array of a .npy or .npz file, of any shape.
+
+    Raises
+    ------
+    InputError
+        There is no such file, it holds several arrays or Python objects, or is damaged or cut.
+    """
+    try:
+        with regular(path, InputError, str(path)) as (file, size):
+            if file.read(4) == b"PK\3\4":
+                arrays = _read_members(file, size)
+                if len(arrays) != 1:
+                    raise InputError(f"holds {len(arrays)} arrays, {list_names(list(arrays))}")
+                return next(iter(arrays.values()))
+            return np.array(_map_npy(Source(path, file, size)))
+    except InputError as error:
+        said = str(error)
+        raise InputError(said if said.startswith(f"{path}: ") else f"{path}: {said}") from None
+
+
+def _read_members(file: BinaryIO, size: int) -> dict[str, AnyArray]:
+    with refuse_undecodable("a .npz file"), zipfile.ZipFile(file) as packed:
         members = packed.infolist()
         if len(members) > MOST_ARRAYS:
             raise InputError(f"{len(members)} arrays are too many")
-        check_claim(sum(m.file_size for m in members) // 8, source.size)
-        arrays = {m.filename.removesuffix(".npy"): _read_member(packed, m) for m in members}
-    yield _make_contents(_sort_arrays(arrays), arrays)
+        check_claim(sum(m.file_size for m in members) // 8, size)
+        return {m.filename.removesuffix(".npy"): _read_member(packed, m) for m in members}
 
 
 def _read_member(packed: zipfile.ZipFile, member: zipfile.ZipInfo) -> AnyArray:
@@ -163,8 +200,6 @@ def _make_contents(signals: Mapping[str, AnyArray], beside: Mapping[str, AnyArra
 
 def _check_kind(dtype: np.dtype[Any], shape: tuple[int, ...]) -> None:
     """Refuse an array that is no signal."""
-    if dtype.hasobject:
-        raise InputError("holds Python objects, which are not read: save an array of floats")
     if dtype.kind in "iu":
         raise InputError(
             f"holds {dtype} and not what they stand for: save floats, as the model was trained on "
