@@ -93,8 +93,8 @@ def test_a_name_means_one_thing():
 
 
 PUBLIC = (  # functions that users call by keyword, and what they document
-    ".explain", ".explain_recording", ".attribute", ".predict", ".export", ".check",
-    ".conditional", ".neurons",
+    ".explain", ".explain_features", ".explain_recording", ".attribute", ".predict", ".export",
+    ".check", ".conditional", ".neurons",
     ".attribution_graph", ".layers_of", ".silenced", ".stft_lrp", ".inverse_stft_lrp", ".relevance",
     ".explain_many", ".srg", ".deletion_curves", ".explanation_curves", ".evaluate",
     ".custom.__init__",  # of spectral.Custom

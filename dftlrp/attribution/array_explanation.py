@@ -65,7 +65,7 @@ def explain_features(
     """
     known = as_model(model, None)
     by, plan = read_method(method), known.plan(output, bind)
-    name = _find_only_signal(known, plan, by)
+    name = _name_array(known, plan, by)
     array, digest = _read_features(features, plan, name)
     compared = reference
     if not isinstance(reference, str) or reference not in {AUTO, NONE, SILENCE}:
@@ -102,7 +102,7 @@ def _drop_ones_of(e: Explanation) -> Explanation:
     )
 
 
-def _find_only_signal(model: Model, plan: Plan, by: Method) -> str:
+def _name_array(model: Model, plan: Plan, by: Method) -> str:
     if len(plan.signals) != 1 or by.kind.value:
         why = f"method {by.name!r}" if by.kind.value else f"several signals, {list(plan.signals)}"
         raise InputError(f"{model.path}: {why}: only one array can be explained, by multipliers")
@@ -147,7 +147,7 @@ def explain_array(
         `dftlrp.attribute`.
     """
     by, plan = read_method(method), model.plan(settings.output, settings.bind)
-    name = _find_only_signal(model, plan, by)
+    name = _name_array(model, plan, by)
     chosen = by.choose_rules(settings)
     given = isinstance(chosen.reference, dict)
     by.refuse(question, given)

@@ -82,7 +82,7 @@ def _has_those_channels(signal: Any, read: WaveformInput, rate: float | None) ->
 def _describe_features(graph: Graph, read: WaveformInput) -> str:
     """Return what an input looks like that is rather no waveform; or nothing."""
     count, length = read.channels, read.length
-    first = _find_first(graph, read.name)
+    first = _find_first_step(graph, read.name)
     if FEATURES.search(read.name):
         return "features, by its name"
     if WAVES.search(read.name):
@@ -96,7 +96,7 @@ def _describe_features(graph: Graph, read: WaveformInput) -> str:
     return ""
 
 
-def _find_first(graph: Graph, name: str) -> Node | None:
+def _find_first_step(graph: Graph, name: str) -> Node | None:
     """Return what reads an input first, behind what only scales or moves it."""
     while True:
         readers = [node for node in graph.nodes if name in node.inputs]
