@@ -66,10 +66,10 @@ def explain_features(
     known = as_model(model, None)
     by, plan = read_method(method), known.plan(output, bind)
     name = _name_array(known, plan, by)
-    array, digest = _read_features(features, plan, name)
+    array, digest = _take_features(features, plan, name)
     compared = reference
     if not isinstance(reference, str) or reference not in {AUTO, NONE, SILENCE}:
-        other, _ = _read_features(reference, plan, name)
+        other, _ = _take_features(reference, plan, name)
         compared = {name: other[None]}
     elif reference != AUTO:
         compared = None if reference == NONE else {name: np.zeros((1, *array.shape))}
@@ -109,7 +109,7 @@ def _name_array(model: Model, plan: Plan, by: Method) -> str:
     return next(iter(plan.signals))
 
 
-def _read_features(given: Any, plan: Plan, name: str) -> tuple[Real, str]:
+def _take_features(given: Any, plan: Plan, name: str) -> tuple[Real, str]:
     """Return features without a batch axis, and their hash."""
     what = "the features"
     if isinstance(given, str | os.PathLike):

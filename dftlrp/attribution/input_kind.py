@@ -114,7 +114,7 @@ def _describe_vector(graph: Graph, first: Node | None, length: int) -> str:
         return ""
     if first.op == "Reshape" and len(first.inputs) > 1 and first.inputs[1] in graph.constants:
         shape = [int(d) for d in graph.constants[first.inputs[1]].reshape(-1)]
-        sizes = [length // max(_multiply(shape, length), 1) if d == -1 else d for d in shape]
+        sizes = [length // max(_multiply_known(shape, length), 1) if d == -1 else d for d in shape]
         sizes = [d for d in sizes if d not in {0, 1}]
         if len(sizes) == 2 and max(length, 1) <= MOST_NUMBERS and sizes[1] <= MOST_COEFFICIENTS:
             return f"features ({sizes[0]} frames of {sizes[1]}?)"
@@ -125,7 +125,7 @@ def _describe_vector(graph: Graph, first: Node | None, length: int) -> str:
     return ""
 
 
-def _multiply(shape: list[int], length: int) -> int:
+def _multiply_known(shape: list[int], length: int) -> int:
     """Return the numbers of a shape but for the batch and what is left open."""
     known = 1
     for d in shape:

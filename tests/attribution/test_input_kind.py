@@ -183,7 +183,7 @@ def test_what_replaces_parts_of_a_recording_is_refused_for_features(picture):
 
 
 def test_features_are_explained_by_the_command(picture, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("dftlrp.results.saving.render", lambda _: "")
+    monkeypatch.setattr("dftlrp.results.saving.render", lambda *_: "")
     np.save(tmp_path / "x.npy", normal(1, 40, 100))
     words = ["explain", str(picture), "--features", str(tmp_path / "x.npy")]
     assert main([*words, "--out", str(tmp_path / "out")]) == 0
@@ -194,5 +194,5 @@ def test_features_are_explained_by_the_command(picture, tmp_path, capsys, monkey
     assert e.relevance["input"].shape == (40, 100)
     assert main([*words, "--rate", "16000"]) == 2
     assert "--rate is for a recording" in capsys.readouterr().err
-    assert main([*words, "clip.wav"]) == 2
+    assert main([*words[:2], "clip.wav", *words[2:]]) == 2
     assert "name the model, and no recording" in capsys.readouterr().err

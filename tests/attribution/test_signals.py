@@ -397,7 +397,7 @@ def test_a_reader_that_is_not_installed_is_named(tmp_path, monkeypatch, kind, pa
 @pytest.fixture
 def quick(monkeypatch) -> None:
     """The page costs no time."""
-    monkeypatch.setattr("dftlrp.results.saving.render", lambda _: "")
+    monkeypatch.setattr("dftlrp.results.saving.render", lambda *_: "")
 
 
 def told_by(capsys: Any, *words: Any) -> str:
