@@ -22,7 +22,7 @@ SIGNATURES = {
     "explain": "(model, signal, *, target='argmax', rate=None, seed='auto', composite='auto', "
     "overrides=None, labels=None, output=None, bind=None, "
     "domains=('time', 'frequency', 'time-frequency'), backend=None, frontend=None, masks=None, "
-    "method='lrp', reference='auto', at='strongest', window=None, channels=())",
+    "method='lrp', reference='auto', at='strongest', window=None, channels=(), versus=None)",
     "attribute": "(model, inputs, *, target='argmax', output=None, bind=None, seed='logit', "
     "composite='auto', overrides=None, backend=None, dtype=None, ledger=True, keep=(), masks=None, "
     "method='lrp', reference='auto')",

@@ -4,16 +4,61 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Any, TypedDict, Unpack, overload
 
-from dftlrp.attribution.asking import LOUDEST, STRONGEST, Request, prepare
+from dftlrp.attribution.asking import LOUDEST, STRONGEST, Asking, Request, prepare
 from dftlrp.attribution.stretches import explain_moment
+from dftlrp.attribution.targets import resolve_target
 from dftlrp.core.rule_text import Rule
 from dftlrp.core.types import AnyArray, InputError
 from dftlrp.engine.composites import Composite
 from dftlrp.graph.frontend import FrontEnd
 from dftlrp.results import views
+from dftlrp.results.comparison import Comparison, compare
 from dftlrp.results.explanation import Explanation
+
+
+class Options(TypedDict, total=False):
+    """The keyword arguments of `explain` but for ``versus``, for readers of types."""
+
+    target: Any
+    rate: float | None
+    seed: str
+    composite: str | Composite
+    overrides: Mapping[str, str | Rule] | None
+    labels: Sequence[str] | None
+    output: str | None
+    bind: Mapping[str, Any] | None
+    domains: Sequence[str]
+    backend: str | None
+    frontend: FrontEnd | str | os.PathLike[str] | None
+    masks: Mapping[str, AnyArray | None] | None
+    method: str
+    reference: Any
+    at: float | str
+    window: float | None
+    channels: str | Sequence[str]
+
+
+@overload
+def explain(
+    model: Any,
+    signal: str | os.PathLike[str] | AnyArray,
+    *,
+    versus: None = None,
+    **options: Unpack[Options],
+) -> Explanation: ...
+
+
+@overload
+def explain(
+    model: Any,
+    signal: str | os.PathLike[str] | AnyArray,
+    *,
+    versus: int | str | tuple[int, ...],
+    **options: Unpack[Options],
+) -> Comparison: ...
 
 
 def explain(
@@ -37,7 +82,8 @@ def explain(
     at: float | str = STRONGEST,
     window: float | None = None,
     channels: str | Sequence[str] = (),
-) -> Explanation:
+    versus: Any = None,
+) -> Explanation | Comparison:
     """Explain one output of a model for one recording, in time, frequency and other domains.
 
     Parameters
@@ -95,10 +141,12 @@ def explain(
         keeps a state, what is explained of the recording before that chunk.
     channels : str or list of str
         Names of the channels of a file that the model reads, in this order; if not given, all.
+    versus : int, str or tuple of int, optional
+        A second target, which is explained of the same part, to be shown side by side.
 
     Returns
     -------
-    Explanation
+    Explanation; with ``versus`` a Comparison of two
 
     Raises
     ------
@@ -116,6 +164,20 @@ def explain(
             backend, frontend, masks or {}, method, reference, channels,
         )
     )  # fmt: skip
+    first = _explain_part(asking, at, window)
+    if versus is None:
+        return first
+    chosen = resolve_target(versus, asking.question.labels, asking.plan)
+    other = replace(asking, question=replace(asking.question, target=chosen))
+    place = first.provenance.get("stream") or first.provenance.get("window") or {"at": at}
+    second = _explain_part(other, place["at"], window)
+    if first.target == second.target:
+        raise InputError(f"versus {versus!r} is the same class as the target {first.label!r}")
+    return compare(first, second)
+
+
+def _explain_part(asking: Asking, at: float | str, window: float | None) -> Explanation:
+    """Return the explanation of the part of a recording that is asked for."""
     if asking.stream is not None:
         return explain_moment(asking, at, window)
     if at == LOUDEST or (at == STRONGEST and window is None and asking.read.length is None):

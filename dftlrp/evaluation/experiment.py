@@ -125,7 +125,7 @@ class Work:
         domains = dict.fromkeys((*self.experiment.domains, "time-frequency"))
         return explain(
             self.model, row[1], target=own if target is None else target, domains=list(domains),
-            **{**self.experiment.common, **given},
+            versus=None, **{**self.experiment.common, **given},
         )  # fmt: skip
 
     def compare(self, rows: Sequence[Row]) -> dict[str, Any]:
@@ -171,9 +171,11 @@ class Work:
 
         def explain_cells(samples: Real) -> Real:
             changed = {**self.experiment.common, **given, "rate": one.rate}
-            return explain(
-                self.model, samples, target=first.target, domains=["time-frequency"], **changed
-            ).relevance["time-frequency"]
+            found = explain(
+                self.model, samples, target=first.target, domains=["time-frequency"],
+                versus=None, **changed,
+            )  # fmt: skip
+            return found.relevance["time-frequency"]
 
         samples = first.find_asked("time").samples
         return stability(explain_cells, samples, one.relevance["time-frequency"], row[0])

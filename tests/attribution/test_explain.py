@@ -611,3 +611,35 @@ def test_a_metadata_entry_of_the_same_name_that_is_not_ours_is_left_alone(sound,
     proto.metadata_props.add(key="frontend", value="matrix-product STFT (float32)")
     e = reference.explain(dftlrp.load(saved(proto, tmp_path)), sound, rate=RATE)
     assert e.signal["time"].shape == (400,)
+
+
+# -- two classes
+
+
+def test_versus_explains_another_class_of_the_same_part(small, sound):
+    both = dftlrp.explain(small, sound, rate=RATE, target="low", versus="HIGH")
+    assert isinstance(both, dftlrp.Comparison)
+    assert both.labels == ("low", "high")
+    for e in both:
+        alone = dftlrp.explain(small, sound, rate=RATE, target=e.label)
+        np.testing.assert_array_equal(e.relevance["time"], alone.relevance["time"])
+    for same in ("low", "LOW", 0):
+        with pytest.raises(InputError, match="is the same class as the target 'low'"):
+            dftlrp.explain(small, sound, rate=RATE, target="low", versus=same)
+
+
+def test_versus_asks_about_the_moment_where_the_target_is_strongest(tmp_path):
+    model = made(tmp_path, (None, 1, 400))
+    long = 0.1 * normal(2000, seed=5).astype(np.float64)
+    first, second = dftlrp.explain(model, long, rate=RATE, target="low", versus="high")
+    assert first.start == second.start
+    np.testing.assert_array_equal(first.signal["time"], second.signal["time"])
+
+
+def test_readers_of_types_know_every_argument():
+    import inspect
+
+    from dftlrp.attribution.explain import Options
+
+    known = inspect.signature(dftlrp.explain).parameters
+    assert [*Options.__annotations__, "versus"] == list(known)[2:]
