@@ -15,6 +15,7 @@ from dftlrp.attribution.methods import (
     make_point,
     read_method,
 )
+from dftlrp.attribution.streaming import settle_array
 from dftlrp.core.backend import Backend
 from dftlrp.core.ledger import LEAST, Ledger
 from dftlrp.core.names import list_some
@@ -135,7 +136,8 @@ def attribute(
     model : Model, path or object
         From `dftlrp.load`, or what that loads; ``inputs`` are the example of a framework's model.
     inputs : array, or dict of str to array
-        In the shapes that the model declares, batch first.
+        In the shapes that the model declares, batch first.  One array for a model that reads a
+        state, too: a recording, over which the state goes on (docs/streams.md).
     target : int, list of int, tuple of int, str, callable, or "argmax"
         The class of all samples, as index or label; a class for each sample; an index into an
         output of higher rank; a function from the explained output to the relevance there; the
@@ -191,7 +193,8 @@ def attribute(
     UnsupportedModelError
         The backend asked for cannot compute this model.
     """
-    by, model = read_method(method), as_model(model, inputs)
+    by, reading = read_method(method), settle_array(as_model(model, inputs), inputs, bind, output)
+    model, bind = reading.model, reading.bound
     compared = name_reference(reference, model.plan(output, bind))
     settings = by.choose_rules(Settings(
         output, bind or {}, composite, overrides or {}, backend, dtype, reference=compared
@@ -200,8 +203,10 @@ def attribute(
     by.refuse(question, isinstance(compared, dict))
     if by.is_single:
         (found,) = answer_questions(model, inputs, settings, [question])
-        return replace(found, method=by.name)
-    return _attribute_about(model, inputs, settings, question, by)
+        found = replace(found, method=by.name)
+    else:
+        found = _attribute_about(model, inputs, settings, question, by)
+    return replace(found, notes=(*reading.words, *found.notes))
 
 
 def _attribute_about(
@@ -290,7 +295,8 @@ def predict(
     reference : array, dict of str to array, "silence" or "none"
         What values are ``scaled`` towards: zeros then set them to what they are there.
     """
-    model = as_model(model, inputs)
+    reading = settle_array(as_model(model, inputs), inputs, bind, output)
+    model, bind = reading.model, reading.bound
     compared = name_reference(reference, model.plan(output, bind))
     if compared == AUTO:
         raise InputError(f"reference {AUTO!r}: give an array, {SILENCE!r} or {NONE!r}")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from dftlrp.attribution.recording import read_header
 from dftlrp.core.types import InputError
-from dftlrp.engine.model import Model, attach_front_end, find_front_end
+from dftlrp.engine.cache import Recent
+from dftlrp.engine.model import Model, attach_front_end, find_front_end, make_key
 from dftlrp.graph.frontend import FrontEnd
 from dftlrp.tracing.following import Stream
 from dftlrp.tracing.recognition import Rates, recognise_inputs
@@ -73,3 +74,44 @@ def _find_stated_rate(path: str | os.PathLike[str]) -> float | None:
         return read_header(path).rate
     except InputError:
         return None
+
+
+@dataclass(eq=False)
+class Chained:
+    """What a model keeps of how it reads one array, by output and settings."""
+
+    known: Recent[Reading] = field(default_factory=lambda: Recent[Reading](4))
+
+
+def settle_array(
+    model: Model, inputs: Any, bind: Mapping[str, Any] | None, output: str | None
+) -> Reading:
+    """Return how a model reads one array: a streaming one over all of its chunks.
+
+    A model that reads one signal and nothing else, and one that is given its inputs by name, are
+    left as they are.
+
+    Raises
+    ------
+    InputError
+        Its states cannot be told, or it is not known at which rate it reads.
+    """
+    bound = dict(bind or {})
+    signals = [name for name in model.graph.signals if name not in bound]
+    settings = model.graph.inputs.keys() - model.graph.signals - bound.keys()
+    if isinstance(inputs, Mapping) or (len(signals) < 2 and not settings):
+        return Reading(model, model, bound)
+
+    def recognise() -> Reading:
+        found = recognise_inputs(model, bound, Rates(model.rate), output)
+        if found.stream is None:
+            return Reading(model, model, found.bound, found.words)
+        if model.rate is None and found.rate is not None:
+            raise InputError(
+                f"{model.path}: say at which rate the array was sampled: "
+                f"dftlrp.load(..., rate={found.rate:g})"
+            )
+        chained = found.stream.chain()
+        return Reading(chained, chained, found.bound, found.words, found.stream)
+
+    return model.cache.part(Chained).known.find(make_key(output, bound), recognise)

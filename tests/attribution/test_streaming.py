@@ -207,3 +207,15 @@ def test_a_stretch_behind_a_front_end_is_that_of_the_whole_recording(load, monke
         np.testing.assert_allclose(e.output, every[k].reshape(-1), rtol=1e-9)
         assert e.provenance["stream"]["explained"] == [max(0, k - 1), k]
         assert e.ledger.gap < 1e-12
+
+
+def test_one_array_for_a_model_with_a_state_is_a_recording(model):
+    a = dftlrp.attribute(model, X[None], target=(7, 1), backend="numpy", composite="Epsilon")
+    np.testing.assert_allclose(a.output[0], run(model), rtol=1e-12)
+    assert a.relevance[0, : 8 * CHUNK].any()
+    assert not a.relevance[0, 8 * CHUNK :].any()
+    assert "state 'state' (its next value is 'stateN'" in a.notes[0]
+    y = dftlrp.predict(model, X[None], backend="numpy").output
+    np.testing.assert_array_equal(y, a.output)
+    named = {"x": X[None, : CHUNK + CONTEXT], "state": np.zeros((1, 4))}
+    assert set(dftlrp.attribute(model, named).relevance) == {"x", "state"}
