@@ -163,7 +163,7 @@ def test_a_time_that_is_not_there_is_refused(model, asked, words):
 
 def test_the_command_line_explains_a_stream_or_says_what_is_missing(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("dftlrp.results.saving.render", lambda e: "")
+    monkeypatch.setattr("dftlrp.results.saving.render", lambda *_: "")
     saved(remembering("state", "stateN"), tmp_path, "m.onnx")
     saved(remembering("state", "stateN", chunk=None), tmp_path, "open.onnx")
     soundfile.write("a.wav", 0.1 * X, 8000)
