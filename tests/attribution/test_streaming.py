@@ -114,7 +114,7 @@ def test_a_timeline_has_what_is_said_of_every_chunk(model):
     chunks = [e.provenance["stream"]["explained"][1] for e in found]
     assert chunks[0] == ys[:, 1].argmax()
     assert all(abs(a - b) >= 4 for i, a in enumerate(chunks) for b in chunks[:i])
-    assert f"{found[1].start:.2f} s  1: {ys[chunks[1], 1]:.4g}" in str(found)
+    assert f"{chunks[1] * STEP:.2f} s  1: {ys[chunks[1], 1]:.4g}" in str(found)
     later = dftlrp.explain_recording(model, X, start=0.5, stop=0.8, top=1, domains=["time"])
     assert later.starts[0] >= 0.5 - STEP / 2
     assert later[0].provenance["stream"]["explained"][1] in range(8, 14)
