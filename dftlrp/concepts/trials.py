@@ -11,6 +11,7 @@ import numpy as np
 
 from dftlrp.attribution.attribute import answer_questions
 from dftlrp.concepts.ablation import Ablation, silenced
+from dftlrp.concepts.conditions import Concepts
 from dftlrp.concepts.layers import find_layers
 from dftlrp.concepts.recordings import Item
 from dftlrp.concepts.shards import Failure, Workers, open_store, run
@@ -110,14 +111,21 @@ def _plan_trials(found: Survey, of_class: int) -> list[Trial]:
 
 def _make_trial_work(study: Study) -> Callable[[Trial], dict[str, AnyArray]]:
     """Return the function with which a worker does a trial."""
-    return partial(_run_trial, study, study.loaded())
+    return partial(_run_trial, study, study.loaded(), {})
 
 
-def _run_trial(study: Study, model: Model, trial: Trial) -> dict[str, AnyArray]:
-    """Return relevance and effect of each neuron, and the effect of each group."""
+def _run_trial(
+    study: Study, model: Model, known: dict[tuple[int, ...], Concepts], trial: Trial
+) -> dict[str, AnyArray]:
+    """Return relevance and effect of each neuron, and the effect of each group.
+
+    ``known`` keeps the concepts of the layer by the shape of a sample.
+    """
     sample = read_sample(model, study, trial.path)
-    settings = study.settings(sample)
-    concepts = find_layers(model, sample.array, settings[0]).concepts(study.layer)
+    settings, shape = study.settings(sample), sample.array.shape
+    if shape not in known:
+        known[shape] = find_layers(model, sample.array, settings[0]).concepts(study.layer)
+    concepts = known[shape]
     question = Question(trial.of_class, study.seed, keep=[study.layer], ledger=False)
     answers = [f for s in settings for f in answer_questions(model, sample.array, s, [question])]
     R = average([np.asarray(f.kept[study.layer][1], np.float64) for f in answers])

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.stats import rankdata
 
+from dftlrp.concepts.ablation import rank_values
 from dftlrp.concepts.neuron_figures import find_narrow_peaks
 from dftlrp.concepts.statistics import BANDS, COLUMNS, band_centres, sum_bands, sum_columns
 
@@ -54,3 +56,9 @@ def test_a_hum_is_a_narrow_peak_and_a_voice_is_none():
     assert f == pytest.approx(52.5)
     assert share == pytest.approx(0.2 / 1.2, abs=0.01)
     assert find_narrow_peaks(np.zeros(BANDS), 8000) == []
+
+
+def test_ranks_are_those_of_scipy():
+    rng = np.random.default_rng(0)
+    for values in (rng.normal(size=50), rng.integers(0, 5, 50).astype(float), np.ones(3)):
+        assert (rank_values(values) == rankdata(values)).all()
