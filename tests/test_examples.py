@@ -318,11 +318,11 @@ def two_sevens(digits, tmp_path) -> Path:
 def test_a_right_and_a_wrong_prediction_are_explained(digits, two_sevens, monkeypatch, capsys):
     saved: dict[str, list[str]] = {}
 
-    def save(pair: list[dftlrp.Explanation], folder: Path) -> list[Path]:
-        saved[folder.name] = [one.label for one in pair]
+    def save(both: dftlrp.Comparison, folder: Path) -> list[Path]:
+        saved[folder.name] = [one.label for one in both]
         return [folder]
 
-    monkeypatch.setattr(digits, "save", save)
+    monkeypatch.setattr(dftlrp.Comparison, "save", save)
     assert run(digits, monkeypatch, two_sevens) == 0
     assert "1 of 2 right" in capsys.readouterr().out
     assert saved["wrong"] == ["seven", "three"]

@@ -229,7 +229,7 @@ def _cut_equally(
     found = []
     for axis, end in zip(axes, ends, strict=True):
         last = max(math.ceil(end / width * (1 - TOLERANCE)) - 1, 0)  # what lies at the end is in it
-        room = TOLERANCE * measure_spacing(axis)
+        room = TOLERANCE * float(np.max(np.diff(axis), initial=0.0))  # frames at the ends coincide
         found.append(np.minimum(np.floor((axis + room) / width), last))
     numbers = _share_units(found)
     starts = [max(float(f"{k * width:.12g}"), start or 0.0) for k in numbers]

@@ -19,6 +19,7 @@ from dftlrp.results.differences import (
     list_differences,
     list_shared,
     name_explanations,
+    name_in_figure,
 )
 from dftlrp.results.figure import draw_figure
 from dftlrp.results.questions import TABLES
@@ -99,7 +100,7 @@ class Comparison:
 
         See `dftlrp.results.figure.draw_figure`.
         """
-        return draw_figure(self.explanations)
+        return draw_figure(name_in_figure(self.explanations, self.labels))
 
     def save(self, folder: str | os.PathLike[str], figure: str | None = None) -> list[Path]:
         """Write one page for all, and the files of each; see `dftlrp.results.saving.save`."""

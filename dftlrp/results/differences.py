@@ -16,6 +16,7 @@ counted.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import combinations
 from string import ascii_uppercase
 from typing import NamedTuple
@@ -27,6 +28,7 @@ from dftlrp.results.bands import POOLED, UNITS, pool_together, read_relevance
 from dftlrp.results.brief import describe_span
 from dftlrp.results.data import ExplanationData
 from dftlrp.results.questions import Span
+from dftlrp.results.views import align_starts
 from dftlrp.results.words import format_number, name_seed
 from dftlrp.spectral.checks import as_whole
 
@@ -107,6 +109,16 @@ def find_first_like(explanations: Sequence[ExplanationData], domain: str = "") -
     return [next(i for i, a in enumerate(explanations) if is_like(a, e)) for e in explanations]
 
 
+def name_in_figure(
+    explanations: Sequence[ExplanationData], names: Sequence[str]
+) -> list[ExplanationData]:
+    """Return explanations whose labels say which is which: the class, and the name beside it."""
+    return [
+        e if name in ("", e.label) else replace(e, label=f"{e.label}, {name}")
+        for e, name in zip(explanations, names or [""] * len(explanations), strict=True)
+    ]
+
+
 # -- names
 
 
@@ -180,6 +192,7 @@ def list_differences(
 ) -> list[Difference]:
     """Return the bands, segments or tiles that differ most; see `Comparison.differences`."""
     count = None if count is None else as_whole(count, "count", 0)
+    explanations = align_starts(explanations)
     pooled = pool_together(explanations, what)
     relative = is_relative(explanations)
     nets = [

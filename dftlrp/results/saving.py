@@ -24,7 +24,7 @@ from dftlrp.core.progress import steps
 from dftlrp.core.types import AnyArray, InputError
 from dftlrp.results.damage import DamageError, check_fields, read_npz
 from dftlrp.results.data import ExplanationData
-from dftlrp.results.differences import check_comparable, find_first_like
+from dftlrp.results.differences import check_comparable, find_first_like, name_in_figure
 from dftlrp.results.figure import draw_figure, save_figure
 from dftlrp.results.questions import TABLES, write_csv
 from dftlrp.results.report import render
@@ -86,7 +86,7 @@ def save(
     check_comparable(explanations)
     files: Files = {"report.html": partial(write_text, text=partial(render, explanations, names))}
     if figure:
-        files[f"figure.{figure}"] = partial(write_figure, explanations)
+        files[f"figure.{figure}"] = partial(write_figure, name_in_figure(explanations, names))
     heard: list[dict[str, Sound]] = [{} for _ in explanations]
     if not any(map(find_obstacle, explanations)):
         heard = make_sounds(explanations)

@@ -132,6 +132,30 @@ def test_what_has_nothing_in_common_is_refused_in_one_line():
             dftlrp.compare(SEVEN, SIX, names=names)
 
 
+def test_parts_that_start_at_other_times_are_counted_from_their_starts(tmp_path):
+    later = replace(SIX, start=60.0, axes={
+        "time": SIX.axes["time"] + 60, "frequency": SIX.axes["frequency"],
+        "time-frequency": (SIX.axes["time-frequency"][0], SIX.axes["time-frequency"][1] + 60),
+    })  # fmt: skip
+    for what in POOLED:
+        now, then = (dftlrp.compare(SEVEN, e).differences(what, None) for e in (SIX, later))
+        for a, b in zip(now, then, strict=True):
+            assert (a.band, a.time) == (b.band, b.time)
+            assert a.difference == pytest.approx(b.difference)
+    page = dftlrp.compare(SEVEN, later).save(tmp_path)[0].read_text("utf-8")
+    assert "counted from the start of each part: “seven” 0 s, “six” 60 s." in page
+
+
+def test_a_figure_names_what_the_label_does_not_tell_apart():
+    other = of({"method": "rise"})
+    title = dftlrp.compare(of({"method": "lrp"}), other).plot().get_suptitle()
+    assert "“seven, lrp”" in title
+    assert "“seven, rise”" in title
+    assert dftlrp.compare(SEVEN, SIX).plot().get_suptitle().startswith("Why “seven”?")
+    with pytest.raises(InputError, match="one figure shows explanations of one recording"):
+        dftlrp.compare(SEVEN, LONG).plot()
+
+
 def test_rows_print_as_sentences():
     row = dftlrp.compare(SEVEN, SIX).differences("tiles", 1)[0]
     assert str(row) == "355 to 447 Hz at 0.1 to 0.15 s: “seven” 4.99, “six” −3.79 (+8.78)"

@@ -77,8 +77,9 @@ def render(
     if not explanations:
         raise InputError("no explanation to report")
     names = list(names or name_explanations(explanations))
-    explanations = align_starts(explanations)
     labels = [e.label for e in explanations]
+    begun = compared.describe_starts(explanations, names)
+    explanations = align_starts(explanations)
     domains = shown.collect_domains(explanations, size.most)
     ends = shown.list_ends(explanations, domains)
     rows, differing = panes.list_panes(domains, names)
@@ -109,7 +110,7 @@ def render(
         strongest=[{**sentences.list_strongest(e), "label": name}
                    for e, name in zip(explanations, names, strict=True)],
         clips=clips,
-        hints=[*compared.describe_unshared(explanations, names),
+        hints=[*begun, *compared.describe_unshared(explanations, names),
                *media.write_hints(explanations, left)],
         ledgers=[{**sentences.summarise_ledger(e), "label": name}
                  for e, name in zip(explanations, names, strict=True)],

@@ -153,3 +153,12 @@ def describe_unshared(explanations: Sequence[ExplanationData], names: Sequence[s
         if more := [d for d in e.relevance if d not in shared]:
             said.append(f"Only “{name}” has {', '.join(more)}: not shown here.")
     return said
+
+
+def describe_starts(explanations: Sequence[ExplanationData], names: Sequence[str]) -> list[str]:
+    """Say from where on times are counted, where parts of recordings start at other times."""
+    starts = [e.start for e in explanations]
+    if len(set(starts)) == 1:
+        return []
+    told = (f"“{name}” {start:g} s" for name, start in zip(names, starts, strict=True))
+    return [f"Times are counted from the start of each part: {', '.join(told)}."]
