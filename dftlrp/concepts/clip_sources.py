@@ -148,7 +148,7 @@ def _read_clip(entry: Entry, rate: float | None) -> Item:
 
 
 def find_indices(recordings: Recordings, names: Sequence[str], count: int | None) -> Recordings:
-    """Return recordings with the index of the class that each label names; -1 where there is none.
+    """Return recordings with the class that each label names: its name, if known, and its index.
 
     Parameters
     ----------
@@ -167,7 +167,13 @@ def find_indices(recordings: Recordings, names: Sequence[str], count: int | None
         raise InputError("the number of classes is not known: give their names (labels)")
     single = count == 1 and ["", *names][:SINGLE]  # its name means that it should be on
     found = {i.label: _find_index(i, single or names, max(count or 0, SINGLE)) for i in labelled}
-    items = (replace(i, index=found[i.label]) if i.label else i for i in recordings.items)
+    told = {
+        label: names[k] if k < len(names) and not single else label for label, k in found.items()
+    }
+    items = (
+        replace(i, label=told[i.label], index=found[i.label]) if i.label else i
+        for i in recordings.items
+    )
     return replace(recordings, items=tuple(items))
 
 

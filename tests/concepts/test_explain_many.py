@@ -193,7 +193,8 @@ def test_labels_that_are_missing_in_a_list_are_not_judged(place, monkeypatch):
     monkeypatch.chdir(place)
     Path("some.csv").write_text("file,label\ndata/low/0.wav,1\ndata/a b.wav,\n")
     items = find_indices(find_clips("some.csv", LABELS), LABELS, 3).items
-    assert [(i.name, i.index) for i in items] == [("data/a b.wav", -1), ("data/low/0.wav", 1)]
+    told = [(i.name, i.label, i.index) for i in items]
+    assert told == [("data/a b.wav", "", -1), ("data/low/0.wav", "middle", 1)]
 
 
 REFUSED = {
