@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from needed import needed
 
 from dftlrp.results.glossary import TERMS
 
@@ -33,3 +34,30 @@ def test_the_pages_of_rules_name_every_rule():
     for name in FUNCTIONS:
         assert f"| `{name}" in rules, f"docs/rules.md has no row for {name}"
         assert name in readme, f"the README does not name the rule {name}"
+
+
+def _read_python(page: Path) -> str:
+    """The Python of a page, as one program."""
+    return "\n".join(re.findall(r"^```python\n(.*?)^```", page.read_text("utf-8"), re.M | re.S))
+
+
+def test_the_python_of_the_readme_runs_as_it_stands(tmp_path, monkeypatch):
+    import dftlrp
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "model.onnx").write_bytes(dftlrp.embedded("waveform").read_bytes())
+    (tmp_path / "clip.wav").write_bytes(dftlrp.embedded("clip").read_bytes())
+    for name in ("to_pandas", "to_xarray"):  # which need what need not be installed
+        monkeypatch.setattr(dftlrp.Explanation, name, lambda self, what: None)
+    exec(compile(_read_python(DOCS.parent / "README.md"), "README.md", "exec"), {})
+    assert {"why.wav", "why.svg", "out"} <= {p.name for p in tmp_path.iterdir()}
+
+
+@pytest.mark.slow
+def test_the_python_of_the_readme_has_right_types(tmp_path):
+    needed("mypy")
+    (tmp_path / "readme.py").write_text(_read_python(DOCS.parent / "README.md"), "utf-8")
+    config = str(DOCS.parent / "pyproject.toml")
+    command = [sys.executable, "-m", "mypy", "--config-file", config, tmp_path / "readme.py"]
+    run = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert run.returncode == 0, run.stdout

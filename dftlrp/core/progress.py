@@ -42,7 +42,7 @@ class _Line:
     def __init__(self, delay: float) -> None:
         self.steps: list[_Step] = []
         self.first, self.delay = monotonic(), delay
-        self.shown, self.silent = 0, False
+        self.text, self.silent = "", False
         self.ended, self.lock = threading.Event(), threading.RLock()
 
     @contextmanager
@@ -73,18 +73,19 @@ class _Line:
                     sys.stderr.write(f"dftlrp: {step.what}: {step.seconds:.0f} s\n")
             elif monotonic() - self.first >= self.delay:
                 text = step.what + (f" {step.seconds:.0f} s" if step.seconds >= 1 else "")
-                self.write(text)
+                if text != self.text:
+                    self.write(text)
 
     def write(self, text: str) -> None:
         """Replace what is on the terminal's line."""
-        sys.stderr.write(f"\r{text:{self.shown}}" + "\r" * (not text))
+        sys.stderr.write(f"\r{text:{len(self.text)}}" + "\r" * (not text))
         sys.stderr.flush()
-        self.shown = len(text)
+        self.text = text
 
     def hush(self, silent: bool = True) -> None:
         """Wipe the line, and say nothing more; or go on."""
         with self.lock:
-            if silent and self.shown:
+            if silent and self.text:
                 self.write("")
             self.silent = silent
 
