@@ -132,6 +132,19 @@ def test_features_of_a_part_of_the_clip_are_compared_where_both_are(mel_model):
     assert f"33 frames, the clip has {whole.shape[1]}, and begin 7 frames later" in str(found)
 
 
+@pytest.mark.parametrize("frames", [21, 61])
+def test_features_as_long_as_the_model_reads_are_those_of_the_start_of_the_clip(tmp_path, frames):
+    """Cut, or with silence behind it, as many pipelines prepare a clip."""
+    node = helper.make_node("ReduceMean", ["x"], ["y"], axes=[1, 2, 3], keepdims=0)
+    path = saved(model([node], {"x": ["n", 1, 32, frames]}, {"y": ["n"]}), tmp_path)
+    count = FE.length(frames)
+    samples = np.pad(CLIP, (0, max(0, count - len(CLIP))))[:count]
+    found = check(path, replace(FE, log="ln"), made(FE, samples))
+    assert found.settings == ("log",)
+    assert found.found_error < 1e-6
+    assert f"the first {count} samples were taken" in str(found)
+
+
 def test_what_is_no_front_end_is_said_to_be_none(mel_model):
     noise = np.random.default_rng(0).normal(size=made(FE).shape)
     small = replace(BARE, n_mels=32)

@@ -8,6 +8,8 @@ import time
 
 import numpy as np
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 from scipy.fft import dct
 
 from dftlrp.core.backend import get_backend
@@ -551,3 +553,24 @@ def test_no_name_of_another_library_is_one_here_and_each_leads_to_one():
     assert not set(OTHER_NAMES) & set(FIELDS)
     for told in OTHER_NAMES.values():
         assert told.startswith("no key: ") or re.split(r"[ ,]", told)[0] in FIELDS
+
+
+@given(
+    n_fft=st.integers(4, 40), short=st.integers(0, 3), hop=st.integers(1, 24),
+    frame=st.sampled_from(["n_fft", "window"]), center=st.booleans(),
+    pad_mode=st.sampled_from(["constant", "reflect", "symmetric"]), drop_last=st.booleans(),
+    remove_dc=st.booleans(), stack=st.integers(1, 4), stack_hop=st.integers(1, 4),
+    samples=st.integers(1, 200),
+)  # fmt: skip
+def test_the_number_of_frames_is_told_before_it_is_computed(samples, short, **how):
+    try:
+        fe = FrontEnd(16000, win_length=how["n_fft"] - short, **how)
+        whole = FrontEnd(**{**vars(fe), "samples": samples})
+    except InputError:  # a recording too short, or a hop beyond the window
+        assume(False)
+    frames = fe.frames(samples)
+    assert whole.frames(samples) == frames >= 1
+    assert features(fe, X[:, :samples]).shape == (1, fe.features, frames)
+    shortest = fe.length(frames)
+    assert shortest <= samples
+    assert fe.frames(shortest) == frames
