@@ -90,7 +90,7 @@ def visit(chromium, tmp_path):
         tab.add_init_script(LISTEN)
         tab.goto(path.as_uri())
         if ready:
-            tab.wait_for_selector("#instrument[data-ready]")
+            tab.wait_for_selector("#instrument[data-ready]", state="attached")
             tab.select_option("#scale", "linear")
         return tab
 
@@ -293,6 +293,24 @@ def test_what_the_pointer_is_at_is_told_as_it_is_in_the_numbers(visit, one):
     for f, t in [(20, 100), (50, 40), (99, 200)]:
         at = (seconds[t] / (COUNT / RATE), hertz[f] / (RATE / 2))
         tab.mouse.move(*place(tab, ".pane.plane", *at))
+        text = tab.inner_text("#readout").replace("−", "-")  # whole: of the tile of the lists
+        found = re.match(
+            r"([\d.]+) to ([\d.]+) s · ([\d.]+) to ([\d.]+) Hz · .* relevance (\S+),", text
+        )
+        start, stop, low, high, amount = map(float, found.groups())
+        tile = next(
+            row for row in one.tiles(None)
+            if row.start <= seconds[t] < row.stop and row.low <= hertz[f] < row.high
+        )  # fmt: skip
+        assert (start, stop) == pytest.approx((tile.start, tile.stop), abs=0.005)
+        assert (low, high) == pytest.approx((tile.low, tile.high), abs=5)
+        most = max(abs(row.relevance) for row in one.tiles(None))
+        assert amount == pytest.approx(tile.relevance, rel=0.01, abs=2 * most / 32000)
+        tab.mouse.click(*place(tab, ".pane.plane", *at))
+        for _ in range(4):
+            tab.keyboard.press("+")  # near: of the cell
+        tab.wait_for_timeout(50)
+        tab.mouse.move(*place(tab, ".pane.plane", *at))  # which stays where it is
         text = tab.inner_text("#readout").replace("−", "-")
         found = re.match(r"([\d.]+) s · ([\d.]+) Hz · (\S+) dB · relevance (\S+), (\w+)", text)
         assert float(found[1]) == pytest.approx(seconds[t], abs=0.01)
@@ -300,6 +318,8 @@ def test_what_the_pointer_is_at_is_told_as_it_is_in_the_numbers(visit, one):
         assert float(found[3]) == pytest.approx(20 * np.log10(level[f, t] / level.max()), abs=0.3)
         assert float(found[4]) == pytest.approx(R[f, t], rel=0.01, abs=2 * np.abs(R).max() / 32000)
         assert found[5] == ("for" if R[f, t] > 0 else "against")
+        tab.keyboard.press("0")
+        tab.wait_for_timeout(50)
     tab.mouse.move(*place(tab, ".pane.spectrum", 0.125))
     text = tab.inner_text("#readout").replace("−", "-")
     found = re.match(r"([\d.]+) to ([\d.]+) Hz · .* relevance (\S+),", text)
@@ -315,7 +335,7 @@ def test_zoom_shows_a_part_and_stops_at_the_whole_and_at_a_few_cells(visit, one)
     def read_ends():
         found = []
         for share in (0.001, 0.999):
-            tab.mouse.move(*place(tab, ".pane.plane", share))
+            tab.mouse.move(*place(tab, ".pane.wave.signal", share))
             found.append(float(tab.inner_text("#readout").split()[0]))
         return found
 
@@ -334,6 +354,8 @@ def test_zoom_shows_a_part_and_stops_at_the_whole_and_at_a_few_cells(visit, one)
     tab.keyboard.press("0")
     tab.wait_for_timeout(50)
     assert read_ends() == pytest.approx([0, 2], abs=0.01)
+    for _ in range(4):
+        tab.keyboard.press("+")  # single cells
     for scale in ("log", "mel", "linear"):
         tab.select_option("#scale", scale)
         tab.wait_for_timeout(50)

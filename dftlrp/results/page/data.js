@@ -31,16 +31,28 @@ import { addUp } from "./measure.js";
  * @property {Packed[][]} relevance By owner and channel.
  * @property {Amount[]} sums By owner, of all channels.
  * @property {number[][][]} units By owner: start, stop, net, favour, against; or empty.
+ * @property {PackedTiles | null} tiles Those of the lists.
  * @property {number[]} scales By owner: what relevance is multiplied by to be compared.
  * @property {number} limit Relevance that then has the full colour.
  * @property {[number, number]} floor Of the level, and its unit per step from 0 to 1.
  * @property {string} unit Of the level.
+ *
+ * @typedef {object} PackedTiles
+ * @property {PackedAxis[]} axes
+ * @property {Packed[]} net By owner.
+ * @property {number} limit
+ *
+ * @typedef {object} Tiles Relevance of the tiles of the lists.
+ * @property {Axis[]} axes
+ * @property {Float32Array} net
+ * @property {number} limit Relevance that has the full colour.
  *
  * @typedef {object} Differing The first explanation minus another, in one domain.
  * @property {number} domain The number of the first one's domain.
  * @property {number} other
  * @property {boolean} cells Whether both have the same cells.
  * @property {number} limit
+ * @property {number} tiles Limit of the tiles.
  *
  * @typedef {[number, number, number]} Ends Where a recording starts and stops, and half its rate.
  *
@@ -66,6 +78,7 @@ import { addUp } from "./measure.js";
  * @property {Float32Array} relevance
  * @property {Sums} running
  * @property {number[][]} units
+ * @property {Tiles | null} tiles
  * @property {number} scale
  * @property {number} limit Of the relevance as it is, without the scale.
  * @property {Amount} sums
@@ -99,6 +112,7 @@ export async function readChannel(page, channel) {
     const c = Math.min(channel, domain.signal.length - 1);
     const signal = await decodeArray(domain.signal[c]);
     const all = await Promise.all(domain.relevance.map((own) => decodeArray(own[c])));
+    const tiles = await Promise.all(domain.tiles?.net.map(decodeArray) ?? []);
     return all.map(({ values }, k) => ({
       domain,
       explanation: domain.owners[k],
@@ -106,8 +120,13 @@ export async function readChannel(page, channel) {
       ends: page.ends[domain.owners[k]],
       signal: signal.values,
       relevance: values,
-      running: addUp(values),
+      running: addUp(domain.axes.length > 1 ? values.subarray(0, 0) : values), // of lines
       units: domain.units[k] ?? [],
+      tiles: domain.tiles && {
+        axes: domain.tiles.axes.map(unpackAxis),
+        net: tiles[k].values,
+        limit: domain.tiles.limit / domain.scales[k],
+      },
       scale: domain.scales[k],
       limit: domain.limit / domain.scales[k],
       sums: domain.sums[k],
@@ -124,7 +143,7 @@ export async function readChannel(page, channel) {
  * @param {Differing} how
  * @returns {Layer}
  */
-export function subtract(page, first, second, { cells, limit }) {
+export function subtract(page, first, second, { cells, limit, tiles }) {
   const [a, b] = [first.scale, second.scale];
   const units = first.units.map(([start, stop, net], i) => {
     const more = net * a - second.units[i][2] * b;
@@ -143,6 +162,11 @@ export function subtract(page, first, second, { cells, limit }) {
     relevance,
     running: addUp(relevance),
     units,
+    tiles: first.tiles && {
+      axes: first.tiles.axes,
+      net: first.tiles.net.map((net, i) => net * a - (second.tiles?.net[i] ?? 0) * b),
+      limit: tiles,
+    },
     scale: 1,
     limit,
     sums: { net, favour: Math.max(net, 0), against: Math.min(net, 0) },

@@ -4,6 +4,7 @@
  *
  * @import { ScaleName, Scale, Span } from "./axes.js"
  * @import { Sums } from "./measure.js"
+ * @import { Tiles } from "./data.js"
  */
 import { formatNumber, formatPercent, placeTicks } from "./axes.js";
 import { amountBetween, findCell } from "./measure.js";
@@ -43,6 +44,7 @@ const FONT = "12px system-ui, sans-serif";
  * @property {Float32Array} level From 0 to 1.
  * @property {Float32Array} relevance
  * @property {number} limit Relevance that has the full colour.
+ * @property {Tiles | null} [tiles] What is drawn instead of the relevance of single cells.
  *
  * @typedef {object} Look
  * @property {number} strength Factor of the relevance.
@@ -286,29 +288,25 @@ export function paintPlane(context, plot, across, up, plane, look, palette) {
   const { data } = image;
   const [favour, against] = [readColour(palette.favour), readColour(palette.against)];
   const greys = listGreys(readColour(palette.paper), readColour(palette.ink));
-  const columns = listCells(plane.columns, across, plot.x, plot.width, wide);
-  const rows = listCells(plane.rows, up, plot.y, plot.height, high);
-  const count = plane.columns.length - 1;
+  const [lie, stand] = plane.tiles ? plane.tiles.axes.map((axis) => axis.edges) : [plane.rows, plane.columns];
+  const { net, limit } = plane.tiles ?? { net: plane.relevance, limit: plane.limit };
+  const [columns, over] = [plane.columns, stand].map((edges) => listCells(edges, across, plot.x, plot.width, wide));
+  const [rows, beside] = [plane.rows, lie].map((edges) => listCells(edges, up, plot.y, plot.height, high));
+  const levels = { values: plane.level, count: plane.columns.length - 1 };
+  const amounts = { values: net, count: stand.length - 1 };
   const stripe = STRIPE * density;
   const least = look.positive ? 0 : -Infinity;
   for (let y = 0; y < high; y++) {
-    const [low, top] = spanCells(rows[y], rows[y + 1]);
-    if (low < 0) continue;
+    const inside = spanCells(rows[y], rows[y + 1]);
+    const shaded = spanCells(beside[y], beside[y + 1]);
+    if (inside[0] < 0) continue;
     for (let x = 0, at = 4 * y * wide; x < wide; x++, at += 4) {
-      const left = columns[x];
-      if (left < 0) continue;
-      const right = Math.max(columns[x + 1], left + 1);
-      let [level, relevance] = [0, 0];
-      for (let r = low; r < top; r++) {
-        for (let i = r * count + left; i < r * count + right; i++) {
-          if (plane.level[i] > level) level = plane.level[i];
-          const own = plane.relevance[i];
-          if (own >= least && Math.abs(own) > Math.abs(relevance)) relevance = own;
-        }
-      }
+      if (columns[x] < 0) continue;
+      const level = pickLargest(levels, inside, columns, x, 0);
+      const relevance = pickLargest(amounts, shaded, over, x, least);
       const grey = 3 * Math.round(level * GREYS);
       let alpha = 0;
-      if (relevance) alpha = Math.min(1, (Math.abs(relevance) / plane.limit) * look.strength) ** CURVE;
+      if (relevance) alpha = Math.min(1, (Math.abs(relevance) / limit) * look.strength) ** CURVE;
       if (relevance < 0 && (x + y) % (2 * stripe) >= stripe) alpha *= 0.35;
       const colour = relevance > 0 ? favour : against;
       for (let k = 0; k < 3; k++) data[at + k] = greys[grey + k] + (colour[k] - greys[grey + k]) * alpha;
@@ -327,6 +325,28 @@ export function paintPlane(context, plot, across, up, plane, look, palette) {
 function spanCells(a, b) {
   const low = Math.min(a, b);
   return [low, Math.max(a, b, low + 1)];
+}
+
+/**
+ * Return the value of largest size in a pixel; 0 outside, and of what is less than `least`.
+ * @param {{values: Float32Array, count: number}} cells And how many there are in a row.
+ * @param {[number, number]} rows
+ * @param {Int32Array} columns
+ * @param {number} x
+ * @param {number} least
+ */
+function pickLargest({ values, count }, [low, top], columns, x, least) {
+  const left = columns[x];
+  if (low < 0 || left < 0) return 0;
+  const right = Math.max(columns[x + 1], left + 1);
+  let found = 0;
+  for (let r = low; r < top; r++) {
+    for (let i = r * count + left; i < r * count + right; i++) {
+      const own = values[i];
+      if (own >= least && Math.abs(own) > Math.abs(found)) found = own;
+    }
+  }
+  return found;
 }
 
 /**

@@ -3,7 +3,7 @@
  *
  * @import { Across } from "./paint.js"
  * @import { ScaleName, Span } from "./axes.js"
- * @import { Layer, Page } from "./data.js"
+ * @import { Layer, Page, Tiles } from "./data.js"
  * @import { Bar, Palette, Plot } from "./paint.js"
  * @import { Axis } from "./measure.js"
  */
@@ -44,6 +44,8 @@ const FEW = 5; // units of the table: where fewer are in sight, finer bars are d
 export class Pane {
   /** @type {Bar[]} */
   bars = [];
+  /** @type {Tiles | null} */
+  tiles = null;
 
   /**
    * @param {HTMLElement} place
@@ -105,6 +107,7 @@ export class Pane {
     const across = this.layAcross(state);
     if (layer.axes.length > 1) {
       const up = this.layUp(state);
+      this.tiles = chooseTiles(layer, up, across);
       paintPlane(context, plot, across.scale, up.scale, this.#preparePlane(), state, palette);
       paintUp(context, plot, up, palette);
     } else if (this.recorded) {
@@ -125,7 +128,7 @@ export class Pane {
     const { axes, signal, relevance, limit } = this.layer;
     const [rows, columns] = [axes[0].edges, axes[1].edges];
     const level = signal.length ? signal : new Float32Array(relevance.length);
-    return { rows, columns, level, relevance, limit };
+    return { rows, columns, level, relevance, limit, tiles: this.tiles };
   }
 
   #prepareWave() {
@@ -184,8 +187,15 @@ export class Pane {
     const other = up.scale.toValue(y);
     const i =
       findCell(rows.edges, other) * (columns.edges.length - 1) + findCell(columns.edges, value);
-    const amount = this.#describeAmount(this.layer.relevance[i]);
-    return join(at, writePlace(other, rows.unit, up, y), this.#describeLevel(i), amount);
+    const level = this.#describeLevel(i);
+    if (!this.tiles) {
+      const amount = this.#describeAmount(this.layer.relevance[i]);
+      return join(at, writePlace(other, rows.unit, up, y), level, amount);
+    }
+    const { axes, net } = this.tiles;
+    const [f, t] = [findCell(axes[0].edges, other), findCell(axes[1].edges, value)];
+    const amount = this.#describeAmount(net[f * (axes[1].edges.length - 1) + t]);
+    return join(writeUnit(axes[1], t), writeUnit(axes[0], f), level, amount);
   }
 
   /** @param {number} amount */
@@ -333,6 +343,27 @@ function listBars({ units, axes, running, scale: factor }, across, plot) {
   return bars.map(({ left, right, net, favour, against }) => {
     return { left, right, net: net * factor, favour: favour * factor, against: against * factor };
   });
+}
+
+/**
+ * Return the tiles of the lists; null where there are none, or few of them are seen.
+ * @param {Layer} layer
+ * @param {Across} up
+ * @param {Across} across
+ */
+function chooseTiles({ tiles }, up, across) {
+  const isSeen = (/** @type {Axis} */ { edges }, /** @type {Span} */ { start, stop }) =>
+    edges.filter((edge, i) => edges[i + 1] > start && edge < stop).length >= FEW;
+  return tiles && isSeen(tiles.axes[0], up.span) && isSeen(tiles.axes[1], across.span) ? tiles : null;
+}
+
+/**
+ * @param {Axis} axis
+ * @param {number} i
+ */
+function writeUnit({ edges, unit }, i) {
+  const step = (edges[i + 1] - edges[i]) / 10;
+  return `${formatPlace(edges[i], step)} to ${formatPlace(edges[i + 1], step)} ${unit}`;
 }
 
 /** @param {string[]} parts Those that are empty are left out. */

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dftlrp.core.types import AnyArray, Real
-from dftlrp.results.bands import pool_together
+from dftlrp.results.bands import POOLED, Pooled, pool_together
 from dftlrp.results.data import Domain, ExplanationData
 from dftlrp.results.differences import find_first_like, find_scales, is_relative, list_shared
 from dftlrp.results.figure import choose_rows
@@ -53,6 +53,7 @@ class Shown(NamedTuple):
     wave, otherwise its level from 0 to 1, which stands for ``floor[0] + level * floor[1]`` in
     ``unit``; by owner: ``relevance`` of each channel, ``units`` as of `_pool_units`, ``scales`` by
     which relevance is multiplied to be compared; ``limit`` is what then has the full colour.
+    ``tiles`` are those of the lists, by owner, where there are some, with a limit of their own.
     """
 
     row: Domain
@@ -68,6 +69,8 @@ class Shown(NamedTuple):
     limit: float
     floor: tuple[float, float]
     unit: str
+    tiles: tuple[Pooled, ...] = ()
+    tile_limit: float = 1.0
 
     def scale_relevance(self, owner: int, channel: int) -> Real:
         """Return the relevance of one owner (0, 1, ...) and channel as it is compared."""
@@ -96,6 +99,7 @@ def _collect_domain(
     """Return one domain of each recording, with common ends and a common limit."""
     firsts = find_first_like(explanations, row.name)
     units, scales = _pool_units(explanations, row), find_scales(explanations, row.name)
+    tiles = _pool_tiles(explanations, row)
     parts = []
     for first in dict.fromkeys(firsts):
         owners = tuple(k for k, other in enumerate(firsts) if other == first)
@@ -109,6 +113,7 @@ def _collect_domain(
             one._replace(
                 owners=owners,
                 units=[units[k] for k in owners] if units else [],
+                tiles=tuple(tiles[k] for k in owners) if tiles else (),
                 scales=[scales[k] for k in owners],
             )
         )
@@ -125,7 +130,9 @@ def _collect_domain(
         (max(a, min(least)) if unit == "s" else max(a, 0.0), b)
         for a, b, (_, unit) in zip(low, high, parts[0].labels, strict=True)
     )
-    return [p._replace(limit=limit, ends=ends) for p in parts]
+    scaled = [tile.net * scale for tile, scale in zip(tiles, scales, strict=False)]
+    bright = _find_largest(scaled)
+    return [p._replace(limit=limit, ends=ends, tile_limit=bright) for p in parts]
 
 
 def _collect_recording(
@@ -173,7 +180,11 @@ def subtract(first: Shown, i: int, second: Shown, j: int) -> Shown | None:
         net = amounts[:, 0]
         parts = (*first.units[i][:, :2].T, net, np.maximum(net, 0), np.minimum(net, 0))
         units.append(np.stack(parts, axis=-1))
-    kept = first._replace(owners=(0,), units=units, scales=[1.0])
+    kept = first._replace(owners=(0,), units=units, scales=[1.0], tiles=())
+    if first.tiles:
+        a, b = first.tiles[i], second.tiles[j]
+        more = a.net * first.scales[i] - b.net * second.scales[j]
+        kept = kept._replace(tiles=(a._replace(net=more),), tile_limit=_find_largest([more]))
     if has_same_cells(first, second):
         channels = range(len(first.relevance[i]))
         cells: list[Real] = [
@@ -285,6 +296,7 @@ def write_data(
                 "other": pane["other"],
                 "cells": has_same_cells(pane["home"], pane["shown"]),
                 "limit": pane["shown"].limit,
+                "tiles": pane["shown"].tile_limit,
             }
             for row in differing
             for pane in row
@@ -314,10 +326,23 @@ def _write_domain(shown: Shown, explanations: Sequence[ExplanationData]) -> dict
         "relevance": [[pack_amounts(r) for r in one] for one in shown.relevance],
         "sums": [sum_signs(e.relevance[shown.row.name]) for e in own],
         "units": [[[float(f"{v:.9g}") for v in row] for row in one] for one in shown.units],
+        "tiles": _write_tiles(shown),
         "scales": shown.scales,
         "limit": shown.limit,
         "floor": list(shown.floor),
         "unit": shown.unit,
+    }
+
+
+def _write_tiles(shown: Shown) -> dict[str, Any] | None:
+    """Return the tiles of a domain, if there are some."""
+    if not shown.tiles:
+        return None
+    pairs = zip(shown.labels, shown.tiles[0].edges, strict=True)
+    return {
+        "axes": [_write_axis(*pair) for pair in pairs],
+        "net": [pack_values(tile.net) for tile in shown.tiles],
+        "limit": shown.tile_limit,
     }
 
 
@@ -342,6 +367,18 @@ def sum_signs(relevance: Real) -> dict[str, float]:
     R = np.asarray(relevance, np.float64)
     parts = {"net": R, "favour": np.maximum(R, 0), "against": np.minimum(R, 0)}
     return {name: float(part.sum()) for name, part in parts.items()}
+
+
+def _find_largest(amounts: Sequence[Real]) -> float:
+    """Return the largest size, which has the full colour among tiles, as it is the tallest bar."""
+    return max((float(np.abs(a).max(initial=0.0)) for a in amounts), default=0.0) or 1.0
+
+
+def _pool_tiles(explanations: Sequence[ExplanationData], row: Domain) -> list[Pooled]:
+    """Return the tiles that the lists read; none for channels, of which they hold the sum."""
+    if row.name != POOLED["tiles"] or len(explanations[0].channels) > 1:
+        return []
+    return pool_together(explanations, "tiles")
 
 
 def _pool_units(explanations: Sequence[ExplanationData], row: Domain) -> list[Real]:

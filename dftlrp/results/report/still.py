@@ -62,7 +62,7 @@ def draw_still(
         top = max(float(np.abs(peer.signal[channel]).max()) for peer in peers) or 1.0
         body = _draw_wave(frame, shown.edges[0], shown.signal[channel], top)
     elif len(shown.edges) > 1:
-        body = _draw_cells(frame, shown, shown.scale_relevance(owner, channel), channel)
+        body = _draw_cells(frame, shown, owner, channel)
     else:
         nets = [net for one in peers for _, net in _list_nets(one, channel)]
         body = _draw_line(frame, *_list_nets(shown, channel)[owner], nets)
@@ -127,17 +127,16 @@ def _draw_line(frame: Frame, edges: Real, net: Real, nets: Sequence[Real]) -> st
     return f'{bars}<path class="zero" d="M{LEFT} {zero:.1f}H{WIDTH - 10}"/>{tick}'
 
 
-def _draw_cells(frame: Frame, shown: Shown, relevance: Real, channel: int) -> str:
-    """Return cells as an image, at even steps of both axes; frequencies grow upwards."""
+def _draw_cells(frame: Frame, shown: Shown, owner: int, channel: int) -> str:
+    """Return cells, with the tiles of the lists where there are some over them, as an image."""
+    relevance, edges, limit = shown.scale_relevance(owner, channel), shown.edges, shown.limit
+    if shown.tiles:
+        tile = shown.tiles[owner]
+        relevance, edges = np.asarray(tile.net * shown.scales[owner]), tile.edges
+        limit = shown.tile_limit
     level = shown.signal[channel] if shown.signal else np.zeros_like(relevance)
-    rows, columns = (_pick(shown, axis) for axis in (0, 1))
-    rows = rows[::-1] if shown.labels[0][1] == "Hz" else rows
-    inside = np.outer(rows >= 0, columns >= 0)
     image = paint_cells(
-        *(
-            np.where(inside, one[np.ix_(rows, columns)], 0.0)
-            for one in (level, relevance / shown.limit)
-        )
+        _sample(shown, level, shown.edges), _sample(shown, relevance / limit, edges)
     )
     uri = "data:image/png;base64," + base64.b64encode(write_png(image)).decode()
     size = f'x="{LEFT}" y="0" width="{WIDTH - LEFT - 10}" height="{frame.height}"'
@@ -163,10 +162,18 @@ def _write_heights(shown: Shown, height: float) -> str:
     )
 
 
-def _pick(shown: Shown, axis: int) -> AnyArray:
+def _sample(shown: Shown, values: Real, edges: Sequence[Real]) -> Real:
+    """Return values of a plane at even steps of both axes; frequencies grow upwards."""
+    rows, columns = (_pick(shown, axis, edges[axis]) for axis in (0, 1))
+    rows = rows[::-1] if shown.labels[0][1] == "Hz" else rows
+    inside = np.outer(rows >= 0, columns >= 0)
+    return np.where(inside, values[np.ix_(rows, columns)], 0.0)
+
+
+def _pick(shown: Shown, axis: int, edges: Real) -> AnyArray:
     """Return the cell at the middle of each pixel of an axis; -1 where there is none."""
-    edges, heard = shown.edges[axis], _is_heard(shown, axis)
-    count = min(len(edges) - 1, CELLS[axis])
+    heard = _is_heard(shown, axis)
+    count = min(len(shown.edges[axis]) - 1, CELLS[axis])
     low, high = (float(_bend(end, heard)) for end in shown.ends[axis])
     at = low + (np.arange(count) + 0.5) / count * (high - low)
     bent = _bend(edges, heard)
