@@ -113,7 +113,7 @@ def refuse_overwriting(files: Sequence[str | Path], args: argparse.Namespace) ->
         raise InputError("--out is empty: name a folder for the results")
     for file in map(Path, files):
         if locate(file).resolve().parent == locate(args.out).resolve() and is_result(file.name):
-            raise InputError(f"--out {args.out}: a result would replace the recording {file}")
+            raise InputError(f"--out {args.out}: a result would replace {file}, which is read")
     refuse_other_files(args.out, force=args.force)
 
 

@@ -25,7 +25,7 @@ def here(tmp_path, monkeypatch) -> Path:
     saved(listener(end="Softmax"), tmp_path, "m.onnx")
     saved(listener(end="Softmax"), tmp_path, "n.onnx")
     for name, seed in (("a", 0), ("b", 1)):
-        soundfile.write(f"{name}.wav", 0.1 * normal(800, seed=seed), 8000)
+        soundfile.write(f"{name}.wav", 0.1 * normal(400, seed=seed), 8000)
     return tmp_path
 
 

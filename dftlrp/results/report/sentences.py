@@ -239,11 +239,9 @@ def list_warnings(e: ExplanationData, several: bool = False) -> list[str]:
     lost = float(np.sum(e.ledger.absorbed("bias")))
     check = describe_account(e)
     alone = "" if answer["reference"] else "; compare with silence (--reference silence)"
-    beside = "" if several else "; see both side by side with --versus"
     found = {
-        f"The model did not choose “{label}” but “{answer['predicted']}”{beside}": not (
-            answer["right"] or e.target == -1
-        ),
+        f"The model did not choose “{label}” but “{answer['predicted']}”; see both side by side "
+        "with --versus": not (several or answer["right"] or e.target == -1),
         f"Most of the relevance of “{label}” never reached the recording: the model’s biases "
         f"absorbed {format_percent(lost / seed if seed else 0)}{alone}": abs(lost)
         > 0.5 * abs(seed),
