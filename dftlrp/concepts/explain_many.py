@@ -224,9 +224,10 @@ def _try_question(model: Model, asked: Mapping[str, Any], recordings: Recordings
 
 def _identify_run(common: Common, model: Model, recordings: Recordings) -> dict[str, Any]:
     """Return all that the results depend on, as values that JSON can hold."""
-    asked = dict(common.asked)
-    if "reference" in asked:
-        asked["reference"] = identify_references(asked["reference"])
+    known = inspect.signature(explain).parameters
+    usual = {name: known[name].default for name in known if name not in OWN}
+    asked = usual | {k: v for k, v in common.asked.items() if v or usual[k]}  # [] is None
+    asked["reference"] = identify_references(asked["reference"])
     return {
         "model": model.graph.sha256,
         "frontend": repr(model.frontend),
