@@ -23,6 +23,7 @@ from dftlrp.results.differences import (
 )
 from dftlrp.results.figure import draw_figure
 from dftlrp.results.questions import TABLES
+from dftlrp.results.report.cell import render_cell
 from dftlrp.results.saving import save
 from dftlrp.results.words import join_words
 
@@ -59,6 +60,9 @@ class Comparison:
                 lines.append(f"{what} that differ most")
                 lines += [f"  {row}" for row in self.differences(what, 2)]
         return "\n".join(map(make_printable, lines))
+
+    def _repr_html_(self) -> str:
+        return render_cell(self.explanations)
 
     def differences(self, what: str = "bands", count: int | None = 10) -> list[Difference]:
         """Return where the first explanation differs most from the others.

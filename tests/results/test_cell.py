@@ -13,6 +13,7 @@ from browser import browser
 from explanations import explanation, quake, stacked
 
 from dftlrp.core.types import InputError
+from dftlrp.results.comparison import compare
 from dftlrp.results.figure import draw_figure
 from dftlrp.results.report.cell import render_cell
 
@@ -47,6 +48,13 @@ def test_what_cannot_be_drawn_is_said(monkeypatch):
     cell = render_cell([explanation()])
     assert "No picture: domain &lt;odd&gt; cannot be drawn" in cell
     assert "check passed" in cell
+
+
+def test_two_explanations_are_side_by_side_in_one_cell():
+    cell = compare(explanation(), explanation(label="six"))._repr_html_()
+    assert cell.count("<iframe") == 1
+    assert len(cell) < 1_000_000
+    assert cell.count("Explanation of &quot;") == 4  # twice as a title, and ten lines of each
 
 
 def test_two_channels_of_half_a_minute_leave_sounds_out_and_say_so():
