@@ -88,7 +88,7 @@ def _describe_features(graph: Graph, read: WaveformInput) -> str:
     if WAVES.search(read.name):
         return ""
     if count == 1:
-        return _describe_vector(graph, first, length or 0)
+        return _describe_vector(graph, first, read.name, length or 0)
     few = count >= MANY if length is None else length < LEAST_SAMPLES * count
     if len(read.dims) > 3 or (few and count > MOST_LEADS) or _is_picture(graph, first):
         sizes = ["any" if d is None else str(d) for d in read.dims if d != 1][-2:]
@@ -108,7 +108,7 @@ def _find_first_step(graph: Graph, name: str) -> Node | None:
         name = node.output
 
 
-def _describe_vector(graph: Graph, first: Node | None, length: int) -> str:
+def _describe_vector(graph: Graph, first: Node | None, name: str, length: int) -> str:
     """Return of how many frames a flat vector seems to be made; or nothing."""
     if first is None or not length:
         return ""
@@ -118,7 +118,7 @@ def _describe_vector(graph: Graph, first: Node | None, length: int) -> str:
         sizes = [d for d in sizes if d not in {0, 1}]
         if len(sizes) == 2 and max(length, 1) <= MOST_NUMBERS and sizes[1] <= MOST_COEFFICIENTS:
             return f"features ({sizes[0]} frames of {sizes[1]}?)"
-    if first.op in {"MatMul", "Gemm"}:
+    if first.op in {"MatMul", "Gemm"} and len(graph.inputs[name].dims or ()) == 2:
         for each in COEFFICIENTS:
             if length % each == 0 and length // each in FRAMES:
                 return f"features ({length // each} frames of {each}?)"

@@ -100,7 +100,10 @@ class OpenRecording:
         self._wanted = header.channels if channels is None else channels
         mixes = contents.is_sound or not header.names
         mixed = _check_channels(header.channels, self._wanted, () if mixes else header.names)
-        self.notes = mixed if contents.is_sound else (*mixed, _tell_unit(header))
+        whole = len(contents.channels)
+        names = header.names or [str(c + 1) for c in self._picked]
+        told = [] if len(names) == whole else [f"read of {whole} channels: {list_names(names)}"]
+        self.notes = (*told, *mixed, *([] if contents.is_sound else [_tell_unit(header)]))
 
     def read(self, start: int, stop: int) -> Real:
         """Return the frames from ``start`` to before ``stop`` as float64 (channels, N).

@@ -56,6 +56,12 @@ CASES: dict[str, tuple[Any, str]] = {
     ),
     "1960 numbers, folded": (flat(1960, FOLDED, s=np.array([1, -1, 40])), "49 frames of 40"),
     "490 numbers, into a dense layer": (flat(490, node("Identity", "x", "h")), "49 frames of 10"),
+    "400 samples of one channel, into a dense layer": (
+        model(
+            [node("MatMul", "x w", "y")], {"x": [None, 1, 400]}, {"y": None}, {"w": normal(400, 3)}
+        ),
+        None,
+    ),
     "490 numbers, convolved": (
         flat(
             490,

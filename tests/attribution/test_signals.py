@@ -248,6 +248,7 @@ def test_channels_of_several_lengths_or_rates_are_told_and_can_be_chosen(tmp_pat
     read = read_recording(tmp_path / "a.npz", 2, chosen=["III", "i"])
     np.testing.assert_array_equal(read.samples, [-WAVE, WAVE])
     assert read.channel_names == ("III", "I")
+    assert read.notes[0] == "read of 3 channels: 'III', 'I'"
     refused(tmp_path / "a.npz", "no channel 'V': it has 'I', 'II', 'III'", chosen=["V"])
     refused(tmp_path / "a.npz", "'I' is chosen twice", chosen=["I", "i"])
 
