@@ -53,11 +53,12 @@ def add_parser(commands: Any) -> None:
 
 
 def _run_compare(args: argparse.Namespace) -> int:
+    from dftlrp.results.saving import find_stored
     from dftlrp.tracing.isolation import prepare_child
 
     check_words(args)
     found = _sort_files(args.files)
-    refuse_overwriting([*map(_find_stored, found.stored), *found.clips], args)
+    refuse_overwriting([*map(find_stored, found.stored), *found.clips], args)
     if found.clips:
         prepare_child()  # which takes as long as the imports that follow
     else:
@@ -94,10 +95,6 @@ def _sort_files(files: Sequence[str]) -> Sorted:
     if found.clips and not found.models:
         found.models.append(embedded("waveform"))
     return found
-
-
-def _find_stored(file: str) -> Path:
-    return Path(file) / STORED if os.path.isdir(file) else Path(file)
 
 
 def _refuse_options(args: argparse.Namespace) -> None:

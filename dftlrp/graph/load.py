@@ -81,7 +81,7 @@ def _to_text(text: str | bytes) -> str:
 
 
 def _read_bytes(path: Path) -> bytes:
-    if advice := advise_export(path) if path.is_dir() else "":
+    if advice := advise_export(path) if os.path.isdir(path) else "":
         raise ModelError(f"{path}: is a folder{advice}")
     with regular(path, ModelError) as (file, size):
         if size > MAX_BYTES:

@@ -40,6 +40,7 @@ PLAIN = ("rest", "rate", "target", "label", "labels", "stft", "notes", "provenan
 TUPLES = ("labels", "notes", "channel_names")
 FIGURES = (None, "png", "svg")
 FORMAT = 1
+STORED = "explanation.npz", "1-explanation.npz"  # of a folder; of a long recording the strongest
 BROKEN = (
     OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, IndexError, RuntimeError,
     NotImplementedError, SyntaxError, MemoryError, tokenize.TokenError, zipfile.BadZipFile,
@@ -166,7 +167,8 @@ def load(path: str | os.PathLike[str], kind: type[E]) -> E:
     Parameters
     ----------
     path : path
-        An ``explanation.npz``, or the folder that holds it.
+        An ``explanation.npz``, or the folder that holds it; of a long recording, the strongest
+        window is read from its folder.
     kind : class
         What to return: `ExplanationData` or a subclass without further fields.
 
@@ -175,8 +177,7 @@ def load(path: str | os.PathLike[str], kind: type[E]) -> E:
     InputError
         If the file is missing, or was not written by `save`.
     """
-    path = locate(path)
-    path = path / "explanation.npz" if path.is_dir() else path
+    path = find_stored(path)
     with regular(path, InputError) as (file, size):
         try:
             fields = _parse_arrays(read_npz(file, size))
@@ -185,6 +186,14 @@ def load(path: str | os.PathLike[str], kind: type[E]) -> E:
             why = f" ({error})" if isinstance(error, DamageError) else ""
             raise InputError(f"{path}: not an explanation written by this dftlrp{why}") from None
     return kind(**fields)
+
+
+def find_stored(path: str | os.PathLike[str]) -> Path:
+    """Return the file that holds an explanation: itself, or in a folder the first of `STORED`."""
+    path = locate(path)
+    if not os.path.isdir(path):
+        return path
+    return next((path / f for f in STORED if (path / f).exists()), path / STORED[0])
 
 
 def _parse_arrays(arrays: dict[str, AnyArray]) -> dict[str, Any]:
