@@ -18,7 +18,7 @@ from dftlrp.attribution.score import Scorer, settings_for_scores
 from dftlrp.attribution.waveform import WaveformInput
 from dftlrp.attribution.whole import Whole
 from dftlrp.core.progress import steps
-from dftlrp.core.types import AnyArray, Real
+from dftlrp.core.types import AnyArray, InputError, Real
 from dftlrp.engine.auto import choose_seed
 from dftlrp.engine.backward import add_batch_axis
 from dftlrp.engine.model import Model
@@ -28,6 +28,7 @@ from dftlrp.engine.settings import Question, Settings
 from dftlrp.tracing.answers import predict_output
 
 BATCH, NUMBERS = 32, 2**20  # windows that are scored together, and the samples in them
+MOST_WINDOWS = 10**7
 MOST_CLASSES = 1000  # of which the outputs of every window are kept
 
 
@@ -53,6 +54,11 @@ def place_windows(first: int, stop: int, length: int, hop: int) -> AnyArray:
     They lie a hop apart; the last one ends at ``stop``.  A stretch shorter than a window has one.
     """
     last = max(stop - length, first)
+    if (last - first) // hop > MOST_WINDOWS:
+        raise InputError(
+            f"{(last - first) // hop} windows are too many: choose a longer hop or a shorter "
+            "stretch, and look whether the rate is right"
+        )
     starts = np.arange(first, last + 1, hop)
     return starts if starts[-1] == last else np.append(starts, last)
 

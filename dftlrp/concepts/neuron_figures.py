@@ -15,11 +15,11 @@ from dftlrp.results.panels import (
     NEGATIVE,
     PALE_POSITIVE,
     POSITIVE,
-    add_up,
     format_hertz,
     make_colours,
     style_axes,
 )
+from dftlrp.results.points import add_up
 from dftlrp.results.words import clean_text, format_number
 
 if TYPE_CHECKING:

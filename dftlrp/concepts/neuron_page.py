@@ -26,7 +26,8 @@ from dftlrp.concepts.prototypes import rank_recordings
 from dftlrp.concepts.trials import DRAWS
 from dftlrp.core.progress import steps
 from dftlrp.engine.settings import NONE
-from dftlrp.results.panels import FLOOR_DB, format_hertz
+from dftlrp.results.panels import format_hertz
+from dftlrp.results.points import FLOOR_DB
 from dftlrp.results.report import GALLERY, bundle_script, fill_page
 from dftlrp.results.report.media import encode_sound
 from dftlrp.results.report.packing import pack_coarse, pack_levels, write_json

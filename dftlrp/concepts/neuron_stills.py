@@ -17,7 +17,8 @@ from dftlrp.concepts.planes import Plane
 from dftlrp.core.text import make_printable
 from dftlrp.core.types import AnyArray, Real
 from dftlrp.results.bands import round_up
-from dftlrp.results.panels import add_up, format_hertz
+from dftlrp.results.panels import format_hertz
+from dftlrp.results.points import add_up
 from dftlrp.results.report.media import make_uri
 from dftlrp.results.report.still import (
     AUDIO_HZ,

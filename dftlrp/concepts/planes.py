@@ -9,7 +9,7 @@ import numpy as np
 from dftlrp.concepts.statistics import Statistics
 from dftlrp.core.types import AnyArray, Real
 from dftlrp.results.explanation import Explanation
-from dftlrp.results.panels import (
+from dftlrp.results.points import (
     FLOOR_DB,
     add_up_cells,
     choose_bin_size,

@@ -12,7 +12,18 @@ import numpy as np
 
 from dftlrp.core.types import AnyArray, Real
 from dftlrp.results.bands import pool_relevance
-from dftlrp.results.data import Axis, Domain, ExplanationData, Limits, Look
+from dftlrp.results.data import Domain, ExplanationData, Limits, Look
+from dftlrp.results.points import (
+    Level,
+    Points,
+    add_up,
+    add_up_plane,
+    choose_bin_size,
+    find_level,
+    find_mean,
+    limit_colours,
+    place_points,
+)
 from dftlrp.results.words import clean_text, describe_share, format_number
 
 if TYPE_CHECKING:
@@ -34,55 +45,7 @@ HERTZ_TICKS = (50, 200, 1000, 4000, 16_000, 64_000)
 TICKS_APART = 0.1  # of the axis: of two that are closer the higher one is named
 SAMPLES = 20_000  # at most, of a waveform that is drawn sample by sample
 CELLS_SHOWN = 256  # per axis of a plane
-FLOOR_DB = -80.0
 RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-LIMIT_PERCENTILE = 99.5
-INDEX = Axis("index")
-ROWS, COLUMNS = Axis("row (index)"), Axis("column (index)")
-
-
-class Points(NamedTuple):
-    """The points of an axis: their values, where they are drawn, and their spacing there.
-
-    ``bands`` are the edges of bands that are drawn equally wide, if there are any.
-    """
-
-    axis: Axis
-    values: Real
-    at: Real
-    step: float
-    bands: Real | None = None
-
-    def find_edges(self, size: int) -> Real:
-        """Return where bins of `size` points each are drawn to begin and to end."""
-        edges = np.append(self.at[::size], self.at[-1] + self.step)
-        return self.place(edges if self.axis.starts else edges - self.step / 2)
-
-    def place(self, values: Real) -> Real:
-        """Return where values are drawn."""
-        if self.bands is None:
-            return np.asarray(values)
-        return np.asarray(np.interp(values, self.bands, np.arange(len(self.bands))))
-
-
-def place_points(e: ExplanationData, row: Domain) -> list[Points]:
-    """Return the points of the one axis, or of the last two axes, of one channel."""
-    shape = (e.relevance[row.name].shape or (1,))[-2:]
-    if not row.axes:
-        axes = (INDEX,) if len(shape) == 1 else (ROWS, COLUMNS)
-        return [_space_points(e, a, np.arange(n)) for a, n in zip(axes, shape, strict=True)]
-    given = e.axes[row.name]
-    values = given if isinstance(given, tuple) else (given,)
-    return [_space_points(e, axis, v) for axis, v in zip(row.axes, values, strict=True)]
-
-
-def _space_points(e: ExplanationData, axis: Axis, values: AnyArray) -> Points:
-    """Return points where their values are, or side by side."""
-    values = np.asarray(values, np.float64)
-    if axis.spacing is None:
-        return Points(axis, values, np.arange(len(values), dtype=float), 1.0)
-    step = float(values[1] - values[0]) if len(values) > 1 else axis.spacing(e)
-    return Points(axis, values, values, step)
 
 
 def _limit_points(e: ExplanationData, points: Points, size: int) -> tuple[float, float]:
@@ -230,15 +193,6 @@ LINE = Look(_draw_values, _draw_bars, _limit_bars)  # bars of the values, of mag
 # -- over a plane
 
 
-class Level(NamedTuple):
-    """Values of the cells of a signal, their name, and the limits of their greys."""
-
-    values: Real
-    name: str
-    low: float
-    high: float
-
-
 class Grid(NamedTuple):
     """The axes of a plane, from bottom to top and from left to right, and the sizes of its bins."""
 
@@ -247,7 +201,7 @@ class Grid(NamedTuple):
 
     def add_up(self, e: ExplanationData, row: Domain) -> Real:
         """Return the relevance of each bin."""
-        return _add_up_plane(e.relevance[row.name], self.sizes)
+        return add_up_plane(e.relevance[row.name], self.sizes)
 
 
 def _lay_grid(e: ExplanationData, row: Domain) -> Grid:
@@ -269,7 +223,7 @@ def _draw_level(ax: Axes, e: ExplanationData, row: Domain, level: Level) -> None
     _draw_mesh(ax, e, row, level.values, level.name, cmap="Greys", vmin=level.low, vmax=level.high)
 
 
-def _draw_cells(ax: Axes, e: ExplanationData, row: Domain, limits: Limits) -> None:
+def _draw_plane(ax: Axes, e: ExplanationData, row: Domain, limits: Limits) -> None:
     """Draw the relevance of each cell."""
     amounts = _lay_grid(e, row).add_up(e, row)
     look = {"cmap": make_colours(), "vmin": limits[0], "vmax": limits[1]}
@@ -280,26 +234,6 @@ def _limit_cells(explanations: Sequence[ExplanationData], row: Domain) -> Limits
     """Return common limits of the colours."""
     limit = limit_colours([_lay_grid(e, row).add_up(e, row) for e in explanations])
     return -limit, limit
-
-
-def _add_up_plane(values: Real, sizes: tuple[int, ...]) -> Real:
-    """Return the sum of each bin of a plane; axes before the last two are added up."""
-    array = np.asarray(values, np.float64)
-    return add_up_cells(array.reshape(-1, *array.shape[-2:]).sum(axis=0), sizes)
-
-
-def find_level(values: AnyArray, sizes: tuple[int, ...]) -> Level:
-    """Return the power of each bin, in dB below the largest; silence lies at `FLOOR_DB`."""
-    power = _add_up_plane(np.square(np.abs(values)), sizes)
-    top = float(power.max(initial=0.0)) or 1.0
-    decibel = 10 * np.log10(np.maximum(power / top, 10 ** (FLOOR_DB / 10)))
-    return Level(np.asarray(decibel), "dB of the peak", FLOOR_DB, 0.0)
-
-
-def find_mean(values: AnyArray, sizes: tuple[int, ...]) -> Level:
-    """Return the mean value of each bin."""
-    mean = add_up_cells(values, sizes) / add_up_cells(np.ones(values.shape), sizes)
-    return Level(mean, "value", float(mean.min()), float(mean.max()))
 
 
 def _draw_mesh(
@@ -320,15 +254,8 @@ def _draw_mesh(
     _label_points(ax.xaxis, places[1])
 
 
-def limit_colours(relevance: Sequence[Real]) -> float:
-    """Return the common limit of the colours: a high percentile of the cells with relevance."""
-    amounts = np.abs(np.concatenate([r.ravel() for r in relevance]))
-    amounts = amounts[amounts > 0]
-    return float(np.percentile(amounts, LIMIT_PERCENTILE)) if amounts.size else 1.0
-
-
-CELLS = Look(_draw_power, _draw_cells, _limit_cells)  # the power of each cell of a plane
-TABLE = Look(_draw_table, _draw_cells, _limit_cells)  # the value of each cell
+CELLS = Look(_draw_power, _draw_plane, _limit_cells)  # the power of each cell of a plane
+TABLE = Look(_draw_table, _draw_plane, _limit_cells)  # the value of each cell
 
 
 def _choose_look(e: ExplanationData, row: Domain) -> Look:
@@ -352,22 +279,6 @@ READ = Look(  # by index
 def format_hertz(value: float) -> str:
     """Format hertz with two digits, or as a whole number from 10 on."""
     return f"{value:.0f}" if value >= 10 else f"{value:.2g}"
-
-
-def choose_bin_size(count: int, most: int) -> int:
-    """Return how many neighbours to add up so that at most `most` bins remain."""
-    return max(1, -(-count // most))
-
-
-def add_up(values: Real, size: int, axis: int = 0) -> Real:
-    """Sum `size` neighbours at a time; the last bin takes what is left."""
-    starts = np.arange(0, values.shape[axis], size)
-    return np.asarray(np.add.reduceat(values, starts, axis=axis))
-
-
-def add_up_cells(values: Real, sizes: tuple[int, ...]) -> Real:
-    """Sum over blocks of an (F, T) array."""
-    return add_up(add_up(values, sizes[0], 0), sizes[1], 1)
 
 
 def make_colours() -> Colormap:

@@ -10,15 +10,8 @@ from matplotlib.colors import to_rgb
 from dftlrp.core.types import InputError
 from dftlrp.results.bands import pool_relevance
 from dftlrp.results.figure import draw_figure, render_figure, save_figure
-from dftlrp.results.panels import (
-    NEGATIVE,
-    PALE_NEGATIVE,
-    PALE_POSITIVE,
-    POSITIVE,
-    add_up,
-    add_up_cells,
-    make_colours,
-)
+from dftlrp.results.panels import NEGATIVE, PALE_NEGATIVE, PALE_POSITIVE, POSITIVE, make_colours
+from dftlrp.results.points import add_up, add_up_cells
 
 
 def panels(fig, rows, columns=3):

@@ -16,7 +16,7 @@ from dftlrp.results.bands import POOLED, Pooled, pool_together
 from dftlrp.results.data import Domain, ExplanationData
 from dftlrp.results.differences import find_first_like, find_scales, is_relative, list_shared
 from dftlrp.results.figure import choose_rows
-from dftlrp.results.panels import (
+from dftlrp.results.points import (
     Points,
     add_up,
     choose_bin_size,
@@ -131,7 +131,7 @@ def _collect_domain(
         for a, b, (_, unit) in zip(low, high, parts[0].labels, strict=True)
     )
     scaled = [tile.net * scale for tile, scale in zip(tiles, scales, strict=False)]
-    bright = _find_largest(scaled)
+    bright = _find_full_colour(scaled)
     return [p._replace(limit=limit, ends=ends, tile_limit=bright) for p in parts]
 
 
@@ -184,7 +184,7 @@ def subtract(first: Shown, i: int, second: Shown, j: int) -> Shown | None:
     if first.tiles:
         a, b = first.tiles[i], second.tiles[j]
         more = a.net * first.scales[i] - b.net * second.scales[j]
-        kept = kept._replace(tiles=(a._replace(net=more),), tile_limit=_find_largest([more]))
+        kept = kept._replace(tiles=(a._replace(net=more),), tile_limit=_find_full_colour([more]))
     if has_same_cells(first, second):
         channels = range(len(first.relevance[i]))
         cells: list[Real] = [
@@ -369,7 +369,7 @@ def sum_signs(relevance: Real) -> dict[str, float]:
     return {name: float(part.sum()) for name, part in parts.items()}
 
 
-def _find_largest(amounts: Sequence[Real]) -> float:
+def _find_full_colour(amounts: Sequence[Real]) -> float:
     """Return the largest size, which has the full colour among tiles, as it is the tallest bar."""
     return max((float(np.abs(a).max(initial=0.0)) for a in amounts), default=0.0) or 1.0
 

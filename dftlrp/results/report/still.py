@@ -17,7 +17,8 @@ import numpy as np
 
 from dftlrp.core.types import AnyArray, Real
 from dftlrp.results.bands import round_up
-from dftlrp.results.panels import NEGATIVE, POSITIVE, add_up, choose_bin_size
+from dftlrp.results.panels import NEGATIVE, POSITIVE
+from dftlrp.results.points import add_up, choose_bin_size
 from dftlrp.results.report.shown import Shown
 from dftlrp.results.words import format_number
 

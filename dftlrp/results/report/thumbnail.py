@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from dftlrp.core.types import AnyArray, Real
-from dftlrp.results.panels import limit_colours
+from dftlrp.results.points import limit_colours
 from dftlrp.results.report.shown import Shown
 from dftlrp.results.report.still import AUDIO_HZ, draw_still, paint_cells, write_png
 from dftlrp.spectral.mel import hertz_to_mel
