@@ -62,7 +62,7 @@ Numbers that are not finite are `null`. Beside these:
 | `seed`, `versus`, `explained` | kind of seed; the other class of a contrast; the number that is divided into relevance |
 | `reference` | what the score is compared with, or `none` |
 | `rate`, `seconds`, `channels` | of the signal that the model read: hertz; length; names of channels, or their number |
-| `half` | by domain, from where to where the middle half of the positive relevance lies, in s or Hz |
+| `half` | by domain, from where to where half of the positive relevance lies, as narrowly as it does, in s or Hz |
 | `domains` | by name: `shape`, `units` of the axes, `sum` of the relevance, of what is in `favour` and `against`, and the `rest` that the domain cannot show |
 | `bands`, `segments` | the ten strongest: `start`, `stop`, `unit`, `relevance`, `share` of the sum |
 | `tiles` | the ten strongest: `low`, `high` (Hz), `start`, `stop` (s), `relevance`, `share` |

@@ -20,7 +20,7 @@ from dftlrp.results.words import (
     describe_account,
     describe_middle,
     describe_seed,
-    find_middle_half,
+    find_narrowest_half,
     find_reference,
     find_score,
     format_number,
@@ -171,9 +171,9 @@ def rank_classes(e: ExplanationData) -> list[tuple[str, float]]:
 
 
 def _list_halves(e: ExplanationData) -> Iterator[tuple[str, list[float]]]:
-    """Yield where the middle half of the positive relevance lies, by domain."""
+    """Yield where half of the positive relevance lies, as narrowly as it does, by domain."""
     for what in ("segments", "bands"):
-        if POOLED[what] in e.relevance and (span := find_middle_half(pool_relevance(e, what))):
+        if POOLED[what] in e.relevance and (span := find_narrowest_half(pool_relevance(e, what))):
             yield POOLED[what], list(span)
 
 

@@ -95,20 +95,28 @@ def describe_middle(explanation: ExplanationData) -> str:
     for what in ("segments", "bands"):
         if POOLED[what] in explanation.relevance:
             pooled = pool_relevance(explanation, what)
-            if span := find_middle_half(pooled):
+            if span := find_narrowest_half(pooled):
                 low, high = (_format_place(value, pooled.units[0]) for value in span)
                 between = f"at {low}" if low == high else f"between {low} and {high}"
                 spans.append(f"{between}\N{NO-BREAK SPACE}{pooled.units[0]}")
     return ", and half lies ".join(spans)
 
 
-def find_middle_half(pooled: Pooled) -> tuple[float, float] | None:
-    """Return where the units begin and end that hold the middle half of the positive net."""
-    (edges,), favour = pooled.edges, np.cumsum(np.maximum(pooled.net, 0.0))
-    if favour[-1] <= 0:
+def find_narrowest_half(pooled: Pooled) -> tuple[float, float] | None:
+    """Return where the fewest units side by side begin and end that hold half of the positive net.
+
+    Of runs of as many units the one with most.
+    """
+    (edges,), favour = pooled.edges, np.maximum(pooled.net, 0.0)
+    held = np.concatenate([[0.0], np.cumsum(favour)])
+    if held[-1] <= 0:
         return None
-    low, high = (int(np.searchsorted(favour, q * favour[-1])) for q in (0.25, 0.75))
-    return float(edges[low]), float(edges[high + 1])
+    for count in range(1, len(favour) + 1):
+        inside = held[count:] - held[:-count]
+        first = int(inside.argmax())
+        if inside[first] >= held[-1] / 2:
+            break
+    return float(edges[first]), float(edges[first + count])
 
 
 def _format_place(value: float, unit: str) -> str:

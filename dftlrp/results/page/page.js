@@ -322,8 +322,12 @@ function describeMore(difference, other) {
   return line;
 }
 
-/** Mark what is written in the fields; an empty one stands for the end of its axis. */
-function readMark() {
+/**
+ * Mark what is written in the fields; an empty one stands for the end of its axis, as does one that
+ * what was written last has gone past.
+ * @param {Event} event
+ */
+function readMark({ target }) {
   /**
    * @param {string} from
    * @param {string} to
@@ -331,6 +335,7 @@ function readMark() {
    */
   const read = (from, to, limits) => {
     const [a, b] = [findInput(`mark-${from}`), findInput(`mark-${to}`)];
+    if (a.value && b.value && a.valueAsNumber >= b.valueAsNumber) (target === a ? b : a).value = "";
     if (!a.value && !b.value) return null;
     const [start, stop] = [a.value ? a.valueAsNumber : limits.start, b.value ? b.valueAsNumber : limits.stop];
     return spanBetween(start, stop, limits);
@@ -478,7 +483,8 @@ function isTaken(target, key) {
   if (target instanceof HTMLInputElement) {
     const pressed = target.type === "checkbox" || target.type === "radio";
     const moved = target.type !== "checkbox" && (key.startsWith("Arrow") || key === "Home");
-    return moved || (pressed ? target.type === "checkbox" && key === " " : target.type === "number");
+    const typed = target.type === "number" && key !== "Escape" && key !== " ";
+    return moved || (pressed ? target.type === "checkbox" && key === " " : typed);
   }
   return key === " " && ["BUTTON", "SUMMARY"].includes(target.tagName);
 }
