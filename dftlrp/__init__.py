@@ -7,10 +7,13 @@
 Explain
 explain             one output of a model for one recording, in time, frequency and other domains
 explain_recording   a recording of any length: when, and the strongest moments explained
+explain_many        folders and lists of recordings: one page, one table, each in its folder
+explain_features    what a model reads behind a front end of which nothing is known
 attribute           relevance of arrays of any shape, in batches
 predict             outputs of a model for arrays
 Explanation         what explain returns: show, hear, measure, save
 Timeline            what explain_recording returns
+Explanations        what explain_many returns
 Attribution         what attribute returns: plain arrays
 Ledger              where the relevance of every node went
 
@@ -18,8 +21,9 @@ Models
 load                a model from an ONNX file, a torch module or a Keras model
 inspect             its layers, as they are explained; what is refused and why
 check               an exported model against its network
+check_frontend      a declared front end against your own features
 embedded            paths of the models and the clip that come with the package
-Model, Inspection, Check    what these return
+Model, Inspection, Check, FrontEndCheck    what these return
 FrontEnd            how a waveform becomes what a model reads
 Composite           rules for kinds of layers
 

@@ -165,7 +165,7 @@ def test_bands_are_wider_at_high_frequencies_but_equal_for_slow_signals():
     ("call", "said"),
     [
         (lambda: metrics.make_units("time", (10,), count=11), "11 segments along an axis of 10"),
-        (lambda: metrics.make_units("mel", (10, 2)), "domain 'mel' has no units"),
+        (lambda: metrics.make_units("mel", (10, 2)), "no units in domain 'mel'"),
         (lambda: metrics.make_units("time", (10,), count=0), "0 segments: a positive number"),
         (lambda: metrics.srg(rough, np.ones(4), np.ones(5)), "an array of shape (5,)"),
         (lambda: metrics.srg(rough, np.ones(4), np.full(4, np.nan)), "not finite"),
