@@ -91,6 +91,6 @@ def test_in_a_browser_it_plays_apart_from_the_notebook_and_stands_still_without_
         assert tab.title() == "notebook"
         still = chromium.new_context(java_script_enabled=False).new_page()
         still.set_content(cell)
-        assert still.frames[1].locator(".pane svg").first.is_visible()
+        still.frames[1].locator(".pane svg").first.wait_for(state="visible")
         assert still.frames[1].locator("audio").count() == 2
     assert said == []

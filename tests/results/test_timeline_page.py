@@ -154,7 +154,7 @@ def test_without_script_the_strongest_window_is_there(visit):
     tab = visit(timeline(), java_script_enabled=False)
     assert tab.locator("#line svg .pin").count() == 3
     frame = tab.frame_locator("#window")
-    assert frame.locator(".pane svg").first.is_visible()
+    frame.locator(".pane svg").first.wait_for(state="visible")
 
 
 @pytest.mark.slow
