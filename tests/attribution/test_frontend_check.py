@@ -89,6 +89,7 @@ def test_one_wrong_setting_is_named_with_its_right_value(mel_model, case):
         assert str("none" if right is None else shown) in str(found)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", TWO, ids=" and ".join)
 def test_two_wrong_settings_are_named(mel_model, settings):
     true = replace(BARE, **TWO[settings])

@@ -263,6 +263,7 @@ def test_a_folder_with_files_of_the_users_is_refused(place, monkeypatch, capsys,
     assert [path.name for path in mine.iterdir()] == ["report.html"]
 
 
+@pytest.mark.slow
 def test_force_writes_beside_other_files_and_replaces_none(place, monkeypatch, capsys):
     monkeypatch.chdir(place)
     mine = place / "beside"
@@ -282,6 +283,7 @@ def test_force_writes_beside_other_files_and_replaces_none(place, monkeypatch, c
     assert (mine / "index.html").read_text() == "changed by hand"
 
 
+@pytest.mark.slow
 def test_a_folder_that_is_lost_is_made_again_and_nothing_else(place, found, tmp_path):
     out = tmp_path / "out"
     shutil.copytree(place / "out", out)
