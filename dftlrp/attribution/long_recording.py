@@ -92,7 +92,7 @@ def explain_recording(
     >>> noise = np.random.default_rng(0).normal(scale=0.01, size=8000 * 5)
     >>> found = dftlrp.explain_recording(dftlrp.embedded("waveform"), noise, rate=8000, top=2)
     >>> len(found.starts), len(found)
-    (17, 2)
+    (9, 2)
     """
     asking = prepare(
         model, signal, Request(

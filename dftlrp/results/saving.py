@@ -88,9 +88,7 @@ def save(
     files: Files = {"report.html": partial(write_text, text=partial(render, explanations, names))}
     if figure:
         files[f"figure.{figure}"] = partial(write_figure, name_in_figure(explanations, names))
-    heard: list[dict[str, Sound]] = [{} for _ in explanations]
-    if not any(map(find_obstacle, explanations)):
-        heard = make_sounds(explanations)
+    heard = list_sounds(explanations)
     firsts = find_first_like(explanations)
     for k, (one, kinds) in enumerate(zip(explanations, heard, strict=True)):
         own = list_files(one, kinds, name_prefix(k))
@@ -98,6 +96,13 @@ def save(
             own.pop(f"{name_prefix(k)}original.wav", None)
         files |= own
     return write_results(files, folder)
+
+
+def list_sounds(explanations: Sequence[ExplanationData]) -> list[dict[str, Sound]]:
+    """Return the sounds of each explanation by kind; none where one of them cannot be heard."""
+    if any(map(find_obstacle, explanations)):
+        return [{} for _ in explanations]
+    return make_sounds(explanations)
 
 
 def write_results(files: Files, folder: str | os.PathLike[str]) -> list[Path]:

@@ -14,11 +14,11 @@ from dftlrp.results.saving import (
     Files,
     check_figure,
     list_files,
+    list_sounds,
     write_figure,
     write_results,
     write_text,
 )
-from dftlrp.results.sound import Sound, find_obstacle, make_sounds
 from dftlrp.results.timeline_data import Heard, TimelineData
 
 SHOWN = 12  # windows in a printed table
@@ -64,10 +64,8 @@ class Timeline(TimelineData[Explanation]):
             "report.html": partial(write_text, text=partial(render_timeline, self)),
             "timeline.csv": partial(write_text, text=self.write_csv),
         }
-        heard: list[dict[str, Sound]] = [{} for _ in self]
-        if not any(map(find_obstacle, self)):
-            heard = make_sounds(self.explanations)
-        for k, (one, kinds) in enumerate(zip(self, heard, strict=True), 1):
+        sounds = list_sounds(self.explanations)
+        for k, (one, kinds) in enumerate(zip(self, sounds, strict=True), 1):
             files |= list_files(one, kinds, f"{k}-")
             if figure:
                 files[f"{k}-figure.{figure}"] = partial(write_figure, [one])
