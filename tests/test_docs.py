@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import doctest
+import importlib
 import re
 import subprocess
 import sys
@@ -61,3 +63,14 @@ def test_the_python_of_the_readme_has_right_types(tmp_path):
     command = [sys.executable, "-m", "mypy", "--config-file", config, tmp_path / "readme.py"]
     run = subprocess.run(command, check=False, capture_output=True, text=True)
     assert run.returncode == 0, run.stdout
+
+
+def test_examples_in_docstrings_print_what_they_say():
+    root = DOCS.parent / "dftlrp"
+    held = [p for p in root.rglob("*.py") if ">>> " in p.read_text("utf-8") and p.parent != root]
+    assert held
+    for path in held:
+        name = ".".join(path.relative_to(root.parent).with_suffix("").parts)
+        found = doctest.testmod(importlib.import_module(name))
+        assert found.attempted
+        assert not found.failed, name
