@@ -8,7 +8,8 @@ from collections import Counter, deque
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager
-from multiprocessing import connection, get_context, parent_process
+from multiprocessing import connection, parent_process
+from multiprocessing.context import SpawnContext, SpawnProcess
 from typing import TYPE_CHECKING, Any
 
 from dftlrp.concepts.shards.task import THREADS, Failure, Task, perform
@@ -117,12 +118,33 @@ def _open_pool(workers: int) -> Iterator[ProcessPool]:
     from pebble import ProcessPool
 
     with _limit_threads():
-        pool = ProcessPool(workers, initializer=_end_with_parent, context=get_context("spawn"))
+        context = _Spawning()
+        pool = ProcessPool(workers, initializer=_end_with_parent, context=context)
         try:
             yield pool
         finally:
             pool.stop()
+            context.kill_children()  # one that still starts would miss the pool's locks, and say so
             pool.join()
+
+
+class _Spawning(SpawnContext):
+    """Start processes, and know them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.children: list[SpawnProcess] = []
+
+    def Process(self, *args: Any, **options: Any) -> SpawnProcess:  # type: ignore[override]
+        child = SpawnProcess(*args, **options)
+        self.children.append(child)
+        return child
+
+    def kill_children(self) -> None:
+        for child in self.children:
+            if child.is_alive():
+                child.kill()
+                child.join()
 
 
 @contextmanager

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
 import threading
+import time
 from functools import partial
 
 import pytest
 from jobs import (
     COUNT,
+    PATIENCE,
     SETTINGS,
     computed,
     done,
@@ -24,7 +27,7 @@ from jobs import (
     until,
 )
 
-from dftlrp.concepts.shards import Failure, Workers, open_store, run
+from dftlrp.concepts.shards import Failure, Workers, local, open_store, run
 from dftlrp.core.types import InputError
 
 
@@ -174,3 +177,25 @@ def test_without_distributed_the_extra_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(InputError, match=r"pip install 'dftlrp\[cluster\]'"):
         done(tmp_path, scheduler="tcp://127.0.0.1:1")
+
+
+def ignore_the_end(log):
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    log.write_text(str(os.getpid()))
+    time.sleep(PATIENCE)
+
+
+def test_a_pool_that_ends_while_a_worker_starts_says_nothing(tmp_path, capfd):
+    def workers():
+        return {child.pid for child in multiprocessing.active_children()}
+
+    log = tmp_path / "log"
+    with local._open_pool(2) as pool:
+        pool.schedule(ignore_the_end, (log,))
+        until(lambda: log.exists() and log.read_text())
+        busy = int(log.read_text())
+        (idle,) = workers() - {busy}
+        os.kill(idle, signal.SIGKILL)
+        until(lambda: workers() - {busy, idle})
+    assert workers() == set()
+    assert capfd.readouterr().err == ""
