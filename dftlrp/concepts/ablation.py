@@ -10,20 +10,22 @@ zero at silence, so that the two questions have different answers.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from dftlrp.attribution.attribute import predict
 from dftlrp.concepts.conditions import Concepts
 from dftlrp.core.types import AnyArray, Real
+from dftlrp.engine.auto import name_reference
+from dftlrp.engine.forward import Prediction
 from dftlrp.engine.model import Model
 from dftlrp.engine.seeds import make_coefficients
-from dftlrp.engine.settings import NONE
+from dftlrp.engine.settings import NONE, Settings
+from dftlrp.tracing.answers import predict_output
+from dftlrp.tracing.parts import predict_scaled
 
 BATCH = 16  # groups of neurons
-NOTHING: Mapping[str, AnyArray] = {}
 
 
 def rank_values(values: Real) -> Real:
@@ -90,7 +92,9 @@ def silenced(
     seed: str = "logit",
     batch: int = BATCH,
     reference: Any = NONE,
-    **settings: object,
+    output: str | None = None,
+    bind: Mapping[str, Any] | None = None,
+    backend: str | None = None,
 ) -> Real:
     """Return by how much a class's score falls when each group of neurons is silent.
 
@@ -109,33 +113,36 @@ def silenced(
         Number of groups that are computed together.
     reference : array, dict of str to array, "silence" or "none"
         Where silent neurons are what they are when the model reads this; else they are zero.
-    settings
-        ``output``, ``bind``, ``backend`` of `dftlrp.predict`.
+    output, bind, backend
+        As of `dftlrp.attribute`.  The onnx backend computes what lies before the layer once for all
+        groups.
 
     Returns
     -------
     array (n, groups)
     """
 
-    def score(x: AnyArray, scaled: Mapping[str, AnyArray] = NOTHING) -> Real:
-        z = predict(model, x, scaled=scaled, reference=reference, **settings).explained  # type: ignore[arg-type]
-        z = np.asarray(z, np.float64).reshape(len(x), -1)
-        return np.asarray((make_coefficients(seed, [(target,)] * len(z), z) * z).sum(axis=1))
+    def score(found: Prediction, count: int) -> Real:
+        z = np.asarray(found.explained, np.float64).reshape(count, -1)
+        return np.asarray((make_coefficients(seed, [(target,)] * count, z) * z).sum(axis=1))
 
+    plain = Settings(output, bind or {}, backend=backend)
+    settings = replace(plain, reference=name_reference(reference, model.plan(output, plain.bind)))
+    masks, axis = list(_batch_masks(concepts, groups, batch)), concepts.batch
     falls = np.zeros((len(samples), len(groups)))
     for i in range(len(samples)):
         x = samples[i : i + 1]
-        whole = score(x)
-        for start, masks in _batch_masks(concepts, groups, batch):
-            many = np.repeat(x, masks.shape[concepts.batch], axis=0)
-            falls[i, start : start + len(many)] = whole - score(many, {concepts.value: masks})
+        whole = score(predict_output(model, x, plain), 1)
+        found = predict_scaled(model, x, settings, concepts.value, masks, axis)
+        each = [score(z, m.shape[axis]) for z, m in zip(found, masks, strict=True)]
+        falls[i] = whole - np.concatenate(each)
     return falls
 
 
 def _batch_masks(
     concepts: Concepts, groups: Sequence[Sequence[int]], batch: int
-) -> Iterator[tuple[int, AnyArray]]:
-    """Yield number of the first group and masks that are 0 at the groups, batch by batch."""
+) -> Iterator[AnyArray]:
+    """Yield masks that are 0 at the groups, batch by batch."""
     for start in range(0, len(groups), batch):
         masks = [1.0 - concepts.places(group) for group in groups[start : start + batch]]
-        yield start, np.concatenate(masks, axis=concepts.batch)
+        yield np.concatenate(masks, axis=concepts.batch)

@@ -8,21 +8,21 @@ keeps all has the class in its sound, and one that keeps nothing has it in the r
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from dftlrp.attribution.attribute import answer_questions
 from dftlrp.attribution.waveform import find_waveform
 from dftlrp.concepts.conditions import Concepts
 from dftlrp.concepts.study import Study
 from dftlrp.core.types import AnyArray, DftlrpError, Real
 from dftlrp.engine.model import Model
-from dftlrp.engine.settings import Question, Settings
+from dftlrp.engine.settings import Settings
 from dftlrp.results.data import ExplanationData
 from dftlrp.results.heard import bring_to_level
 from dftlrp.results.masking import keep_relevant
+from dftlrp.tracing.parts import compute_value
 
 
 class Survival(NamedTuple):
@@ -86,10 +86,6 @@ def _measure_activations(
     plain = Settings(
         study.output, study.bind, study.composite, study.overrides, study.backend, waveform=True
     )
-    question = Question(seed="one", keep=[study.layer], ledger=False)
-    found = []
-    for samples in recordings:
-        (answer,) = answer_questions(model, place.to_input(samples), plain, [question])
-        own: AnyArray = concepts.per_concept(np.asarray(answer.kept[study.layer][0]))[0, concept]
-        found.append(float(np.maximum(own, 0).sum()))
-    return found
+    values = (compute_value(model, place.to_input(x), plain, concepts.value) for x in recordings)
+    each: Iterator[AnyArray] = (concepts.per_concept(value)[0, concept] for value in values)
+    return [float(np.maximum(own, 0).sum()) for own in each]

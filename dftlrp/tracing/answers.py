@@ -121,7 +121,7 @@ def predict_output(
 def predict_in_graph(prepared: Prepared) -> Prediction:
     """Return the output by a graph of its own, in which masks scale values on the way."""
     session = prepared.find_session(GraphRequest(target=FORWARD, masks=prepared.mask_shapes))
-    found = _read_outputs(session, session.run(prepared.feed(session)))
+    found = read_outputs(session, session.run(prepared.feed(session)))
     return Prediction(found["output"], found["explained"])
 
 
@@ -204,7 +204,7 @@ def _make_answer(
     prepared: Prepared, session: Session, found: Arrays, seed: Real, indices: list[Index] | None
 ) -> Answer:
     """Return what came out of the graph as an answer."""
-    given, means = prepared.arrays, _read_outputs(session, found)
+    given, means = prepared.arrays, read_outputs(session, found)
     reference = prepared.settings.compared or {}
     names = [k.partition(":")[2] for k in means if k.startswith("relevance:")]
     flows = {n: Flow(means[f"relevance:{n}"], means.get(f"multiplier:{n}")) for n in names}
@@ -217,7 +217,7 @@ def _make_answer(
     )  # fmt: skip
 
 
-def _read_outputs(session: Session, found: Arrays) -> Arrays:
+def read_outputs(session: Session, found: Arrays) -> Arrays:
     """Return the graph's outputs by what they mean.
 
     Raises

@@ -100,8 +100,8 @@ def merge_graphs(small: Traced, large: Traced) -> Traced:
         fixed |= {} if isinstance(name, str) else {meaning: array}
     rows = [merger.merge_row(r, s) for r, s in zip(small.rows, large.rows, strict=True)]
     infos = _merge_infos(a.output, b.output)
-    explained = next(i for i in infos if i.name == outputs["explained"])
-    if not _is_batch(explained):
+    judged = [outputs["explained"]] if "explained" in outputs else outputs.values()
+    if not all(_is_batch(i) for i in infos if i.name in judged):
         raise FixedBatchError("the first axis of the explained output is not the batch")
     every = [*merger.tape.nodes, *nodes, *merger.ends]
     constants = merger.kept | merger.tape.constants
@@ -132,7 +132,9 @@ class _Merger:
     ) -> _Merger:
         """Start to compare; the batch is read from an input whose first axis it is."""
         tape = Tape(opset)
-        first = next(i for i in _merge_infos(a.input, b.input) if _is_batch(i))
+        first = next((i for i in _merge_infos(a.input, b.input) if _is_batch(i)), None)
+        if first is None:
+            raise FixedBatchError("the first axis of no input is the batch")
         x = tape.add_input(first.name, [d.dim_value or SMALL for d in _read_dims(first)])
         tape.taken.update(i.name for i in (*a.input, *a.initializer))
         tape.taken.update(name for n in a.node for name in n.output)

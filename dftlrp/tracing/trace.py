@@ -23,7 +23,7 @@ from dftlrp.engine.forward import Ready
 from dftlrp.engine.plan import Plan
 from dftlrp.engine.propagate import Flow, Propagation, carry_back
 from dftlrp.engine.seeds import start_flow
-from dftlrp.graph.structure import Node
+from dftlrp.graph.structure import Node, Value
 from dftlrp.tracing.assembly import Traced, finish_graph
 from dftlrp.tracing.emit import emit
 from dftlrp.tracing.onnx_backend import OnnxBackend
@@ -71,6 +71,12 @@ class GraphRequest:
     rows : int
         Samples of the trace, if it is one of two from which a graph for any batch is made; 0: the
         graph is for the samples that ran.
+    only : tuple of str
+        With ``"forward"``: values that are the outputs instead of the model's; what lies behind
+        them is not computed.
+    behind : str
+        With ``"forward"``: a value that is an input, as are those that bypass it; what lies before
+        them is not computed.  Empty: the inputs are the signals.
     """
 
     seed: str = "logit"
@@ -80,6 +86,8 @@ class GraphRequest:
     masks: tuple[tuple[str, tuple[int, ...] | None], ...] = ()
     free: bool = False
     rows: int = 0
+    only: tuple[str, ...] = ()
+    behind: str = ""
 
 
 def trace(ready: Ready, request: GraphRequest, views: Views | None = None) -> Traced:
@@ -111,8 +119,11 @@ def trace(ready: Ready, request: GraphRequest, views: Views | None = None) -> Tr
     z = values[plan.explained]
     if not isinstance(z, Symbol):
         raise InputError(f"{plan.explained!r} does not depend on the input: nothing to explain")
+    if request.behind:
+        return _trace_behind(request.behind, plan, run.nodes, known, values)
     if forward:
-        return finish_graph(tape, plan, _list_outputs(plan, values, {}), [], "")
+        only = {f"value:{name}": values[name] for name in request.only}
+        return finish_graph(tape, plan, only or _list_outputs(plan, values, {}), [], "")
     for name, finite in run.finite.items():
         values[name] = _replace_non_finite(tape, values[name], finite)
     propagation = Propagation(
@@ -193,6 +204,37 @@ def _suggest_numpy() -> Iterator[None]:
 
 
 # -- the forward part
+
+
+def _trace_behind(
+    start: str, plan: Plan, nodes: Sequence[Node], known: Values, values: Values
+) -> Traced:
+    """Return the graph of the forward pass from one value on; ``values`` holds the whole pass."""
+    cut = _find_cut(start, plan, nodes, values)
+    begun = replace(plan, signals={name: Value(None, str(known[name].dtype)) for name in cut})
+    tape = Tape(opset=max(OPSET, *(n.opset for n in nodes)))
+    tape.taken.update(known)
+    behind = _trace_forward(begun, nodes, known, OnnxBackend(tape), {})
+    return finish_graph(tape, begun, _list_outputs(begun, behind, {}), [], "")
+
+
+def _find_cut(start: str, plan: Plan, nodes: Sequence[Node], values: Values) -> list[str]:
+    """Return a value, and the symbols beside it that what lies behind it needs.
+
+    Raises
+    ------
+    InputError
+        It is not computed on the way.
+    """
+    if not isinstance(values.get(start), Symbol):
+        raise InputError(f"no value {start!r} is computed on the way to {plan.output!r}")
+    behind, needed = {start}, {plan.output, plan.explained}
+    for node in (*nodes, *plan.derived, *plan.nodes):
+        moving = isinstance(values.get(node.output), Symbol) and node.output not in behind
+        if moving and not behind.isdisjoint(node.inputs):
+            behind.add(node.output)
+            needed.update(node.inputs)
+    return [start, *sorted(n for n in needed - behind if isinstance(values.get(n), Symbol))]
 
 
 def _trace_forward(
