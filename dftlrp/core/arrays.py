@@ -17,7 +17,8 @@ class BackendArray(NDArrayOperatorsMixin):
     """An array that stands for one of NumPy.
 
     Operators, the methods below and NumPy's functions all become a `call` of a function by its
-    name, so a backend needs a table of functions and nothing else.
+    name, so a backend needs a table of functions and nothing else.  The commonest operators do so
+    without NumPy's own machinery in between.
 
     Parameters
     ----------
@@ -39,6 +40,18 @@ class BackendArray(NDArrayOperatorsMixin):
     ndim = property(lambda self: len(self.shape))
     size = property(lambda self: math.prod(self.shape))
     T = property(lambda self: self.transpose())
+
+    def __add__(self, other: Any) -> Any:
+        return self.call("add", self, other)
+
+    def __sub__(self, other: Any) -> Any:
+        return self.call("subtract", self, other)
+
+    def __mul__(self, other: Any) -> Any:
+        return self.call("multiply", self, other)
+
+    def __truediv__(self, other: Any) -> Any:
+        return self.call("divide", self, other)
 
     def __array_ufunc__(self, ufunc: Any, method: str, *args: Any, **kwargs: Any) -> Any:
         """Call NumPy's elementwise functions by name; operators arrive here, too."""

@@ -79,7 +79,7 @@ class DispatchBackend:
         return np.power(x, exponent)
 
     def reshape(self, x: Array, shape: Shape) -> Array:
-        return np.reshape(x, tuple(shape))
+        return x.reshape(shape) if isinstance(x, BackendArray) else np.reshape(x, tuple(shape))
 
     def transpose(self, x: Array, perm: Shape) -> Array:
         return np.transpose(x, tuple(perm))
@@ -110,6 +110,8 @@ class DispatchBackend:
         return NUMPY.pick_T(r, index, _shaped_as(like))
 
     def sum(self, x: Array, axes: Shape, keepdims: bool) -> Array:
+        if isinstance(x, BackendArray):
+            return x.sum(tuple(axes), keepdims)
         return np.sum(x, axis=tuple(axes), keepdims=keepdims)
 
     def sum_to(self, r: Array, like: Array) -> Array:

@@ -108,6 +108,16 @@ def _product(a: Any, b: Any, *_: Any, **__: Any) -> Sign:
     return UNKNOWN if known == UNKNOWN else multiply(known, sign_of(b))
 
 
+def _add(a: Any, b: Any) -> Sign:
+    known = sign_of(a)
+    return UNKNOWN if known == UNKNOWN else join(known, sign_of(b))
+
+
+def _subtract(a: Any, b: Any) -> Sign:
+    known = sign_of(a)
+    return UNKNOWN if known == UNKNOWN else join(known, flip(sign_of(b)))
+
+
 def _multiply(a: Any, b: Any) -> Sign:
     return NONNEG if a is b else _product(a, b)
 
@@ -167,8 +177,8 @@ RULES: dict[str, Callable[..., Sign]] = {
     "pos": lambda x: maximum(sign_of(x), ZERO),
     "neg": lambda x: minimum(sign_of(x), ZERO),
     "negative": lambda x: flip(sign_of(x)),
-    "add": lambda a, b: join(sign_of(a), sign_of(b)),
-    "subtract": lambda a, b: join(sign_of(a), flip(sign_of(b))),
+    "add": _add,
+    "subtract": _subtract,
     "maximum": lambda a, b: maximum(sign_of(a), sign_of(b)),
     "minimum": lambda a, b: minimum(sign_of(a), sign_of(b)),
     "where": lambda _, a, b: join(sign_of(a), sign_of(b)),

@@ -136,7 +136,7 @@ def close_accounts(rows: Sequence[LedgerRow]) -> Ledger:
     """Return the accounts of layers from those of their nodes, in numbers."""
     layers = dict[str, LedgerRow]()
     for row in rows:
-        row = replace(row, magnitude=float(row.magnitude))  # noqa: PLW2901
+        row = replace(row, magnitude=float(np.squeeze(row.magnitude)))  # noqa: PLW2901
         layers[row.node] = layers[row.node] + row if row.node in layers else row
     return Ledger(align_rows(list(layers.values())))
 

@@ -8,12 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 
 from dftlrp.core.backend import get_backend
-from dftlrp.core.ledger import AMOUNTS, LedgerRow
 from dftlrp.core.types import AnyArray, NonFiniteError, Real
 from dftlrp.engine.auto import Unfit, answer_by_backend, answer_by_reference, choose_seed
 from dftlrp.engine.backward import Answer, add_batch_axis, read_numbers, send_back
@@ -32,6 +30,7 @@ from dftlrp.engine.seeds import (
     parse_target,
 )
 from dftlrp.engine.settings import Question, Settings
+from dftlrp.tracing.accounts import read_rows
 from dftlrp.tracing.finder import Prepared, prepare
 from dftlrp.tracing.onnx_backend import OnnxBackend
 from dftlrp.tracing.original import compare_with_original
@@ -209,7 +208,7 @@ def _make_answer(
     names = [k.partition(":")[2] for k in means if k.startswith("relevance:")]
     flows = {n: Flow(means[f"relevance:{n}"], means.get(f"multiplier:{n}")) for n in names}
     kept = {n: means[f"value:{n}"] if n not in given else given[n] for n in names}
-    rows = [replace(row, **_read_amounts(row, found)) for row in session.traced.rows]
+    rows = read_rows(session.traced.rows, found)
     return Answer(
         session.plan, session.table, means["output"], means["explained"], flows, kept, seed,
         indices, close_accounts(rows), prepared.composite, session.seed_kind,
@@ -230,12 +229,6 @@ def read_outputs(session: Session, found: Arrays) -> Arrays:
     for meaning, array in means.items():
         _refuse_infinite(meaning, array)
     return means
-
-
-def _read_amounts(row: LedgerRow, found: Arrays) -> dict[str, Any]:
-    """Return the amounts of a row in numbers."""
-    amounts = {k: getattr(row, k) for k in AMOUNTS}
-    return {k: found[a].astype(float) if isinstance(a, str) else a for k, a in amounts.items()}
 
 
 def _refuse_infinite(meaning: str, array: AnyArray) -> None:

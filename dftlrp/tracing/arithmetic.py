@@ -13,7 +13,15 @@ import numpy as np
 from onnx import helper
 
 from dftlrp.core.signs import NONNEG, join
-from dftlrp.tracing.symbols import FLOAT, Operand, Symbol, find_dtype, find_number, shrink
+from dftlrp.tracing.symbols import (
+    FLOAT,
+    Operand,
+    Symbol,
+    broadcast_shapes,
+    find_dtype,
+    find_number,
+    shrink,
+)
 from dftlrp.tracing.tape import FUNCTIONS, Tape
 
 STEEP = 3e38  # slope of a HardSigmoid that is a step: onnxruntime's fastest on a CPU
@@ -30,7 +38,7 @@ def write_binary(tape: Tape, op: str, a: Operand, b: Operand, dtype: Any = None)
 
     As in NumPy, what meets a float becomes one.  Constants are stored as small as they are.
     """
-    shape = np.broadcast_shapes(np.shape(a), np.shape(b))
+    shape = broadcast_shapes(a, b)
     own = find_dtype((a, b))
     if "f" in (_find_dtype_kind(a), _find_dtype_kind(b)):
         own = FLOAT
@@ -48,7 +56,7 @@ def _find_dtype_kind(x: Operand) -> str:
 
 def _fits(x: Operand, y: Symbol) -> bool:
     """Whether x is broadcast to the shape of y."""
-    return np.broadcast_shapes(np.shape(x), y.shape) == y.shape
+    return broadcast_shapes(y, x) == y.shape
 
 
 # -- sums

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
 
-from dftlrp.core.ledger import AMOUNTS, LedgerRow
+from dftlrp.core.ledger import LedgerRow
 from dftlrp.core.types import AnyArray
 from dftlrp.engine.plan import Plan
+from dftlrp.tracing.accounts import pack_amounts
 from dftlrp.tracing.fuse import simplify
 from dftlrp.tracing.symbols import FLOAT, Symbol
 from dftlrp.tracing.tape import Tape
@@ -37,7 +38,7 @@ class Traced:
     fixed : dict of str to array
         Values, by meaning, that do not depend on the signals, so that no graph computes them.
     rows : list of LedgerRow
-        Accounts, whose amounts are names of outputs or numbers.
+        Accounts, whose amounts are slots in outputs, names of outputs or numbers.
     """
 
     model: ModelProto
@@ -84,10 +85,12 @@ def finish_graph(
             outputs[meaning] = _add_output(tape, x, _choose_name(plan, meaning), infos)
         else:
             fixed[meaning] = np.asarray(x)
-    named = [_name_amounts(tape, row, i, infos) for i, row in enumerate(rows)]
+    packed, placed = pack_amounts(rows)
+    for name, x in packed.items():
+        _add_output(tape, x, name, infos)
     model, weights = _make_proto(tape, infos)
     tape.close()
-    return Traced(model, weights, outputs, target, fixed, named)
+    return Traced(model, weights, outputs, target, fixed, placed)
 
 
 def _choose_name(plan: Plan, meaning: str) -> str:
@@ -112,16 +115,6 @@ def _add_output(tape: Tape, x: Symbol, name: str, infos: list[ValueInfoProto]) -
 def _make_info(name: str, x: Symbol) -> ValueInfoProto:
     code = helper.np_dtype_to_tensor_dtype(x.dtype)
     return helper.make_tensor_value_info(name, code, x.shape)
-
-
-def _name_amounts(tape: Tape, row: LedgerRow, place: int, infos: list[ValueInfoProto]) -> LedgerRow:
-    """Return the row with names of outputs in place of its symbolic amounts."""
-    amounts = {k: getattr(row, k) for k in AMOUNTS}
-    named = {
-        k: _add_output(tape, a, f"ledger/{place}/{k}", infos) if isinstance(a, Symbol) else a
-        for k, a in amounts.items()
-    }
-    return replace(row, **named)  # type: ignore[arg-type]
 
 
 def _make_proto(

@@ -24,6 +24,7 @@ from onnx import (
 from dftlrp.core.ledger import AMOUNTS, LedgerRow
 from dftlrp.core.types import AnyArray, UnsupportedModelError
 from dftlrp.engine.plan import Plan
+from dftlrp.tracing.accounts import Slot
 from dftlrp.tracing.assembly import Traced, assemble_model
 from dftlrp.tracing.symbols import Symbol, narrow_dtype
 from dftlrp.tracing.tape import Tape
@@ -193,7 +194,7 @@ class _Merger:
 
     def merge_fixed(self, u: Any, v: Any) -> Any:
         """Return a number that no node makes; if it depends on the batch, a new output's name."""
-        if isinstance(u, str) or isinstance(v, str):
+        if isinstance(u, str | Slot) or isinstance(v, str | Slot):
             if u != v:
                 raise FixedBatchError("other outputs at another batch")
             return u

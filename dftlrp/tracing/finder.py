@@ -32,6 +32,7 @@ from dftlrp.engine.seeds import SEEDS, make_coefficients
 from dftlrp.engine.settings import Question, Settings
 from dftlrp.tracing.assembly import Traced
 from dftlrp.tracing.batch import have_one_batch, repeat_samples, trace_any_batch
+from dftlrp.tracing.collector import rest_collector
 from dftlrp.tracing.session import Arrays, Seen, Session, load_runtime
 from dftlrp.tracing.trace import BESIDE, GraphRequest, trace
 
@@ -177,6 +178,7 @@ class Prepared:
         return self._load(*self._trace(request, self.arrays, self.compared), any_batch=False)
 
     @doing("tracing")
+    @rest_collector()
     def _trace(
         self, request: GraphRequest, arrays: Arrays, compared: Arrays
     ) -> tuple[Seen, Traced]:

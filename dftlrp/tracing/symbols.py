@@ -7,8 +7,7 @@ NumPy, in float64, so that weights (w+, flips, b + eps) are folded by themselves
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -31,8 +30,7 @@ class Recorder(Protocol):
         """Append the nodes of a function and return its result."""
 
 
-@dataclass(frozen=True)
-class Origin:
+class Origin(NamedTuple):
     """The node that gives a symbol: its op, inputs and attributes."""
 
     op: str
@@ -70,7 +68,8 @@ class Symbol(BackendArray):
 
     def astype(self, dtype: Any, copy: bool = True) -> Any:
         """Convert as NumPy does; every float is float32 in the graph."""
-        return super().astype(narrow_dtype(np.dtype(dtype)))
+        wanted = narrow_dtype(np.dtype(dtype))
+        return self if wanted is self.dtype else super().astype(wanted)
 
     def read(self) -> AnyArray:
         """Raise, since there are no numbers before the graph runs."""
@@ -86,6 +85,13 @@ class Symbol(BackendArray):
 def narrow_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
     """Return the dtype that a value has in the graph, where floats are float32."""
     return FLOAT if dtype.kind == "f" else dtype
+
+
+def broadcast_shapes(a: Operand, b: Operand) -> Shape:
+    """Return the shape that two operands are broadcast to."""
+    left = a.shape if isinstance(a, Symbol) else np.shape(a)
+    right = b.shape if isinstance(b, Symbol) else np.shape(b)
+    return left if left == right or not right else np.broadcast_shapes(left, right)
 
 
 def find_dtype(operands: Sequence[Operand]) -> np.dtype[Any]:

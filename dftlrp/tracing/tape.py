@@ -12,12 +12,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from onnx import NodeProto, helper
+from onnx import AttributeProto, NodeProto, helper
 
 from dftlrp.core.types import AnyArray, Shape
 from dftlrp.tracing.node_signs import find_node_sign
 from dftlrp.tracing.symbols import FLOAT, Operand, Origin, Symbol, UntraceableError, narrow_dtype
 
+TINY = 64  # bytes of a constant that is compared as it is
 # NumPy's functions and the contract's primitives by name, on a tape; each module of them adds its
 # own: `arithmetic`, `movement`, `functions`.
 FUNCTIONS: dict[str, Callable[..., Any]] = {}
@@ -48,8 +49,9 @@ class Tape:
     inputs: list[Symbol] = field(default_factory=list)
     taken: set[str] = field(default_factory=set)
     appended: set[str] = field(default_factory=set)
-    _symbols: dict[Any, Symbol] = field(default_factory=dict)
+    _symbols: dict[Any, tuple[Symbol, ...]] = field(default_factory=dict)
     _digests: dict[Any, str] = field(default_factory=dict)
+    _attributes: dict[tuple[str, str], AttributeProto] = field(default_factory=dict)
 
     def call(self, name: str, *args: Any, **kwargs: Any) -> Any:
         """Append the nodes of a function and return its result.
@@ -87,12 +89,10 @@ class Tape:
 
     def add_constant(self, value: Any, dtype: Any = None) -> str:
         """Return the name of an initialiser with these numbers; floats become float32."""
-        a = np.asarray(value)
-        a = np.ascontiguousarray(a.astype(narrow_dtype(np.dtype(dtype or a.dtype)))).reshape(
-            a.shape
-        )
-        numbers = a.data if a.size else b""
-        key = (a.dtype.str, a.shape, hashlib.blake2b(numbers, digest_size=16).digest())
+        given = np.asarray(value)
+        own = narrow_dtype(np.dtype(dtype or given.dtype))
+        a = np.ascontiguousarray(given, own).reshape(given.shape)
+        key = (a.dtype.str, a.shape, a.tobytes() if a.nbytes <= TINY else _sum_numbers(a))
         if key not in self._digests:
             self._digests[key] = self.make_name(f"c{len(self.constants)}")
             self.constants[self._digests[key]] = a
@@ -111,32 +111,54 @@ class Tape:
         **attributes: Any,
     ) -> Symbol:  # fmt: skip
         """Append a node with one output; ``like`` is the dtype of the constants it reads."""
-        return self.add_outputs(op, inputs, [(shape, dtype)], like, **attributes)[0]
+        return self.add_outputs(op, inputs, ((shape, dtype),), like, **attributes)[0]
 
     def add_outputs(
         self, op: str, inputs: Sequence[Operand], outputs: Sequence[tuple[Shape, Any]],
         like: Any = None, **attributes: Any,
     ) -> tuple[Symbol, ...]:  # fmt: skip
         """Append a node with several outputs, each given as (shape, dtype)."""
-        names = tuple(self.find_name(x, like) for x in inputs)
-        frozen = tuple(sorted((k, _freeze(v)) for k, v in attributes.items()))
-        keys = [(op, names, frozen, place) for place in range(len(outputs))]
-        if keys[0] in self._symbols:
-            return tuple(self._symbols[k] for k in keys)
+        names = tuple([self.find_name(x, like) for x in inputs])
+        frozen = tuple(sorted([(k, _freeze(v)) for k, v in attributes.items()]))
+        key = (op, names, frozen)
+        if (known := self._symbols.get(key)) is not None:
+            return known
         made = [self.make_name(f"{op.lower()}{len(self.nodes)}") for _ in outputs]
-        self.nodes.append(helper.make_node(op, _cut_end(names), made, **attributes))
+        self._write_node(op, names, made, attributes)
         origin = Origin(op, tuple(inputs), frozen)
-        for place, (key, name, (shape, dtype)) in enumerate(zip(keys, made, outputs, strict=True)):
-            sign = find_node_sign(op, inputs, attributes, place)
-            self._symbols[key] = Symbol(self, name, shape, dtype, origin, sign)
-        return tuple(self._symbols[k] for k in keys)
+        signs = [find_node_sign(op, inputs, attributes, place) for place in range(len(made))]
+        several = zip(made, outputs, signs, strict=True)
+        self._symbols[key] = tuple([Symbol(self, n, *o, origin, sign) for n, o, sign in several])
+        return self._symbols[key]
 
     def append_node(
         self, op: str, inputs: Sequence[Operand], outputs: Sequence[str], attributes: Any
     ) -> None:
         """Append a node whose outputs keep their own names."""
         names = tuple(map(self.find_name, inputs))
-        self.nodes.append(helper.make_node(op, _cut_end(names), outputs, **attributes))
+        self._write_node(op, names, outputs, attributes)
+
+    def _write_node(
+        self, op: str, inputs: tuple[str, ...], outputs: Sequence[str], attributes: Any
+    ) -> None:
+        """Append a node; equal attributes are made once, as that takes longer than all the rest."""
+        node = NodeProto(op_type=op, input=_cut_end(inputs), output=outputs)
+        for name, value in sorted(attributes.items()):
+            if value is not None:
+                node.attribute.append(self._make_attribute(name, value))
+        self.nodes.append(node)
+
+    def _make_attribute(self, name: str, value: Any) -> AttributeProto:
+        if not isinstance(value, int | float | str | list):
+            return helper.make_attribute(name, value)
+        key = name, repr(value)  # in which 1 is not 1.0
+        if key not in self._attributes:
+            self._attributes[key] = helper.make_attribute(name, value)
+        return self._attributes[key]
+
+
+def _sum_numbers(a: AnyArray) -> bytes:
+    return hashlib.blake2b(a.data, digest_size=16).digest()
 
 
 def _cut_end(names: tuple[str, ...]) -> tuple[str, ...]:
