@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from inspect import signature
 
 from dftlrp.core.conventions import CONVENTIONS
@@ -39,7 +40,7 @@ class Rule:
             raise InputError(
                 f"rule {self.name} has no parameter {unknown}: it {_list_as_text(self.name)}"
             )
-        _refuse_numbers(self.name, known | dict(self.params))
+        _refuse_numbers(self.name, {**known, **dict(self.params)})
 
     def __call__(self, call: Call) -> Share:
         """Return how the relevance of a layer is shared among its inputs."""
@@ -105,7 +106,8 @@ def read_rule(text: str | Rule, /, **params: float) -> Rule:
     return Rule(base.name, tuple((dict(base.params) | given).items()))
 
 
-def list_parameters(name: str) -> dict[str, float]:
+@cache
+def list_parameters(name: str) -> Mapping[str, float]:
     """Return the numbers that a rule takes, with their defaults."""
     _call, *own = signature(FUNCTIONS[name]).parameters.values()
     defaults = Options()

@@ -17,7 +17,8 @@ from dftlrp.ops.window import find_window, grow_to_ceil
 SOURCE = "Bach et al. 2015"
 
 
-def _find_pool_window(at: At) -> Window:
+def find_pool_window(at: At) -> Window:
+    """Return the window of a pool, with what ceil_mode adds to its pads."""
     size = at.x.shape[2:]
     g = find_window(at, tuple(at.get_attr("kernel_shape")), size)
     g = grow_to_ceil(g, size) if at.get_attr("ceil_mode", 0) else g
@@ -36,7 +37,7 @@ def average_pool(at: At) -> Affine:
     """The sum over each window divided by the number of samples in it."""
     x, bk = at.x, at.bk
     channels, size = x.shape[1], x.shape[2:]
-    g = _find_pool_window(at)._replace(groups=channels)
+    g = find_pool_window(at)._replace(groups=channels)
     _grant_columns(at, g)
     taps = np.ones((channels, 1, *g.kernel), x.dtype)
     return Affine(
@@ -72,15 +73,15 @@ def _index_samples(at: At) -> Array:
 
 def _evaluate_max_pool(at: At) -> Array:
     if at.node.index:
-        return at.bk.maxpool(_index_samples(at), at.x, _find_pool_window(at))
+        return at.bk.maxpool(_index_samples(at), at.x, find_pool_window(at))
     compared = at.x if at.x.dtype.kind == "f" else at.x.astype(np.float64)
-    return at.bk.maxpool(at.x, compared, _find_pool_window(at))
+    return at.bk.maxpool(at.x, compared, find_pool_window(at))
 
 
 @register_route("MaxPool", evaluate=_evaluate_max_pool, outputs=2, silent=(1,))
 def max_pool(at: At) -> Route:
     """The first of the largest in each window takes all."""
-    return _route_to_winners(at, _find_pool_window(at))
+    return _route_to_winners(at, find_pool_window(at))
 
 
 def _route_to_winners(at: At, g: Window) -> Route:
@@ -109,7 +110,7 @@ def _take_max_pool_between(here: At, there: At) -> Route:
     What the end with the larger maximum takes is the most that any one sample changes, so that a
     sample that takes something changes itself.
     """
-    g = _find_pool_window(here) if here.node.op == "MaxPool" else _make_global_window(here)
+    g = find_pool_window(here) if here.node.op == "MaxPool" else _make_global_window(here)
     both = replace(here, args=(np.maximum(here.x, there.x),))
     return replace(_route_to_winners(both, g), narrow=True)
 
@@ -148,7 +149,7 @@ def _sum_windows(at: At, g: Window, own: Array, scale: Array = 1.0) -> Affine:
 @register_affine("LpPool")
 def lp_pool(at: At) -> Affine:
     """The p-norm of each window."""
-    return _pool_norm(at, _find_pool_window(at))
+    return _pool_norm(at, find_pool_window(at))
 
 
 @register_affine("GlobalLpPool")
@@ -161,7 +162,7 @@ def global_lp_pool(at: At) -> Affine:
 def _take_norm_pool_between(here: At, there: At) -> Affine:
     """``Dy = D(sum |x|^p) D(y) / D(y^p)``: two chords; exact for any p."""
     bk, p, (x, r) = here.bk, here.get_attr("p", 2), (here.x, there.x)
-    g = _find_pool_window(here) if here.node.op == "LpPool" else _make_global_window(here)
+    g = find_pool_window(here) if here.node.op == "LpPool" else _make_global_window(here)
     own = take_chord(bk, abs(x) ** p - abs(r) ** p, x - r, p * np.sign(x) * abs(x) ** (p - 1))
     u, v = here.y, there.y
     return _sum_windows(here, g, own, take_chord(bk, u - v, u**p - v**p, 0 * u))

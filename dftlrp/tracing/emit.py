@@ -19,10 +19,12 @@ from dftlrp.core.types import AnyArray, UnsupportedModelError
 from dftlrp.graph.structure import Node
 from dftlrp.ops import OPS, At
 from dftlrp.ops.inner import OWN
+from dftlrp.ops.pool import find_pool_window
 from dftlrp.ops.window import find_window
 from dftlrp.tracing.node_signs import find_node_sign
 from dftlrp.tracing.symbols import FLOAT, Origin, Symbol, narrow_dtype
 from dftlrp.tracing.tape import Tape
+from dftlrp.tracing.winners import find_rivals
 
 Operands = list[Any]
 EVALUATED = {*OWN, "STFT", "DFT", "QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear"}
@@ -155,13 +157,26 @@ def _write_size_keeping(tape: Tape, at: At, wanted: AnyArray) -> Any:
     return _copy_node(tape, replace(at, node=replace(at.node, attrs=attrs)), wanted)
 
 
+def _write_max_pool(tape: Tape, at: At, wanted: AnyArray) -> Any:
+    """Where relevance goes back, write the pool as a maximum of the parts that it is sent to."""
+    rivals = None
+    if tape.goes_back and at.x.dtype == FLOAT and len(at.node.outputs) < 2:
+        rivals = find_rivals(tape, at.x, find_pool_window(at))
+    if rivals is None:
+        return _write_size_keeping(tape, at, wanted)
+    tape.append_node("Max", rivals, [at.node.output], {})
+    origin = Origin("Max", rivals)
+    return Symbol(tape, at.node.output, wanted.shape, FLOAT, origin, at.x.sign)
+
+
 def _write_number(_: Tape, __: At, wanted: AnyArray) -> Any:
     """What depends on the shape alone is known."""
     return wanted
 
 
 WRITTEN: dict[str, Callable[[Tape, At, AnyArray], Any]] = {
-    **dict.fromkeys(("Conv", "MaxPool", "AveragePool", "LpPool"), _write_size_keeping),
+    **dict.fromkeys(("Conv", "AveragePool", "LpPool"), _write_size_keeping),
+    "MaxPool": _write_max_pool,
     "Softmax": _write_softmax, "LogSoftmax": _write_softmax, "Cast": _write_cast,
     "CastLike": _write_cast, "Dropout": _write_dropout, "Upsample": _write_resize,
     "Resize": _write_resize, "Shape": _write_number, "Size": _write_number,

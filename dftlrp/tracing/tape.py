@@ -41,9 +41,12 @@ class Tape:
         Names that a new value must not have.
     appended : set of str
         Outputs of nodes that were taken over from a model.
+    goes_back : bool
+        Whether relevance goes back through the graph, so that the parts of max pools are needed.
     """
 
     opset: int = 17
+    goes_back: bool = False
     nodes: list[NodeProto] = field(default_factory=list)
     constants: dict[str, AnyArray] = field(default_factory=dict)
     inputs: list[Symbol] = field(default_factory=list)

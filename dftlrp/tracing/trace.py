@@ -104,13 +104,13 @@ def trace(ready: Ready, request: GraphRequest, views: Views | None = None) -> Tr
         A node cannot be written as ONNX nodes; the message names it.
     """
     plan, run = ready.plan, ready.run
-    tape = Tape(opset=max(OPSET, *(n.opset for n in run.nodes)))
+    forward = request.target == FORWARD
+    tape = Tape(max(OPSET, *(n.opset for n in run.nodes)), goes_back=not forward)
     tape.taken.update(ready.values)
     bk = OnnxBackend(tape)
     _refuse_decisions(plan, run)
     _refuse_long_loops(plan, run)
     masks = {n: s if s is None else tape.add_input(f"mask/{n}", s) for n, s in request.masks}
-    forward = request.target == FORWARD
     known = {**ready.values, **run.values}
     there = _find_reference(ready, request, known, bk) if forward else None
     centres = {} if there is None else there.values

@@ -26,7 +26,11 @@ LOWEST = -3.0e38  # of padding, instead of -inf, which has no difference
 
 
 class Line(NamedTuple):
-    """Geometry on one axis: n samples padded to a multiple of the stride, and the windows."""
+    """Geometry on one axis of n samples, and the windows.
+
+    The samples are cut or padded at the end to ``rows`` times the stride, so that each phase has
+    as many: its samples are a stride apart.
+    """
 
     axis: int
     kernel: int
@@ -39,18 +43,19 @@ class Line(NamedTuple):
     @property
     def rows(self) -> int:
         """Samples of each phase."""
-        reach = (self.kernel - 1) * self.dilation
-        return max(-(-(self.begin + self.n) // self.stride), self.out + reach // self.stride)
-
-    @property
-    def end(self) -> int:
-        """Padding after the last sample."""
-        return self.rows * self.stride - self.begin - self.n
+        last = (self.out - 1) * self.stride + (self.kernel - 1) * self.dilation - self.begin
+        return -(-min(self.n, last + 1) // self.stride)
 
     @property
     def does_nothing(self) -> bool:
         """Whether each window is one sample."""
-        return self.kernel == self.stride == 1 and self.begin == self.end == 0
+        return self.kernel == self.stride == 1 and self.begin == 0 and self.out == self.n
+
+    @property
+    def may_miss(self) -> bool:
+        """Whether a window may read no sample."""
+        last = (self.out - 1) * self.stride - self.begin
+        return self.dilation > 1 or self.begin >= self.kernel or last >= self.n
 
     @property
     def taps(self) -> range:
@@ -61,8 +66,8 @@ class Line(NamedTuple):
         return range(first, end) or range(1)
 
     def find_part(self, tap: int) -> tuple[int, int]:
-        """Return the phase and the first row of what a tap reads."""
-        row, phase = divmod(tap * self.dilation, self.stride)
+        """Return the phase of what a tap reads, and the row that the first window reads."""
+        row, phase = divmod(tap * self.dilation - self.begin, self.stride)
         return phase, row
 
 
@@ -73,8 +78,8 @@ def pick_winners(tape: Tape, v: Any, x: Any, g: Window) -> Any:
         picked = (_mark_largest(tape, x) * v.reshape((*v.shape[:2], -1))).sum(axis=2)
         return picked.reshape((*v.shape[:2], *ones))
     for line in _find_lines(g, x.shape[2:]):
-        x, masks = _mask_winners(_split_parts(tape, x, line, LOWEST))
-        parts = _split_parts(tape, v, line, 0.0)
+        x, kept = _keep_best(_split_parts(tape, x, line, LOWEST))
+        masks, parts = _mask_winners(kept), _split_parts(tape, v, line, 0.0)
         v = reduce(add, (q if m is None else m * q for m, q in zip(masks, parts, strict=True)))
     return v
 
@@ -85,14 +90,24 @@ def spread_to_winners(tape: Tape, r: Any, x: Any, g: Window) -> Any:
         return (_mark_largest(tape, x) * r.reshape((*x.shape[:2], 1))).reshape(x.shape)
     steps = []
     for line in _find_lines(g, x.shape[2:]):
-        x, masks = _mask_winners(_split_parts(tape, x, line, LOWEST))
-        steps.append((line, masks))
-    for line, masks in reversed(steps):
-        shares = [r if m is None else m * r for m in masks]
-        if len(shares) == 2:  # what the first does not win is the second's
-            shares[1] = r - shares[0]
-        r = _join_parts(shares, line)
+        x, kept = _keep_best(_split_parts(tape, x, line, LOWEST))
+        steps.append((line, kept))
+    for line, kept in reversed(steps):
+        r = _join_parts(_share_out(r, kept), line)
     return r
+
+
+def find_rivals(tape: Tape, x: Symbol, g: Window) -> tuple[Symbol, Symbol] | None:
+    """Return two arrays whose larger one is the max pool, which `spread_to_winners` needs anyway.
+
+    None where a MaxPool is better: on two axes, for which onnxruntime has a layout of its own, on
+    none, and where a window may lie in the padding alone.
+    """
+    lines = _find_lines(g, x.shape[2:])
+    if x.ndim != 3 or not lines or is_whole(x.shape[2:], g) or lines[0].may_miss:
+        return None
+    *parts, last = _split_parts(tape, x, lines[0], LOWEST)
+    return (_keep_best(parts)[0], last) if parts else None
 
 
 def _find_lines(g: Window, size: Shape) -> list[Line]:
@@ -119,13 +134,13 @@ def _split_parts(tape: Tape, x: Any, line: Line, fill: float) -> list[Any]:
     """Return for each tap the samples that it reads of all windows."""
     phases = _split_phases(tape, x, line, fill)
     places = map(line.find_part, line.taps)
-    return [cut_axis(phases[phase], line.axis, row, row + line.out) for phase, row in places]
+    return [_move_rows(phases[i], line.axis, row, line.out, fill) for i, row in places]
 
 
 def _split_phases(tape: Tape, x: Any, line: Line, fill: float) -> list[Any]:
-    """Return the padded input's samples s apart, one array for each of the first s samples."""
-    x = _pad_line(cut_axis(x, line.axis, 0, line.n + min(line.end, 0)), line, fill)
+    """Return the samples s apart, one array for each of the first s samples."""
     s, a = line.stride, line.axis
+    x = _move_rows(x, a, 0, line.rows * s, fill)
     if s == 1:
         return [x]
     lead, rest = x.shape[:a], x.shape[a + 1 :]
@@ -138,26 +153,44 @@ def _split_phases(tape: Tape, x: Any, line: Line, fill: float) -> list[Any]:
     return [part.reshape((*lead, line.rows, *rest)) for part in parts]
 
 
-def _pad_line(x: Any, line: Line, fill: float) -> Any:
-    return _pad_along(x, line.axis, line.begin, max(line.end, 0), fill)
+def _move_rows(x: Any, axis: int, first: int, count: int, fill: float = 0.0) -> Any:
+    """Return so many rows from the first one on, which may lie before the array's own."""
+    end = first + count - x.shape[axis]
+    pads = tuple((-first, end) if i == axis else (0, 0) for i in range(x.ndim))
+    if (first > 0 or end < 0) and not (first < 0 or end > 0):
+        return cut_axis(x, axis, first, first + count)
+    if isinstance(x, Symbol):
+        return np.pad(x, pads, constant_values=fill)  # which cuts where a number is negative
+    x = cut_axis(x, axis, max(first, 0), max(first + count, 0))
+    return np.pad(x, np.maximum(pads, 0), constant_values=fill)
 
 
-def _pad_along(x: Any, axis: int, begin: int, end: int, fill: float = 0.0) -> Any:
-    pads = tuple((begin, end) if i == axis else (0, 0) for i in range(x.ndim))
-    return np.pad(x, pads, constant_values=fill)
-
-
-def _mask_winners(parts: list[Any]) -> tuple[Any, list[Any]]:
-    """Return the largest of the parts, and for each a mask of the windows that it wins."""
+def _keep_best(parts: list[Any]) -> tuple[Any, list[Any]]:
+    """Return the largest of the parts, and for each later one a mask of what it does not win."""
     best, kept = parts[0], list[Any]()
     for part in parts[1:]:
         kept.append(apply("step", best - part, False))  # the later wins if strictly greater
         best = np.maximum(best, part)
+    return best, kept
+
+
+def _mask_winners(kept: list[Any]) -> list[Any]:
+    """Return for each part a mask of the windows that it wins; None where it wins all."""
     masks, rest = list[Any](), None  # rest: no later one wins
     for keeps in reversed(kept):
         masks.append(1 - keeps if rest is None else (1 - keeps) * rest)
         rest = keeps if rest is None else rest * keeps
-    return best, [rest, *reversed(masks)]
+    return [rest, *reversed(masks)]
+
+
+def _share_out(r: Any, kept: list[Any]) -> list[Any]:
+    """Return what each part gets of r, which its winner takes: the last one chooses first."""
+    shares = list[Any]()
+    for keeps in reversed(kept):
+        rest = keeps * r
+        shares.append(r - rest)
+        r = rest
+    return [r, *reversed(shares)]
 
 
 def _join_parts(parts: list[Any], line: Line) -> Any:
@@ -166,12 +199,11 @@ def _join_parts(parts: list[Any], line: Line) -> Any:
     phases: list[Any] = [None] * line.stride
     for tap, part in zip(line.taps, parts, strict=True):
         phase, row = line.find_part(tap)
-        placed = _pad_along(part, a, row, line.rows - row - line.out)
+        placed = _move_rows(part, a, -row, line.rows)
         phases[phase] = placed if phases[phase] is None else phases[phase] + placed
     some = next(x for x in phases if x is not None)
     lead, rest = some.shape[:a], some.shape[a + 1 :]
     filled = [np.broadcast_to(np.zeros(()), some.shape) if x is None else x for x in phases]
     wide = [x.reshape((*lead, line.rows, 1, *rest)) for x in filled]
     joined = np.concatenate(wide, a + 1).reshape((*lead, line.rows * line.stride, *rest))
-    joined = cut_axis(joined, a, line.begin, line.begin + line.n)
-    return _pad_along(joined, a, 0, line.n - joined.shape[a])
+    return _move_rows(joined, a, 0, line.n)

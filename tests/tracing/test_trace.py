@@ -260,6 +260,32 @@ def test_a_first_layer_under_zplus_reads_both_signs_at_once() -> None:
     agree(model, x, composite="EpsilonPlus", target=(1, 2))
 
 
+POOLS = [  # kernel, stride, dilation, pads; whether it is the largest of parts that go back anyway
+    (2, 2, 1, (0, 0), True), (3, 2, 1, (1, 1), True), (3, 3, 1, (0, 2), True),
+    (4, 3, 1, (2, 3), True), (2, 3, 1, (1, 0), True), (3, 1, 1, (2, 0), True),
+    (1, 2, 1, (0, 0), False), (3, 1, 2, (2, 2), False), (20, 20, 1, (0, 0), False),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("pool", POOLS)
+def test_a_max_pool_is_the_largest_of_what_relevance_is_sent_to(pool: Any) -> None:
+    kernel, stride, dilation, pads, apart = pool
+    n = Nodes()
+    n.add("MaxPool", "x", "z", kernel_shape=[kernel], strides=[stride], dilations=[dilation],
+          pads=list(pads))  # fmt: skip
+    model = loaded(n.model({"x": ["B", 2, 20]}, {"z": None}))
+    x = np.random.default_rng(0).integers(-2, 3, (2, 2, 20)) / 2  # with ties
+    ready = run_forward(model, x, Settings(composite="EpsilonPlus"))
+    ops = {node.op_type for node in trace(ready, GraphRequest()).model.graph.node}
+    assert ("MaxPool" not in ops) == apart
+    c = normal(2, 2, ready.values["z"].shape[2])
+    agree(model, x, seed="one", target=lambda z: c)
+    both = [attribute(model, x, backend=b, composite="EpsilonPlus").output for b in ("onnx", None)]
+    assert (both[0] == both[1]).all()
+    alone = trace(ready, GraphRequest(target="forward")).model.graph.node
+    assert "MaxPool" in {node.op_type for node in alone}
+
+
 def count_products(model: Any, x: Any, composite: str, silent: bool = False) -> int:
     """Convolutions of the traced graph."""
     zero = {name: np.zeros(1) for name in model.graph.signals} if silent else None
