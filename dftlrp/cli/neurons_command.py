@@ -52,6 +52,10 @@ def add_parser(commands: Any) -> None:
     )  # fmt: skip
     p.add_argument("--out", default="dftlrp-neurons", metavar="DIR", help="default: %(default)s")
     p.add_argument("--pattern", metavar="P", help="pattern of file names, as {label}_{take}.wav")
+    p.add_argument(
+        "--no-spectra", action="store_true",
+        help="without spectra and maps of the classes: faster, since relevance stops at the layer",
+    )  # fmt: skip
     p.add_argument("--seed-kind", default="logit", help="logit (default), contrast or one")
     p.add_argument(
         "--reference", nargs="+", default=["auto"], metavar="REF",
@@ -87,6 +91,7 @@ def _run_neurons(args: argparse.Namespace) -> int:
         bind=parse_bindings(args.bind),
         backend=args.backend,
         reference=args.reference,
+        spectra=not args.no_spectra,
         workers=args.workers,
         scheduler=args.scheduler,
     )

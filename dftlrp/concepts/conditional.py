@@ -17,6 +17,7 @@ from dftlrp.core.types import AnyArray, InputError, Real
 from dftlrp.engine.auto import name_reference
 from dftlrp.engine.composites import Composite
 from dftlrp.engine.model import Model
+from dftlrp.engine.plan import Plan
 from dftlrp.engine.settings import AUTO, Question, Settings
 
 Inputs = AnyArray | Mapping[str, AnyArray]
@@ -129,14 +130,18 @@ def conditional(
         If a layer is unknown, a channel is out of range, or no path joins two layers.
     """
     plain = Settings(output, bind or {}, composite, overrides or {}, backend, dtype)
-    plan = model.plan(output, plain.bind)
-    several = (reference or [None]) if isinstance(reference, list) else [reference]
-    passes = [replace(plain, reference=name_reference(r, plan)) for r in several]
+    passes = compare_with_each(plain, model.plan(output, plain.bind), reference)
     samples = _split_samples(inputs, len(conditions))
     known = layers or find_layers(model, samples[0], passes[0])
     asked = [_split_condition(c, known, record, seed) for c in conditions]
     each = [_answer_conditions(model, samples, s, conditions, asked) for s in passes]
     return [sum(rest, start=first) / len(each) for first, *rest in zip(*each, strict=True)]
+
+
+def compare_with_each(settings: Settings, plan: Plan, reference: Any) -> list[Settings]:
+    """Return the settings for each reference; ``reference`` may be a list of several."""
+    several = (reference or [None]) if isinstance(reference, list) else [reference]
+    return [replace(settings, reference=name_reference(r, plan)) for r in several]
 
 
 def _answer_conditions(

@@ -7,20 +7,25 @@ positions and averaged over recordings.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from dftlrp.concepts.conditional import conditional
+from dftlrp.concepts.conditional import compare_with_each
 from dftlrp.concepts.conditions import FIRST, LAST, RECURRENT
 from dftlrp.concepts.layers import Layers
+from dftlrp.core.rule_text import Rule
 from dftlrp.core.types import AnyArray, InputError, Real
+from dftlrp.engine.composites import Composite
 from dftlrp.engine.model import Model
+from dftlrp.engine.settings import AUTO, Question, Settings
+from dftlrp.tracing.answers import answer
 
 Neuron = tuple[str, int]
+BATCH = 16  # neurons that are computed together
 WEIGHTED = (FIRST | LAST | RECURRENT) - {"MaxPool", "AveragePool", "BatchNormalization"} - {
     "LayerNormalization", "RMSNormalization", "Gather"
 }  # fmt: skip
@@ -52,7 +57,14 @@ def attribution_graph(
     *,
     layers: Layers,
     width: int = 4,
-    **settings: Any,
+    output: str | None = None,
+    bind: Mapping[str, Any] | None = None,
+    seed: str = "logit",
+    composite: str | Composite = "auto",
+    overrides: Mapping[str, str | Rule] | None = None,
+    backend: str | None = None,
+    dtype: Any = None,
+    reference: Any = AUTO,
 ) -> list[Edge]:
     """Return edges from the strongest neurons below a neuron, layer by layer.
 
@@ -70,7 +82,7 @@ def attribution_graph(
         Of the model at inputs of this shape.
     width : int
         Number of neurons of each layer that are followed for each neuron above.
-    settings
+    output, bind, seed, composite, overrides, backend, dtype, reference
         As of `dftlrp.concepts.conditional`.
 
     Raises
@@ -78,17 +90,15 @@ def attribution_graph(
     InputError
         If a layer is unknown, is not below the one before, or receives no relevance.
     """
+    plain = Settings(output, bind or {}, composite, overrides or {}, backend, dtype)
+    passes = compare_with_each(plain, model.plan(output, plain.bind), reference)
+    asked = _Asked(model, target, seed, passes, layers)
     edges, level = list[Edge](), [start]
     for above, layer in pairwise([start[0], *below]):
         concepts = layers.concepts(layer)
         if concepts.value not in _find_ancestors(layers, above):
             raise InputError(f"{layer!r} is not below {above!r}")
-        conditions = [{"y": [target], name: [c]} for name, c in level]
-        found = [
-            conditional(model, x, conditions, record=[layer], layers=layers, **settings)
-            for x in samples
-        ]
-        sums = [[concepts.per_concept(c.before[layer])[0].sum(axis=1) for c in x] for x in found]
+        sums = [asked.measure(x, above, [c for _, c in level], layer) for x in samples]
         if not np.any(sums):
             raise InputError(f"no relevance of {above!r} arrives at {layer!r}")
         new = [
@@ -99,6 +109,44 @@ def attribution_graph(
         edges += new
         level = list(dict.fromkeys(edge.source for edge in new))
     return edges
+
+
+@dataclass(frozen=True, eq=False)
+class _Asked:
+    """What is asked of each recording: a target, by settings for each reference."""
+
+    model: Model
+    target: int
+    seed: str
+    passes: Sequence[Settings]
+    layers: Layers
+
+    def measure(self, x: AnyArray, above: str, neurons: Sequence[int], layer: str) -> Real:
+        """Return the relevance of the concepts of a layer under each neuron of one above it.
+
+        The neurons are computed together where the model takes several samples.
+
+        Returns
+        -------
+        array (neuron, concept)
+        """
+        dims = [value.dims for value in self.layers.plan.signals.values()]
+        open_end = all(d is None or (len(d) > 1 and d[0] is None) for d in dims)
+        size = min(len(neurons), BATCH) if open_end else 1
+        parts = [neurons[i : i + size] for i in range(0, len(neurons), size)]
+        return np.concatenate([self._measure_some(x, above, some, layer) for some in parts])
+
+    def _measure_some(self, x: AnyArray, above: str, some: Sequence[int], layer: str) -> Real:
+        upper, lower = self.layers.concepts(above), self.layers.concepts(layer)
+        mask = np.concatenate([upper.places([c]) for c in some], axis=upper.batch)
+        question = Question(
+            [self.target] * len(some), self.seed, [layer], {above: mask}, ledger=False,
+            signals=False,
+        )  # fmt: skip
+        many = np.repeat(x, len(some), axis=0)
+        answers = [a for s in self.passes for a in answer(self.model, many, s, [question])]
+        each = [lower.per_concept(a.flows[lower.value].relevance).sum(axis=2) for a in answers]
+        return np.asarray(sum(each[1:], start=each[0]) / len(each))
 
 
 def _choose_edges(layer: str, neuron: Neuron, weights: Real, width: int) -> list[Edge]:

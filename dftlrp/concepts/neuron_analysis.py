@@ -104,6 +104,7 @@ def neurons(
     bind: Mapping[str, Any] | None = None,
     backend: str | None = None,
     reference: Any = AUTO,
+    spectra: bool = True,
     workers: int = 1,
     scheduler: str | None = None,
 ) -> Neurons:
@@ -131,6 +132,10 @@ def neurons(
         What every recording is compared with, as of `dftlrp.explain`: ``"auto"`` (decided by the
         first recording that is not silent), ``"none"``, ``"silence"``, sound files, or ``["mean",
         FILE, ...]``.
+    spectra : bool
+        Whether relevance is followed back to every recording, for the spectra and maps of the
+        classes.  Without them it goes no further than to the layer, which takes a fraction of the
+        time.
     workers, scheduler
         As of `dftlrp.concepts.shards.Workers`.
 
@@ -157,7 +162,7 @@ def neurons(
         os.fspath(model), layer, recordings.rate, many, seed=seed, composite=composite,
         overrides=overrides or {}, bind=bind or {}, output=output, backend=backend,
         frontend=None if frontend is None else os.fspath(frontend), k=max(count, KEPT),
-        reference=name_references(reference),
+        reference=name_references(reference), spectra=spectra,
     )  # fmt: skip
     chosen = _choose_classes(classes, recordings, names, many)
     notes = (*_note_ignored_rate(known.rate, rate), *recordings.notes)

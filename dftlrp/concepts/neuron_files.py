@@ -93,7 +93,8 @@ def _write_results(found: NeuronsData, target: Path, figure: bool) -> list[Path]
 def _draw_class(found: NeuronsData, c: int) -> Iterator[tuple[str, Figure]]:
     """Yield the figures of a class by their names."""
     study = found.survey.study
-    yield from draw_class(found.survey.statistics, c, study.rate, found.seconds).items()
+    if study.spectra:
+        yield from draw_class(found.survey.statistics, c, study.rate, found.seconds).items()
     if c in found.graphs:
         yield "graph", draw_graph(found.graphs[c])
 

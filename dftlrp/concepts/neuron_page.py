@@ -75,6 +75,7 @@ def render_page(found: NeuronsData) -> str:
         right=float(statistics.right.sum() / max(statistics.neurons.count.sum(), 1)),
         quantity="logit" if study.seed in {"logit", "one"} else "lead",
         draws=DRAWS,
+        spectra=statistics.has_spectra,
         silent="zero" if study.reference == (NONE,) else "what they are at the reference",
         seconds=seconds,
         classes=classes,
@@ -125,7 +126,9 @@ def _describe_class(
 ) -> dict[str, Any]:
     statistics = found.survey.statistics
     count = int(statistics.neurons.count[c])
-    peaks = find_narrow_peaks(statistics.spectrum.mean[c, 1], found.survey.study.rate)
+    peaks, maps = list[tuple[float, float]](), ("map", "spread") if statistics.has_spectra else ()
+    if statistics.has_spectra:
+        peaks = find_narrow_peaks(statistics.spectrum.mean[c, 1], found.survey.study.rate)
     return {
         "index": c,
         "label": found.label(c),
@@ -140,17 +143,18 @@ def _describe_class(
             {"title": PICTURES[name], "svg": svg, "plane": None}
             for name, svg in _draw_class_lines(found, c)
         ]
-        + [_describe_map(found, c, name, planes) for name in ("map", "spread")],
+        + [_describe_map(found, c, name, planes) for name in maps],
     }
 
 
 def _draw_class_lines(found: NeuronsData, c: int) -> Iterator[tuple[str, str]]:
     """Yield the pictures of a class that are made of lines, by their names."""
     rate, statistics = found.survey.study.rate, found.survey.statistics
-    mean, absolute = statistics.spectrum.mean[c]
-    error = statistics.spectrum.spread[c, 0] / np.sqrt(max(statistics.spectrum.count[c], 1))
-    yield "spectrum", draw_spectrum(mean, error, rate)
-    yield "magnitude", draw_magnitude(absolute, rate)
+    if statistics.has_spectra:
+        mean, absolute = statistics.spectrum.mean[c]
+        error = statistics.spectrum.spread[c, 0] / np.sqrt(max(statistics.spectrum.count[c], 1))
+        yield "spectrum", draw_spectrum(mean, error, rate)
+        yield "magnitude", draw_magnitude(absolute, rate)
     if c in found.graphs:
         yield "graph", draw_graph(found.graphs[c])
 

@@ -18,7 +18,10 @@ Rows = Iterable[Sequence[Any]]
 
 def make_tables(found: NeuronsData) -> dict[str, str]:
     """Return the text of every table by the name of its file."""
-    return {f"{name}.csv": _format_csv(*make(found)) for name, make in TABLES.items()}
+    left_out = () if found.survey.statistics.has_spectra else OF_SPECTRA
+    return {
+        f"{k}.csv": _format_csv(*make(found)) for k, make in TABLES.items() if k not in left_out
+    }
 
 
 def _list_strongest(found: NeuronsData) -> tuple[str, Rows]:
@@ -146,6 +149,9 @@ TABLES: dict[str, Callable[[NeuronsData], tuple[str, Rows]]] = {
     "graphs": _list_edges,
     "skipped": _list_skipped,
 }
+
+
+OF_SPECTRA = ("spectra", "peaks")
 
 
 def _format_csv(head: str, rows: Rows) -> str:

@@ -18,7 +18,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from dftlrp.attribution.attribute import answer_questions
 from dftlrp.attribution.waveform import WaveformInput
 from dftlrp.concepts.layers import Layers
 from dftlrp.concepts.moments import Moments, Top, compute_moments, find_top
@@ -28,6 +27,7 @@ from dftlrp.engine.model import Model
 from dftlrp.engine.settings import Question
 from dftlrp.results import views
 from dftlrp.spectral import dft_lrp, stft_for, stft_lrp
+from dftlrp.tracing.answers import answer
 
 MEASURES = ("relevance", "absolute", "peak", "activation", "loudest")
 RANKINGS = ("relevance", "peak", "activation", "loudest")  # RelMax twice, then ActMax twice
@@ -49,7 +49,8 @@ class Statistics:
         (classes, 2, `BANDS`): shares of the relevance by frequency, signed and absolute, of each
         recording's sum of |R|.
     map : Moments
-        (classes, frequency, `COLUMNS`): signed shares by frequency and time.
+        (classes, frequency, `COLUMNS`): signed shares by frequency and time.  Without spectra,
+        which a study may leave out, neither has a frequency.
     right : array (classes,)
         Number of recordings of each class for which the class has the largest output.
     """
@@ -59,6 +60,11 @@ class Statistics:
     spectrum: Moments
     map: Moments
     right: Real
+
+    @property
+    def has_spectra(self) -> bool:
+        """Whether spectra and maps of the classes were computed."""
+        return self.spectrum.mean.size > 0
 
     def __add__(self, other: Statistics) -> Statistics:
         return Statistics(
@@ -143,17 +149,20 @@ def compute_statistics(model: Model, study: Study, layers: Layers, batch: Batch)
         If the model cannot be explained for one of the recordings.
     """
     n, concepts = len(batch.classes), layers.concepts(study.layer)
-    question = Question(_fill_targets(batch), study.seed, keep=[study.layer], ledger=False)
+    question = Question(
+        _fill_targets(batch), study.seed, [study.layer], ledger=False, signals=study.spectra
+    )
     answers = [
         found
         for settings in study.settings(batch.sample)
-        for found in answer_questions(model, batch.sample.array, settings, [question])
+        for found in answer(model, batch.sample.array, settings, [question])
     ]
-    kept = [[concepts.per_concept(np.asarray(a))[:n] for a in f.kept[study.layer]] for f in answers]
-    flows = [Flow(*(_take_rows(a, n) for a in (f.relevance, f.multiplier))) for f in answers]
+    value = concepts.per_concept(answers[0].kept[concepts.value])[:n]
+    each = [concepts.per_concept(f.flows[concepts.value].relevance)[:n] for f in answers]
+    flows = [f.flows[batch.sample.place.name] for f in answers] if study.spectra else []
+    own = [Flow(*(_take_rows(a, n) for a in (f.relevance, f.multiplier))) for f in flows]
     scores = answers[0].explained.reshape(len(batch.sample.array), -1)[:n]
-    at_layer = average([R for _, R in kept])
-    return summarise(study, batch, Explained(kept[0][0], at_layer, flows, scores))
+    return summarise(study, batch, Explained(value, average(each), own, scores))
 
 
 def average(several: Sequence[Real]) -> Real:
@@ -187,7 +196,7 @@ class Explained(NamedTuple):
     value, at_layer : array (n, concept, position)
         Activation and relevance of the layer.
     flows : list of Flow
-        At the input, for each reference.
+        At the input, for each reference; none where no spectra are wanted.
     scores : array (n, classes)
         The explained output.
     """
@@ -242,7 +251,11 @@ def _compute_spectra(batch: Batch, flows: Sequence[Flow], rate: float) -> tuple[
     array (n, 2, BANDS)
         Signed and absolute.
     array (n, F, COLUMNS)
+        Both without frequencies where there is no flow.
     """
+    if not flows:
+        n = len(batch.classes)
+        return np.zeros((n, 2, 0)), np.zeros((n, 0, COLUMNS))
     references = batch.sample.references or (np.zeros(1),)
     each = [_view_flow(batch, r, f, rate) for r, f in zip(references, flows, strict=True)]
     R, lines, tiles = (average(some) for some in zip(*each, strict=True))

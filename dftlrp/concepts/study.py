@@ -46,6 +46,9 @@ class Study:
     reference : tuple of str
         Names and paths of what every recording is compared with, as `name_references` returns them;
         `dftlrp.concepts.survey.settle_study` decides what ``"auto"`` is.
+    spectra : bool
+        Whether relevance is followed back to the recordings, for the spectra and maps of the
+        classes; otherwise it goes no further than to the layer.
     """
 
     model: str
@@ -61,6 +64,7 @@ class Study:
     frontend: str | None = None
     k: int = 5
     reference: tuple[str, ...] = (AUTO,)
+    spectra: bool = True
 
     def loaded(self) -> Model:
         """Load the model and its front end."""
@@ -87,6 +91,8 @@ class Study:
         own = asdict(self) | {"model": model.graph.sha256, "frontend": repr(model.frontend)}
         versions = {n: version(n) for n in ("dftlrp", "numpy", "scipy", "onnxruntime")}
         own["reference"] = identify_references(self.reference)
+        if self.spectra:
+            del own["spectra"]  # as in stores from before there was a choice
         return {**own, "data": recordings.digest, "batch": [BATCH, SHARD], "versions": versions}
 
 

@@ -78,7 +78,7 @@ def send_back(ready: Ready, question: Question, labels: tuple[str, ...] = ()) ->
         plan, values, table.rules(), bk, question.ledger,
         keep=find_values(plan, table, question.keep),
         masks=fit_masks(plan, table, question.masks, values),
-        reference=ready.reference,
+        reference=ready.reference, signals=question.signals,
     )  # fmt: skip
     target, z = question.target, values[plan.explained]
     kind = choose_seed(question.seed, plan, z.shape, labels)

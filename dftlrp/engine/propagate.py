@@ -71,6 +71,8 @@ class Propagation:
         Is called with each relevance and a text that says where it is.
     reference : Reference, optional
         What the difference to is explained; see `dftlrp.engine.difference`.
+    signals : bool
+        Whether flows of the signals are wanted.
     """
 
     plan: Plan
@@ -82,6 +84,7 @@ class Propagation:
     masks: Mapping[str, Array | None] = field(default_factory=dict)
     check: Callable[[Array, str], None] = check_finite
     reference: Reference | None = None
+    signals: bool = True
 
     @cached_property
     def moving(self) -> set[str]:
@@ -118,7 +121,7 @@ def propagate(way: Propagation, seed: Flow) -> tuple[dict[str, Flow], Ledger]:
     Returns
     -------
     flows : dict of str to Flow
-        By signal, and by the values to keep that relevance went through.
+        By signal if these are wanted, and by the values to keep that relevance went through.
     ledger : Ledger
         One row per node, from the output to the input.
     """
@@ -148,7 +151,7 @@ def carry_back(way: Propagation, seed: Flow) -> tuple[dict[str, Flow], list[Ledg
     """
     plan, values, masks = way.plan, way.values, way.masks
     pending, kept, rows = {plan.explained: seed}, dict[str, Flow](), list[LedgerRow]()
-    visited = set[str]()
+    visited, last = set[str](), set[str]() if way.signals else {*way.keep, *masks}
     for node in steps(plan.path[::-1], "relevance"):
         if node.output not in pending:
             continue
@@ -156,6 +159,8 @@ def carry_back(way: Propagation, seed: Flow) -> tuple[dict[str, Flow], list[Ledg
         visited.add(node.output)
         if node.output in way.keep:
             kept[node.output] = arrived
+        if last and last <= visited:  # all that is wanted has arrived
+            break
         came, taken = [arrived.relevance], list[Array]()
         if node.output in masks:
             bypassing = [] if masks[node.output] is None else take_pending(pending)
@@ -169,8 +174,9 @@ def carry_back(way: Propagation, seed: Flow) -> tuple[dict[str, Flow], list[Ledg
     wanted = {name for name, mask in masks.items() if mask is not None}
     if missed := sorted(wanted - visited):  # a blocked value that none goes through blocks nothing
         raise InputError(f"no relevance that meets the conditions arrives at {missed[0]!r}")
-    silent = {n: Flow(0 * values[n], 0 * values[n]) for n in plan.signals if n not in pending}
-    return kept | {n: pending.get(n) or silent[n] for n in plan.signals}, rows
+    ends = [n for n in plan.signals if way.signals or n in way.keep]
+    silent = {n: Flow(0 * values[n], 0 * values[n]) for n in ends if n not in pending}
+    return kept | {n: pending.get(n) or silent[n] for n in ends}, rows
 
 
 def apply_mask(arrived: Flow, mask: Array | None) -> tuple[Flow, Array]:

@@ -121,6 +121,9 @@ class Question:
         As the keyword arguments of `dftlrp.attribute`; without ``masks`` an empty dict.
     labels : tuple of str
         Names of the classes, where they are not those of the model's file.
+    signals : bool
+        Whether the relevance of the signals is wanted.  Without it relevance goes back no further
+        than to the values to keep.
     """
 
     target: Target = "argmax"
@@ -129,3 +132,4 @@ class Question:
     masks: Mapping[str, AnyArray | None] = field(default_factory=dict)
     ledger: bool = True
     labels: tuple[str, ...] = ()
+    signals: bool = True

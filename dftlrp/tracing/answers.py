@@ -128,7 +128,8 @@ def answer_in_graph(prepared: Prepared) -> Answer:
     """Return the answer by a traced graph; raises as `dftlrp.attribute` does."""
     asked = prepared.question
     keep = tuple(dict.fromkeys(asked.keep))
-    request = GraphRequest(asked.seed, INDEX, keep, asked.ledger, prepared.mask_shapes)
+    masks = prepared.mask_shapes
+    request = GraphRequest(asked.seed, INDEX, keep, asked.ledger, masks, signals=asked.signals)
     if callable(asked.target) or ":" in asked.seed or _is_sum(asked.target):
         return _answer_by_array(prepared, request)
     return _answer_by_index(prepared, request)

@@ -71,6 +71,9 @@ class GraphRequest:
     rows : int
         Samples of the trace, if it is one of two from which a graph for any batch is made; 0: the
         graph is for the samples that ran.
+    signals : bool
+        Whether the relevance of the signals is an output; without it relevance goes back no further
+        than to the values to keep.
     only : tuple of str
         With ``"forward"``: values that are the outputs instead of the model's; what lies behind
         them is not computed.
@@ -86,6 +89,7 @@ class GraphRequest:
     masks: tuple[tuple[str, tuple[int, ...] | None], ...] = ()
     free: bool = False
     rows: int = 0
+    signals: bool = True
     only: tuple[str, ...] = ()
     behind: str = ""
 
@@ -128,7 +132,7 @@ def trace(ready: Ready, request: GraphRequest, views: Views | None = None) -> Tr
         values[name] = _replace_non_finite(tape, values[name], finite)
     propagation = Propagation(
         plan, values, ready.table.rules(), bk, request.ledger, request.keep, masks, _no_check,
-        _find_reference(ready, request, known, bk),
+        _find_reference(ready, request, known, bk), request.signals,
     )  # fmt: skip
     change = propagation.subtract(plan.explained)
     start, target = _add_seed(bk, z, change, request, plan)

@@ -293,10 +293,16 @@ def test_a_table_of_files_and_labels_and_a_model_without_labels(tmp_path):
     assert found.survey.statistics.neurons.count.tolist() == [2, 1, 0]
     named = neurons(
         tmp_path / "m.onnx", tmp_path / "t.csv", layer="conv2", folder=tmp_path / "named", top=1,
-        count=1, labels=["bass", "tenor", "flute"],
+        count=1, labels=["bass", "tenor", "flute"], spectra=False,
     )  # fmt: skip
     assert [named.label(c) for c in named.classes] == ["bass", "tenor"]
-    assert "only 2 recordings" in named.save(tmp_path / "named")[0].read_text()
+    pages = [
+        of.save(tmp_path / name)[0].read_text() for of, name in ((found, "out"), (named, "named"))
+    ]
+    assert "only 2 recordings" in pages[1]
+    assert [page.count("Mean relevance over time") for page in pages] == [4, 0]
+    assert not {"spectra.csv", "peaks.csv"} & {p.name for p in (tmp_path / "named").iterdir()}
+    assert [of.strongest(1) for of in (found, named)] == [found.strongest(1)] * 2
     assert data.is_dir()
 
 

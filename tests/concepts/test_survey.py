@@ -12,7 +12,14 @@ from dataset import folder, tone
 from models import LABELS, listener, saved
 
 import dftlrp
-from dftlrp.concepts import attribution_graph, layers_of, mean_spectrum, prototypes, survey
+from dftlrp.concepts import (
+    attribution_graph,
+    conditional,
+    layers_of,
+    mean_spectrum,
+    prototypes,
+    survey,
+)
 from dftlrp.concepts.prototypes import rank_recordings
 from dftlrp.concepts.recordings import find_recordings
 from dftlrp.concepts.statistics import BANDS, MEASURES, Statistics
@@ -82,6 +89,24 @@ def test_spectra_and_maps_sum_to_the_recordings_relevance(small, found):
         assert found.statistics.map.mean[c].sum() == pytest.approx(np.mean(own), abs=1e-10)
 
 
+@pytest.mark.parametrize("backend", ["numpy", "onnx"])
+def test_without_spectra_relevance_stops_at_the_layer_and_the_statistics_are_the_same(
+    small, backend
+):
+    study, recordings = replace(small[0], backend=backend), small[1]
+    rows = [(n, str(i.path), i.index) for n, i in enumerate(recordings.items)]
+    whole, short = (_make_survey_work(replace(study, spectra=s)) for s in (True, False))
+    a, b = (Statistics.from_arrays(work(rows)) for work in (whole, short))
+    assert [a.has_spectra, b.has_spectra] == [True, False]
+    for of in ("mean", "m2"):
+        mine, theirs = (getattr(s.neurons, of) for s in (a, b))
+        np.testing.assert_allclose(mine, theirs, rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(a.top.recording, b.top.recording)
+    np.testing.assert_array_equal(a.right, b.right)
+    assert "spectra" not in study.identity(recordings)  # so that older stores go on
+    assert replace(study, spectra=False).identity(recordings)["spectra"] is False
+
+
 def test_the_size_of_shards_and_batches_matters_no_more_than_round_off(small, found, monkeypatch):
     study, recordings = small
     rows = [(n, str(i.path), i.index) for n, i in enumerate(recordings.items)]
@@ -144,6 +169,34 @@ def test_edges_below_a_neuron_sum_to_what_it_hands_on(small, found):
     row = next(r for r in masked.ledger.rows if r.node == "c2")
     assert len(edges) > 1
     assert sum(e.weight for e in edges) == pytest.approx(float(row.to_inputs.sum()), abs=1e-12)
+
+
+@pytest.mark.parametrize("backend", ["numpy", "onnx"])
+def test_edges_of_several_neurons_are_those_of_each_alone(small, backend):
+    study, recordings = small
+    model, item = study.loaded(), recordings.items[0]
+    x = soundfile.read(item.path)[0][None, None]
+    own = {"composite": "EpsilonPlus", "backend": backend, "reference": ["none", "silence"]}
+    layers = layers_of(model, x, composite="EpsilonPlus")
+    edges = attribution_graph(
+        model,
+        [x],
+        item.index,
+        ("dense", item.index),
+        ["conv2", "conv1"],
+        layers=layers,
+        width=3,
+        **own,
+    )
+    above = {edge.target for edge in edges}
+    assert len(above) > 2
+    for name, c in above:
+        layer = {"dense": "conv2", "conv2": "conv1"}[name]
+        (alone,) = conditional(model, x, [{"y": [item.index], name: [c]}], record=[layer], **own)
+        R = layers.concepts(layer).per_concept(alone.before[layer])[0].sum(axis=1)
+        weights = {e.source[1]: e.weight for e in edges if e.target == (name, c)}
+        for j, weight in weights.items():
+            assert weight == pytest.approx(R[j], rel=1e-4, abs=1e-6)
 
 
 def test_a_layer_that_is_not_below_is_refused(small):
