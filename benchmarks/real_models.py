@@ -89,12 +89,12 @@ def sum_absolute(a: Any) -> float:
 def follow_relevance() -> Iterator[Walk]:
     """Follow the relevance of one explanation, element by element."""
     walk = Walk()
-    propagate, make_row = dftlrp.engine.propagate.propagate, dftlrp.engine.propagate._make_row
+    carry_back, make_row = dftlrp.engine.backward.carry_back, dftlrp.engine.propagate._make_row
 
-    def propagate_noted(way: Any, seed: Any) -> Any:
+    def carry_noted(way: Any, seed: Any) -> Any:
         walk.explained, walk.signals = way.plan.explained, tuple(way.plan.signals)
         walk.steps.clear()  # of a reference that was tried before
-        return propagate(way, seed)
+        return carry_back(way, seed)
 
     def row_noted(way: Any, node: Any, came: Any, share: Any, taken: Any) -> Any:
         op = node.layer_op or node.attrs.get("label", node.op)
@@ -112,7 +112,7 @@ def follow_relevance() -> Iterator[Walk]:
         return make_row(way, node, came, share, taken)
 
     with (
-        patch.object(dftlrp.engine.backward, "propagate", propagate_noted),
+        patch.object(dftlrp.engine.backward, "carry_back", carry_noted),
         patch.object(dftlrp.engine.propagate, "_make_row", row_noted),
     ):
         yield walk

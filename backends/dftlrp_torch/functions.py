@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -102,11 +103,8 @@ def _pad(x: Tensor, pads: Any, constant_values: float) -> Tensor:
 
 
 def _pick(x: Tensor, index: Tensor, fill: float = 0.0) -> Tensor:
-    flat = x.reshape(-1)
-    if bool((index < 0).any()):
-        index = torch.where(index < 0, flat.shape[0], index)
-        flat = torch.cat([flat, flat.new_full((1,), fill)])
-    return flat[index]
+    found = x.reshape(-1)[index.clamp(min=0)]
+    return torch.where(index < 0, fill, found)
 
 
 def _pick_T(r: Tensor, index: Tensor, shape: Shape) -> Tensor:
@@ -207,11 +205,12 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
         "isfinite", "isnan", "isinf", "isneginf", "matmul", "negative", "absolute",
     )},
     "rint": torch.round, "round": torch.round,
-    **{n: _take_two(getattr(torch, n)) for n in (
-        "add", "subtract", "multiply", "divide", "maximum", "minimum", "fmod", "greater",
-        "greater_equal", "less", "less_equal",
-    )},
-    "equal": _take_two(torch.eq), "power": torch.pow,
+    # operators take a number as it is, without a tensor on the device for it
+    "add": operator.add, "subtract": operator.sub, "multiply": operator.mul,
+    "divide": operator.truediv, "greater": operator.gt, "greater_equal": operator.ge,
+    "less": operator.lt, "less_equal": operator.le, "equal": operator.eq,
+    **{n: _take_two(getattr(torch, n)) for n in ("maximum", "minimum", "fmod")},
+    "power": torch.pow,
     "sum": _sum, "max": _make_extreme(torch.amax), "min": _make_extreme(torch.amin),
     "argmax": _make_arg(torch.amax), "argmin": _make_arg(torch.amin),
     "where": _where, "einsum": _einsum, "take": _take, "clip": _clip,

@@ -28,6 +28,7 @@ from typing import Any, NamedTuple, Protocol
 
 from dftlrp.core.maps import Array
 from dftlrp.core.names import suggest
+from dftlrp.core.programs import Watcher
 from dftlrp.core.types import AnyArray, InputError, Shape
 
 Key = tuple[Any, ...]  # slices, one per axis
@@ -156,6 +157,9 @@ class Backend(Protocol):
 
     def read(self, x: Array) -> AnyArray:
         """Return the numbers of x, for a decision that depends on them or for a report."""
+
+    def start_watching(self) -> Watcher | None:
+        """Return what notes the functions that are called, or None where nothing is gained."""
 
     # -- signs; zero counts as positive unless ``strict``
 

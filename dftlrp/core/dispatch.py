@@ -11,6 +11,7 @@ from dftlrp.core.arrays import BackendArray
 from dftlrp.core.backend import Key, Window
 from dftlrp.core.maps import Array
 from dftlrp.core.numpy_backend import BACKEND as NUMPY
+from dftlrp.core.programs import Watcher
 from dftlrp.core.signs import sign_of
 from dftlrp.core.types import AnyArray, Shape
 
@@ -47,6 +48,10 @@ class DispatchBackend:
 
     def nonneg(self, x: Array) -> bool:
         return sign_of(x).nonneg
+
+    def start_watching(self) -> Watcher | None:
+        """Return what notes the calls of this backend, if it can."""
+        return None
 
     def pos(self, x: Array) -> Array:
         return apply("pos", x)

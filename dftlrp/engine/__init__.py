@@ -2,7 +2,7 @@
 
 In come a graph, arrays for its signals, a composite and a seed; out go the relevance of every
 signal, the table of rules by layer, and the ledger.  The forward pass writes out loops and cells,
-patterns of nodes are recognised as one layer at known values, and `propagate` is the transposed
+patterns of nodes are recognised as one layer at known values, and `carry_back` is the transposed
 interpreter.  This room must never know which backend computes, what a recording or a domain is, or
 how a result is shown.
 """

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from dftlrp.core.backend import Backend
-from dftlrp.core.ledger import Ledger
+from dftlrp.core.ledger import AMOUNTS, Ledger, LedgerRow
 from dftlrp.core.maps import Array
 from dftlrp.core.names import list_some, suggest
 from dftlrp.core.types import AnyArray, InputError, Real
@@ -16,8 +19,15 @@ from dftlrp.engine.composites import Composite, LayerTable
 from dftlrp.engine.evaluate import Values, fit_factor
 from dftlrp.engine.forward import Ready
 from dftlrp.engine.plan import Plan
-from dftlrp.engine.propagate import Flow, Propagation, propagate
-from dftlrp.engine.seeds import Index, choose_start, find_targets, start_flow
+from dftlrp.engine.propagate import Flow, Propagation, carry_back, close_accounts
+from dftlrp.engine.seeds import (
+    SEEDS,
+    Index,
+    choose_start,
+    find_targets,
+    mark_largest,
+    start_flow,
+)
 from dftlrp.engine.settings import NONE, Question
 
 
@@ -46,6 +56,8 @@ class Answer(NamedTuple):
         What the comparison with the original file has to say.
     changes : dict of str to array
         By signal, the input or its difference to the reference.
+    rows, largest
+        What `read_numbers` makes the ledger and the target of, in arrays of a backend.
     """
 
     plan: Plan
@@ -63,16 +75,66 @@ class Answer(NamedTuple):
     reference: Choice[str] = Choice(NONE)
     notes: tuple[str, ...] = ()
     changes: Mapping[str, Array] = MappingProxyType({})
+    rows: tuple[LedgerRow, ...] = ()
+    largest: Array | None = None
 
 
-def send_back(ready: Ready, question: Question, labels: tuple[str, ...] = ()) -> Answer:
-    """Return the answer to a question about a forward pass, in arrays of its backend.
+class Start(NamedTuple):
+    """Where relevance starts.
+
+    Attributes
+    ----------
+    coefficients : array
+        c, in the shape of the explained output z.
+    scaled : bool
+        Whether R = c z; otherwise R = c.
+    kind : Choice of str
+        The kind of seed.
+    target : list of tuple of int, or None
+        Index for each sample, where there is one that is known.
+    largest : array (batch, 1) or None
+        Place of the largest entry of each sample, flattened, where that is the target.
+    """
+
+    coefficients: Array
+    scaled: bool
+    kind: Choice[str]
+    target: list[Index] | None = None
+    largest: Array | None = None
+
+
+def find_start(
+    bk: Backend, plan: Plan, z: Array, question: Question, labels: tuple[str, ...] = ()
+) -> Start:
+    """Return where relevance starts; c is an array of NumPy unless the largest entry is meant.
+
+    The numbers of z are looked at only if the target is a function of them, or if the largest
+    entry has a rival by name.
 
     Parameters
     ----------
+    z : array of bk
+        The explained output.
     labels : tuple of str
         Names of the classes, by which a target may be given.
     """
+    target, kind = question.target, choose_seed(question.seed, plan, z.shape, labels)
+    if callable(target):
+        c, scaled = choose_start(target, kind.taken, bk.read(z))
+        return Start(c, scaled, kind)
+    largest = isinstance(target, str) and target == "argmax"
+    if largest and kind.taken in SEEDS:
+        c, place = mark_largest(add_batch_axis(z, plan), kind.taken)
+        return Start(c.reshape(tuple(z.shape)), kind.taken != "one", kind, largest=place)
+    known = bk.read(z) if largest else np.broadcast_to(np.zeros((), z.dtype), z.shape)
+    rows = add_batch_axis(known, plan)
+    index = find_targets(target, rows, labels)
+    c, scaled = choose_start(index, kind.taken, rows, labels)
+    return Start(c.reshape(z.shape), scaled, kind, index)
+
+
+def send_back(ready: Ready, question: Question, start: Start) -> Answer:
+    """Return the answer to a question about a forward pass, in arrays of its backend."""
     plan, values, table, bk = ready.plan, ready.values, ready.table, ready.backend
     propagation = Propagation(
         plan, values, table.rules(), bk, question.ledger,
@@ -80,35 +142,46 @@ def send_back(ready: Ready, question: Question, labels: tuple[str, ...] = ()) ->
         masks=fit_masks(plan, table, question.masks, values),
         reference=ready.reference, signals=question.signals,
     )  # fmt: skip
-    target, z = question.target, values[plan.explained]
-    kind = choose_seed(question.seed, plan, z.shape, labels)
-    rows, indices = bk.read(z), None
-    if not callable(target):
-        rows = add_batch_axis(rows, plan)
-        indices = find_targets(target, rows, labels)
-    c, scaled = choose_start(indices or target, kind.taken, rows, labels)
     change = propagation.subtract(plan.explained)
-    start = start_flow(bk, bk.asarray(c.reshape(z.shape)), change, scaled)
-    flows, ledger = propagate(propagation, start)
+    seed = start_flow(bk, bk.asarray(start.coefficients), change, start.scaled)
+    flows, rows = carry_back(propagation, seed)
     kept = {name: values[name] for name in flows}
     return Answer(
-        plan, table, values[plan.output], z, flows, kept, start.relevance, indices, ledger,
-        ready.composite, kind, changes={n: propagation.subtract(n) for n in plan.signals},
+        plan, table, values[plan.output], values[plan.explained], flows, kept, seed.relevance,
+        start.target, Ledger(()), ready.composite, start.kind, rows=tuple(rows),
+        largest=start.largest, changes={n: propagation.subtract(n) for n in plan.signals},
+    )  # fmt: skip
+
+
+def map_arrays(f: Callable[[Array], Any], answer: Answer) -> Answer:
+    """Return the answer with a function of each array in place of the array."""
+
+    def map_row(row: LedgerRow) -> LedgerRow:
+        amounts: dict[str, Any] = {k: f(getattr(row, k)) for k in AMOUNTS}
+        return replace(row, **amounts)
+
+    flows = {
+        name: Flow(f(R), None if m is None else f(m), support)
+        for name, (R, m, support) in answer.flows.items()
+    }
+    return answer._replace(
+        output=f(answer.output), explained=f(answer.explained), seed=f(answer.seed), flows=flows,
+        kept={k: f(x) for k, x in answer.kept.items()}, rows=tuple(map(map_row, answer.rows)),
+        changes={k: f(x) for k, x in answer.changes.items()},
+        largest=None if answer.largest is None else f(answer.largest),
     )  # fmt: skip
 
 
 def read_numbers(answer: Answer, bk: Backend) -> Answer:
-    """Return the answer in NumPy arrays."""
-
-    def read(x: Array) -> Any:
-        return None if x is None else bk.read(x)
-
-    flows = {k: Flow(read(f.relevance), read(f.multiplier)) for k, f in answer.flows.items()}
-    kept = {k: read(x) for k, x in answer.kept.items()}
-    changes = {k: read(x) for k, x in answer.changes.items()}
-    output, explained, seed = map(read, (answer.output, answer.explained, answer.seed))
-    return answer._replace(output=output, explained=explained, flows=flows, kept=kept, seed=seed,
-                           changes=changes)  # fmt: skip
+    """Return the answer in NumPy arrays, with its accounts closed."""
+    told = map_arrays(bk.read, answer)
+    target = told.target
+    if told.largest is not None:
+        shape = add_batch_axis(told.explained, told.plan).shape[1:]
+        places = np.unravel_index(told.largest[:, 0], shape) if shape else ()
+        target = list(zip(*(axis.tolist() for axis in places), strict=True))
+        target = target or [()] * len(told.largest)
+    return told._replace(ledger=close_accounts(told.rows), rows=(), target=target, largest=None)
 
 
 def find_values(plan: Plan, table: LayerTable, layers: Collection[str]) -> dict[str, str]:
@@ -147,7 +220,7 @@ def fit_masks(
     }
 
 
-def add_batch_axis(z: Real, plan: Plan) -> Real:
+def add_batch_axis(z: Array, plan: Plan) -> Array:
     """Return z with a batch axis, which a single number and the output of vectors do not have."""
     if z.ndim == 0:
         return z.reshape(1, 1)

@@ -13,6 +13,7 @@ import numpy as np
 from dftlrp.core.backend import Backend
 from dftlrp.core.maps import Array
 from dftlrp.core.numpy_backend import BACKEND as NUMPY
+from dftlrp.core.programs import looking_only
 from dftlrp.core.progress import steps
 from dftlrp.core.types import (
     AnyArray,
@@ -337,9 +338,10 @@ def _find_non_finite(
 
 def check_finite(array: AnyArray, what: str) -> None:
     """Raise `NonFiniteError` with the first bad index, unless all numbers are finite."""
-    if np.isfinite(np.sum(array)):  # one cheap pass; the index is searched only when it fails
-        return
-    bad = ~np.isfinite(array)
-    if bad.any():
-        index = tuple(int(i) for i in np.argwhere(bad)[0])
-        raise NonFiniteError(f"{what} is {array[index]} at index {index}: not a finite number")
+    with looking_only():
+        if np.isfinite(np.sum(array)):  # one cheap pass; the index is searched only when it fails
+            return
+        bad = ~np.isfinite(array)
+        if bad.any():
+            index = tuple(int(i) for i in np.argwhere(bad)[0])
+            raise NonFiniteError(f"{what} is {array[index]} at index {index}: not a finite number")

@@ -12,6 +12,7 @@ import numpy as np
 from dftlrp.core.backend import Backend, get_backend
 from dftlrp.core.maps import Array
 from dftlrp.core.numpy_backend import BACKEND as NUMPY
+from dftlrp.core.programs import looking_only
 from dftlrp.core.types import (
     AnyArray,
     InputError,
@@ -98,10 +99,11 @@ def run_forward(
             if node.output not in known:
                 _refuse_folded(node, known, given)
                 known[node.output] = run_node(plan, node, known, bk, floats)
-    if settings.by_default and there is not None:
-        refuse_vanishing(plan, there, bk)
-    table = make_layer_table(plan, chosen.taken, settings.overrides)
-    reference = None if there is None else make_reference(plan, there, bk)
+    table, reference = make_layer_table(plan, chosen.taken, settings.overrides), None
+    if there is not None:
+        if settings.by_default:
+            refuse_vanishing(plan, there, bk)
+        reference = make_reference(plan, there, bk)
     return Ready(plan, values, table, run, chosen, bk, reference)
 
 
@@ -198,7 +200,8 @@ class ReadValues(dict[str, Array]):
         self.bk = bk
 
     def __getitem__(self, name: str) -> AnyArray:
-        return self.bk.read(super().__getitem__(name))
+        with looking_only():  # layers are recognised, which are the model's for any numbers
+            return self.bk.read(super().__getitem__(name))
 
     def get(self, name: str, default: Any = None) -> Any:
         """Return a value, or the default."""

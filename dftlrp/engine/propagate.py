@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from dftlrp.core.backend import Backend
-from dftlrp.core.ledger import AMOUNTS, Ledger, LedgerRow, align_rows
+from dftlrp.core.ledger import Ledger, LedgerRow, align_rows
 from dftlrp.core.maps import Affine, Array, Map, Route, Stop
 from dftlrp.core.progress import steps
 from dftlrp.core.rule_text import Rule
@@ -108,8 +108,19 @@ class Propagation:
         return widest[:1] if len(widest) > 1 else ()
 
 
-def propagate(way: Propagation, seed: Flow) -> tuple[dict[str, Flow], Ledger]:
+def close_accounts(rows: Sequence[LedgerRow]) -> Ledger:
+    """Return the accounts of layers from those of their nodes, in numbers."""
+    layers = dict[str, LedgerRow]()
+    for row in rows:
+        row = replace(row, magnitude=float(np.squeeze(row.magnitude)))  # noqa: PLW2901
+        layers[row.node] = layers[row.node] + row if row.node in layers else row
+    return Ledger(align_rows(list(layers.values())))
+
+
+def carry_back(way: Propagation, seed: Flow) -> tuple[dict[str, Flow], list[LedgerRow]]:
     """Carry the seed from the explained value to the signals.
+
+    Take a node's relevance, get its map, apply the rule, add to the inputs' relevance.
 
     Parameters
     ----------
@@ -122,32 +133,8 @@ def propagate(way: Propagation, seed: Flow) -> tuple[dict[str, Flow], Ledger]:
     -------
     flows : dict of str to Flow
         By signal if these are wanted, and by the values to keep that relevance went through.
-    ledger : Ledger
-        One row per node, from the output to the input.
-    """
-    flows, rows = carry_back(way, seed)
-    return flows, close_accounts([_read_row(row, way.bk) for row in rows])
-
-
-def _read_row(row: LedgerRow, bk: Backend) -> LedgerRow:
-    """Return the row with its amounts as numbers."""
-    amounts: dict[str, Any] = {k: bk.read(getattr(row, k)) for k in AMOUNTS}
-    return replace(row, **amounts)
-
-
-def close_accounts(rows: Sequence[LedgerRow]) -> Ledger:
-    """Return the accounts of layers from those of their nodes, in numbers."""
-    layers = dict[str, LedgerRow]()
-    for row in rows:
-        row = replace(row, magnitude=float(np.squeeze(row.magnitude)))  # noqa: PLW2901
-        layers[row.node] = layers[row.node] + row if row.node in layers else row
-    return Ledger(align_rows(list(layers.values())))
-
-
-def carry_back(way: Propagation, seed: Flow) -> tuple[dict[str, Flow], list[LedgerRow]]:
-    """Carry the seed back on arrays of any backend; the amounts of the rows are such arrays.
-
-    Take a node's relevance, get its map, apply the rule, add to the inputs' relevance.
+    rows : list of LedgerRow
+        One for each node, from the output to the input; the amounts are arrays of the backend.
     """
     plan, values, masks = way.plan, way.values, way.masks
     pending, kept, rows = {plan.explained: seed}, dict[str, Flow](), list[LedgerRow]()

@@ -31,6 +31,7 @@ Index = tuple[int | slice, ...]
 PLACE = r"\s*(-?\d+|-?\d*:-?\d*)\s*"
 PLACES = re.compile(rf"(?=.*[,:]){PLACE}(,{PLACE})*")  # "10:20,3"
 SEEDS = ("logit", "contrast", "one")
+ONE_CLASS = "seed 'contrast' needs at least two classes: use 'logit'"
 
 
 def find_class(label: str, labels: Sequence[str], count: int) -> int:
@@ -155,7 +156,7 @@ def make_coefficients(kind: str, indices: list[Index], z: Real, labels: Sequence
         if name == "contrast" and index and isinstance(index[-1], slice):
             raise InputError("seed 'contrast' needs one class: use 'logit' for a sum over classes")
         if name == "contrast" and classes < 2:
-            raise InputError("seed 'contrast' needs at least two classes: use 'logit'")
+            raise InputError(ONE_CLASS)
         if rival is not None and np.any(rival == index[-1]):
             raise InputError(f"seed {kind!r}: the target cannot be contrasted with itself")
         if rival is not None:
@@ -190,6 +191,35 @@ def choose_start(target: Any, kind: str, z: Real, labels: Sequence[str] = ()) ->
         check_finite(R, "the target's array")
         return R, False
     return make_coefficients(kind, target, z, labels), kind != "one"
+
+
+def mark_largest(z: Array, kind: str) -> tuple[Array, Array]:
+    """Return coefficients c of each sample's largest entry, and its place in the flattened sample.
+
+    It is what `make_coefficients` returns, computed where the numbers of z are.
+
+    Parameters
+    ----------
+    z : array (batch, ...), of any backend
+    kind : {"logit", "contrast", "one"}
+
+    Raises
+    ------
+    InputError
+        z is empty, or has one class only.
+    """
+    if 0 in z.shape:
+        raise InputError(f"the explained output is empty, {z.shape}: there is nothing to explain")
+    batch, classes = z.shape[0], z.shape[-1] if z.ndim > 1 else 1
+    flat = z.reshape((batch, -1))
+    place = np.argmax(flat, axis=1, keepdims=True)
+    c = np.equal(place, np.arange(flat.shape[1])).astype(z.dtype)
+    if kind == "contrast":
+        if classes < 2:
+            raise InputError(ONE_CLASS)
+        c = c.reshape((batch, -1, classes))
+        c = c - np.sum(c, axis=-1, keepdims=True) * (1 - c) / (classes - 1)
+    return c.reshape(tuple(z.shape)), place
 
 
 def start_flow(bk: Backend, c: Array, z: Array, scaled: bool) -> Flow:

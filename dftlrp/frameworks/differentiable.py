@@ -7,10 +7,9 @@ from typing import Any
 
 from dftlrp.core.rule_text import Rule
 from dftlrp.core.types import InputError
-from dftlrp.engine.backward import send_back
 from dftlrp.engine.composites import Composite
-from dftlrp.engine.forward import run_forward
 from dftlrp.engine.model import Model
+from dftlrp.engine.prepared import answer_by_arrays
 from dftlrp.engine.seeds import Target
 from dftlrp.engine.settings import Question, Settings
 from dftlrp.frameworks.tensor_backend import TensorBackend
@@ -85,11 +84,11 @@ def make_relevance(
         bk = backend(device)
         settings = Settings(output, bind or {}, composite, overrides or {}, bk, dtype)
         question = Question(target=target, seed=seed, ledger=False)
-        wrapped = {k: bk.framework.wrap(t) for k, t in {**signals, **weights}.items()}
-        arrays = {k: bk.framework.read_tensor(t) for k, t in signals.items()}
-        ready = run_forward(model, arrays, settings, wrapped)
-        flows = send_back(ready, question, model.labels).flows
-        found = {name: flows[name].relevance.tensor for name in signals}
+        given, own = (
+            {k: bk.framework.wrap(t) for k, t in tensors.items()} for tensors in (signals, weights)
+        )
+        (answer,) = answer_by_arrays(model, given, settings, [question], own)
+        found = {name: answer.flows[name].relevance.tensor for name in signals}
         return found if isinstance(x, Mapping) else next(iter(found.values()))
 
     return relevance

@@ -13,6 +13,7 @@ from dftlrp.core.maps import Array
 from dftlrp.core.signs import UNKNOWN, sign_of
 from dftlrp.core.types import AnyArray, InputError
 from dftlrp.frameworks.tensors import Framework, TensorArray
+from dftlrp.frameworks.watcher import TensorWatcher
 
 
 class TensorBackend(DispatchBackend):
@@ -91,7 +92,11 @@ class TensorBackend(DispatchBackend):
         return not isinstance(x, TensorArray) or x.known
 
     def read(self, x: Array) -> AnyArray:
-        return x.framework.read_tensor(x.tensor) if isinstance(x, TensorArray) else np.asarray(x)
+        return x.framework.read(x.tensor) if isinstance(x, TensorArray) else np.asarray(x)
+
+    def start_watching(self) -> TensorWatcher:
+        """Return what notes the calls on tensors."""
+        return TensorWatcher(self.framework)
 
     def nonneg(self, x: Array) -> bool:
         looked_at = self.known(x) and sign_of(x) == UNKNOWN

@@ -16,6 +16,7 @@ import numpy as np
 
 from dftlrp.core.arrays import BackendArray
 from dftlrp.core.dispatch import find_arrays
+from dftlrp.core.programs import WATCHER
 from dftlrp.core.signs import UNKNOWN, Sign, find_sign
 from dftlrp.core.types import AnyArray, InputError, Shape
 
@@ -78,7 +79,15 @@ class Framework:
             y = self.functions[name](*tensors, **named)
         except self.errors as error:
             raise ValueError(f"{name}: {str(error).splitlines()[0]}") from error
+        if (watcher := WATCHER.get()) is not None:
+            watcher.note_call(self.functions[name], tensors, named, y)
         return self.wrap(y, find_sign(name, *args, **kwargs), all(a.known for a in arrays))
+
+    def read(self, tensor: Tensor) -> AnyArray:
+        """Return the numbers of a tensor, without gradient."""
+        if (watcher := WATCHER.get()) is not None:
+            watcher.note_read(tensor)
+        return self.read_tensor(tensor)
 
     def _call_numpy(self, name: str, args: Any, kwargs: Any, readable: bool) -> Any:
         """Let NumPy compute with numbers that may be read."""
@@ -130,7 +139,7 @@ class TensorArray(BackendArray):
         """
         if not self.readable:
             raise RefusedError(f"it would leave {self.framework.name} for NumPy")
-        return self.framework.read_tensor(self.tensor)
+        return self.framework.read(self.tensor)
 
     def __str__(self) -> str:
         return str(self.framework.read_tensor(self.tensor))

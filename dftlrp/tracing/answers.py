@@ -14,12 +14,20 @@ import numpy as np
 from dftlrp.core.backend import get_backend
 from dftlrp.core.types import AnyArray, NonFiniteError, Real
 from dftlrp.engine.auto import Unfit, answer_by_backend, answer_by_reference, choose_seed
-from dftlrp.engine.backward import Answer, add_batch_axis, read_numbers, send_back
+from dftlrp.engine.backward import Answer, add_batch_axis, read_numbers
 from dftlrp.engine.cache import Recent
 from dftlrp.engine.evaluate import check_finite
-from dftlrp.engine.forward import NOTHING, Inputs, Prediction, predict_values, run_forward
+from dftlrp.engine.forward import (
+    NOTHING,
+    Inputs,
+    Prediction,
+    check_inputs,
+    predict_values,
+    run_forward,
+)
 from dftlrp.engine.model import Model, make_key
 from dftlrp.engine.plan import Plan
+from dftlrp.engine.prepared import answer_by_arrays
 from dftlrp.engine.propagate import Flow, close_accounts
 from dftlrp.engine.seeds import (
     Index,
@@ -60,8 +68,10 @@ def answer(
             except FailedRunError:
                 run_forward(model, inputs, settings.by_reference())  # names the layer
                 raise
-        ready = run_forward(model, inputs, settings)
-        return [read_numbers(send_back(ready, q, q.labels or model.labels), bk) for q in questions]
+        given = check_inputs(plan, inputs, settings.floats)
+        signals = {name: bk.signal(array) for name, array in given.items()}
+        found = answer_by_arrays(model, signals, settings, questions)
+        return [read_numbers(answer, bk) for answer in found]
 
     plan = model.plan(settings.output, settings.bind)
     (answers, backend), reference = answer_by_reference(

@@ -105,7 +105,9 @@ def test_bounds_of_a_clip_may_be_signals(name: str) -> None:
 def _agrees(name: str, model: dftlrp.Model, given: Any, preset: str, target: Any) -> None:
     how = {"target": target, "composite": preset}
     want = attribute(model, given, backend="numpy", **how)
+    others = {key: x[..., ::-1].copy() for key, x in given.items()}
     for dtype in DTYPES[name]:
+        attribute(model, others, backend=name, dtype=dtype, **how)  # what it prepares is played
         ours = attribute(model, given, backend=name, dtype=dtype, **how)
         for key in want.relevance:
             mine, one = ours.relevance[key], want.relevance[key]

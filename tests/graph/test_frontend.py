@@ -17,7 +17,7 @@ from dftlrp.core.types import InputError
 from dftlrp.engine.composites import make_layer_table
 from dftlrp.engine.evaluate import evaluate
 from dftlrp.engine.plan import make_plan
-from dftlrp.engine.propagate import Flow, Propagation, propagate
+from dftlrp.engine.propagate import Flow, Propagation, carry_back, close_accounts
 from dftlrp.graph.frontend import FrontEnd, note_empty_filters, prepend
 from dftlrp.graph.frontend.fields import FIELDS
 from dftlrp.graph.frontend.other_names import OTHER_NAMES
@@ -147,8 +147,8 @@ def relevance(fe: FrontEnd, x=X):
     values, y = run.values, run.values["y"]
     plan = plan.follow(run.nodes, values, "frozen")
     rules = make_layer_table(plan, "Epsilon").rules()
-    flows, ledger = propagate(Propagation(plan, values, rules, bk), Flow(y, np.ones_like(y)))
-    return y, next(iter(flows.values())), ledger
+    flows, rows = carry_back(Propagation(plan, values, rules, bk), Flow(y, np.ones_like(y)))
+    return y, next(iter(flows.values())), close_accounts(rows)
 
 
 @pytest.mark.parametrize("chain", CHAINS)

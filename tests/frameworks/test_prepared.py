@@ -1,0 +1,223 @@
+"""What is prepared once and played for other numbers is what a first call computes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx.parser
+import pytest
+from graphs import Nodes, loaded
+from peers import needed, torch
+
+import dftlrp
+from dftlrp import attribute
+from dftlrp.core.programs import Tape
+from dftlrp.engine.prepared import Programs
+
+needed("dftlrp_torch")
+import dftlrp_torch  # noqa: E402
+
+
+def classifier(scale: float = 1.0) -> Any:
+    n = Nodes(3)
+    n.conv("x", "c", (4, 2, 3))
+    n.add("Relu", "c", "r")
+    n.add("MaxPool", "r", "p", kernel_shape=[2], strides=[2])
+    n.add("Flatten", "p", "f")
+    n.gemm("f", "z", 20, 3)
+    return n.model({"x": ["B", 2, 12]}, {"z": ["B", 3]})
+
+
+LOUD = """
+<ir_version: 8, opset_import: ["" : 17]>
+decide (float[B, 2, 12] x) => (float[B, 24] z) {
+    mean = ReduceMean <keepdims: int = 0> (x)
+    zero = Constant <value_float: float = 0.0> ()
+    loud = Greater (mean, zero)
+    y = If (loud) <
+        then_branch = t () => (float[B, 2, 12] a) { a = Relu (x) },
+        else_branch = e () => (float[B, 2, 12] b) { b = Neg (x) }
+    >
+    z = Flatten (y)
+}
+"""
+
+
+def programs(model: dftlrp.Model) -> list[Any]:
+    return list(model.cache.part(Programs).known)
+
+
+def samples(count: int = 3, seed: int = 0) -> Any:
+    return np.random.default_rng(seed).standard_normal((count, 2, 12))
+
+
+def same(ours: Any, want: Any) -> None:
+    for key in want.relevance if isinstance(want.relevance, dict) else [None]:
+        a, b = (r.relevance if key is None else r.relevance[key] for r in (ours, want))
+        np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(ours.output, want.output, rtol=1e-10)
+    np.testing.assert_allclose(ours.seed, want.seed, rtol=1e-10, atol=1e-12)
+    assert ours.target == want.target
+    for mine, one in zip(ours.ledger.rows, want.ledger.rows, strict=True):
+        assert (mine.node, mine.rule) == (one.node, one.rule)
+        np.testing.assert_allclose(mine.relevance, one.relevance, rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(mine.bias, one.bias, rtol=1e-9, atol=1e-12)
+
+
+ASKED: dict[str, dict[str, Any]] = {
+    "the largest": {},
+    "one class": {"target": 1},
+    "a class each": {"target": [0, 2, 1]},
+    "a sum": {"target": ":2"},
+    "contrast": {"seed": "contrast"},
+    "one": {"seed": "one", "target": 2},
+    "silence": {"composite": "auto"},
+    "a reference": {"reference": samples(1, 5)},
+    "a layer kept": {"keep": ["r"]},
+    "no accounts": {"ledger": False},
+    "a rule of its own": {"overrides": {"z": "zplus"}},
+    "other weights for the input": {"composite": "EpsilonGammaBox"},
+}
+
+
+@pytest.mark.parametrize("asked", ASKED)
+def test_a_later_call_is_the_references(asked: str) -> None:
+    model, how = loaded(classifier()), ASKED[asked]
+    for seed in range(3):
+        x = samples(seed=seed)
+        want = attribute(model, x, backend="numpy", **how)
+        same(attribute(model, x, backend="torch", dtype="float64", **how), want)
+    assert len(programs(model)) == 1
+    assert programs(model)[0] is not None
+
+
+def test_one_program_serves_all_targets_and_each_shape_has_its_own() -> None:
+    model = loaded(classifier())
+    for target in (0, 1, [2, 1, 0]):
+        same(
+            attribute(model, samples(), target=target, backend="torch", dtype="float64"),
+            attribute(model, samples(), target=target, backend="numpy"),
+        )
+    assert len(programs(model)) == 1
+    attribute(model, samples(2), target=0, backend="torch", dtype="float64")
+    attribute(model, samples(2), target=0, backend="torch", dtype="float32")
+    assert len(programs(model)) == 3
+
+
+def test_a_later_call_copies_nothing_to_the_host_and_waits_once(monkeypatch: Any) -> None:
+    model = loaded(classifier())
+    x = torch.from_numpy(samples()).float()
+    for target in ("argmax", 1):
+        dftlrp_torch.relevance(model, x, target)
+        calls = list[str]()
+
+        def count(name: str, calls: list[str] = calls) -> Any:
+            real = getattr(torch.Tensor, name)
+
+            def call(*args: Any, **kwargs: Any) -> Any:
+                calls.append(name)
+                return real(*args, **kwargs)
+
+            return call
+
+        with monkeypatch.context() as patch:
+            for name in ("cpu", "item", "tolist", "numpy", "__bool__", "__float__", "__int__"):
+                patch.setattr(torch.Tensor, name, count(name))
+            dftlrp_torch.relevance(model, x, target)
+        assert calls in (["cpu", "numpy"], ["__bool__"])  # whether all of it is finite
+
+
+def test_what_is_not_finite_is_refused_by_the_name_of_its_layer() -> None:
+    model, x = loaded(classifier()), samples()
+    attribute(model, x, backend="torch", dtype="float32")
+    with pytest.raises(dftlrp.NonFiniteError, match="the output of node 'c'"):
+        attribute(model, x * 1e38, backend="torch", dtype="float32")
+    broken = torch.from_numpy(x)
+    dftlrp_torch.relevance(model, broken)
+    broken[1, 0, 3] = np.nan
+    with pytest.raises(dftlrp.NonFiniteError, match="input 'x' is nan at index"):
+        dftlrp_torch.relevance(model, broken)
+
+
+def test_where_numbers_decide_what_runs_nothing_is_kept() -> None:
+    model = loaded(onnx.parser.parse_model(LOUD))
+    for x in (abs(samples()), -abs(samples()), abs(samples(seed=1))):
+        want = attribute(model, x, target=1, composite="Epsilon", backend="numpy")
+        same(
+            attribute(model, x, target=1, composite="Epsilon", backend="torch", dtype="float64"),
+            want,
+        )
+    assert programs(model) == [None]
+
+
+def test_gradients_of_a_later_call_are_those_of_the_first() -> None:
+    n = Nodes(3)
+    n.conv("x", "c", (4, 2, 3))
+    n.add("Tanh", "c", "r")
+    n.add("Flatten", "r", "f")
+    n.gemm("f", "z", 40, 3)
+    proto = n.model({"x": ["B", 2, 12]}, {"z": ["B", 3]})
+    model = loaded(proto)
+    own = {k: torch.from_numpy(np.array(v, "f8")) for k, v in model.graph.constants.items()}
+    grads = []
+    for fresh in (loaded(proto), model, model):
+        x = torch.from_numpy(samples()).requires_grad_()
+        weights = {k: v.clone().requires_grad_() for k, v in own.items() if k == "c_w"}
+        R = dftlrp_torch.relevance(fresh, x, 1, "EpsilonPlus", parameters=weights)
+        grads.append(torch.autograd.grad(R.pow(2).sum(), (x, *weights.values())))
+    for mine, one in zip(grads[2], grads[0], strict=True):
+        torch.testing.assert_close(mine, one, rtol=1e-10, atol=1e-12)
+
+
+# -- tapes
+
+
+def test_a_tape_makes_each_call_once_and_only_those_that_are_needed() -> None:
+    calls = list[str]()
+
+    def add(a: float, b: float) -> float:
+        calls.append("add")
+        return a + b
+
+    tape = Tape()
+    x, two = tape.add_input(), tape.add_constant(2.0)
+    y, again = tape.add_step(add, [x, two], {}), tape.add_step(add, [x, two], {})
+    tape.add_step(add, [y, y], {})  # nothing needs it
+    z = tape.add_step(add, [again], {"b": y})
+    assert tape.cut([z, y]).run([1.0]) == [6.0, 3.0]
+    assert calls == ["add", "add"]
+
+
+def test_constants_that_are_equal_and_of_other_types_are_two() -> None:
+    tape = Tape()
+    places = [tape.add_constant(x) for x in (1, 1.0, True, (1,), (1.0,), slice(1), 1)]
+    assert len(set(places)) == 6
+    assert places[0] == places[-1]
+
+
+def test_what_no_later_step_needs_is_let_go_of() -> None:
+    import weakref
+
+    class Thing:
+        pass
+
+    seen = list[bool]()
+    made = list[Any]()
+
+    def make(_: Any) -> Thing:
+        thing = Thing()
+        made.append(weakref.ref(thing))
+        return thing
+
+    def look(_: Any) -> int:
+        seen.append(made[0]() is None)
+        return 1
+
+    tape = Tape()
+    x = tape.add_input()
+    first = tape.add_step(make, [x], {})
+    second = tape.add_step(make, [first], {})
+    last = tape.add_step(look, [second], {})
+    tape.cut([last]).run([0])
+    assert seen == [True]
