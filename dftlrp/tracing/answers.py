@@ -81,7 +81,9 @@ def answer(
     first = answers[0]
     given = {first.plan.output: first.output, first.plan.explained: first.explained}
     notes = compare_with_original(model, inputs, settings, given)
-    return [a._replace(backend=backend, reference=reference, notes=notes) for a in answers]
+    return [
+        a._replace(backend=backend, reference=reference, notes=(*notes, *a.notes)) for a in answers
+    ]
 
 
 @dataclass(eq=False)
@@ -223,7 +225,7 @@ def _make_answer(
     return Answer(
         session.plan, session.table, means["output"], means["explained"], flows, kept, seed,
         indices, close_accounts(rows), prepared.composite, session.seed_kind,
-        changes={n: a - reference.get(n, 0) for n, a in given.items()},
+        notes=session.notes, changes={n: a - reference.get(n, 0) for n, a in given.items()},
     )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from dftlrp.core.types import AnyArray
-from dftlrp.tracing.runtime import DROP, LOAD, load_here, receive, send
+from dftlrp.tracing.runtime import DROP, LOAD, find_notes, load_here, receive, send
 
 
 def main() -> None:
@@ -32,7 +32,8 @@ def main() -> None:
                 graph = arrays.pop("").tobytes()
                 runtime = load_here(graph, head["options"], arrays, head["optimised"])
                 sessions[head["key"]] = runtime, arrays  # which the session does not copy
-                send(answers, _describe_session(runtime), {})
+                notes = find_notes(runtime, head["options"])
+                send(answers, {**_describe_session(runtime), "notes": notes}, {})
             else:
                 runtime = sessions[head["key"]][0]
                 made = map(_make_array, runtime.run(head["outputs"], arrays))

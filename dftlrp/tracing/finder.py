@@ -33,7 +33,7 @@ from dftlrp.engine.settings import Question, Settings
 from dftlrp.tracing.assembly import Traced
 from dftlrp.tracing.batch import have_one_batch, repeat_samples, trace_any_batch
 from dftlrp.tracing.collector import rest_collector
-from dftlrp.tracing.session import Arrays, Seen, Session, load_runtime
+from dftlrp.tracing.session import Arrays, Seen, Session, load_runtime, read_notes
 from dftlrp.tracing.trace import BESIDE, GraphRequest, trace
 
 MOST_SESSIONS = 8  # that a model keeps
@@ -212,10 +212,14 @@ class Prepared:
     @doing("preparing the graph")
     def _load(self, seen: Seen, traced: Traced, any_batch: bool) -> Session:
         """Return the session of a graph, which onnxruntime loads."""
+        if self._options.partition(":")[0]:  # another provider than the CPU names nodes in notes
+            for node in traced.model.graph.node:
+                node.name = node.name or node.output[0]
         graph = traced.model.SerializeToString()
         runtime = load_runtime(graph, self._options, traced.weights, name=str(self.model.path))
         traced = replace(traced, model=type(traced.model)())  # the runtime has its own copy
-        return Session(*seen, traced, runtime, any_batch)
+        notes = read_notes(runtime, self._options)
+        return Session(*seen, traced, runtime, any_batch, notes)
 
 
 def prepare(model: Model, inputs: Inputs, settings: Settings, question: Question) -> Prepared:

@@ -76,6 +76,7 @@ class IsolatedRuntime:
         head, _ = self._ask({"do": LOAD, **_describe(load)}, _arrays_of(load))
         self.inputs = [Value(*row) for row in head["inputs"]]
         self.outputs = [Value(*row) for row in head["outputs"]]
+        self.notes = tuple(head["notes"])
         weakref.finalize(self, self.child.drop, self.key)
 
     def get_inputs(self) -> list[Value]:

@@ -14,6 +14,13 @@ from typing import IO, Any
 import numpy as np
 
 from dftlrp.core.types import AnyArray, InputError
+from dftlrp.tracing.providers import (
+    CPU,
+    RECORD,
+    check_device,
+    choose_provider,
+    tell_left_nodes,
+)
 
 LOAD, RUN, DROP = "load", "run", "drop"
 
@@ -29,11 +36,8 @@ def load_here(
         import onnxruntime as ort
     except ImportError as error:
         raise InputError("backend 'onnx' needs onnxruntime: pip install onnxruntime") from error
-    provider, _, threads = options.partition(":")
-    provider = provider or "CPUExecutionProvider"
-    if provider not in ort.get_available_providers():
-        known = ", ".join(ort.get_available_providers())
-        raise InputError(f"execution provider {provider!r} is not there: onnxruntime has {known}")
+    asked, _, threads = options.partition(":")
+    provider = choose_provider(asked, ort.get_available_providers())
     if threads and not (threads.isdecimal() and int(threads)):
         raise InputError(f"threads {threads!r}: a positive number is needed")
     settings = ort.SessionOptions()
@@ -43,14 +47,24 @@ def load_here(
     if not optimised:
         settings.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     settings.intra_op_num_threads = int(threads)
+    if provider != CPU:
+        settings.add_session_config_entry(RECORD, "1")
     given = {k: ort.OrtValue.ortvalue_from_numpy(a) for k, a in (weights or {}).items()}
     settings.add_external_initializers(list(given), list(given.values()))
     try:
-        return ort.InferenceSession(graph, settings, providers=[provider])
+        runtime = ort.InferenceSession(graph, settings, providers=[provider], enable_fallback=0)
     except Exception as error:
         raise InputError(
             f"onnxruntime cannot load the traced graph: {first_line(error)}"
         ) from error
+    check_device(runtime, provider)
+    return runtime
+
+
+def find_notes(runtime: Any, options: str) -> tuple[str, ...]:
+    """Return what there is to say of a session that `load_here` has loaded with these options."""
+    provider = choose_provider(options.partition(":")[0], runtime.get_providers())
+    return tell_left_nodes(runtime, provider)
 
 
 def first_line(error: Exception) -> str:

@@ -14,7 +14,8 @@ from dftlrp.engine.composites import LayerTable
 from dftlrp.engine.plan import Plan
 from dftlrp.tracing.assembly import Traced
 from dftlrp.tracing.isolation import IsolatedRuntime, Load, is_isolated
-from dftlrp.tracing.runtime import first_line, load_here
+from dftlrp.tracing.providers import explain_full_memory
+from dftlrp.tracing.runtime import find_notes, first_line, load_here
 
 Arrays = dict[str, AnyArray]
 
@@ -34,7 +35,10 @@ class FailedRunError(InputError):
 
 @dataclass(frozen=True, eq=False)
 class Session:
-    """A traced graph that onnxruntime has loaded; ``traced`` holds its weights."""
+    """A traced graph that onnxruntime has loaded; ``traced`` holds its weights.
+
+    ``notes`` say which nodes an execution provider leaves to the CPU.
+    """
 
     plan: Plan
     table: LayerTable
@@ -43,6 +47,7 @@ class Session:
     traced: Traced
     runtime: Any
     any_batch: bool
+    notes: tuple[str, ...] = ()
 
     def explained(self, given: Arrays) -> Real:
         """Return zeros in the shape of the explained output for these inputs."""
@@ -56,6 +61,8 @@ class Session:
         ------
         FailedRunError
             If onnxruntime fails.
+        InputError
+            If memory runs out.
         ModelError
             If it ends the child process in which it runs.
         """
@@ -66,6 +73,9 @@ class Session:
         except ModelError:
             raise
         except Exception as error:  # onnxruntime has no type of its own
+            rows = (n for name in self.plan.signals for n in given[name].shape[:1])
+            if full := explain_full_memory(error, max(rows, default=1)):
+                raise InputError(full) from error
             raise FailedRunError(
                 f"onnxruntime failed on the traced graph: {first_line(error)}"
             ) from error
@@ -96,7 +106,8 @@ def load_runtime(
     graph : bytes
         A serialised model.
     options : str
-        ``PROVIDER:THREADS``, each of which may be left out.  Without a number of threads it is
+        ``PROVIDER:THREADS``, each of which may be left out; a provider goes by onnxruntime's name
+        or by the short one (``cuda``).  Without a number of threads it is
         that of OMP_NUM_THREADS, else the number of cores.
     weights : dict of str to array, optional
         Constants that the graph only names.  They are not copied, so that they must be kept as
@@ -116,3 +127,10 @@ def load_runtime(
     if is_isolated():
         return IsolatedRuntime(Load(graph, options, weights or {}, optimised, name))
     return load_here(graph, options, weights, optimised)
+
+
+def read_notes(runtime: Any, options: str) -> tuple[str, ...]:
+    """Return what there is to say of a session that was loaded with these options."""
+    if isinstance(runtime, IsolatedRuntime):
+        return runtime.notes
+    return find_notes(runtime, options)
