@@ -19,7 +19,7 @@ from dftlrp.concepts.neuron_files import save_results
 from dftlrp.concepts.neuron_results import NeuronsData
 from dftlrp.concepts.portraits import FORMAT, make_portraits
 from dftlrp.concepts.recordings import Recordings, find_recordings
-from dftlrp.concepts.shards import Workers
+from dftlrp.concepts.shards import Workers, keep_workers
 from dftlrp.concepts.study import Study, name_references, read_sample
 from dftlrp.concepts.survey import Survey, survey
 from dftlrp.concepts.trials import ablations, choose_recordings
@@ -175,14 +175,15 @@ def _answer_request(request: _Request, folder: Path, workers: Workers) -> Neuron
     """Return the results of a checked request; the folder is locked."""
     classes, top, count = request.classes, request.top, request.count
     own: Any = {"workers": workers.count, "scheduler": workers.scheduler}
-    found = survey(request.study, request.recordings, folder / "survey", **own)
-    gaps = [failure.index for failure in found.failures]  # on which the other stores depend
-    place = folder / _name_store("ablation", classes, gaps)
-    checks, failed = ablations(found, classes, place, **own)
-    support = found.statistics.find_supporting
-    shown = list(dict.fromkeys(n for c in classes for n in support(c, top)))
-    place = folder / _name_store("portraits", FORMAT, shown, count, request.labels, gaps)
-    drawn, lost = make_portraits(found, shown, count, request.labels, place, workers)
+    with keep_workers():
+        found = survey(request.study, request.recordings, folder / "survey", **own)
+        gaps = [failure.index for failure in found.failures]  # on which the other stores depend
+        place = folder / _name_store("ablation", classes, gaps)
+        checks, failed = ablations(found, classes, place, **own)
+        support = found.statistics.find_supporting
+        shown = list(dict.fromkeys(n for c in classes for n in support(c, top)))
+        place = folder / _name_store("portraits", FORMAT, shown, count, request.labels, gaps)
+        drawn, lost = make_portraits(found, shown, count, request.labels, place, workers)
     graphs, missing = _make_graphs(found, classes)
     return Neurons(
         found, request.names, classes, top, count, checks, graphs, drawn,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
@@ -191,7 +192,7 @@ class _SurveyWork:
     def __call__(self, rows: Sequence[Numbered]) -> dict[str, AnyArray]:
         """Return the statistics of a shard as arrays."""
         skipped: list[tuple[int, str]] = []
-        batches = self.read_batches(rows, skipped)
+        batches = _read_ahead(self.read_batches(rows, skipped))
         parts = [part for batch in batches for part in self.try_batch(batch, skipped)]
         arrays = sum(parts[1:], parts[0]).to_arrays() if parts else {}
         text = json.dumps(sorted(skipped)).encode()
@@ -241,6 +242,15 @@ class _SurveyWork:
             self.layers[shape] = find_layers(self.model, first.array, settings)
         ready = Batch(first._replace(array=arrays), np.array(classes), np.array(numbers))
         return compute_statistics(self.model, self.study, self.layers[shape], ready)
+
+
+def _read_ahead(batches: Iterator[list[Read]]) -> Iterator[list[Read]]:
+    """Yield batches, while a thread reads the next one."""
+    with ThreadPoolExecutor(1) as thread:
+        waiting = thread.submit(next, batches, None)
+        while (batch := waiting.result()) is not None:
+            waiting = thread.submit(next, batches, None)
+            yield batch
 
 
 def _fill_batch(samples: AnyArray, count: int) -> AnyArray:

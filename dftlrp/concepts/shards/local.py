@@ -7,7 +7,8 @@ import threading
 from collections import Counter, deque
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
 from multiprocessing import connection, parent_process
 from multiprocessing.context import SpawnContext, SpawnProcess
 from typing import TYPE_CHECKING, Any
@@ -44,13 +45,13 @@ def compute(
     broken = 0
     while queue.left and broken < POOLS:
         broken += 1
-        with _open_pool(workers) as pool:
-            try:
+        try:
+            with _find_pool(workers) as pool:
                 for outcome in queue.compute(pool, WINDOW * workers):
                     broken = 0
                     yield outcome
-            except RuntimeError:  # of pebble: no worker is left; `perform` raises no RuntimeError
-                continue
+        except RuntimeError:  # of pebble: no worker is left; `perform` raises no RuntimeError
+            continue
     if queue.left:
         raise InputError(
             "the worker processes die before they start: is there enough memory?  In a script, "
@@ -110,6 +111,45 @@ class _Queue:
         late = f"took more than {self.task.seconds:g} s"
         why = late if isinstance(error, TimeoutError) else "its worker died"
         return Failure(index, f"{why}, {TRIES} times")
+
+
+_KEPT: ContextVar[dict[int, tuple[ProcessPool, ExitStack]] | None] = ContextVar(
+    "kept", default=None
+)
+
+
+@contextmanager
+def keep_workers() -> Iterator[None]:
+    """Let runs within this block use the same processes, which end with it.
+
+    To start one and to import what it needs takes longer than many a run.
+    """
+    kept: dict[int, tuple[ProcessPool, ExitStack]] = {}
+    token = _KEPT.set(kept)
+    try:
+        yield
+    finally:
+        _KEPT.reset(token)
+        for _, stack in kept.values():
+            stack.close()
+
+
+@contextmanager
+def _find_pool(workers: int) -> Iterator[ProcessPool]:
+    """Give the pool that is kept, or one that ends with the block."""
+    kept = _KEPT.get()
+    if kept is None:
+        with _open_pool(workers) as pool:
+            yield pool
+        return
+    if workers not in kept:
+        stack = ExitStack()
+        kept[workers] = stack.enter_context(_open_pool(workers)), stack
+    try:
+        yield kept[workers][0]
+    except BaseException:  # it may be broken, or still at work for a run that has ended
+        kept.pop(workers)[1].close()
+        raise
 
 
 @contextmanager

@@ -179,6 +179,25 @@ def test_without_distributed_the_extra_is_named(tmp_path, monkeypatch):
         done(tmp_path, scheduler="tcp://127.0.0.1:1")
 
 
+def test_runs_share_their_workers_where_these_are_kept_and_a_broken_pool_is_not(tmp_path):
+    def workers():
+        return {child.pid for child in multiprocessing.active_children()}
+
+    with local.keep_workers():
+        done(tmp_path / "a", shards()[:2], count=1)
+        first = workers()
+        done(tmp_path / "b", shards()[:2], count=1)
+        assert len(first) == 1
+        assert workers() == first
+        with open_store(tmp_path / "c", SETTINGS) as store, pytest.raises(InputError):
+            run(make_refusal, shards(), store, Workers(1))
+        assert workers() == set()
+        done(tmp_path / "d", shards()[:2], count=1)
+        assert len(workers()) == 1
+    assert workers() == set()
+    assert files(tmp_path / "a") == files(tmp_path / "d")
+
+
 def ignore_the_end(log):
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     log.write_text(str(os.getpid()))
