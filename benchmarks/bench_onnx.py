@@ -142,15 +142,19 @@ def measure_references(net: str, batch: int, repeat: int) -> dict[str, float]:
         return measure_medians(runs, repeat, time.process_time)
 
 
-def print_references(repeat: int, only: str) -> None:
-    """Print the table of what a reference costs."""
+def print_references(repeat: int, only: str) -> list[dict[str, Any]]:
+    """Print the table of what a reference costs, and return its times."""
     print(f"{format_line(COSTS)}\n|{'---|' * len(COSTS)}")
+    rows: list[dict[str, Any]] = []
     for net in (n for n in (EMBEDDED, *NETS) if n not in UNKNOWN and only in n):
         for batch in BATCHES:
-            plus, plain, silence, array = measure_references(net, batch, repeat).values()
+            ms = measure_references(net, batch, repeat)
+            rows.append({"net": net, "batch": batch, "ms": ms})
+            plus, plain, silence, array = ms.values()
             ratios = (silence / plus, silence / plain, array / silence)
             cells = (f"{net}, {batch}", *(f"{t:.3g}" for t in (plus, plain, silence, array)))
             print(format_line([*cells, *(f"{ratio:.2f}" for ratio in ratios)]), flush=True)
+    return rows
 
 
 def describe_memory(side: dict[str, float]) -> str:
@@ -184,6 +188,16 @@ def describe_machine() -> str:
     return f"{name}, {cores} cores, {platform.system()}, {THREADS} threads; {versions}"
 
 
+def print_sides(args: argparse.Namespace) -> list[dict[str, Any]]:
+    """Print the table of all sides, and return its rows."""
+    print(f"{format_line(HEAD)}\n|{'---|' * len(HEAD)}")
+    rows = []
+    for q in (q for q in list_questions() if args.only in q.net):
+        rows.append(measure(q, args.repeat))
+        print(format_line(format_cells(rows[-1])), flush=True)
+    return rows
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeat", type=int, default=15)
@@ -192,16 +206,8 @@ def main() -> None:
     parser.add_argument("--references", action="store_true", help="only what references cost")
     args = parser.parse_args()
     torch.set_num_threads(THREADS)
-    if args.references:
-        print(f"{describe_machine()}\n")
-        print_references(args.repeat, args.only)
-        return
-    print(f"{describe_machine()}\n\n{format_line(HEAD)}\n|{'---|' * len(HEAD)}")
-    rows = []
-    for q in list_questions():
-        if args.only in q.net:
-            rows.append(measure(q, args.repeat))
-            print(format_line(format_cells(rows[-1])), flush=True)
+    print(f"{describe_machine()}\n")
+    rows = print_references(args.repeat, args.only) if args.references else print_sides(args)
     if args.json:
         found = {"machine": describe_machine(), "rows": rows}
         args.json.write_text(json.dumps(found, indent=1), encoding="utf-8")
