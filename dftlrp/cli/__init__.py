@@ -15,6 +15,7 @@ import re
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn, TextIO
 
@@ -34,7 +35,7 @@ from dftlrp.cli import (
 from dftlrp.core.names import suggest
 from dftlrp.core.progress import hush, watched
 from dftlrp.core.text import make_printable
-from dftlrp.core.types import DftlrpError, InputError
+from dftlrp.core.types import CacheWarning, DftlrpError, InputError
 
 COMMANDS = (
     explain_command,
@@ -69,6 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             args.parser.refuse(unknown)
         with (
             _end_on_sigterm(),
+            _tell_warnings(),
             _isolate(getattr(args, "isolate", None)),
             contextlib.redirect_stdout(_Terminal(sys.stdout)),
             watched(f"dftlrp {args.command}"),
@@ -123,6 +125,23 @@ def _isolate(asked: bool | None) -> Iterator[None]:
         os.environ.pop(ISOLATE)
         if before is not None:
             os.environ[ISOLATE] = before
+
+
+@contextlib.contextmanager
+def _tell_warnings() -> Iterator[None]:
+    """Print each of our own warnings once, as a line on stderr."""
+    others = warnings.showwarning
+
+    def tell(message: Any, category: type[Warning], *place: Any, **more: Any) -> None:
+        if issubclass(category, CacheWarning):
+            print(f"dftlrp: warning: {make_printable(str(message))}", file=sys.stderr)
+        else:
+            others(message, category, *place, **more)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("once", CacheWarning)
+        warnings.showwarning = tell
+        yield
 
 
 class _Terminal(io.TextIOBase):

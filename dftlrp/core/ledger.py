@@ -22,7 +22,8 @@ from dftlrp.core.types import AnyArray, Real
 
 LEAST = 1e-290  # a sum of |R| below this has lost its digits and counts as this
 TERMS = ("relevance", "to_inputs", "bias", "stabiliser", "stopped", "reference")
-AMOUNTS = (*TERMS, "magnitude", "inner")  # of one node
+SUMS = (*TERMS, "inner")
+AMOUNTS = (*SUMS, "magnitude", "onward")  # of one node
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,9 @@ class LedgerRow:
         The largest amount that is missing in the account of one node, where a layer has several.
     reference : array
         What belongs to the change of a frozen factor between the input and a reference.
+    onward : float
+        Until the account is closed: the sum of |R| of what went on, ``magnitude`` being that of
+        what arrived; then zero.
     """
 
     node: str
@@ -65,6 +69,7 @@ class LedgerRow:
     inner: Real = field(default_factory=lambda: np.zeros(1))
     worst: float = 0.0
     reference: Real = field(default_factory=lambda: np.zeros(1))
+    onward: float = 0.0
 
     def __add__(self, other: LedgerRow) -> LedgerRow:
         """Return the account of two nodes of one layer together."""
@@ -77,6 +82,13 @@ class LedgerRow:
             rule=a.rule if a.rule != "carried" else b.rule,
             worst=float(np.maximum(self.missing, other.missing)),
         )  # fmt: skip
+
+    @property
+    def closed(self) -> LedgerRow:
+        """The account with the larger of both sums of |R| as its magnitude."""
+        arrived, onward = np.squeeze(self.magnitude), np.squeeze(self.onward)
+        larger = arrived + np.maximum(onward - arrived, 0)
+        return replace(self, magnitude=float(larger), onward=0.0)
 
     @property
     def outer(self) -> LedgerRow:
@@ -108,7 +120,7 @@ class LedgerRow:
     @property
     def total(self) -> LedgerRow:
         """The account of all samples together."""
-        sums = {t: getattr(self, t).sum(keepdims=True) for t in (*TERMS, "inner")}
+        sums = {t: getattr(self, t).sum(keepdims=True) for t in SUMS}
         return replace(self, **sums)
 
 

@@ -59,3 +59,7 @@ class UnfitReferenceError(NonFiniteError):
     def __init__(self, message: str, always: bool = True) -> None:
         super().__init__(message)
         self.always = always
+
+
+class CacheWarning(UserWarning):
+    """The folder of traced graphs (DFTLRP_CACHE) cannot be used; results are right without it."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
 
@@ -112,8 +112,8 @@ def close_accounts(rows: Sequence[LedgerRow]) -> Ledger:
     """Return the accounts of layers from those of their nodes, in numbers."""
     layers = dict[str, LedgerRow]()
     for row in rows:
-        row = replace(row, magnitude=float(np.squeeze(row.magnitude)))  # noqa: PLW2901
-        layers[row.node] = layers[row.node] + row if row.node in layers else row
+        own = row.closed
+        layers[row.node] = layers[row.node] + own if row.node in layers else own
     return Ledger(align_rows(list(layers.values())))
 
 
@@ -274,13 +274,13 @@ def _make_row(
         return bk.sum(bk.reshape(a, (batch[0] if per_sample else 1, -1)), (1,), False)
 
     def size(a: Array) -> Array:
-        return bk.sum(abs(a), tuple(range(a.ndim)), False)
+        return bk.sum(abs(a), tuple(range(a.ndim)), True)
 
     def total(parts: Iterable[Array]) -> Array:
         return sum(parts, start=np.zeros(batch if per_sample else 1))
 
     absorbed, nothing = sums(share.bias()), total([])
-    parts, arrived = [sums(r) for r in share.relevance], sum(map(size, came))
+    parts = [sums(r) for r in share.relevance]
     sources = [way.makers.get(node.inputs[i]) for i in way.plan.live[node.key]]
     return LedgerRow(
         node.layer,
@@ -291,7 +291,8 @@ def _make_row(
         nothing if way.reference else absorbed,
         sums(share.stabiliser()),
         total(map(sums, taken)),
-        arrived + bk.pos(sum(map(size, share.relevance)) - arrived),  # the larger
+        sum(map(size, came)),
         total(p for p, source in zip(parts, sources, strict=True) if source == node.layer),
         reference=absorbed if way.reference else nothing,
+        onward=sum(map(size, share.relevance)),
     )

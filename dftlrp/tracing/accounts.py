@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from dftlrp.core.ledger import AMOUNTS, LedgerRow
+from dftlrp.core.ledger import AMOUNTS, SUMS, LedgerRow
 from dftlrp.core.types import AnyArray, Shape
 from dftlrp.tracing.symbols import Symbol
 
@@ -58,15 +58,16 @@ def read_rows(rows: Sequence[LedgerRow], found: Mapping[str, AnyArray]) -> list[
 
     def read(amount: Any) -> Any:
         if isinstance(amount, str):
-            return found[amount].astype(float)
+            return found[amount]
         if not isinstance(amount, Slot):
             return amount
         if amount.output not in columns:
-            numbers = found[amount.output].astype(float)
-            columns[amount.output] = numbers.reshape(amount.among, -1)
+            columns[amount.output] = found[amount.output].reshape(amount.among, -1)
         return columns[amount.output][amount.place]
 
     def read_row(row: LedgerRow) -> LedgerRow:
-        return replace(row, **{k: read(getattr(row, k)) for k in AMOUNTS})
+        amounts: dict[str, Any] = {k: read(getattr(row, k)) for k in AMOUNTS}
+        sums = {k: np.asarray(amounts[k], float) for k in SUMS}
+        return replace(row, **amounts | sums)
 
     return list(map(read_row, rows))

@@ -6,8 +6,9 @@ the batch, where the model leaves it open), output, settings, rules and the kind
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 
@@ -34,6 +35,7 @@ from dftlrp.tracing.assembly import Traced
 from dftlrp.tracing.batch import have_one_batch, repeat_samples, trace_any_batch
 from dftlrp.tracing.collector import rest_collector
 from dftlrp.tracing.session import Arrays, Seen, Session, load_runtime, read_notes
+from dftlrp.tracing.stored import Asked, find_graph
 from dftlrp.tracing.trace import BESIDE, GraphRequest, trace
 
 MOST_SESSIONS = 8  # that a model keeps
@@ -162,20 +164,26 @@ class Prepared:
         return options or (f":{self.settings.threads}" if self.settings.threads else "")
 
     def _trace_for_any_batch(self, request: GraphRequest) -> Session:
-        return self._load(
-            *trace_any_batch(
-                self.plan,
-                lambda batch: self._trace(
-                    replace(request, rows=batch),
-                    repeat_samples(self.arrays, batch),
-                    repeat_samples(self.compared, batch) if request.free else {},
-                ),
-            ),
-            any_batch=True,
-        )
+        def trace_at(batch: int) -> tuple[Seen, Traced]:
+            return self._trace(
+                replace(request, rows=batch),
+                repeat_samples(self.arrays, batch),
+                repeat_samples(self.compared, batch) if request.free else {},
+            )
+
+        trace_both = partial(trace_any_batch, self.plan, trace_at)
+        return self._load(*self._find_graph(request, True, trace_both), any_batch=True)
 
     def _trace_for_this_batch(self, request: GraphRequest) -> Session:
-        return self._load(*self._trace(request, self.arrays, self.compared), any_batch=False)
+        trace_one = partial(self._trace, request, self.arrays, self.compared)
+        return self._load(*self._find_graph(request, False, trace_one), any_batch=False)
+
+    def _find_graph(
+        self, request: GraphRequest, any_batch: bool, make: Callable[[], tuple[Seen, Traced]]
+    ) -> tuple[Seen, Traced]:
+        """Return a graph that an earlier process kept, or one that is made now."""
+        asked = Asked(self._make_key(request, any_batch), self.settings.by_default)
+        return find_graph(self.model, self.plan, asked, make)
 
     @doing("tracing")
     @rest_collector()

@@ -23,12 +23,26 @@ def sum(tape: Tape, x: Symbol, axis: Any = None, keepdims: bool = False) -> Symb
     axes = tuple(sorted(find_axes(x, axis)))
     if not axes:
         return x
+    if axes == (1,) and not keepdims and (whole := _find_unflattened(x)) is not None:
+        return sum(tape, whole, tuple(range(1, whole.ndim)))
     narrow = tuple(1 if i in axes else n for i, n in enumerate(x.shape))
     shape = narrow if keepdims else _leave_out(narrow, axes)
     if narrow == x.shape:
         return reshape(tape, x, shape)
     given, keep = np.array(axes, WHOLE), int(keepdims)
     return tape.add_node("ReduceSum", x, given, shape=shape, dtype=x.dtype, keepdims=keep)
+
+
+def _find_unflattened(x: Symbol) -> Symbol | None:
+    """Return the array that x is with all axes but the first made one, or None.
+
+    Of a transposed one, onnxruntime would add the elements in another order.
+    """
+    if x.origin.op != "Reshape" or x.ndim != 2:
+        return None
+    whole: Symbol = x.origin.inputs[0]
+    alike = whole.ndim > 2 and whole.shape[0] == x.shape[0]
+    return whole if alike and whole.origin.op != "Transpose" else None
 
 
 def _leave_out(shape: Shape, axes: Shape) -> Shape:
