@@ -201,7 +201,7 @@ def dense(call: Call) -> Dense:
         np.broadcast_to(b, call.y.shape).ravel(),
         joined(call.inputs),
         np.ravel(call.relevance),
-        np.ravel(call.relevance if call.multiplier is None else call.multiplier),
+        np.ravel(call.relevance if call.multiplier is None else call.multiplier()),
         np.repeat(np.arange(len(call.y)), call.y[0].size)
         if call.y.ndim > 1
         else np.zeros(call.y.size),

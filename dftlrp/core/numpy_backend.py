@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from typing import Any
 
 import numpy as np
@@ -151,7 +152,9 @@ class NumpyBackend:
             return np.take_along_axis(_flatten_channels(v), _find_first(x), 2).reshape(
                 *v.shape[:2], *out
             )
-        vp, winner = _pad_window(v, g, 0.0), _find_winners(x, g, out)
+        if v is x:
+            return _find_largest_tap(x, g, out)[0]
+        vp, winner = _pad_window(v, g, 0.0), find_winners(x, g, out)
         y = np.zeros((*v.shape[:2], *out), v.dtype)
         for i, tap in enumerate(slice_taps(g, out)):
             np.copyto(y, vp[(..., *tap)], where=winner == i)
@@ -162,7 +165,7 @@ class NumpyBackend:
             flat = np.zeros_like(_flatten_channels(x), r.dtype)
             np.put_along_axis(flat, _find_first(x), _flatten_channels(r), 2)
             return flat.reshape(x.shape)
-        out, winner = r.shape[2:], _find_winners(x, g, r.shape[2:])
+        out, winner = r.shape[2:], find_winners(x, g, r.shape[2:])
         back = np.zeros_like(_pad_window(x, g, 0.0), r.dtype)
         for i, tap in enumerate(slice_taps(g, out)):
             back[(..., *tap)] += r * (winner == i)
@@ -183,16 +186,33 @@ def _find_first(x: AnyArray) -> AnyArray:
     return np.asarray(np.argmax(_flatten_channels(x), axis=2, keepdims=True))
 
 
-def _find_winners(x: AnyArray, g: Window, out: Shape) -> AnyArray:
-    """Number of the tap that wins each window: a later one only if strictly greater."""
+WINNERS: dict[int, tuple[weakref.ref[AnyArray], Window, AnyArray]] = {}
+
+
+def find_winners(x: AnyArray, g: Window, out: Shape) -> AnyArray:
+    """Return the number of the tap that wins each window: a later one only if strictly greater.
+
+    It is kept as long as x exists, since an activation is pooled forwards and backwards.
+    """
+    whose, window, winner = WINNERS.get(id(x), (None, None, None))
+    if winner is None or whose is None or whose() is not x or window != g:
+        return _find_largest_tap(x, g, out)[1]
+    return winner
+
+
+def _find_largest_tap(x: AnyArray, g: Window, out: Shape) -> tuple[AnyArray, AnyArray]:
+    """Return the largest of each window, and the number of its tap."""
     xp = _pad_window(x, g, -np.inf)
     first, *others = slice_taps(g, out)
-    best, winner = xp[(..., *first)].copy(), np.zeros((*x.shape[:2], *out), np.int32)
+    best = xp[(..., *first)].copy()
+    winner = np.zeros(best.shape, np.min_scalar_type(len(others)))
     for i, tap in enumerate(others, 1):
         later = xp[(..., *tap)] > best
         np.copyto(best, xp[(..., *tap)], where=later)
         winner[later] = i
-    return winner
+    name = id(x)
+    WINNERS[name] = weakref.ref(x, lambda _: WINNERS.pop(name, None)), g, winner
+    return best, winner
 
 
 BACKEND = NumpyBackend()

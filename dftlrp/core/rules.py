@@ -30,6 +30,7 @@ Montavon et al. 2019 (gamma), Andeol et al. 2021 (generalised gamma), Lapuschkin
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 
 from dftlrp.core.backend import Backend
 from dftlrp.core.maps import Array
@@ -107,7 +108,7 @@ def gamma(c: Call, gamma: float = 0.25) -> Share:
     )
     nothing = tuple(0 * x for x in c.inputs)
     return both + Share(
-        nothing, nothing, lambda: 0 * c.y, lambda: (1 - above - below) * c.relevance
+        nothing, lambda: nothing, lambda: 0 * c.y, lambda: (1 - above - below) * c.relevance
     )
 
 
@@ -136,18 +137,21 @@ def _share_by_magnitude(c: Call, gamma: float) -> Share:
     b, d = c.op.bias, size.bias
     return Share(
         tuple(relevance for relevance, _ in both),
-        tuple(multiplier for _, multiplier in both),
+        cache(lambda: tuple(make_multiplier() for _, make_multiplier in both)),
         lambda: 0 * u if b is None else b * s + d * u,
         lambda: guard * u + (1 - 4 * half * half) * c.relevance,
     )
 
 
-def _weigh_by_sign(bk: Backend, x: Array, g: Array, h: Array) -> tuple[Array, Array]:
-    """Return x g + abs(x) h, and the multiplier of x that this is; it is 0 where x is."""
-    up = bk.step(x, strict=True)
+def _weigh_by_sign(bk: Backend, x: Array, g: Array, h: Array) -> tuple[Array, Callable[[], Array]]:
+    """Return x g + abs(x) h, and what makes its multiplier of x, which is 0 where x is."""
+
+    def step(x: Array) -> Array:
+        return bk.step(x, strict=True)
+
     if bk.nonneg(x):
-        return x * (g + h), up * (g + h)
-    return x * g + abs(x) * h, up * (g + h) + bk.step(-x, strict=True) * (g - h)
+        return x * (g + h), lambda: step(x) * (g + h)
+    return x * g + abs(x) * h, lambda: step(x) * (g + h) + step(-x) * (g - h)
 
 
 def _share_by_weights(c: Call, f: Modify, bias: Array | None) -> Share:
@@ -207,14 +211,13 @@ def gradient(c: Call) -> Share:
     InputError
         The multiplier m of the output is not known.
     """
-    m_y, bias = c.multiplier, c.op.bias
-    if m_y is None:
+    if c.multiplier is None:
         raise InputError(
             "rule 'gradient' needs the multiplier of its output: use it for all layers"
         )
+    m_y, absorbed = c.multiplier(), 0 if c.op.bias is None else c.op.bias
     m = c.op.adjoint(m_y)
-    absorbed = 0 if bias is None else bias
-    return Share(multiply_pairs(c.inputs, m), m, lambda: absorbed * m_y, lambda: 0 * m_y)
+    return Share(multiply_pairs(c.inputs, m), lambda: m, lambda: absorbed * m_y, lambda: 0 * m_y)
 
 
 FUNCTIONS: dict[str, Callable[..., Share]] = {

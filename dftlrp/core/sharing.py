@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
-from functools import reduce
+from functools import cache, reduce
 from typing import NamedTuple
 
 from dftlrp.core.backend import Backend
@@ -69,8 +69,8 @@ class Call(NamedTuple):
         The map's output at the inputs, computed by the same backend in the same dtype.
     relevance : array
         R, in the shape of y.
-    multiplier : array or None
-        m with R = y m, where it is known.
+    multiplier : callable ``() -> array``, or None
+        m with R = y m, where it is known; computed only when called.
     options : Options
     support : Support
         Where R may be other than 0, by y.
@@ -81,7 +81,7 @@ class Call(NamedTuple):
     inputs: Arrays
     y: Array
     relevance: Array
-    multiplier: Array | None
+    multiplier: Callable[[], Array] | None
     options: Options = Options()
     support: Support = Support.ANYWHERE
 
@@ -94,8 +94,9 @@ class Share:
     ----------
     relevance : tuple of arrays
         One for each input, in its shape.
-    multiplier : tuple of arrays or None
-        m with R = x m of each input; None where the rule has none.
+    multiplier : callable ``() -> tuple of arrays``, or None
+        m with R = x m of each input; None where the rule has none.  Computed only when called, as
+        few rules read it.
     bias, stabiliser : callable ``() -> array``
         What the bias and the stabiliser take of each element of the output; computed only when
         called.
@@ -105,7 +106,7 @@ class Share:
     """
 
     relevance: Arrays
-    multiplier: Arrays | None
+    multiplier: Callable[[], Arrays] | None
     bias: Callable[[], Array]
     stabiliser: Callable[[], Array]
     support: Support | None = None
@@ -118,12 +119,10 @@ class Share:
 
     def __add__(self, other: Share) -> Share:
         """Return the sum of two shares; it has a multiplier if both have one."""
-        multiplier = None
-        if self.multiplier is not None and other.multiplier is not None:
-            multiplier = add_pairs(self.multiplier, other.multiplier)
+        a, b = self.multiplier, other.multiplier
         return Share(
             add_pairs(self.relevance, other.relevance),
-            multiplier,
+            None if a is None or b is None else lambda: add_pairs(a(), b()),
             lambda: self.bias() + other.bias(),
             lambda: self.stabiliser() + other.stabiliser(),
         )
@@ -179,14 +178,20 @@ def share(c: Call, terms: list[Term], bias: Array | None, z: Array | None = None
     relevance = reduce(
         add_pairs, (multiply_pairs(t.inputs, g) for t, g in zip(terms, back, strict=True))
     )
-    multiplier = None
-    if all(t.masks is not None for t in terms):
+
+    @cache
+    def make_multiplier() -> Arrays:
         masked = (
             multiply_pairs(t.masks, g) if t.masks else g for t, g in zip(terms, back, strict=True)
         )
-        multiplier = reduce(add_pairs, masked)
+        return reduce(add_pairs, masked)
+
+    known = all(t.masks is not None for t in terms)
     return Share(
-        relevance, multiplier, lambda: 0 * s if bias is None else bias * s, lambda: guard * s
+        relevance,
+        make_multiplier if known else None,
+        lambda: 0 * s if bias is None else bias * s,
+        lambda: guard * s,
     )
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property, partial
 from typing import NamedTuple
 
 import numpy as np
 
 from dftlrp.core.backend import Backend
 from dftlrp.core.ledger import Ledger, LedgerRow, align_rows
-from dftlrp.core.maps import Affine, Array, Map, Route, Stop
+from dftlrp.core.maps import Affine, Array, Arrays, Map, Route, Stop
 from dftlrp.core.progress import steps
 from dftlrp.core.rule_text import Rule
 from dftlrp.core.sharing import Call, Share, Support
@@ -39,10 +39,53 @@ class Flow(NamedTuple):
     multiplier: Array
     support: Support = Support.ANYWHERE
 
-    def __add__(self, other: Flow) -> Flow:  # type: ignore[override]
-        both = self.multiplier is not None and other.multiplier is not None
-        m = self.multiplier + other.multiplier if both else None
-        return Flow(self.relevance + other.relevance, m, min(self.support, other.support))
+
+DEEPEST = 32  # multipliers that wait for each other
+
+
+class _Arriving(NamedTuple):
+    """A flow whose multiplier is computed only when something reads it, as few rules do.
+
+    ``depth`` is how many others must be computed before.
+    """
+
+    relevance: Array
+    multiplier: Callable[[], Array] | None
+    support: Support
+    depth: int = 0
+
+    @classmethod
+    def start(cls, flow: Flow) -> _Arriving:
+        """Return a flow that is known."""
+        m = flow.multiplier
+        return cls(flow.relevance, None if m is None else lambda: m, flow.support)
+
+    def __add__(self, other: _Arriving) -> _Arriving:  # type: ignore[override]
+        a, b = self.multiplier, other.multiplier
+        return _Arriving(
+            self.relevance + other.relevance,
+            None if a is None or b is None else cache(lambda: a() + b()),
+            min(self.support, other.support),
+            max(self.depth, other.depth) + 1,
+        ).shorten()
+
+    def scale(self, mask: Array) -> _Arriving:
+        """Return what a mask lets through."""
+        m = self.multiplier
+        return self._replace(
+            relevance=self.relevance * mask, multiplier=None if m is None else lambda: m() * mask
+        )
+
+    def shorten(self) -> _Arriving:
+        """Return the flow; its multiplier is computed if too many wait for each other."""
+        if self.multiplier is None or self.depth < DEEPEST:
+            return self
+        return _Arriving.start(self.settle())
+
+    def settle(self) -> Flow:
+        """Return the flow with its multiplier."""
+        m = self.multiplier
+        return Flow(self.relevance, None if m is None else m(), self.support)
 
 
 @dataclass(frozen=True)
@@ -137,7 +180,8 @@ def carry_back(way: Propagation, seed: Flow) -> tuple[dict[str, Flow], list[Ledg
         One for each node, from the output to the input; the amounts are arrays of the backend.
     """
     plan, values, masks = way.plan, way.values, way.masks
-    pending, kept, rows = {plan.explained: seed}, dict[str, Flow](), list[LedgerRow]()
+    pending = {plan.explained: _Arriving.start(seed)}
+    kept, rows = dict[str, Flow](), list[LedgerRow]()
     visited, last = set[str](), set[str]() if way.signals else {*way.keep, *masks}
     for node in steps(plan.path[::-1], "relevance"):
         if node.output not in pending:
@@ -145,7 +189,7 @@ def carry_back(way: Propagation, seed: Flow) -> tuple[dict[str, Flow], list[Ledg
         arrived = pending.pop(node.output)
         visited.add(node.output)
         if node.output in way.keep:
-            kept[node.output] = arrived
+            kept[node.output] = arrived.settle()
         if last and last <= visited:  # all that is wanted has arrived
             break
         came, taken = [arrived.relevance], list[Array]()
@@ -155,7 +199,7 @@ def carry_back(way: Propagation, seed: Flow) -> tuple[dict[str, Flow], list[Ledg
             came, taken = came + bypassing, [cut, *bypassing]
         share, stopped = _send_through(way, node, arrived)
         taken += [] if stopped is None else [stopped]
-        _add_share(way, node, share, pending)
+        _add_share(way, node, share, pending, arrived.depth)
         if way.ledger:
             rows.append(_make_row(way, node, came, share, taken))
     wanted = {name for name, mask in masks.items() if mask is not None}
@@ -163,16 +207,16 @@ def carry_back(way: Propagation, seed: Flow) -> tuple[dict[str, Flow], list[Ledg
         raise InputError(f"no relevance that meets the conditions arrives at {missed[0]!r}")
     ends = [n for n in plan.signals if way.signals or n in way.keep]
     silent = {n: Flow(0 * values[n], 0 * values[n]) for n in ends if n not in pending}
-    return kept | {n: pending.get(n) or silent[n] for n in ends}, rows
+    return kept | {n: pending[n].settle() if n in pending else silent[n] for n in ends}, rows
 
 
-def apply_mask(arrived: Flow, mask: Array | None) -> tuple[Flow, Array]:
+def apply_mask(arrived: _Arriving, mask: Array | None) -> tuple[_Arriving, Array]:
     """Return what a mask lets through of what arrived, and the relevance that it takes."""
-    (R, m, support), mask = arrived, 0.0 if mask is None else mask
-    return Flow(R * mask, None if m is None else m * mask, support), R * (1 - mask)
+    mask = 0.0 if mask is None else mask
+    return arrived.scale(mask), arrived.relevance * (1 - mask)
 
 
-def take_pending(pending: dict[str, Flow]) -> list[Array]:
+def take_pending(pending: dict[str, _Arriving]) -> list[Array]:
     """Remove and return all pending relevance; it belongs to paths that bypass this value.
 
     Nodes are visited from the output on, so what goes through this value is not pending yet.
@@ -182,7 +226,7 @@ def take_pending(pending: dict[str, Flow]) -> list[Array]:
     return relevance
 
 
-def _send_through(way: Propagation, node: Node, arrived: Flow) -> tuple[Share, Array | None]:
+def _send_through(way: Propagation, node: Node, arrived: _Arriving) -> tuple[Share, Array | None]:
     """Return what one node gives its inputs, and what lands on constants."""
     here = make_at(way.plan, node, way.values, way.bk)
     with blame(node):
@@ -204,10 +248,10 @@ def _find_other_end(way: Propagation, node: Node, layer: Map) -> At | None:
 
 
 def _apply_rule(
-    way: Propagation, layer: Map, here: At, there: At | None, arrived: Flow
+    way: Propagation, layer: Map, here: At, there: At | None, arrived: _Arriving
 ) -> tuple[Share, Array | None]:
     """Return what a node's map gives its inputs, and what lands on constants."""
-    (R, m, support), node, rule = arrived, here.node, way.rules[here.node.layer]
+    (R, m, support, _), node, rule = arrived, here.node, way.rules[here.node.layer]
     on_tangent = rule is not None and rule.on_tangent
     inputs, y = here.inputs, here.y
     stopped = layer.stopped(R) if isinstance(layer, Route) and layer.stopped else None
@@ -223,9 +267,10 @@ def _apply_rule(
         assert rule is not None
         return rule(Call(here.bk, layer, inputs, y, R, m, support=support)), stopped
     assert isinstance(layer, Route)
-    known = m is not None and layer.homogeneous and (there is None or layer.fixed)
-    onward = layer.tangent().adjoint(m) if known else None
-    support = _narrow_support(way, node, layer, support, known)
+    onward, tangent = None, layer.tangent
+    if m is not None and layer.homogeneous and (there is None or layer.fixed):
+        onward = cache(lambda: tangent().adjoint(m()))
+    support = _narrow_support(way, node, layer, support, onward is not None)
     return Share(layer.carry(R), onward, lambda: 0 * R, lambda: 0 * R, support), stopped
 
 
@@ -242,15 +287,22 @@ def _narrow_support(
     return min(support, Support.NOT_ZERO) if known or layer.narrow else Support.ANYWHERE
 
 
-def _add_share(way: Propagation, node: Node, share: Share, pending: dict[str, Flow]) -> None:
+def _add_share(
+    way: Propagation, node: Node, share: Share, pending: dict[str, _Arriving], depth: int
+) -> None:
     """Add what a node gives its inputs to their pending relevance."""
-    live = way.plan.live[node.key]
-    multipliers = share.multiplier or (None,) * len(live)
-    for position, r, m in zip(live, share.relevance, multipliers, strict=True):
+    live, support, multiplier = way.plan.live[node.key], share.find_support(), share.multiplier
+    for i, (position, r) in enumerate(zip(live, share.relevance, strict=True)):
         name = node.inputs[position]
         way.check(r, f"the relevance of {name!r}, behind node {node.key!r} ({node.op}),")
-        flow = Flow(r, m, share.find_support())
+        m = None if multiplier is None else partial(_take, multiplier, i)
+        flow = _Arriving(r, m, support, depth + 1).shorten()
         pending[name] = pending[name] + flow if name in pending else flow
+
+
+def _take(multiplier: Callable[[], Arrays], i: int) -> Array:
+    """Return the multiplier of one input."""
+    return multiplier()[i]
 
 
 def _make_row(

@@ -236,8 +236,9 @@ def _share_by(at: At, text: str) -> Function:
         fixed = (bk.asarray(a, y.dtype) for a in at.args[len(xs) :])
         here = At(at.node, bk, (*xs, *fixed), at.live, y)
         layer = OPS[at.node.op].linearise(here)  # type: ignore[misc]
-        share = read_rule(text)(Call(bk, layer, xs, y, R, m))  # type: ignore[arg-type]
+        share = read_rule(text)(Call(bk, layer, xs, y, R, lambda: m))  # type: ignore[arg-type]
+        multipliers = () if share.multiplier is None else share.multiplier()
         absorbed = (share.bias() + 0 * y, share.stabiliser() + 0 * y)
-        return [*share.relevance, *(share.multiplier or ()), *absorbed]
+        return [*share.relevance, *multipliers, *absorbed]
 
     return f
