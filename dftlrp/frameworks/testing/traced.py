@@ -33,8 +33,8 @@ def evaluate_symbols(
     graph = helper.make_graph(
         nodes,
         "test",
-        [_describe_value(x.name, x) for x in inputs],
-        [_describe_value(name, x) for name, x in named.items()],
+        [_tell_value(x.name, x) for x in inputs],
+        [_tell_value(name, x) for name, x in named.items()],
         [numpy_helper.from_array(a, n) for n, a in tape.constants.items() if n in used],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", tape.opset)])
@@ -53,7 +53,7 @@ def _convert_constant(x: Any) -> AnyArray:
     return array.astype(narrow_dtype(array.dtype))
 
 
-def _describe_value(name: str, x: Symbol) -> onnx.ValueInfoProto:
+def _tell_value(name: str, x: Symbol) -> onnx.ValueInfoProto:
     return helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(x.dtype), x.shape)
 
 
