@@ -1,23 +1,36 @@
 """Statistics of a layer's neurons over a data set: ours, and a plain loop of hooks over torch.
 
-    python benchmarks/bench_neurons.py FOLDER [--pattern P] [--layer L] [--count N] [--json FILE]
+    python benchmarks/bench_neurons.py FOLDER [--pattern P] [--layer L] [--count N] [--threads 2]
 
-The embedded waveform model, EpsilonPlus, batches of 16 recordings, two threads in all, each side
-from the same files: relevance and activation of each neuron by class (moments) and the first five
-recordings of each ranking, and the class's mean relevance by frequency.  The loop is what one
-writes with zennit: its EpsilonPlus, a hook at the layer for activation and relevance, the same
-NumPy for what follows.  Ours is `survey` with two workers, its store and start of processes
-included.  That both found the same is printed.
+The embedded waveform model, EpsilonPlus, batches of 16 recordings, as many threads on each side,
+from the same files: relevance and activation of each neuron by class (moments), and the first five
+recordings of each ranking.  The loop is what one writes with zennit: its EpsilonPlus, a hook at the
+layer for activation and relevance, the same NumPy for what follows.  Ours is `survey` with a
+worker for each thread, its store and the start of its processes included.  Like is compared with
+like:
+
+- *spectra*: both follow relevance back to the recording and compute the class's mean relevance by
+  frequency and time, by the same code;
+- *layer*: neither computes spectra; ours stops at the layer, the loop goes back to the input, as
+  loops with zennit do (its attributors know no other way);
+- *both stop*: the loop asks torch for the gradient at the layer alone.
+
+Of each, the seconds that passed and those of the processor, and that both found the same.  On a
+machine with other work to do only the latter count, with ``--threads 1``: two of torch's threads
+that wait for each other take a processor whole.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
+import resource
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +45,6 @@ from dftlrp.concepts import Study, survey
 from dftlrp.concepts.recordings import Recordings, find_recordings
 from dftlrp.concepts.statistics import Batch, Explained, Flow, Statistics, summarise
 from dftlrp.concepts.study import BATCH, read_sample
-
-THREADS = 2
 
 
 def build_torch_model() -> Any:
@@ -69,12 +80,15 @@ def build_torch_model() -> Any:
     return net.eval()
 
 
-def run_hooks(study: Study, recordings: Recordings) -> Statistics:
-    """Return the statistics that the plain loop of hooks finds."""
+def run_hooks(study: Study, recordings: Recordings, threads: int, stop: bool = False) -> Statistics:
+    """Return the statistics that the plain loop of hooks finds.
+
+    ``stop`` ends the way back at the layer.
+    """
     from peers import quiet, torch
     from peers import zennit as load
 
-    torch.set_num_threads(THREADS)
+    torch.set_num_threads(threads)
     net, composite = build_torch_model(), load().composites.EpsilonPlus()
     seen: dict[str, Any] = {}
 
@@ -97,19 +111,39 @@ def run_hooks(study: Study, recordings: Recordings) -> Statistics:
                 seed = torch.zeros_like(z)
                 rows = torch.arange(len(z))
                 seed[rows, classes] = z[rows, classes].detach()
-                (R,) = torch.autograd.grad(z, x, seed)
+                (R,) = torch.autograd.grad(z, seen["value"] if stop else x, seed)
             return z.detach().numpy(), R.numpy()
 
         z, R = quiet(run)
-        value, relevance = seen["value"].detach().numpy(), seen["relevance"].numpy()
-        x = x.detach().numpy()
-        m = np.divide(R, x, out=np.zeros_like(R), where=x != 0)
-        whole = samples[0]._replace(array=x)
+        value = seen["value"].detach().numpy()
+        relevance, flows = R if stop else seen["relevance"].numpy(), list[Flow]()
+        whole = samples[0]._replace(array=x.detach().numpy())
+        if study.spectra:
+            m = np.divide(R, whole.array, out=np.zeros_like(R), where=whole.array != 0)
+            flows = [Flow(R, m)]
         batch = Batch(whole, classes, start + np.arange(len(classes)))
-        part = summarise(study, batch, Explained(value, relevance, [Flow(R, m)], z))
+        part = summarise(study, batch, Explained(value, relevance, flows, z))
         total = part if total is None else total + part
     assert total is not None
     return total
+
+
+def measure(work: Any) -> tuple[Statistics, float, float]:
+    """Return what some work gives, the seconds that pass, and those of the processor."""
+    kinds = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+
+    def use() -> float:
+        return sum(u.ru_utime + u.ru_stime for u in map(resource.getrusage, kinds))
+
+    before, start = use(), time.perf_counter()
+    found = work()
+    return found, time.perf_counter() - start, use() - before
+
+
+def run_ours(study: Study, recordings: Recordings, threads: int) -> Statistics:
+    """Return the statistics that the survey finds, in a store of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        return survey(study, recordings, folder, workers=threads).statistics
 
 
 def main() -> None:
@@ -117,36 +151,55 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--pattern", default="{label}_{speaker}_{take}.wav")
     parser.add_argument("--layer", default="conv7")
+    parser.add_argument("--count", type=int, help="recordings, evenly spaced; default: all")
+    parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--json", metavar="FILE")
     args = parser.parse_args()
     model = dftlrp.load(embedded("waveform"))
     found = find_recordings(
         args.folder, len(model.labels), model.labels, pattern=args.pattern, rate=model.rate
     )
-    study = Study(
+    step = max(1, len(found.items) // (args.count or len(found.items)))
+    found = replace(found, items=found.items[::step][: args.count])
+    whole = Study(
         str(embedded("waveform")), args.layer, found.rate, len(model.labels),
         composite="EpsilonPlus",
     )  # fmt: skip
-    start = time.perf_counter()
-    theirs = run_hooks(study, found)
-    middle = time.perf_counter()
-    with tempfile.TemporaryDirectory() as folder:
-        ours = survey(study, found, folder, workers=THREADS).statistics
-    end = time.perf_counter()
-    apart = (
-        np.abs(ours.neurons.mean - theirs.neurons.mean).sum() / np.abs(theirs.neurons.mean).sum()
+    short = replace(whole, spectra=False)
+    print(
+        f"{len(found.items)} recordings, {args.layer}, {args.threads} threads, {platform.machine()}"
     )
-    same = float(np.mean(ours.top.recording[:, :, 0] == theirs.top.recording[:, :, 0]))
-    row = {
-        "machine": f"{platform.processor() or platform.machine()}, {THREADS} threads",
-        "recordings": len(found.items), "layer": args.layer, "ours": end - middle,
-        "hooks": middle - start, "times": (middle - start) / (end - middle),
-        "difference of the means": float(apart), "same first prototype": same,
-    }  # fmt: skip
-    for name, value in row.items():
-        print(f"{name:24} {value if isinstance(value, str | int) else format(value, '.3g')}")
+    print(f"load before: {os.getloadavg()[0]:.1f}")
+    ours = {
+        study.spectra: measure(lambda s=study: run_ours(s, found, args.threads))
+        for study in (whole, short)
+    }
+    theirs = {
+        "spectra": measure(lambda: run_hooks(whole, found, args.threads)),
+        "layer": measure(lambda: run_hooks(short, found, args.threads)),
+        "both stop": measure(lambda: run_hooks(short, found, args.threads, stop=True)),
+    }
+    rows = [_compare(name, ours[name == "spectra"], loop) for name, loop in theirs.items()]
+    for row in rows:
+        print(
+            "  ".join(
+                f"{k} {v if isinstance(v, str) else format(v, '.3g')}" for k, v in row.items()
+            )
+        )
+    print(f"load after: {os.getloadavg()[0]:.1f}")
     if args.json:
-        Path(args.json).write_text(json.dumps(row, indent=1))
+        Path(args.json).write_text(json.dumps(rows, indent=1))
+
+
+def _compare(name: str, ours: Any, loop: Any) -> dict[str, Any]:
+    mine, others = ours[0].neurons.mean, loop[0].neurons.mean
+    first = [side[0].top.recording[:, :, 0] for side in (ours, loop)]
+    return {
+        "row": name, "ours": ours[1], "loop": loop[1], "times": loop[1] / ours[1],
+        "processor: ours": ours[2], "loop's": loop[2], "times there": loop[2] / ours[2],
+        "difference of the means": float(np.abs(mine - others).sum() / np.abs(others).sum()),
+        "same first prototype": float(np.mean(first[0] == first[1])),
+    }  # fmt: skip
 
 
 if __name__ == "__main__":
