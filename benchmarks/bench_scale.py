@@ -18,6 +18,7 @@ import heapq
 import json
 import os
 import pickle
+import resource
 import statistics
 import subprocess
 import sys
@@ -170,6 +171,8 @@ def main() -> None:
         for workers, seconds in runs.items():
             seconds.append(run_cluster(study, few, workers))
             print(f"{workers} on this machine: {seconds[-1]:.1f} s, load {os.getloadavg()[0]:.1f}")
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    print(f"peak memory of a worker: {peak:.0f} MB")
     one, two = (statistics.median(seconds) for seconds in runs.values())
     print(f"{len(few.items)} recordings, medians: two workers are {one / two:.2f} times one")
     table = {
