@@ -41,7 +41,7 @@ def encode(value: Any) -> bytes:
         It holds something else.
     """
     arrays = list[AnyArray]()
-    said = _describe_value(value, arrays)
+    said = _describe_data(value, arrays)
     listed = [[a.dtype.str, a.shape] for a in arrays]
     head = json.dumps([said, listed]).encode()
     return b"".join([head, b"\n", *(a.tobytes() for a in arrays)])
@@ -63,10 +63,10 @@ def decode(data: bytes, records: Sequence[type]) -> Any:
         array = np.frombuffer(data, dtype, math.prod(shape), begin).reshape(shape)
         arrays.append(array.copy())  # aligned, and its own
         begin += array.nbytes
-    return _restore_value(said, arrays, {kind.__name__: kind for kind in records})
+    return _restore_data(said, arrays, {kind.__name__: kind for kind in records})
 
 
-def _describe_value(value: Any, arrays: list[AnyArray]) -> Any:
+def _describe_data(value: Any, arrays: list[AnyArray]) -> Any:
     """Return a value as JSON knows it; arrays are added to a list."""
     kind = type(value)
     if kind in PLAIN:
@@ -78,11 +78,11 @@ def _describe_value(value: Any, arrays: list[AnyArray]) -> Any:
         return ["array" if kind is np.ndarray else "number", len(arrays) - 1]
     if isinstance(value, bytes):
         return ["bytes", value.hex()]
-    name, parts = _take_apart(value)
-    return [name, *([_describe_value(x, arrays) for x in part] for part in parts)]
+    name, parts = _take_data_apart(value)
+    return [name, *([_describe_data(x, arrays) for x in part] for part in parts)]
 
 
-def _take_apart(value: Any) -> tuple[str, list[Any]]:
+def _take_data_apart(value: Any) -> tuple[str, list[Any]]:
     """Return what holds other values by its kind, and these as lists."""
     kind = type(value)
     if isinstance(value, Mapping):
@@ -102,7 +102,7 @@ def _list_fields(kind: Any) -> tuple[str, ...]:
     return tuple(f.name for f in fields(kind)) if is_dataclass(kind) else kind._fields
 
 
-def _restore_value(said: Any, arrays: Sequence[AnyArray], records: Mapping[str, type]) -> Any:
+def _restore_data(said: Any, arrays: Sequence[AnyArray], records: Mapping[str, type]) -> Any:
     """Return the value that JSON describes."""
     if not isinstance(said, list):
         return said
@@ -112,7 +112,7 @@ def _restore_value(said: Any, arrays: Sequence[AnyArray], records: Mapping[str, 
         return arrays[parts[0]] if kind == "array" else arrays[parts[0]][()]
     if kind == "bytes":
         return bytes.fromhex(parts[0])
-    rows = [[_restore_value(x, arrays, records) for x in part] for part in parts]
+    rows = [[_restore_data(x, arrays, records) for x in part] for part in parts]
     if kind == "record":
         return records[rows[0][0]](**dict(rows[1:]))
     return dict(rows) if kind == "dict" else MAKERS[kind](x for row in rows for x in row)
