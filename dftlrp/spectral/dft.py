@@ -8,6 +8,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import ArrayLike
 
+from dftlrp.core import fft
 from dftlrp.core.types import AnyArray, Complex, Real
 from dftlrp.spectral.checks import as_coefficients, as_signal, as_whole
 from dftlrp.spectral.domain import DomainDefaults, inner
@@ -65,19 +66,21 @@ class Dft(DomainDefaults):
 
     def analysis(self, signal: ArrayLike) -> Complex:
         """Return Y = T x, the orthonormal rfft; real (..., N) to complex (..., K)."""
-        from scipy import fft
-
         x = as_signal(signal, self.n)
-        return np.asarray((fft.rfft if self.onesided else fft.fft)(x, norm="ortho"))
+        if self.onesided:
+            return fft.rfft(x)
+        from scipy import fft as both_sides
+
+        return np.asarray(both_sides.fft(x, norm="ortho"))
 
     def synthesis(self, coefficients: ArrayLike) -> Real:
         """Return S Y, complex (..., K) to real (..., N); Im Y at DC and Nyquist is ignored."""
-        from scipy import fft
-
         Y = self._coefficients(coefficients)
         if self.onesided:
-            return np.asarray(fft.irfft(Y, self.n, norm="ortho"))
-        return np.asarray(fft.ifft(Y, norm="ortho")).real
+            return fft.irfft(Y, self.n)
+        from scipy import fft as both_sides
+
+        return np.asarray(both_sides.ifft(Y, norm="ortho")).real
 
     def synthesis_adjoint(self, signal: ArrayLike) -> Complex:
         """Return S^T m = w T m, since x_n = N^(-1/2) Re sum_k w_k Y_k exp(2 pi i k n / N)."""
@@ -91,11 +94,9 @@ class Dft(DomainDefaults):
 
     def share(self, signal: Real, multiplier: Real) -> tuple[Complex, Complex]:
         """Return T x and the products conj(T x) S^T m, both (..., K)."""
-        from scipy import fft
-
         if not self.onesided:
             return super().share(signal, multiplier)
-        y, c = fft.rfft(signal, norm="ortho"), fft.ihfft(multiplier, norm="ortho")
+        y, c = fft.rfft(signal), fft.ihfft(multiplier)
         return y, weigh_bins(multiply_conjugate(y, c), self.n)
 
     def signal_rest(self, signal: Real, multiplier: Real) -> Real:
@@ -143,7 +144,7 @@ def halve_unpaired(c: A, n: int) -> A:
 def multiply_conjugate(y: Complex, c: Complex) -> Complex:
     """Return conj(y) conj(c) in the memory of c.
 
-    `scipy.fft.ihfft` gives the conjugate of a spectrum at no cost, so the conjugate of c y is the
+    `fft.ihfft` gives the conjugate of a spectrum, so the conjugate of c y is the
     product conj(y) C for the spectrum C = conj(c).
     """
     c *= y

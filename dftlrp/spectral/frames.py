@@ -11,6 +11,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import ArrayLike
 
+from dftlrp.core import fft
 from dftlrp.core.types import Complex, InputError, Real
 from dftlrp.spectral.checks import as_coefficients, as_signal, as_whole
 from dftlrp.spectral.dft import make_bin_weights
@@ -135,20 +136,16 @@ class Frames:
 
     def _transform(self, x: Real, window: Real) -> Complex:
         """Return the orthonormal rfft(window x) of each frame, (..., n) to (..., T, K)."""
-        from scipy import fft
-
         Y = self._allocate(x)
         for first, last in self.split_frames(x.size // self.n):
             some = x[..., slice(*self.find_samples(first, last))]
             frames = self._cut_frames(some, window, first, last)
-            Y[..., first:last, :] = fft.rfft(frames, norm="ortho")
+            Y[..., first:last, :] = fft.rfft(frames)
         return Y
 
     def _overlap_add(self, Y: Complex, window: Real) -> Real:
         """Return sum_t window irfft(Y_t), (..., T, K) to (..., n): `_transform`'s adjoint but w."""
-        from scipy import fft
-
-        frames = np.asarray(fft.irfft(Y, self.n_fft, norm="ortho"))
+        frames = fft.irfft(Y, self.n_fft)
         frames *= window.astype(frames.dtype, copy=False)
         padded = overlap_add(frames, self.hop)
         x = np.zeros((*padded.shape[:-1], self.n), padded.dtype)

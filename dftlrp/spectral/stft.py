@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
+from dftlrp.core import fft
 from dftlrp.core.types import Complex, InputError, Real
 from dftlrp.spectral.checks import as_signal
 from dftlrp.spectral.cover import Cover
@@ -137,11 +138,9 @@ class Stft(Frames, DomainDefaults):
 
     def synthesis(self, coefficients: ArrayLike) -> Real:
         """Return S Y, complex (..., K, T) to real (..., n); 0 where no window lies."""
-        from scipy import fft
-
         Y = self._coefficients(coefficients)
         if self.layout == "full":
-            x = np.asarray(fft.irfft(Y.sum(axis=-2), self.n, norm="ortho"))
+            x = fft.irfft(Y.sum(axis=-2), self.n)
         else:
             x = self._overlap_add(Y, self.synthesis_window_array)
         x *= self._inverse_overlap.astype(x.dtype, copy=False)
@@ -179,11 +178,9 @@ class Stft(Frames, DomainDefaults):
 
         The multiplier m must come from `divide_by_overlap`.
         """
-        from scipy import fft
-
         cut = self._cut_frames
-        y = np.asarray(fft.rfft(cut(x, self.analysis_window, first, last), norm="ortho"))
-        c = np.asarray(fft.ihfft(cut(m, self._dual_window, first, last), norm="ortho"))
+        y = fft.rfft(cut(x, self.analysis_window, first, last))
+        c = fft.ihfft(cut(m, self._dual_window, first, last))
         return y, multiply_conjugate(y, halve_unpaired(c, self.n_fft))
 
     def analysis_adjoint(self, coefficients: ArrayLike) -> Real:
@@ -236,30 +233,24 @@ class Stft(Frames, DomainDefaults):
 
     def _transform_full(self, x: Real, window: Real) -> Complex:
         """Return the rfft of window x, zero-padded to the whole signal, (..., n) to (..., T, K)."""
-        from scipy import fft
-
         window = window.astype(x.dtype, copy=False)
         Y, alone = self._allocate(x), np.zeros_like(x)
         for t, (place, part) in enumerate(self._place_frames()):
             alone[..., place] = x[..., place] * window[part]
-            Y[..., t, :] = fft.rfft(alone, norm="ortho")
+            Y[..., t, :] = fft.rfft(alone)
             alone[..., place] = 0
         return Y
 
     def _synthesis_adjoint_full(self, m: Real) -> Complex:
         """Return C = w rfft(m / W), the same for every frame: a read-only view (..., K, T)."""
-        from scipy import fft
-
         m = m * self._inverse_overlap.astype(m.dtype, copy=False)
-        C = weigh_bins(np.asarray(fft.rfft(m, norm="ortho")), self.n)
+        C = weigh_bins(np.asarray(fft.rfft(m)), self.n)
         return np.broadcast_to(C[..., None], (*C.shape, self.frames))
 
     def _analysis_adjoint_full(self, g: Complex) -> Real:
-        from scipy import fft
-
         window = self.analysis_window.astype(g.real.dtype, copy=False)
         m = np.zeros((*g.shape[:-2], self.n), g.real.dtype)
         for t, (place, part) in enumerate(self._place_frames()):
-            whole = np.asarray(fft.irfft(g[..., t, :], self.n, norm="ortho"))
+            whole = fft.irfft(g[..., t, :], self.n)
             m[..., place] += window[part] * whole[..., place]
         return m
