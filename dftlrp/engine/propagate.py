@@ -43,7 +43,7 @@ class Flow(NamedTuple):
 DEEPEST = 32  # multipliers that wait for each other
 
 
-class _Arriving(NamedTuple):
+class Arriving(NamedTuple):
     """A flow whose multiplier is computed only when something reads it, as few rules do.
 
     ``depth`` is how many others must be computed before.
@@ -55,32 +55,32 @@ class _Arriving(NamedTuple):
     depth: int = 0
 
     @classmethod
-    def start(cls, flow: Flow) -> _Arriving:
+    def start(cls, flow: Flow) -> Arriving:
         """Return a flow that is known."""
         m = flow.multiplier
         return cls(flow.relevance, None if m is None else lambda: m, flow.support)
 
-    def __add__(self, other: _Arriving) -> _Arriving:  # type: ignore[override]
+    def __add__(self, other: Arriving) -> Arriving:  # type: ignore[override]
         a, b = self.multiplier, other.multiplier
-        return _Arriving(
+        return Arriving(
             self.relevance + other.relevance,
             None if a is None or b is None else cache(lambda: a() + b()),
             min(self.support, other.support),
             max(self.depth, other.depth) + 1,
         ).shorten()
 
-    def scale(self, mask: Array) -> _Arriving:
+    def scale(self, mask: Array) -> Arriving:
         """Return what a mask lets through."""
         m = self.multiplier
         return self._replace(
             relevance=self.relevance * mask, multiplier=None if m is None else lambda: m() * mask
         )
 
-    def shorten(self) -> _Arriving:
+    def shorten(self) -> Arriving:
         """Return the flow; its multiplier is computed if too many wait for each other."""
         if self.multiplier is None or self.depth < DEEPEST:
             return self
-        return _Arriving.start(self.settle())
+        return Arriving.start(self.settle())
 
     def settle(self) -> Flow:
         """Return the flow with its multiplier."""
@@ -179,44 +179,124 @@ def carry_back(way: Propagation, seed: Flow) -> tuple[dict[str, Flow], list[Ledg
     rows : list of LedgerRow
         One for each node, from the output to the input; the amounts are arrays of the backend.
     """
-    plan, values, masks = way.plan, way.values, way.masks
-    pending = {plan.explained: _Arriving.start(seed)}
-    kept, rows = dict[str, Flow](), list[LedgerRow]()
-    visited, last = set[str](), set[str]() if way.signals else {*way.keep, *masks}
-    for node in steps(plan.path[::-1], "relevance"):
-        if node.output not in pending:
-            continue
-        arrived = pending.pop(node.output)
-        visited.add(node.output)
-        if node.output in way.keep:
-            kept[node.output] = arrived.settle()
-        if last and last <= visited:  # all that is wanted has arrived
+    walk = Walk.start(way, seed)
+    for node in steps(way.plan.path[::-1], "relevance"):
+        walk.visit(node)
+        if walk.is_done:
             break
+    return walk.finish()
+
+
+class Received(NamedTuple):
+    """What goes on through a node, the relevance that arrived, and what of it was taken."""
+
+    flow: Arriving
+    came: list[Array]
+    taken: list[Array]
+
+
+@dataclass(frozen=True)
+class Walk:
+    """Relevance on its way back through the nodes.
+
+    Attributes
+    ----------
+    way : Propagation
+        What it goes through.
+    pending : dict of str to Arriving
+        By value, what has arrived there so far and waits for the node that makes the value.
+    kept : dict of str to Flow
+        What arrived at the values to keep.
+    rows : list of LedgerRow
+        The accounts of the nodes that were visited.
+    visited : set of str
+        The values of these nodes.
+    """
+
+    way: Propagation
+    pending: dict[str, Arriving] = field(default_factory=dict)
+    kept: dict[str, Flow] = field(default_factory=dict)
+    rows: list[LedgerRow] = field(default_factory=list)
+    visited: set[str] = field(default_factory=set)
+
+    @classmethod
+    def start(cls, way: Propagation, seed: Flow) -> Walk:
+        """Return the walk that begins with the seed at the explained value."""
+        return cls(way, {way.plan.explained: Arriving.start(seed)})
+
+    @property
+    def is_done(self) -> bool:
+        """Whether all that is wanted has arrived, where no flows of the signals are."""
+        way = self.way
+        wanted = set[str]() if way.signals else {*way.keep, *way.masks}
+        return bool(wanted) and wanted <= self.visited
+
+    def visit(self, node: Node) -> None:
+        """Take a node's relevance, get its map, apply the rule, add to the inputs' relevance."""
+        if (received := self.receive(node)) is None:
+            return
+        share, stopped = _send_through(self.way, node, received.flow)
+        received.taken.extend([] if stopped is None else [stopped])
+        names = [node.inputs[i] for i in self.way.plan.live[node.key]]
+        self.pass_on(node, received, names, share)
+
+    def receive(self, node: Node) -> Received | None:
+        """Take what has arrived at a node; None if that is nothing, or nothing more is wanted."""
+        way, masks, pending = self.way, self.way.masks, self.pending
+        if node.output not in pending:
+            return None
+        arrived = pending.pop(node.output)
+        self.visited.add(node.output)
+        if node.output in way.keep:
+            self.kept[node.output] = arrived.settle()
+        if self.is_done:
+            return None
         came, taken = [arrived.relevance], list[Array]()
         if node.output in masks:
             bypassing = [] if masks[node.output] is None else take_pending(pending)
             arrived, cut = apply_mask(arrived, masks[node.output])
             came, taken = came + bypassing, [cut, *bypassing]
-        share, stopped = _send_through(way, node, arrived)
-        taken += [] if stopped is None else [stopped]
-        _add_share(way, node, share, pending, arrived.depth)
-        if way.ledger:
-            rows.append(_make_row(way, node, came, share, taken))
-    wanted = {name for name, mask in masks.items() if mask is not None}
-    if missed := sorted(wanted - visited):  # a blocked value that none goes through blocks nothing
-        raise InputError(f"no relevance that meets the conditions arrives at {missed[0]!r}")
-    ends = [n for n in plan.signals if way.signals or n in way.keep]
-    silent = {n: Flow(0 * values[n], 0 * values[n]) for n in ends if n not in pending}
-    return kept | {n: pending[n].settle() if n in pending else silent[n] for n in ends}, rows
+        return Received(arrived, came, taken)
+
+    def pass_on(self, node: Node, received: Received, names: Sequence[str], share: Share) -> None:
+        """Add what a node gives these values to what is pending there, and make its account."""
+        support, multiplier, depth = share.find_support(), share.multiplier, received.flow.depth
+        for i, (name, r) in enumerate(zip(names, share.relevance, strict=True)):
+            self.way.check(r, f"the relevance of {name!r}, behind node {node.key!r} ({node.op}),")
+            m = None if multiplier is None else partial(_take, multiplier, i)
+            self.add(name, Arriving(r, m, support, depth + 1).shorten())
+        if self.way.ledger:
+            self.rows.append(_make_row(self.way, node, received, names, share))
+
+    def add(self, name: str, flow: Arriving) -> None:
+        """Add a flow to what is pending at a value."""
+        self.pending[name] = self.pending[name] + flow if name in self.pending else flow
+
+    def finish(self) -> tuple[dict[str, Flow], list[LedgerRow]]:
+        """Return the flows of the signals and the kept values, and the accounts.
+
+        Raises
+        ------
+        InputError
+            There is a condition at a value that no relevance arrived at.
+        """
+        way, values, pending = self.way, self.way.values, self.pending
+        wanted = {name for name, mask in way.masks.items() if mask is not None}
+        if missed := sorted(wanted - self.visited):  # a blocked value may bar nothing
+            raise InputError(f"no relevance that meets the conditions arrives at {missed[0]!r}")
+        ends = [n for n in way.plan.signals if way.signals or n in way.keep]
+        silent = {n: Flow(0 * values[n], 0 * values[n]) for n in ends if n not in pending}
+        flows = {n: pending[n].settle() if n in pending else silent[n] for n in ends}
+        return self.kept | flows, self.rows
 
 
-def apply_mask(arrived: _Arriving, mask: Array | None) -> tuple[_Arriving, Array]:
+def apply_mask(arrived: Arriving, mask: Array | None) -> tuple[Arriving, Array]:
     """Return what a mask lets through of what arrived, and the relevance that it takes."""
     mask = 0.0 if mask is None else mask
     return arrived.scale(mask), arrived.relevance * (1 - mask)
 
 
-def take_pending(pending: dict[str, _Arriving]) -> list[Array]:
+def take_pending(pending: dict[str, Arriving]) -> list[Array]:
     """Remove and return all pending relevance; it belongs to paths that bypass this value.
 
     Nodes are visited from the output on, so what goes through this value is not pending yet.
@@ -226,7 +306,7 @@ def take_pending(pending: dict[str, _Arriving]) -> list[Array]:
     return relevance
 
 
-def _send_through(way: Propagation, node: Node, arrived: _Arriving) -> tuple[Share, Array | None]:
+def _send_through(way: Propagation, node: Node, arrived: Arriving) -> tuple[Share, Array | None]:
     """Return what one node gives its inputs, and what lands on constants."""
     here = make_at(way.plan, node, way.values, way.bk)
     with blame(node):
@@ -248,7 +328,7 @@ def _find_other_end(way: Propagation, node: Node, layer: Map) -> At | None:
 
 
 def _apply_rule(
-    way: Propagation, layer: Map, here: At, there: At | None, arrived: _Arriving
+    way: Propagation, layer: Map, here: At, there: At | None, arrived: Arriving
 ) -> tuple[Share, Array | None]:
     """Return what a node's map gives its inputs, and what lands on constants."""
     (R, m, support, _), node, rule = arrived, here.node, way.rules[here.node.layer]
@@ -287,39 +367,17 @@ def _narrow_support(
     return min(support, Support.NOT_ZERO) if known or layer.narrow else Support.ANYWHERE
 
 
-def _add_share(
-    way: Propagation, node: Node, share: Share, pending: dict[str, _Arriving], depth: int
-) -> None:
-    """Add what a node gives its inputs to their pending relevance."""
-    live, support, multiplier = way.plan.live[node.key], share.find_support(), share.multiplier
-    for i, (position, r) in enumerate(zip(live, share.relevance, strict=True)):
-        name = node.inputs[position]
-        way.check(r, f"the relevance of {name!r}, behind node {node.key!r} ({node.op}),")
-        m = None if multiplier is None else partial(_take, multiplier, i)
-        flow = _Arriving(r, m, support, depth + 1).shorten()
-        pending[name] = pending[name] + flow if name in pending else flow
-
-
 def _take(multiplier: Callable[[], Arrays], i: int) -> Array:
     """Return the multiplier of one input."""
     return multiplier()[i]
 
 
 def _make_row(
-    way: Propagation,
-    node: Node,
-    came: Sequence[Array],
-    share: Share,
-    taken: Sequence[Array],
+    way: Propagation, node: Node, received: Received, names: Sequence[str], share: Share
 ) -> LedgerRow:
-    """Return the account of a node.
-
-    Parameters
-    ----------
-    came, taken : sequence of array
-        The relevance that arrived, and the part of it that landed on constants or that a mask took.
-    """
+    """Return the account of a node that gives shares to the values of these names."""
     bk, batch, rule = way.bk, way.batch, way.rules[node.layer]
+    _, came, taken = received
     per_sample = batch and all(a.shape[:1] == batch for a in (*came, *share.relevance))
 
     def sums(a: Array) -> Array:
@@ -333,7 +391,7 @@ def _make_row(
 
     absorbed, nothing = sums(share.bias()), total([])
     parts = [sums(r) for r in share.relevance]
-    sources = [way.makers.get(node.inputs[i]) for i in way.plan.live[node.key]]
+    sources = map(way.makers.get, names)
     return LedgerRow(
         node.layer,
         node.layer_op or node.attrs.get("label", node.op),

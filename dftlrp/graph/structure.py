@@ -42,6 +42,9 @@ class Node:
         of a loop or of an LSTM.
     names : tuple of str
         Further names of the layer: those of the nodes that were merged into it.
+    turn : tuple of (str, int)
+        Name of the recurrence that the node is a part of, and number of its step in the order of
+        execution; ``("", 0)`` outside of recurrences.
     """
 
     output: str
@@ -57,6 +60,7 @@ class Node:
     layer_key: str = ""
     layer_op: str = ""
     names: tuple[str, ...] = ()
+    turn: tuple[str, int] = ("", 0)
 
     @property
     def key(self) -> str:

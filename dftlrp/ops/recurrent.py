@@ -37,19 +37,19 @@ State = tuple[str, str]  # names of h and c
 
 @dataclass
 class _Cell:
-    """Collects the nodes of one direction; each is a part of the cell's layer."""
+    """Collects the nodes of one direction; each is a part of the cell's layer, and of a step."""
 
     node: Node
     direction: int
     values: Known
     nodes: list[Node] = field(default_factory=list)
+    turn: tuple[str, int] = ("", 0)
 
     def put(self, node: Node) -> str:
         """Append a node and return the name of its value."""
         layer = next(filter(None, self.node.outputs))
-        self.nodes.append(
-            replace(node, layer_key=layer, layer_op=self.node.op, alias=self.node.alias)
-        )
+        op, alias = self.node.op, self.node.alias
+        self.nodes.append(replace(node, layer_key=layer, layer_op=op, alias=alias, turn=self.turn))
         return node.output
 
     def add(self, name: str, op: str, *inputs: str, **attrs: Any) -> str:
@@ -94,7 +94,7 @@ class _Cell:
         """Append one of the cell's activations, of what is clipped if the cell says so."""
         if clip := self.get_attr("clip"):
             y = self.add(f"{name}/clipped", "Clip", y, min=-clip, max=clip)
-        op, attrs = _choose_activation(self.node, self.direction, which)
+        op, attrs = choose_activation(self.node, self.direction, which)
         return self.add(name, op, y, **attrs)
 
     def add_gate(self, gate: str, xh: str, step: str, peek: str) -> str:
@@ -114,7 +114,12 @@ class _Cell:
         return h, c
 
 
-def _choose_activation(node: Node, direction: int, which: int) -> tuple[str, dict[str, float]]:
+def find_direction(step: Node) -> int:
+    """Return the direction that a node of a step belongs to."""
+    return int(step.turn[0].split("/")[-2])
+
+
+def choose_activation(node: Node, direction: int, which: int) -> tuple[str, dict[str, float]]:
     """Return the op and the numbers of one of a cell's activations.
 
     alpha and beta are consumed in the order of the activations that take them.
@@ -179,7 +184,7 @@ def _step_lstm(cell: _Cell, x: str, state: State, step: str) -> State:
     g = cell.add_activation(1, cell.add_linear(f"{step}/c/sum", xh, "c"), f"{step}/g")
     c = cell.add(f"{step}/c", "Gated", f, c, i, g)
     o = cell.add_gate("o", xh, step, c)
-    op, attrs = _choose_activation(cell.node, cell.direction, 2)
+    op, attrs = choose_activation(cell.node, cell.direction, 2)
     return cell.add(f"{step}/h", "Gated", o, cell.add(f"{step}/out", op, c, **attrs)), c
 
 
@@ -235,9 +240,11 @@ def _write_direction(
     ends = cell.values.decide(lengths) if lengths else np.full(batch, length)
     turns = backward and not lengths  # sequences of their own lengths are reversed before
     if backward and lengths:
+        lengths = cell.add_number("lengths", ends.astype(np.int64))
         x = _add_reversal(cell, x, lengths, "turned")
     shown = [""] * length
-    for t in range(length)[:: -1 if turns else 1]:
+    for count, t in enumerate(range(length)[:: -1 if turns else 1]):
+        cell.turn = (cell.name_value("steps"), count)
         now = cell.put(make_select(cell.name_value(f"{t}/x"), x, 0, t))
         new = STEPS[cell.node.op](cell, now, state, str(t))
         shown[t] = new[0]
@@ -248,6 +255,7 @@ def _write_direction(
             new = cell.add_kept(str(t), going, new, state)
         state = new
         yield from cell.flush()
+    cell.turn = ("", 0)
     y = cell.put(make_stack(cell.name_value("Y"), shown, 0))
     if backward and lengths:
         y = _add_reversal(cell, y, lengths, "returned")

@@ -15,7 +15,7 @@ from dftlrp.engine.plan import Plan
 from dftlrp.tracing.accounts import pack_amounts
 from dftlrp.tracing.fuse import simplify
 from dftlrp.tracing.symbols import FLOAT, Symbol
-from dftlrp.tracing.tape import Tape
+from dftlrp.tracing.tape import Tape, list_reads
 
 SMALL = 2**12  # bytes of a constant that lies in the graph itself
 
@@ -122,7 +122,7 @@ def _make_proto(
 ) -> tuple[ModelProto, dict[str, AnyArray]]:
     """Return what `assemble_model` does, for the nodes that these outputs need."""
     nodes = simplify(tape, [i.name for i in infos])
-    used = {name for node in nodes for name in node.input}
+    used = set[str]().union(*map(list_reads, nodes))
     inputs = [_make_info(x.name, x) for x in tape.inputs]
     constants = {name: a for name, a in tape.constants.items() if name in used}
     return assemble_model(nodes, inputs, infos, constants, tape.opset)

@@ -27,7 +27,7 @@ from dftlrp.engine.plan import Plan
 from dftlrp.tracing.accounts import Slot
 from dftlrp.tracing.assembly import Traced, assemble_model
 from dftlrp.tracing.symbols import Symbol, narrow_dtype
-from dftlrp.tracing.tape import Tape
+from dftlrp.tracing.tape import Tape, list_values
 
 T = TypeVar("T")
 Arrays = dict[str, AnyArray]
@@ -138,7 +138,7 @@ class _Merger:
             raise FixedBatchError("the first axis of no input is the batch")
         x = tape.add_input(first.name, [d.dim_value or SMALL for d in _read_dims(first)])
         tape.taken.update(i.name for i in (*a.input, *a.initializer))
-        tape.taken.update(name for n in a.node for name in n.output)
+        tape.taken.update(*map(list_values, a.node))
         batch = tape.add_node("Shape", x, shape=(1,), dtype=WHOLE, start=0, end=1)
         return cls(tape, batch, constants, {i.name: i.name for i in a.input})
 
@@ -151,7 +151,26 @@ class _Merger:
         own.CopyFrom(m)
         inputs = enumerate(zip_longest(m.input, n.input))
         own.input[:] = [self.merge_operand(m, i, p, q) for i, (p, q) in inputs]
+        for place, attribute in enumerate(m.attribute):
+            if attribute.HasField("g"):
+                other = next(a.g for a in n.attribute if a.name == attribute.name)
+                own.attribute[place].g.CopyFrom(self.merge_body(m, attribute.g, other))
         self.names.update(zip(n.output, m.output, strict=True))
+        return own
+
+    def merge_body(self, m: NodeProto, a: GraphProto, b: GraphProto) -> GraphProto:
+        """Return one body for two that do the same; shapes are not declared in a body."""
+        alike = len(a.node) == len(b.node) and len(a.output) == len(b.output)
+        if not alike or len(a.input) != len(b.input):
+            raise FixedBatchError(f"{m.output[0]!r} ({m.op_type}) depends on the batch")
+        self.names.update((y.name, x.name) for x, y in zip(a.input, b.input, strict=True))
+        nodes = [self.merge_node(p, q) for p, q in zip(a.node, b.node, strict=True)]
+        if [x.name for x in a.output] != [self.names.get(y.name) for y in b.output]:
+            raise FixedBatchError(f"{m.output[0]!r} ({m.op_type}) gives other values")
+        own = GraphProto()
+        own.CopyFrom(a)
+        del own.node[:]
+        own.node.extend(nodes)
         return own
 
     def merge_operand(self, m: NodeProto, place: int, p: str, q: str) -> str:
@@ -216,8 +235,11 @@ class _Merger:
 
 
 def _list_attributes(node: NodeProto) -> dict[str, bytes]:
-    """Return the attributes of a node, serialised."""
-    return {a.name: a.SerializeToString(deterministic=True) for a in node.attribute}
+    """Return the attributes of a node, serialised; bodies are not looked into."""
+    return {
+        a.name: b"" if a.HasField("g") else a.SerializeToString(deterministic=True)
+        for a in node.attribute
+    }
 
 
 def _is_same(u: AnyArray, v: AnyArray) -> bool:

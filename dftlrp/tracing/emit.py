@@ -52,7 +52,10 @@ def emit(tape: Tape, at: At, wanted: AnyArray) -> Any:
     if node.op in EVALUATED or (node.op == "MatMul" and len(at.args) > 2):
         return OPS[node.op].evaluate(at)
     made = WRITTEN[node.op](tape, at, wanted) if node.op in WRITTEN else None
-    return _copy_node(tape, at, wanted) if made is None else made
+    made = _copy_node(tape, at, wanted) if made is None else made
+    if isinstance(made, Symbol):
+        tape.known[made.name] = made
+    return made
 
 
 def _copy_node(tape: Tape, at: At, wanted: AnyArray) -> Symbol:

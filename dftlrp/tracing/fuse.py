@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from onnx import NodeProto, helper
 
-from dftlrp.tracing.tape import Tape
+from dftlrp.tracing.tape import Tape, list_reads
 
 
 def simplify(tape: Tape, outputs: Sequence[str]) -> list[NodeProto]:
@@ -26,9 +26,29 @@ def _keep_needed(nodes: Sequence[NodeProto], outputs: Sequence[str]) -> list[Nod
     wanted, kept = set(outputs), []
     for node in reversed(nodes):
         if not wanted.isdisjoint(node.output):
-            kept.append(node)
-            wanted.update(node.input)
+            kept.append(_trim_loop(node, wanted) if node.op_type == "Scan" else node)
+            wanted.update(list_reads(kept[-1]))
     return kept[::-1]
+
+
+def _trim_loop(node: NodeProto, wanted: set[str]) -> NodeProto:
+    """Return a loop without what it collects and reads for nothing; its states stay."""
+    given = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+    body = given["body"]
+    states = len(node.input) - given["num_scan_inputs"]
+    outs = [i for i, name in enumerate(node.output) if i < states or name in wanted]
+    inner = _keep_needed(body.node, [body.output[i].name for i in outs])
+    read = {name for n in inner for name in list_reads(n)} | {body.output[i].name for i in outs}
+    ins = [i for i, x in enumerate(body.input) if i < states or x.name in read]
+    graph = helper.make_graph(
+        inner, body.name, [body.input[i] for i in ins], [body.output[i] for i in outs]
+    )
+    turned = given.get("scan_input_directions", [0])[:1]
+    return helper.make_node(
+        "Scan", [node.input[i] for i in ins], [node.output[i] for i in outs], body=graph,
+        num_scan_inputs=len(ins) - states, scan_input_directions=turned * (len(ins) - states),
+        scan_output_directions=turned * (len(outs) - states),
+    )  # fmt: skip
 
 
 def _join_transposed(tape: Tape, nodes: Sequence[NodeProto]) -> list[NodeProto]:
@@ -71,7 +91,7 @@ def _find_attribute(node: NodeProto, name: str) -> Any:
 
 def _move_additions(tape: Tape, nodes: Sequence[NodeProto], ends: set[str]) -> list[NodeProto]:
     """Make the constant of each channel that is added behind a Conv the Conv's bias."""
-    reads = Counter(name for node in nodes for name in node.input)
+    reads = Counter(name for node in nodes for name in list_reads(node))
     convs: dict[str, NodeProto] = {}
     found = []
     for node in nodes:

@@ -43,6 +43,8 @@ class Tape:
         Outputs of nodes that were taken over from a model.
     goes_back : bool
         Whether relevance goes back through the graph, so that the parts of max pools are needed.
+    known : dict of str to Symbol
+        The values of the graph, by name.
     """
 
     opset: int = 17
@@ -52,6 +54,7 @@ class Tape:
     inputs: list[Symbol] = field(default_factory=list)
     taken: set[str] = field(default_factory=set)
     appended: set[str] = field(default_factory=set)
+    known: dict[str, Symbol] = field(default_factory=dict)
     _symbols: dict[Any, tuple[Symbol, ...]] = field(default_factory=dict)
     _digests: dict[Any, str] = field(default_factory=dict)
     _attributes: dict[tuple[str, str], AttributeProto] = field(default_factory=dict)
@@ -71,6 +74,7 @@ class Tape:
     def close(self) -> None:
         """Let go of symbols, which hold the tape and all numbers that they were made of."""
         self._symbols.clear()
+        self.known.clear()
         self.inputs.clear()
 
     # -- names, inputs, constants
@@ -88,6 +92,7 @@ class Tape:
         own = narrow_dtype(np.dtype(dtype))
         x = Symbol(self, self.make_name(name), shape, own, Origin("input"))
         self.inputs.append(x)
+        self.known[x.name] = x
         return x
 
     def add_constant(self, value: Any, dtype: Any = None) -> str:
@@ -132,6 +137,7 @@ class Tape:
         signs = [find_node_sign(op, inputs, attributes, place) for place in range(len(made))]
         several = zip(made, outputs, signs, strict=True)
         self._symbols[key] = tuple([Symbol(self, n, *o, origin, sign) for n, o, sign in several])
+        self.known.update((x.name, x) for x in self._symbols[key])
         return self._symbols[key]
 
     def append_node(
@@ -162,6 +168,27 @@ class Tape:
 
 def _sum_numbers(a: AnyArray) -> bytes:
     return hashlib.blake2b(a.data, digest_size=16).digest()
+
+
+def list_reads(node: NodeProto) -> set[str]:
+    """Return what a node reads, and what its bodies read from outside."""
+    names = {name for name in node.input if name}
+    for attribute in node.attribute:
+        if attribute.HasField("g"):
+            body = attribute.g
+            own = {x.name for x in body.input} | {n for inner in body.node for n in inner.output}
+            names |= set[str]().union(*map(list_reads, body.node)) - own
+    return names
+
+
+def list_values(node: NodeProto) -> set[str]:
+    """Return the values that a node makes, and those in its bodies."""
+    names = set(node.output)
+    for attribute in node.attribute:
+        if attribute.HasField("g"):
+            names.update(x.name for x in attribute.g.input)
+            names.update(*map(list_values, attribute.g.node))
+    return names
 
 
 def _cut_end(names: tuple[str, ...]) -> tuple[str, ...]:

@@ -21,14 +21,17 @@ from dftlrp.engine.difference import Reference, compress_batch, find_moving
 from dftlrp.engine.evaluate import INFINITE, Run, Values, blame, make_at
 from dftlrp.engine.forward import Ready
 from dftlrp.engine.plan import Plan
-from dftlrp.engine.propagate import Flow, Propagation, carry_back
+from dftlrp.engine.propagate import Flow, Propagation
 from dftlrp.engine.seeds import start_flow
 from dftlrp.graph.structure import Node, Value
 from dftlrp.tracing.assembly import Traced, finish_graph
 from dftlrp.tracing.emit import emit
 from dftlrp.tracing.onnx_backend import OnnxBackend
+from dftlrp.tracing.recurrence import Return
+from dftlrp.tracing.repeats import Repeat, find_repeats
 from dftlrp.tracing.symbols import Symbol
 from dftlrp.tracing.tape import Tape
+from dftlrp.tracing.unrolled import Unrolled, has_steps
 
 OPSET = 17
 SHORTEST, LONGEST = 500, 6000  # nodes of loops and cells: each takes some milliseconds
@@ -113,13 +116,16 @@ def trace(ready: Ready, request: GraphRequest, views: Views | None = None) -> Tr
     tape.taken.update(ready.values)
     bk = OnnxBackend(tape)
     _refuse_decisions(plan, run)
-    _refuse_long_loops(plan, run)
+    repeats = [] if request.behind else _find_repeats(ready, request)
+    _refuse_long_loops(plan, run, repeats)
     masks = {n: s if s is None else tape.add_input(f"mask/{n}", s) for n, s in request.masks}
     known = {**ready.values, **run.values}
-    there = _find_reference(ready, request, known, bk) if forward else None
+    passing = _Forward(plan, run.nodes, bk, repeats)
+    there = _find_reference(ready, request, known, passing) if forward else None
     centres = {} if there is None else there.values
     scaled = {n: (m, centres.get(n)) for n, m in masks.items()} if forward else {}
-    values = _trace_forward(plan, run.nodes, known, bk, scaled)
+    here = passing.trace(known, scaled)
+    values = here.values
     z = values[plan.explained]
     if not isinstance(z, Symbol):
         raise InputError(f"{plan.explained!r} does not depend on the input: nothing to explain")
@@ -130,53 +136,68 @@ def trace(ready: Ready, request: GraphRequest, views: Views | None = None) -> Tr
         return finish_graph(tape, plan, only or _list_outputs(plan, values, {}), [], "")
     for name, finite in run.finite.items():
         values[name] = _replace_non_finite(tape, values[name], finite)
+    there, zero = _find_reference(ready, request, known, passing), _list_zero(ready)
     propagation = Propagation(
         plan, values, ready.table.rules(), bk, request.ledger, request.keep, masks, _no_check,
-        _find_reference(ready, request, known, bk), request.signals,
+        None if there is None else Reference(there.values, zero),
+        request.signals,
     )  # fmt: skip
     change = propagation.subtract(plan.explained)
     start, target = _add_seed(bk, z, change, request, plan)
     with _suggest_numpy():
-        flows, rows = carry_back(propagation, start)
+        flows, rows = Return(propagation, repeats, here, there).carry_back(start)
         more = views(bk, plan, values, flows) if views else {}
     changed = {} if ready.reference is None else {"change": change}
     wanted = _list_outputs(plan, values, flows) | changed | more
     return finish_graph(tape, plan, wanted, rows, target)
 
 
+def _find_repeats(ready: Ready, request: GraphRequest) -> list[Repeat]:
+    """Return the steps of recurrences that are written as loops."""
+    plan, run = ready.plan, ready.run
+    apart = {*request.keep, *request.only, *(name for name, _ in request.masks), *run.finite}
+    return find_repeats(plan, run.nodes, find_moving(plan), _list_zero(ready), run.values, apart)
+
+
+def _list_zero(ready: Ready) -> frozenset[str]:
+    """Return the values that are known to be 0 at the reference."""
+    return frozenset() if ready.reference is None else ready.reference.zero
+
+
 def _find_reference(
-    ready: Ready, request: GraphRequest, known: Values, bk: OnnxBackend
-) -> Reference | None:
+    ready: Ready, request: GraphRequest, known: Values, passing: _Forward
+) -> Unrolled | None:
     """Return the reference as constants of the graph, or as its second forward pass."""
-    reference, plan = ready.reference, ready.plan
-    if reference is None or not request.free:
-        return None if reference is None else _fold_reference(reference, plan, request.rows)
+    reference, plan, repeats = ready.reference, ready.plan, passing.repeats
+    if reference is None:
+        return None
+    if not request.free:
+        return Unrolled(_fold_reference(reference, plan, request.rows), repeats)
     if taken := sorted(name for name in known if name.startswith(BESIDE)):
         raise UnsupportedModelError(
             f"its value {taken[0]!r} has the name of one at the reference: use backend='numpy'"
         )
     moving = find_moving(plan)
     fixed = {name: v for name, v in known.items() if name not in moving}
-    values = _trace_forward(plan, ready.run.nodes, {**reference.values, **fixed}, bk, {}, BESIDE)
+    there = passing.trace({**reference.values, **fixed}, {}, BESIDE)
     for name in ready.run.finite:
         finite = np.asarray(reference.values[name])
-        values[name] = _replace_non_finite(bk.tape, values[name], finite)
-    return Reference(values)
+        there.values[name] = _replace_non_finite(passing.bk.tape, there.values[name], finite)
+    return there
 
 
-def _fold_reference(reference: Reference, plan: Plan, rows: int) -> Reference:
-    """Return a reference whose values are constants of the graph, for any batch where they can.
+def _fold_reference(reference: Reference, plan: Plan, rows: int) -> Values:
+    """Return the values at a reference as constants of the graph, for any batch where they can.
 
     A value with one row for each sample folds to one row.  Where its first axis is no batch but of
     the same length by chance, the trace at the other batch does not fold it, and there is no graph
     for any batch.  Weights, whose rows may be alike by chance, stay as they are.
     """
     moving = find_moving(plan)
-    values = {
+    return {
         name: compress_batch(np.asarray(v)) if name in moving and np.shape(v)[:1] == (rows,) else v
         for name, v in reference.values.items()
     }
-    return Reference(values, reference.zero)
 
 
 def _list_outputs(plan: Plan, values: Values, flows: Mapping[str, Flow]) -> dict[str, Any]:
@@ -218,7 +239,7 @@ def _trace_behind(
     begun = replace(plan, signals={name: Value(None, str(known[name].dtype)) for name in cut})
     tape = Tape(opset=max(OPSET, *(n.opset for n in nodes)))
     tape.taken.update(known)
-    behind = _trace_forward(begun, nodes, known, OnnxBackend(tape), {})
+    behind = _Forward(begun, nodes, OnnxBackend(tape), []).trace(known, {}).values
     return finish_graph(tape, begun, _list_outputs(begun, behind, {}), [], "")
 
 
@@ -241,43 +262,57 @@ def _find_cut(start: str, plan: Plan, nodes: Sequence[Node], values: Values) -> 
     return [start, *sorted(n for n in needed - behind if isinstance(values.get(n), Symbol))]
 
 
-def _trace_forward(
-    plan: Plan,
-    nodes: Sequence[Node],
-    known: Values,
-    bk: OnnxBackend,
-    scaled: Mapping[str, Any],
-    before: str = "",
-) -> Values:
-    """Return every value, a symbol if it depends on a signal; some are multiplied by masks.
+@dataclass(frozen=True)
+class _Forward:
+    """The nodes of a forward pass, and the steps among them that are alike."""
 
-    ``scaled`` has mask and None, or mask and the value at the reference, whose change is
-    multiplied.  In the graph the signals and all that is made of them have the model's names, with
-    ``before`` in front.
-    """
-    values: Values = dict(known)
-    for name in plan.signals:
-        bk.tape.taken.discard(before + name)
-        values[name] = bk.tape.add_input(before + name, known[name].shape, known[name].dtype)
-    made = set(plan.signals)
-    for node in (*nodes, *plan.derived, *plan.nodes):
-        if node.output in made or node.op == "Pointwise":
-            continue
-        made.add(node.output)
+    plan: Plan
+    nodes: Sequence[Node]
+    bk: OnnxBackend
+    repeats: Sequence[Repeat]
+
+    def trace(self, known: Values, scaled: Mapping[str, Any], before: str = "") -> Unrolled:
+        """Return every value, a symbol if it depends on a signal; some are multiplied by masks.
+
+        ``scaled`` has mask and None, or mask and the value at the reference, whose change is
+        multiplied.  In the graph the signals and all that is made of them have the model's names,
+        with ``before`` in front.
+        """
+        plan, tape = self.plan, self.bk.tape
+        passed = Unrolled(dict(known), self.repeats)
+        values = passed.values
+        for name in plan.signals:
+            tape.taken.discard(before + name)
+            values[name] = tape.add_input(before + name, known[name].shape, known[name].dtype)
+        made = {*plan.signals, *(name for r in self.repeats for name in r.places)}
+        ends = {repeat.end: repeat for repeat in self.repeats}
+        for node in (*self.nodes, *plan.derived, *plan.nodes):
+            if node.output in ends:
+                passed.trace_step(ends.pop(node.output), plan, known, tape)
+            if node.output in made or node.op == "Pointwise":
+                continue
+            made.add(node.output)
+            passed.fetch(node.inputs)
+            self.refuse_folded(node, values)
+            if has_steps(node, self.repeats):
+                values[node.output] = passed.join(node, known[node.output].ndim)
+            elif any(isinstance(values.get(name), Symbol) for name in node.inputs):
+                here = make_at(plan, node, values, self.bk)
+                here = replace(here, y=None, node=_rename(node, before))
+                with _suggest_numpy(), blame(node):
+                    values[node.output] = emit(tape, here, np.asarray(known[node.output]))
+            if node.output in scaled and isinstance(values[node.output], Symbol):
+                y, (mask, there) = values[node.output], scaled[node.output]
+                values[node.output] = y * mask if there is None else (y - there) * mask + there
+        return passed
+
+    def refuse_folded(self, node: Node, values: Values) -> None:
+        """Refuse a number that was folded from what depends on the signal."""
         if moving := [n for n in node.captures if isinstance(values.get(n), Symbol)]:
             raise UnsupportedModelError(
                 f"{node.output!r} is folded from {moving[0]!r}, which depends on the signal: "
                 "use backend='numpy'"
             )
-        if any(isinstance(values.get(name), Symbol) for name in node.inputs):
-            here = make_at(plan, node, values, bk)
-            here = replace(here, y=None, node=_rename(node, before))
-            with _suggest_numpy(), blame(node):
-                values[node.output] = emit(bk.tape, here, np.asarray(known[node.output]))
-            if node.output in scaled:
-                y, (mask, there) = values[node.output], scaled[node.output]
-                values[node.output] = y * mask if there is None else (y - there) * mask + there
-    return values
 
 
 def _rename(node: Node, before: str) -> Node:
@@ -286,10 +321,15 @@ def _rename(node: Node, before: str) -> Node:
     return replace(node, output=before + node.output, outputs=outputs) if before else node
 
 
-def _refuse_long_loops(plan: Plan, run: Run) -> None:
-    """Refuse loops and cells that would take longer to trace than NumPy takes many times over."""
+def _refuse_long_loops(plan: Plan, run: Run, repeats: Sequence[Repeat]) -> None:
+    """Refuse loops and cells that would take longer to trace than NumPy takes many times over.
+
+    Steps that are alike are written once.
+    """
     numbers = sum(int(run.values[name].size) for name in plan.signals)
-    written, most = len(run.nodes) - len(plan.graph.nodes), min(LONGEST, SHORTEST + 2 * numbers)
+    most = min(LONGEST, SHORTEST + 2 * numbers)
+    rolled = sum((len(repeat) - 1) * len(repeat.sample) for repeat in repeats)
+    written = len(run.nodes) - len(plan.graph.nodes) - rolled
     if written > most:
         raise UnsupportedModelError(
             f"its loops and cells are {written} nodes when they are written out, and tracing takes "
