@@ -51,8 +51,13 @@ from dftlrp.core.types import InputError
 
 
 def epsilon(c: Call) -> Share:
-    """z = A x + b.  LRP-0 for epsilon = 0.  (Bach et al. 2015, eq. 58)."""
+    """z = A x + b.  LRP-0 for epsilon = 0.  (Bach et al. 2015, eq. 58).
+
+    Where relevance arrives only at y > 0, z is max(y, 0): elsewhere 0 / z = 0 in any case.
+    """
     b, z = (c.op.bias, c.y) if c.options.bias else (None, None)
+    if z is not None and c.support == Support.POSITIVE and not c.options.relative:
+        z = c.bk.pos(z)  # the ReLU behind it; its stabiliser needs no signs
     return share(c, [Term(c.op, c.inputs)], b, z)
 
 

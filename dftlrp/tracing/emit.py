@@ -168,7 +168,7 @@ def _write_max_pool(tape: Tape, at: At, wanted: AnyArray) -> Any:
     if rivals is None:
         return _write_size_keeping(tape, at, wanted)
     tape.append_node("Max", rivals, [at.node.output], {})
-    origin = Origin("Max", rivals)
+    origin = Origin(at.node.op, tuple(at.args))
     return Symbol(tape, at.node.output, wanted.shape, FLOAT, origin, at.x.sign)
 
 

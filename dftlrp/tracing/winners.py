@@ -131,10 +131,24 @@ def _mark_largest(tape: Tape, x: Symbol) -> Symbol:
 
 
 def _split_parts(tape: Tape, x: Any, line: Line, fill: float) -> list[Any]:
-    """Return for each tap the samples that it reads of all windows."""
+    """Return for each tap the samples that it reads of all windows.
+
+    Those of a maximum are the maxima of parts, of which a pool of one operand has made some.
+    """
+    if isinstance(x, Symbol) and x.origin.op == "Max" and fill == LOWEST:
+        operands = (_fit_operand(a, x.shape) for a in x.origin.inputs)
+        each = (_split_parts(tape, a, line, fill) for a in operands)
+        return [reduce(np.maximum, parts) for parts in zip(*each, strict=True)]
     phases = _split_phases(tape, x, line, fill)
     places = map(line.find_part, line.taps)
     return [_move_rows(phases[i], line.axis, row, line.out, fill) for i, row in places]
+
+
+def _fit_operand(a: Any, shape: Shape) -> Any:
+    """Return an operand in a shape that it is broadcast to; of a constant one sample is enough."""
+    if isinstance(a, Symbol):
+        return np.broadcast_to(a, shape)
+    return np.broadcast_to(a, (1, *shape[1:]))
 
 
 def _split_phases(tape: Tape, x: Any, line: Line, fill: float) -> list[Any]:

@@ -286,6 +286,39 @@ def test_a_max_pool_is_the_largest_of_what_relevance_is_sent_to(pool: Any) -> No
     assert "MaxPool" in {node.op_type for node in alone}
 
 
+def count_ops(model: Any, x: Any, **settings: Any) -> Counter[str]:
+    ready = run_forward(model, x, Settings(**settings))
+    return Counter(node.op_type for node in trace(ready, GraphRequest()).model.graph.node)
+
+
+def test_a_pool_of_a_maximum_is_made_of_parts_that_there_are() -> None:
+    proto = NETWORKS["conv_stack"]()
+    model, x = loaded(proto), signals(proto)["x"]
+    for there in ({"x": np.zeros(1)}, None):  # the larger of both ends is pooled, or x alone
+        assert count_ops(model, x, composite="EpsilonGamma", reference=there)["Split"] == 1
+    n = Nodes()
+    n.conv("x", "c", (4, 2, 3))
+    n.add("Neg", "c", "m")
+    n.weights["a"] = normal(1, 4, 1)
+    n.add("Max", "c m a", "l")
+    n.add("MaxPool", "l", "p", kernel_shape=[3], strides=[2], pads=[1, 1])
+    n.add("Relu", "p", "z")
+    agree(loaded(n.model({"x": ["B", 2, 20]}, {"z": None})), normal(2, 2, 20), target=(1, 3))
+
+
+def test_behind_a_relu_epsilon_needs_no_signs() -> None:
+    n = Nodes()
+    n.conv("x", "c", (4, 2, 3))
+    n.add("Relu", "c", "r")
+    n.conv("r", "d", (4, 4, 3), pads=[1, 1])
+    n.add("Add", "d r", "s")
+    n.add("Relu", "s", "z")
+    model, x = loaded(n.model({"x": ["B", 2, 12]}, {"z": ["B", 4, 10]})), normal(2, 2, 12)
+    assert count_ops(model, x, composite="Epsilon")["HardSigmoid"] == 1  # before the inner sum
+    ours = agree(model, x, composite="Epsilon", target=(1, 2))
+    assert ours.ledger.gap < 1e-5
+
+
 def count_products(model: Any, x: Any, composite: str, silent: bool = False) -> int:
     """Convolutions of the traced graph."""
     zero = {name: np.zeros(1) for name in model.graph.signals} if silent else None
