@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import weakref
 from typing import Any
 
@@ -9,6 +10,8 @@ import numpy as np
 
 from dftlrp.core.backend import Key, Window, slice_taps, window_size
 from dftlrp.core.types import AnyArray, Shape
+
+COLUMNS = 2**20  # numbers of the columns of a convolution that are made at a time
 
 
 def _pad_window(x: AnyArray, g: Window, value: float) -> AnyArray:
@@ -20,11 +23,10 @@ def _cut_pads(x: AnyArray, g: Window) -> AnyArray:
     return x[(..., *inner)]
 
 
-def _gather_columns(x: AnyArray, g: Window, out: Shape) -> AnyArray:
-    """im2col: (B, C, *S) to (B, groups, C / groups * taps, prod(out))."""
-    xp = _pad_window(x, g, 0.0)
-    cols = np.stack([xp[(..., *tap)] for tap in slice_taps(g, out)], axis=2)
-    return cols.reshape(x.shape[0], g.groups, -1, int(np.prod(out)))
+def _cut_batch(samples: int, numbers: int) -> list[slice]:
+    """Return parts of a batch whose columns, so many numbers for each sample, stay in the cache."""
+    size = max(1, COLUMNS // max(numbers, 1))
+    return [slice(i, i + size) for i in range(0, samples, size)]
 
 
 class NumpyBackend:
@@ -131,19 +133,26 @@ class NumpyBackend:
 
     def conv(self, x: AnyArray, w: AnyArray, g: Window) -> AnyArray:
         out = window_size(x.shape[2:], g)
+        taps, count = slice_taps(g, out), math.prod(out)
         filters = w.reshape(g.groups, w.shape[0] // g.groups, -1)
-        return (filters @ _gather_columns(x, g, out)).reshape(x.shape[0], w.shape[0], *out)
+        y = np.empty((x.shape[0], *filters.shape[:2], count), np.result_type(x, w))
+        for part in _cut_batch(len(x), x.shape[1] * len(taps) * count):
+            xp = _pad_window(x[part], g, 0.0)
+            columns = np.stack([xp[(..., *tap)] for tap in taps], axis=2)  # im2col
+            np.matmul(filters, columns.reshape(len(xp), g.groups, -1, count), out=y[part])
+        return y.reshape(x.shape[0], w.shape[0], *out)
 
     def conv_T(self, r: AnyArray, w: AnyArray, g: Window, size: Shape) -> AnyArray:
-        batch, out = r.shape[0], r.shape[2:]
-        channels = w.shape[1] * g.groups
-        filters = w.reshape(g.groups, w.shape[0] // g.groups, -1)
-        cols = filters.swapaxes(1, 2) @ r.reshape(batch, g.groups, filters.shape[1], -1)
-        cols = cols.reshape(batch, channels, -1, *out)
+        out, channels = r.shape[2:], w.shape[1] * g.groups
+        taps, count = slice_taps(g, out), math.prod(out)
+        filters = w.reshape(g.groups, w.shape[0] // g.groups, -1).swapaxes(1, 2)
         padded = (n + sum(p) for n, p in zip(size, g.pads, strict=True))
-        back = np.zeros((batch, channels, *padded), cols.dtype)
-        for i, tap in enumerate(slice_taps(g, out)):
-            back[(..., *tap)] += cols[:, :, i]
+        back = np.zeros((r.shape[0], channels, *padded), np.result_type(r, w))
+        for part in _cut_batch(len(r), channels * len(taps) * count):
+            rows = r[part].reshape(-1, g.groups, r.shape[1] // g.groups, count)
+            columns = (filters @ rows).reshape(len(rows), channels, -1, *out)
+            for i, tap in enumerate(taps):
+                back[(part, slice(None), *tap)] += columns[:, :, i]
         return _cut_pads(back, g)
 
     def maxpool(self, v: AnyArray, x: AnyArray, g: Window) -> AnyArray:
