@@ -130,16 +130,17 @@ def _isolate(asked: bool | None) -> Iterator[None]:
 @contextlib.contextmanager
 def _tell_warnings() -> Iterator[None]:
     """Print each of our own warnings once, as a line on stderr."""
-    others = warnings.showwarning
+    others, told = warnings.showwarning, set[str]()
 
     def tell(message: Any, category: type[Warning], *place: Any, **more: Any) -> None:
-        if issubclass(category, CacheWarning):
-            print(f"dftlrp: warning: {make_printable(str(message))}", file=sys.stderr)
-        else:
+        if not issubclass(category, CacheWarning):
             others(message, category, *place, **more)
+        elif (line := make_printable(str(message))) not in told:
+            told.add(line)
+            print(f"dftlrp: warning: {line}", file=sys.stderr)
 
     with warnings.catch_warnings():
-        warnings.simplefilter("once", CacheWarning)
+        warnings.simplefilter("always", CacheWarning)
         warnings.showwarning = tell
         yield
 
