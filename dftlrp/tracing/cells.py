@@ -1,7 +1,8 @@
 """The states of a cell at all steps, by the runtime's own LSTM, GRU or RNN.
 
-What each step reads of the one before it is known then, and all gates are computed at once.  What
-relevance is divided by is computed of these, since a runtime's cell rounds in ways of its own.
+What each step reads of the one before it is known then, and all gates are computed at once.  The
+states that relevance sees are computed of these, since a runtime's cell rounds in ways of its own:
+relevance goes to the very number that it was shared by.
 """
 
 from __future__ import annotations

@@ -130,8 +130,7 @@ class Unrolled:
         states = dict[str, State]()
         for name, place in repeat.earlier.items():
             if place in given:
-                self.handed[name] = self.shift(name, given[place])
-                seen[name] = body.read(self.handed[name])
+                seen[name] = body.read(self.shift(name, given[place]))
             else:
                 first = self.values[name]
                 seen[name] = body.add_state(first.shape, first.dtype)
