@@ -1,12 +1,14 @@
 """Time and memory of an explanation: the traced graph, zennit, captum, and the forward pass.
 
-    python benchmarks/bench_onnx.py [--repeat 15] [--only TEXT] [--json FILE]
+    python benchmarks/bench_onnx.py [--repeat 15] [--only TEXT] [--rules TEXT] [--json FILE]
+    BENCH_THREADS=1 python benchmarks/bench_onnx.py --processor
     python benchmarks/bench_onnx.py --references
 
 The networks of `tests/nets.py` at batch 1 and 16, float32, two threads each.  Times are medians of
 interleaved repetitions in one process; peak memory (Linux) and the first call, which traces, are
 those of a process of its own for each side.  Each peer explains by its own rules, dftlrp by the
 same ones, and how far the two are apart is printed.  A cold start is `bench_cold.py`'s.
+``--processor`` counts milliseconds of the processor, which other work on the machine changes less.
 
 ``--references`` measures what a reference costs instead: EpsilonPlus and EpsilonGamma without one,
 EpsilonGamma against silence, which is a part of the graph, and against noise, which is an input;
@@ -107,14 +109,14 @@ def measure_medians(
     return {name: float(np.median(t)) for name, t in times.items()}
 
 
-def measure(q: Question, repeat: int) -> dict[str, Any]:
+def measure(q: Question, repeat: int, clock: Callable[[], float]) -> dict[str, Any]:
     """Return milliseconds, megabytes and the difference from the peer."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_inputs(q, folder)
         sides = ["onnx", *filter(None, [q.peer])]
         runs = {s: SIDES[s](folder, q.net, q.rules) for s in (*sides, "forward")}
-        ms = measure_medians(runs, repeat)
+        ms = measure_medians(runs, repeat, clock)
         row: dict[str, Any] = {**q._asdict(), "peer": q.peer, "ms": ms}
         if q.peer:
             ours, theirs = runs["onnx"](), runs[q.peer]()
@@ -192,8 +194,9 @@ def print_sides(args: argparse.Namespace) -> list[dict[str, Any]]:
     """Print the table of all sides, and return its rows."""
     print(f"{format_line(HEAD)}\n|{'---|' * len(HEAD)}")
     rows = []
-    for q in (q for q in list_questions() if args.only in q.net):
-        rows.append(measure(q, args.repeat))
+    clock = time.process_time if args.processor else time.perf_counter
+    for q in (q for q in list_questions() if args.only in q.net and args.rules in q.rules):
+        rows.append(measure(q, args.repeat, clock))
         print(format_line(format_cells(rows[-1])), flush=True)
     return rows
 
@@ -202,6 +205,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeat", type=int, default=15)
     parser.add_argument("--only", default="", help="networks whose name contains this")
+    parser.add_argument("--rules", default="", help="rules whose name contains this")
+    parser.add_argument("--processor", action="store_true", help="time of the processor")
     parser.add_argument("--json", type=Path, metavar="FILE")
     parser.add_argument("--references", action="store_true", help="only what references cost")
     args = parser.parse_args()

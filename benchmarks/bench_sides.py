@@ -9,6 +9,7 @@ is loaded (libraries imported), its peak, and the seconds of the first call.
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -20,7 +21,7 @@ from typing import Any
 import numpy as np
 
 TESTS = Path(__file__).parents[1] / "tests"
-THREADS = 2
+THREADS = int(os.environ.get("BENCH_THREADS", "2"))
 CALLS = 4  # of a process whose memory is measured
 CAPTUM = {  # rules under captum's names: of convolutions but the first; of all other layers
     "captum.Epsilon": "captum.EpsilonRule",

@@ -138,7 +138,7 @@ def assemble_model(
     """Return a model, and those of its constants that it only names because they are large."""
     weights = {name: a for name, a in constants.items() if a.nbytes > SMALL and a.dtype == FLOAT}
     tensors = [
-        _name_only(name, a) if name in weights else numpy_helper.from_array(a, name)
+        name_only(name, a) if name in weights else numpy_helper.from_array(a, name)
         for name, a in constants.items()
     ]
     graph = helper.make_graph(nodes, "explained", inputs, outputs, tensors)
@@ -148,7 +148,7 @@ def assemble_model(
     return model, weights
 
 
-def _name_only(name: str, a: AnyArray) -> TensorProto:
+def name_only(name: str, a: AnyArray) -> TensorProto:
     """Return a constant whose numbers are kept elsewhere."""
     tensor = TensorProto(name=name, dims=a.shape, data_location=TensorProto.EXTERNAL)
     tensor.data_type = helper.np_dtype_to_tensor_dtype(a.dtype)

@@ -39,6 +39,7 @@ from dftlrp.tracing.stored import Asked, find_graph
 from dftlrp.tracing.trace import BESIDE, GraphRequest, trace
 
 MOST_SESSIONS = 8  # that a model keeps
+LARGE = 2**20  # bytes of weights that are worth a look whether they are there already
 FEW = 2  # samples of a batch that gets a graph of its own
 DOUBLE = np.dtype(np.float64)
 Shape = tuple[int, ...]
@@ -223,11 +224,23 @@ class Prepared:
         if self._options.partition(":")[0]:  # another provider than the CPU names nodes in notes
             for node in traced.model.graph.node:
                 node.name = node.name or node.output[0]
+        traced = replace(traced, weights=_share_weights(traced.weights, self.model))
         graph = traced.model.SerializeToString()
         runtime = load_runtime(graph, self._options, traced.weights, name=str(self.model.path))
         traced = replace(traced, model=type(traced.model)())  # the runtime has its own copy
         notes = read_notes(runtime, self._options)
         return Session(*seen, traced, runtime, any_batch, notes)
+
+
+def _share_weights(weights: Arrays, model: Model) -> Arrays:
+    """Return weights of a graph, large ones as the arrays that the model has already."""
+    own = [a for a in model.graph.constants.values() if a.nbytes > LARGE and a.dtype == np.float32]
+
+    def find(a: AnyArray) -> AnyArray:
+        alike = (b for b in own if a.nbytes > LARGE and np.array_equal(a, b))
+        return next(alike, a)
+
+    return {name: find(a) for name, a in weights.items()}
 
 
 def prepare(model: Model, inputs: Inputs, settings: Settings, question: Question) -> Prepared:

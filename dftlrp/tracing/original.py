@@ -38,6 +38,7 @@ from dftlrp.engine.model import Model, make_key
 from dftlrp.engine.plan import Plan
 from dftlrp.engine.settings import Settings
 from dftlrp.graph.structure import find_ancestors
+from dftlrp.tracing.assembly import name_only
 from dftlrp.tracing.overflow import add_checks, find_overflow, list_infinite
 from dftlrp.tracing.session import TYPES, Arrays, load_runtime
 
@@ -48,6 +49,7 @@ CPU = (
     ", and on processors without VNNI its sums of uint8 times int8 saturate: quantise with "
     "reduce_range=True, or weights to uint8"
 )
+LARGE = 2**16  # bytes of a weight that is kept beside the graph
 CHUNKS = "Chunks"  # a recording cut in chunks: no file computes this
 
 
@@ -92,17 +94,21 @@ def _compare_outputs(
     model: Model, plan: Plan, arrays: Arrays, ours: Mapping[str, Real]
 ) -> Iterator[str]:
     try:
-        proto = read_original(model)
-        if proto is None:
+        whole = read_original(model)
+        if whole is None:
             return
+        proto, weights = _set_weights_aside(whole)
+        del whole
         made = {name for node in proto.graph.node for name in node.output}
         name = plan.explained if plan.explained in ours.keys() & made else plan.output
         value = ours[name]
         feed, shown = find_feed(model, plan, arrays), _ask_for(proto, [name])
         checks = add_checks(
-            shown, [n.output for n in plan.nodes if n.key in plan.live and n.output != name]
+            shown,
+            [n.output for n in plan.nodes if n.key in plan.live and n.output != name],
+            _find_finest(proto),
         )
-        found = _run(shown, feed, [name, *checks], str(model.path))
+        found = _run(shown, feed, [name, *checks], str(model.path), weights)
     except InputError as error:
         yield f"the output was not compared with the file's own: {error}"
         return
@@ -126,7 +132,7 @@ def _compare_outputs(
     allowed = allow_deviation(coarsest, noise, _count_terms(plan, values["float64"]))
     if off <= allowed:
         return
-    first = _find_first_difference(proto, feed, plan, values, allowed)
+    first = _find_first_difference(proto, feed, plan, values, allowed, weights)
     told = first or Difference(name, off, allowed)
     raise ModelError(
         f"{model.path}: what would be explained is not the model: against onnxruntime on the file, "
@@ -160,6 +166,35 @@ def _find_coarsest(proto: ModelProto) -> str:
     kinds |= {t.data_type for t in graph.initializer}
     kinds |= {a.i for n in graph.node if n.op_type == "Cast" for a in n.attribute if a.name == "to"}
     return next((name for kind, name in COARSE_TYPES.items() if kind in kinds), SINGLE.name)
+
+
+def _find_finest(proto: ModelProto) -> int:
+    """Return the type of a float that holds every number of the file: float32 if that is enough."""
+    graph = proto.graph
+    kinds = {x.type.tensor_type.elem_type for x in graph.input}
+    kinds |= {t.data_type for t in graph.initializer}
+    attributes = [a for n in graph.node for a in n.attribute]
+    kinds |= {k for a in attributes for k in (a.t.data_type, a.i if a.name == "to" else 0)}
+    inner = any(a.HasField("g") or a.graphs for a in attributes)
+    fine = inner or not kinds.isdisjoint({TensorProto.DOUBLE, TensorProto.COMPLEX128})
+    return TensorProto.DOUBLE if fine else TensorProto.FLOAT
+
+
+def _set_weights_aside(proto: ModelProto) -> tuple[ModelProto, Arrays]:
+    """Return a file's graph in which large weights are only named, and these.
+
+    So neither a copy of the graph nor a session has a copy of them.
+    """
+    graph, weights = proto.graph, Arrays()
+    given = {x.name for x in graph.input}
+    for tensor in graph.initializer:
+        large = len(tensor.raw_data) > LARGE and tensor.data_type == TensorProto.FLOAT
+        if large and tensor.name not in given:
+            weights[tensor.name] = numpy_helper.to_array(tensor)
+            tensor.CopyFrom(name_only(tensor.name, weights[tensor.name]))
+    light = ModelProto()
+    light.ParseFromString(proto.SerializeToString())  # what a message lets go stays its own
+    return light, weights
 
 
 def _is_quantised(op: str) -> bool:
@@ -251,8 +286,9 @@ def _restrict(plan: Plan, nodes: Sequence[Any]) -> Plan:
 
 
 def _run(
-    proto: ModelProto, feed: Mapping[str, AnyArray], outputs: Sequence[str], name: str
-) -> Arrays:
+    proto: ModelProto, feed: Mapping[str, AnyArray], outputs: Sequence[str], name: str,
+    weights: Arrays,
+) -> Arrays:  # fmt: skip
     """Return outputs of the original by onnxruntime without optimisations.
 
     Raises
@@ -260,7 +296,8 @@ def _run(
     InputError
         onnxruntime does not run the file.
     """
-    runtime = load_runtime(proto.SerializeToString(), optimised=False, name=name)
+    graph = proto.SerializeToString()
+    runtime = load_runtime(graph, weights=weights, optimised=False, name=name)
     types = {x.name: TYPES.get(x.type, np.float64) for x in runtime.get_inputs()}
     given: Arrays = {k: np.ascontiguousarray(feed[k], t) for k, t in types.items() if k in feed}
     try:
@@ -314,13 +351,14 @@ def _evaluate(model: Model, plan: Plan, arrays: Arrays, dtype: Any) -> Arrays:
 
 
 def _find_first_difference(
-    proto: ModelProto, feed: Arrays, plan: Plan, values: Mapping[str, Arrays], allowed: float
-) -> Difference | None:
+    proto: ModelProto, feed: Arrays, plan: Plan, values: Mapping[str, Arrays], allowed: float,
+    weights: Arrays,
+) -> Difference | None:  # fmt: skip
     """Return the first value of the reference that the original makes otherwise, or None."""
     made = [n for node in proto.graph.node for n in node.output if n in values["float64"]]
     floats = [n for n in made if values["float64"][n].dtype.kind == "f"]
     try:
-        want = _run(_ask_for(proto, floats), feed, floats, "the model")
+        want = _run(_ask_for(proto, floats), feed, floats, "the model", weights)
     except (DftlrpError, ValueError):
         return None
     return find_difference(values["float64"], want, allowed)

@@ -24,23 +24,27 @@ MASK = 1e30  # a constant from here on is a mask: what is added to it is meant t
 PREFIX = "dftlrp/finite/"  # of the names of added values
 
 
-def add_checks(proto: ModelProto, names: Sequence[str]) -> list[str]:
+def add_checks(
+    proto: ModelProto, names: Sequence[str], wide: int = TensorProto.DOUBLE
+) -> list[str]:
     """Add an output for each of these values, which is NaN where the value is not finite, else 0.
+
+    ``wide`` is the type of a float that holds all of them.
 
     Only values that the graph makes count; the names of the new outputs are returned.
     """
     graph, added = proto.graph, list[str]()
     made = {name for node in graph.node for name in node.output}
     for name in (n for n in names if n in made):
-        wide, less, total = (f"{PREFIX}{step}/{name}" for step in ("wide", "less", "sum"))
+        cast, less, total = (f"{PREFIX}{step}/{name}" for step in ("wide", "less", "sum"))
         graph.node.extend(
             [
-                helper.make_node("Cast", [name], [wide], to=TensorProto.DOUBLE),
-                helper.make_node("Sub", [wide, wide], [less]),  # 0, or inf - inf
+                helper.make_node("Cast", [name], [cast], to=wide),
+                helper.make_node("Sub", [cast, cast], [less]),  # 0, or inf - inf
                 helper.make_node("ReduceSum", [less], [total], keepdims=0),
             ]
         )
-        graph.output.append(helper.make_tensor_value_info(total, TensorProto.DOUBLE, []))
+        graph.output.append(helper.make_tensor_value_info(total, wide, []))
         added.append(total)
     if added and not any(o.domain in ONNX for o in proto.opset_import):
         proto.opset_import.append(helper.make_opsetid("", DEFAULT_OPSET))

@@ -44,8 +44,10 @@ def load_here(
     settings.log_severity_level = 4  # what goes wrong is raised
     usual = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
     threads = threads or (usual if usual.isdecimal() else "") or str(count_cores())
-    if not optimised:
+    if not optimised:  # it answers once or a few times and leaves nothing behind
         settings.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+        settings.enable_cpu_mem_arena = settings.enable_mem_pattern = False
+        settings.add_session_config_entry("session.disable_prepacking", "1")
     settings.intra_op_num_threads = int(threads)
     if provider != CPU:
         settings.add_session_config_entry(RECORD, "1")

@@ -16,6 +16,7 @@ from dftlrp.core.types import InputError, ModelError
 from dftlrp.ops import OPS
 from dftlrp.tracing import original
 from dftlrp.tracing.export import export
+from dftlrp.tracing.finder import Sessions
 
 X = normal(2, 1, 400, seed=9)
 
@@ -34,6 +35,37 @@ def test_another_function_is_refused_and_the_first_node_that_differs_is_named(tm
         dftlrp.attribute(net, X, backend="numpy")
     with pytest.raises(ModelError, match="not the model"):
         dftlrp.predict(net, X, backend="numpy")
+
+
+def load_wide(folder: Path) -> dftlrp.Model:
+    """Load a dense network whose weight W is of more than a megabyte."""
+    weights = {"W": normal(400, 700).astype("f4"), "V": normal(700, 3).astype("f4")}
+    nodes = [
+        helper.make_node("Flatten", ["x"], ["f"]),
+        helper.make_node("Gemm", ["f", "W"], ["h"]),
+        helper.make_node("Relu", ["h"], ["r"]),
+        helper.make_node("MatMul", ["r", "V"], ["y"]),
+    ]
+    x = value("x", [None, 1, 400], TensorProto.FLOAT)
+    return dftlrp.load(saved(model(nodes, [x], [value("y", [None, 3])], weights), folder))
+
+
+def test_of_large_weights_neither_session_nor_comparison_has_a_copy(tmp_path):
+    net = load_wide(tmp_path)
+    notes = dftlrp.attribute(net, X, backend="onnx").notes
+    assert not [n for n in notes if "not compared" in n or "off the file" in n]
+    (session,) = net.cache.part(Sessions).graphs
+    assert any(a is net.graph.constants["W"] for a in session.traced.weights.values())
+    proto, aside = original._set_weights_aside(original.read_original(net))
+    assert set(aside) == {"W"}
+    assert len(proto.SerializeToString()) < aside["W"].nbytes / 50
+
+
+def test_a_large_weight_that_is_not_the_files_own_is_found(tmp_path, monkeypatch):
+    net = load_wide(tmp_path)
+    monkeypatch.setitem(net.graph.constants, "W", net.graph.constants["W"] + 1)
+    with pytest.raises(ModelError, match=r"not the model.*'h'"):
+        dftlrp.attribute(net, X, backend="numpy")
 
 
 def test_a_traced_graph_that_is_another_function_is_refused(tmp_path, monkeypatch):
