@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import onnx
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx import ModelProto
 
 from dftlrp.core.disk import PART, write_file
@@ -128,12 +129,16 @@ def _read_entry(path: Path, plan: Plan) -> Graph | None:
         _warn(f"{path}: cannot read: {error.strerror or error}; the graph is traced again")
         return None
     size = hashlib.sha256().digest_size
-    if hashlib.sha256(data[size:]).digest() != data[:size]:
+    try:
+        if hashlib.sha256(data[size:]).digest() != data[:size]:
+            raise ValueError
+        graph = _restore_graph(data[size:], plan)
+    except (ValueError, LookupError, TypeError, DecodeError):
         _warn(f"{path}: the file is damaged; the graph is traced and written again")
         return None
     with contextlib.suppress(OSError):
         os.utime(path)  # its last use
-    return _restore_graph(data[size:], plan)
+    return graph
 
 
 def _write_entry(path: Path, seen: Seen, traced: Traced) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from onnx import TensorProto, helper
 
 import dftlrp
 from dftlrp.cli import main
+from dftlrp.core.encoding import encode
 from dftlrp.core.types import CacheWarning
 from dftlrp.tracing import stored
 from dftlrp.tracing.finder import Prepared
@@ -114,7 +116,14 @@ def test_two_processes_write_at_once_and_a_third_reads(
     assert said == {here.relevance.tobytes().hex() + repr(here.ledger.gap)}
 
 
-@pytest.mark.parametrize("damage", [b"", b"short", "cut", "flipped"])
+FOREIGN = encode([1, 2])
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [b"", b"short", "cut", "flipped", hashlib.sha256(FOREIGN).digest() + FOREIGN],
+    ids=["empty", "short", "cut", "flipped", "foreign"],
+)
 def test_a_damaged_entry_is_made_again_with_a_warning(folder: Path, damage: bytes | str) -> None:
     want = explained()
     (path,) = entries(folder)
