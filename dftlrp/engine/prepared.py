@@ -18,6 +18,7 @@ import numpy as np
 from dftlrp.core.backend import Backend, get_backend
 from dftlrp.core.maps import Array
 from dftlrp.core.numpy_backend import BACKEND as NUMPY
+from dftlrp.core.types import InputError
 from dftlrp.engine.backward import Answer, find_start, map_arrays, send_back
 from dftlrp.engine.cache import Recent
 from dftlrp.engine.forward import NOTHING, ReadValues, run_forward
@@ -147,7 +148,13 @@ class _Asked:
         return answers, None if run is None else _Prepared(run, placed, shaped)
 
     def run(self, prepared: _Prepared) -> list[Answer] | None:
-        """Return the answers by what was prepared, or None if a number is not finite."""
+        """Return the answers by what was prepared, or None if it fails or gives odd numbers.
+
+        Raises
+        ------
+        InputError
+            The device has not enough memory.
+        """
         inputs, answers = [*self.signals.values(), *self.weights.values()], []
         for question, answer in zip(self.questions, prepared.answers, strict=True):
             if answer.largest is None:
@@ -156,7 +163,12 @@ class _Asked:
                 inputs.append(self.bk.asarray(start.coefficients))
                 answer = answer._replace(target=start.target)  # noqa: PLW2901
             answers.append(answer)
-        *found, finite = prepared.run(inputs)
+        try:
+            *found, finite = prepared.run(inputs)
+        except ValueError:
+            return None
+        except MemoryError as error:
+            raise self._refuse_batch(error) from error
         if not self.bk.read(finite):
             return None
 
@@ -164,6 +176,13 @@ class _Asked:
             return found[x.number] if isinstance(x, _Place) else x
 
         return [map_arrays(get, answer) for answer in answers]
+
+    def _refuse_batch(self, error: MemoryError) -> InputError:
+        samples = max(map(len, self.signals.values()))
+        fewer = f"{samples // 2} samples at a time" if samples > 1 else "shorter ones"
+        return InputError(
+            f"backend {self.bk.name!r} lacks memory for {samples} samples: {error}: explain {fewer}"
+        )
 
     def make_key(self) -> Hashable | None:
         """Return what a program is known by, or None where none is kept.

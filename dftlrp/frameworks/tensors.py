@@ -22,6 +22,7 @@ from dftlrp.core.types import AnyArray, InputError, Shape
 
 Tensor = Any
 FLOATS = {"float16", "float32", "float64"}
+SPENT = ("out of memory", "not enough memory", "RESOURCE_EXHAUSTED", "OOM when")  # in messages
 
 
 class RefusedError(TypeError):
@@ -68,6 +69,8 @@ class Framework:
             There is no such function.
         ValueError
             The arrays do not fit the function.
+        MemoryError
+            The device has not enough memory.
         """
         arrays: list[Any] = list(find_arrays((*args, *kwargs.values())))
         if name not in self.functions:
@@ -78,7 +81,7 @@ class Framework:
         try:
             y = self.functions[name](*tensors, **named)
         except self.errors as error:
-            raise ValueError(f"{name}: {str(error).splitlines()[0]}") from error
+            raise translate_error(error, name) from error
         if (watcher := WATCHER.get()) is not None:
             watcher.note_call(self.functions[name], tensors, named, y)
         return self.wrap(y, find_sign(name, *args, **kwargs), all(a.known for a in arrays))
@@ -107,6 +110,13 @@ class Framework:
         if isinstance(x, np.ndarray):
             return self.make_tensor(x, like if x.dtype.kind == "f" else None)
         return x
+
+
+def translate_error(error: Exception, name: str) -> Exception:
+    """Return what NumPy would raise in place of a framework's error."""
+    line = (str(error).splitlines() or [type(error).__name__])[0]
+    spent = any(words in line for words in SPENT)
+    return MemoryError(line) if spent else ValueError(f"{name}: {line}")
 
 
 class TensorArray(BackendArray):

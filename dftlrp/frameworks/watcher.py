@@ -9,7 +9,7 @@ from typing import Any
 
 from dftlrp.core.maps import Array
 from dftlrp.core.programs import WATCHER, Tape, is_looking_only
-from dftlrp.frameworks.tensors import Framework, Tensor, TensorArray
+from dftlrp.frameworks.tensors import Framework, Tensor, TensorArray, translate_error
 
 Program = Callable[[Sequence[Array]], list[Array]]
 
@@ -46,11 +46,14 @@ class TensorWatcher:
         """Return the program, from inputs to outputs, or None if numbers decided what ran."""
         if self.decided:
             return None
-        wrap, get = self.framework.wrap, self._get_tensor
+        wrap, get, errors = self.framework.wrap, self._get_tensor, self.framework.errors
         steps = self.tape.cut([self._places[id(x.tensor)] for x in outputs])
 
         def play(inputs: Sequence[Array]) -> list[Array]:
-            return [wrap(y) for y in steps.run([get(x) for x in inputs])]
+            try:
+                return [wrap(y) for y in steps.run([get(x) for x in inputs])]
+            except errors as error:
+                raise translate_error(error, "a prepared call") from error
 
         return play
 

@@ -140,6 +140,26 @@ def test_what_is_not_finite_is_refused_by_the_name_of_its_layer() -> None:
         dftlrp_torch.relevance(model, broken)
 
 
+def test_a_device_without_memory_is_told_with_the_batch_to_try(monkeypatch: Any) -> None:
+    from dftlrp_torch import kernels
+
+    def refuse(*_: Any) -> Any:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.\nMore of it.")
+
+    model, how = loaded(classifier()), {"backend": "torch", "dtype": "float32"}
+    attribute(model, samples(4), **how)
+    monkeypatch.setitem(kernels.CONV, 1, refuse)
+    with pytest.raises(
+        dftlrp.InputError,
+        match=r"^backend 'torch' has no memory for 4 samples: CUDA out of [^\n]*: explain 2 samples",
+    ):
+        attribute(model, samples(4), **how)
+    with pytest.raises(
+        dftlrp.InputError, match=r"^node 'c' \(Conv\): [^\n]*more memory than there"
+    ):
+        attribute(model, samples(2), **how)
+
+
 def test_where_numbers_decide_what_runs_nothing_is_kept() -> None:
     model = loaded(onnx.parser.parse_model(LOUD))
     for x in (abs(samples()), -abs(samples()), abs(samples(seed=1))):
