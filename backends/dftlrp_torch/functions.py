@@ -74,6 +74,16 @@ def _take_two(f: Callable[..., Tensor]) -> Callable[..., Tensor]:
     return call
 
 
+def _keep_dtype(f: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """Return a function whose result has the dtype of x, also where autocast computes in less."""
+
+    def call(x: Tensor, *others: Any) -> Tensor:
+        y = f(x, *others)
+        return y if y.dtype == x.dtype else y.to(x.dtype)
+
+    return call
+
+
 def _step(x: Tensor, strict: bool) -> Tensor:
     """Use the sign, which is ten times as fast as a comparison cast to floats."""
     sign = torch.sign(x.detach())
@@ -158,7 +168,7 @@ def _where(condition: Any, a: Any, b: Any) -> Tensor:
 
 
 def _einsum(equation: str, *xs: Tensor, optimize: Any = None) -> Tensor:
-    return torch.einsum(equation, *xs)
+    return _keep_dtype(lambda *given: torch.einsum(equation, *given))(*xs)
 
 
 def _take(x: Tensor, index: Any, axis: int) -> Tensor:
@@ -193,7 +203,8 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     # the contract's
     "pos": torch.relu, "neg": lambda x: torch.clamp(x, max=0), "step": _step, "erf": torch.erf,
     "sigmoid": torch.sigmoid, "slice_T": _slice_T, "pick": _pick, "pick_T": _pick_T,
-    "conv": conv, "conv_T": conv_T, "maxpool": maxpool, "maxpool_T": maxpool_T,
+    "conv": _keep_dtype(conv), "conv_T": _keep_dtype(conv_T), "matmul": _keep_dtype(torch.matmul),
+    "maxpool": maxpool, "maxpool_T": maxpool_T,
     # the array's
     "getitem": _getitem, "astype": lambda x, dtype: x.to(TORCH[dtype]),
     "reshape": lambda x, shape: x.reshape(shape),
@@ -202,7 +213,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     **{n: getattr(torch, n) for n in (
         "exp", "log", "sqrt", "tanh", "sin", "cos", "tan", "sinh", "cosh", "arcsin",
         "arccos", "arctan", "arcsinh", "arccosh", "arctanh", "sign", "floor", "ceil",
-        "isfinite", "isnan", "isinf", "isneginf", "matmul", "negative", "absolute",
+        "isfinite", "isnan", "isinf", "isneginf", "negative", "absolute",
     )},
     "rint": torch.round, "round": torch.round,
     # operators take a number as it is, without a tensor on the device for it

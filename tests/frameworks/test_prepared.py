@@ -140,6 +140,16 @@ def test_what_is_not_finite_is_refused_by_the_name_of_its_layer() -> None:
         dftlrp_torch.relevance(model, broken)
 
 
+def test_autocast_computes_the_products_in_less_and_gives_the_same_dtype() -> None:
+    model, x = loaded(classifier()), torch.from_numpy(samples()).float()
+    want = dftlrp_torch.relevance(model, x, 1)
+    for fresh in (loaded(classifier()), model):
+        with torch.autocast("cpu"):
+            R = dftlrp_torch.relevance(fresh, x, 1)
+        assert R.dtype == torch.float32
+        assert 1e-5 < float((R - want).abs().sum() / want.abs().sum()) < 0.05
+
+
 def test_a_device_without_memory_is_told_with_the_batch_to_try(monkeypatch: Any) -> None:
     from dftlrp_torch import kernels
 
