@@ -105,7 +105,7 @@ def prepare(model: Any, signal: Any, request: Request) -> Asking:
     by = read_method(request.method)
     settings = by.choose_rules(Settings(
         request.output, request.bind, request.composite, request.overrides, request.backend,
-        waveform=True, threads=THREADS,
+        threads=THREADS,
     ))  # fmt: skip
     loaded = _load_model(model, lambda: make_example(signal, request.rate, request.chosen))
     reading = settle_inputs(

@@ -92,7 +92,7 @@ class Scorer:
 
 def settings_for_scores(settings: Settings) -> Settings:
     """Return settings of forward passes, which know of no rule and no reference."""
-    return replace(settings, composite="Epsilon", overrides={}, waveform=False, reference=None)
+    return replace(settings, composite="Epsilon", overrides={}, reference=None)
 
 
 def make_asked(

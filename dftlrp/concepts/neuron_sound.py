@@ -83,9 +83,7 @@ def _measure_activations(
 ) -> list[float]:
     """Return the positive activation of a neuron, summed over positions, of each."""
     place = find_waveform(model.plan(study.output, study.bind), recordings[0])
-    plain = Settings(
-        study.output, study.bind, study.composite, study.overrides, study.backend, waveform=True
-    )
+    plain = Settings(study.output, study.bind, study.composite, study.overrides, study.backend)
     values = (compute_value(model, place.to_input(x), plain, concepts.value) for x in recordings)
     each: Iterator[AnyArray] = (concepts.per_concept(value)[0, concept] for value in values)
     return [float(np.maximum(own, 0).sum()) for own in each]

@@ -73,7 +73,7 @@ class Study:
     def settings(self, sample: Sample) -> list[Settings]:
         """Return how the model is run on a recording: for each reference, if there is any."""
         plain = Settings(
-            self.output, self.bind, self.composite, self.overrides, self.backend, waveform=True,
+            self.output, self.bind, self.composite, self.overrides, self.backend,
             reference=AUTO if self.reference == (AUTO,) else None,
         )  # fmt: skip
         name = sample.place.name

@@ -21,6 +21,7 @@ from dftlrp.core.numpy_backend import BACKEND as NUMPY
 from dftlrp.core.types import InputError
 from dftlrp.engine.backward import Answer, find_start, map_arrays, send_back
 from dftlrp.engine.cache import Recent
+from dftlrp.engine.evaluate import REFUSALS
 from dftlrp.engine.forward import NOTHING, ReadValues, run_forward
 from dftlrp.engine.model import Model, make_key
 from dftlrp.engine.settings import Question, Settings
@@ -165,10 +166,10 @@ class _Asked:
             answers.append(answer)
         try:
             *found, finite = prepared.run(inputs)
-        except ValueError:
-            return None
         except MemoryError as error:
             raise self._refuse_batch(error) from error
+        except REFUSALS:  # with all decisions and checks the node is named
+            return None
         if not self.bk.read(finite):
             return None
 

@@ -42,9 +42,6 @@ class Settings:
     output, bind, composite, overrides, backend, dtype
         As the keyword arguments of `dftlrp.attribute`; without ``bind`` or ``overrides`` an empty
         dict.
-    waveform : bool
-        Whether the model's input is known to be a waveform (or to be computed from one by a front
-        end).
     threads : int, optional
         Threads of onnxruntime, on which the last digits depend, if the backend does not name them;
         if not given, as many as there are cores.
@@ -64,7 +61,6 @@ class Settings:
     overrides: Mapping[str, str | Rule] = field(default_factory=dict)
     backend: str | Backend | None = None
     dtype: Any = None
-    waveform: bool = False
     threads: int | None = None
     room: int = MAX_BYTES
     reference: Mapping[str, AnyArray] | str | None = None

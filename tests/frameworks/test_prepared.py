@@ -43,6 +43,15 @@ decide (float[B, 2, 12] x) => (float[B, 24] z) {
 }
 """
 
+WORDS = """
+<ir_version: 8, opset_import: ["" : 17]>
+embed (int64[B, 3] x) => (float[B, 6] z)
+<float[5, 2] table = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10}> {
+    e = Gather (table, x)
+    z = Flatten (e)
+}
+"""
+
 
 def programs(model: dftlrp.Model) -> list[Any]:
     return list(model.cache.part(Programs).known)
@@ -138,6 +147,14 @@ def test_what_is_not_finite_is_refused_by_the_name_of_its_layer() -> None:
     broken[1, 0, 3] = np.nan
     with pytest.raises(dftlrp.NonFiniteError, match="input 'x' is nan at index"):
         dftlrp_torch.relevance(model, broken)
+
+
+def test_an_index_out_of_range_is_refused_by_the_name_of_its_node() -> None:
+    model = loaded(onnx.parser.parse_model(WORDS))
+    how = {"target": 1, "backend": "torch", "dtype": "float32"}
+    attribute(model, np.array([[0, 4, 2]]), **how)
+    with pytest.raises(dftlrp.InputError, match=r"^node 'e' \(Gather\) cannot run on these inputs"):
+        attribute(model, np.array([[0, 5, 2]]), **how)
 
 
 def test_autocast_computes_the_products_in_less_and_gives_the_same_dtype() -> None:
