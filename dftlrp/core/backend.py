@@ -21,6 +21,7 @@ zeros and ones are multiplied with.  So the same text computes and can be traced
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from itertools import product
@@ -157,6 +158,9 @@ class Backend(Protocol):
 
     def read(self, x: Array) -> AnyArray:
         """Return the numbers of x, for a decision that depends on them or for a report."""
+
+    def read_all(self, xs: Sequence[Array]) -> list[AnyArray]:
+        """Return the numbers of several arrays."""
 
     def start_watching(self) -> Watcher | None:
         """Return what notes the functions that are called, or None where nothing is gained."""

@@ -49,6 +49,13 @@ class DispatchBackend:
     def nonneg(self, x: Array) -> bool:
         return sign_of(x).nonneg
 
+    def read(self, x: Array) -> AnyArray:
+        """Return the numbers of x."""
+        raise NotImplementedError
+
+    def read_all(self, xs: Sequence[Array]) -> list[AnyArray]:
+        return [self.read(x) for x in xs]
+
     def start_watching(self) -> Watcher | None:
         """Return what notes the calls of this backend, if it can."""
         return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import weakref
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -46,6 +47,9 @@ class NumpyBackend:
 
     def read(self, x: AnyArray) -> AnyArray:
         return np.asarray(x)
+
+    def read_all(self, xs: Sequence[AnyArray]) -> list[AnyArray]:
+        return [np.asarray(x) for x in xs]
 
     def start_watching(self) -> None:
         """Nothing is noted: the reference takes every decision each time."""

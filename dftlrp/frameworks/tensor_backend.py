@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from importlib import import_module
 from typing import Any, Self
@@ -14,6 +15,8 @@ from dftlrp.core.signs import UNKNOWN, sign_of
 from dftlrp.core.types import AnyArray, InputError
 from dftlrp.frameworks.tensors import Framework, TensorArray
 from dftlrp.frameworks.watcher import TensorWatcher
+
+SMALL = 2**12  # numbers of an array that is read with others
 
 
 class TensorBackend(DispatchBackend):
@@ -93,6 +96,20 @@ class TensorBackend(DispatchBackend):
 
     def read(self, x: Array) -> AnyArray:
         return x.framework.read(x.tensor) if isinstance(x, TensorArray) else np.asarray(x)
+
+    def read_all(self, xs: Sequence[Array]) -> list[AnyArray]:
+        """Return the numbers of several arrays; the small ones travel together."""
+        groups: dict[np.dtype[Any], list[int]] = {}
+        for i, x in enumerate(xs):
+            if isinstance(x, TensorArray) and x.size <= SMALL:
+                groups.setdefault(x.dtype, []).append(i)
+        found = dict[int, AnyArray]()
+        for places in groups.values():
+            numbers = self.read(np.concatenate([xs[i].reshape((-1,)) for i in places]))
+            ends = np.cumsum([xs[i].size for i in places])[:-1]
+            parts = zip(places, np.split(numbers, ends), strict=True)
+            found |= {i: part.reshape(xs[i].shape) for i, part in parts}
+        return [found[i] if i in found else self.read(x) for i, x in enumerate(xs)]
 
     def start_watching(self) -> TensorWatcher:
         """Return what notes the calls on tensors."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -114,27 +115,45 @@ def test_one_program_serves_all_targets_and_each_shape_has_its_own() -> None:
     assert len(programs(model)) == 3
 
 
-def test_a_later_call_copies_nothing_to_the_host_and_waits_once(monkeypatch: Any) -> None:
-    model = loaded(classifier())
-    x = torch.from_numpy(samples()).float()
-    for target in ("argmax", 1):
-        dftlrp_torch.relevance(model, x, target)
-        calls = list[str]()
+WAITS = ("cpu", "item", "tolist", "numpy", "__bool__", "__float__", "__int__")
 
-        def count(name: str, calls: list[str] = calls) -> Any:
-            real = getattr(torch.Tensor, name)
 
-            def call(*args: Any, **kwargs: Any) -> Any:
-                calls.append(name)
-                return real(*args, **kwargs)
+def count_waits(monkeypatch: Any, call: Callable[[], Any]) -> list[str]:
+    """The methods of tensors, one after the other, that copy to the host or wait for a device."""
+    calls = list[str]()
 
-            return call
+    def note(name: str) -> Any:
+        real = getattr(torch.Tensor, name)
 
-        with monkeypatch.context() as patch:
-            for name in ("cpu", "item", "tolist", "numpy", "__bool__", "__float__", "__int__"):
-                patch.setattr(torch.Tensor, name, count(name))
-            dftlrp_torch.relevance(model, x, target)
-        assert calls in (["cpu", "numpy"], ["__bool__"])  # whether all of it is finite
+        def noted(*args: Any, **kwargs: Any) -> Any:
+            calls.append(name)
+            return real(*args, **kwargs)
+
+        return noted
+
+    with monkeypatch.context() as patch:
+        for name in WAITS:
+            patch.setattr(torch.Tensor, name, note(name))
+        call()
+    return calls
+
+
+@pytest.mark.parametrize("target", ["argmax", 1])
+def test_a_later_call_copies_nothing_to_the_host_and_waits_once(
+    monkeypatch: Any, target: Any
+) -> None:
+    model, x = loaded(classifier()), torch.from_numpy(samples()).float()
+    dftlrp_torch.relevance(model, x, target)
+    calls = count_waits(monkeypatch, lambda: dftlrp_torch.relevance(model, x, target))
+    assert calls == ["cpu", "numpy"]  # whether all of it is finite
+
+
+def test_small_results_and_accounts_are_read_together(monkeypatch: Any) -> None:
+    model, x = loaded(classifier()), samples()
+    how = {"backend": "torch", "dtype": "float32"}
+    assert len(attribute(model, x, **how).ledger.rows) == 5
+    calls = count_waits(monkeypatch, lambda: attribute(model, x, **how))
+    assert calls == 3 * ["cpu", "numpy"]  # whether it is finite, floats, whole numbers
 
 
 def test_what_is_not_finite_is_refused_by_the_name_of_its_layer() -> None:
