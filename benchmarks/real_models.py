@@ -96,20 +96,19 @@ def follow_relevance() -> Iterator[Walk]:
         walk.steps.clear()  # of a reference that was tried before
         return carry_back(way, seed)
 
-    def row_noted(way: Any, node: Any, came: Any, share: Any, taken: Any) -> Any:
+    def row_noted(way: Any, node: Any, received: Any, names: Any, share: Any) -> Any:
         op = node.layer_op or node.attrs.get("label", node.op)
-        names = tuple(node.inputs[i] for i in way.plan.live[node.key])
         missed = share.bias()  # of a difference, it is what no map says of the reference
         compared = way.reference is not None
         ends = {"bias": None if compared else missed, "reference": missed if compared else None,
                 "stabiliser": share.stabiliser()}  # fmt: skip
         walk.note(
-            Step(node.output, node.layer, op, names),
+            Step(node.output, node.layer, op, tuple(names)),
             [sum_absolute(r) for r in share.relevance],
             {end: sum_absolute(a) for end, a in ends.items()}
-            | {"stopped": sum(map(sum_absolute, taken))},
+            | {"stopped": sum(map(sum_absolute, received.taken))},
         )
-        return make_row(way, node, came, share, taken)
+        return make_row(way, node, received, names, share)
 
     with (
         patch.object(dftlrp.engine.backward, "carry_back", carry_noted),
