@@ -34,7 +34,7 @@ from dftlrp.core.ledger import Ledger, LedgerRow
 from dftlrp.core.types import AnyArray, InputError, Real
 from dftlrp.engine.backward import Answer
 from dftlrp.engine.evaluate import evaluate
-from dftlrp.engine.propagate import Flow
+from dftlrp.engine.flows import Flow
 from dftlrp.engine.settings import Question
 from dftlrp.graph.structure import find_ancestors
 from dftlrp.tracing.answers import answer

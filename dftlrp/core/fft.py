@@ -17,7 +17,7 @@ def rfft(x: Real) -> Complex:
         from scipy import fft
 
         return np.asarray(fft.rfft(x, norm="ortho"))
-    y = np.fft.rfft(x)
+    y = np.ascontiguousarray(np.fft.rfft(x))  # as a view needs it; where it is so, no copy
     parts = y.view(np.float64)  # a product with a complex number would lose the sign of a zero
     parts *= _find_factor(x.shape[-1])
     return y

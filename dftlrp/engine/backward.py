@@ -17,9 +17,10 @@ from dftlrp.core.types import AnyArray, InputError, Real
 from dftlrp.engine.auto import FIRST, Choice, choose_seed
 from dftlrp.engine.composites import Composite, LayerTable
 from dftlrp.engine.evaluate import Values, fit_factor
+from dftlrp.engine.flows import Flow
 from dftlrp.engine.forward import Ready
 from dftlrp.engine.plan import Plan
-from dftlrp.engine.propagate import Flow, Propagation, carry_back, close_accounts
+from dftlrp.engine.propagate import Propagation, carry_back, close_accounts
 from dftlrp.engine.seeds import (
     SEEDS,
     Index,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property, partial
-from typing import NamedTuple
 
 import numpy as np
 
@@ -24,68 +23,10 @@ from dftlrp.engine.difference import (
     take_tangent,
 )
 from dftlrp.engine.evaluate import Values, blame, check_finite, make_at
+from dftlrp.engine.flows import Arriving, Flow, Received
 from dftlrp.engine.plan import Plan
 from dftlrp.graph.structure import Node
 from dftlrp.ops import OPS, At
-
-
-class Flow(NamedTuple):
-    """Relevance of a value, its multiplier m with R = value * m, and where it may be other than 0.
-
-    The multiplier is None where there is none.
-    """
-
-    relevance: Array
-    multiplier: Array
-    support: Support = Support.ANYWHERE
-
-
-DEEPEST = 32  # multipliers that wait for each other
-
-
-class Arriving(NamedTuple):
-    """A flow whose multiplier is computed only when something reads it, as few rules do.
-
-    ``depth`` is how many others must be computed before.
-    """
-
-    relevance: Array
-    multiplier: Callable[[], Array] | None
-    support: Support
-    depth: int = 0
-
-    @classmethod
-    def start(cls, flow: Flow) -> Arriving:
-        """Return a flow that is known."""
-        m = flow.multiplier
-        return cls(flow.relevance, None if m is None else lambda: m, flow.support)
-
-    def __add__(self, other: Arriving) -> Arriving:  # type: ignore[override]
-        a, b = self.multiplier, other.multiplier
-        return Arriving(
-            self.relevance + other.relevance,
-            None if a is None or b is None else cache(lambda: a() + b()),
-            min(self.support, other.support),
-            max(self.depth, other.depth) + 1,
-        ).shorten()
-
-    def scale(self, mask: Array) -> Arriving:
-        """Return what a mask lets through."""
-        m = self.multiplier
-        return self._replace(
-            relevance=self.relevance * mask, multiplier=None if m is None else lambda: m() * mask
-        )
-
-    def shorten(self) -> Arriving:
-        """Return the flow; its multiplier is computed if too many wait for each other."""
-        if self.multiplier is None or self.depth < DEEPEST:
-            return self
-        return Arriving.start(self.settle())
-
-    def settle(self) -> Flow:
-        """Return the flow with its multiplier."""
-        m = self.multiplier
-        return Flow(self.relevance, None if m is None else m(), self.support)
 
 
 @dataclass(frozen=True)
@@ -185,14 +126,6 @@ def carry_back(way: Propagation, seed: Flow) -> tuple[dict[str, Flow], list[Ledg
         if walk.is_done:
             break
     return walk.finish()
-
-
-class Received(NamedTuple):
-    """What goes on through a node, the relevance that arrived, and what of it was taken."""
-
-    flow: Arriving
-    came: list[Array]
-    taken: list[Array]
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from dftlrp.core.numpy_backend import BACKEND as NUMPY
 from dftlrp.core.sharing import Support
 from dftlrp.core.types import InputError, Real
 from dftlrp.engine.evaluate import check_finite
-from dftlrp.engine.propagate import Flow
+from dftlrp.engine.flows import Flow
 
 Target = int | str | Sequence[int] | tuple[int, ...] | Callable[[Real], Real]
 Index = tuple[int | slice, ...]

@@ -17,6 +17,7 @@ from dftlrp.engine.auto import Unfit, answer_by_backend, answer_by_reference, ch
 from dftlrp.engine.backward import Answer, add_batch_axis, read_numbers
 from dftlrp.engine.cache import Recent
 from dftlrp.engine.evaluate import check_finite
+from dftlrp.engine.flows import Flow
 from dftlrp.engine.forward import (
     NOTHING,
     Inputs,
@@ -28,7 +29,7 @@ from dftlrp.engine.forward import (
 from dftlrp.engine.model import Model, make_key
 from dftlrp.engine.plan import Plan
 from dftlrp.engine.prepared import answer_by_arrays
-from dftlrp.engine.propagate import Flow, close_accounts
+from dftlrp.engine.propagate import close_accounts
 from dftlrp.engine.seeds import (
     Index,
     Target,

@@ -30,10 +30,10 @@ from dftlrp.engine.auto import answer_by_reference, choose_seed, name_reference
 from dftlrp.engine.backward import find_values
 from dftlrp.engine.composites import Composite
 from dftlrp.engine.evaluate import Values
+from dftlrp.engine.flows import Flow
 from dftlrp.engine.forward import Ready, run_forward
 from dftlrp.engine.model import Model, attach_front_end
 from dftlrp.engine.plan import Plan
-from dftlrp.engine.propagate import Flow
 from dftlrp.engine.seeds import SEEDS
 from dftlrp.engine.settings import Settings
 from dftlrp.graph.frontend import FrontEnd

@@ -16,7 +16,8 @@ from dftlrp.core.maps import Array
 from dftlrp.core.progress import steps
 from dftlrp.core.sharing import Share, Support
 from dftlrp.engine.difference import Reference
-from dftlrp.engine.propagate import Arriving, Flow, Propagation, Received, Walk
+from dftlrp.engine.flows import Arriving, Flow, Received
+from dftlrp.engine.propagate import Propagation, Walk
 from dftlrp.graph.structure import Node
 from dftlrp.tracing.onnx_backend import OnnxBackend
 from dftlrp.tracing.repeats import Repeat

@@ -18,34 +18,27 @@ import numpy as np
 from dftlrp.core.backend import Backend
 from dftlrp.core.types import AnyArray, InputError, UnsupportedModelError
 from dftlrp.engine.difference import Reference, compress_batch, find_moving
-from dftlrp.engine.evaluate import INFINITE, Run, Values, blame, make_at
+from dftlrp.engine.evaluate import INFINITE, Values, blame, make_at
+from dftlrp.engine.flows import Flow
 from dftlrp.engine.forward import Ready
 from dftlrp.engine.plan import Plan
-from dftlrp.engine.propagate import Flow, Propagation
+from dftlrp.engine.propagate import Propagation
 from dftlrp.engine.seeds import start_flow
 from dftlrp.graph.structure import Node, Value
 from dftlrp.tracing.assembly import Traced, finish_graph
 from dftlrp.tracing.emit import emit
 from dftlrp.tracing.onnx_backend import OnnxBackend
 from dftlrp.tracing.recurrence import Return
+from dftlrp.tracing.refusals import refuse_decisions, refuse_long_loops
 from dftlrp.tracing.repeats import Repeat, find_repeats
 from dftlrp.tracing.symbols import Symbol
 from dftlrp.tracing.tape import Tape
 from dftlrp.tracing.unrolled import Unrolled, has_steps
 
 OPSET = 17
-SHORTEST, LONGEST = 500, 6000  # nodes of loops and cells: each takes some milliseconds
 Views = Callable[[Backend, Plan, Values, Mapping[str, Flow]], dict[str, Any]]
 INDEX, ARRAY, FORWARD = "index", "array", "forward"  # kinds of target
 BESIDE = "reference/"  # in front of the names of the reference's forward pass
-SHAPING = {  # inputs whose numbers say how large the output is
-    "NonZero": (0,), "Unique": (0,), "ConstantOfShape": (0,), "Range": (0, 1, 2),
-    "BlackmanWindow": (0,), "HammingWindow": (0,), "HannWindow": (0,), "MelWeightMatrix": (0, 1),
-    "NonMaxSuppression": (0, 1, 2, 3, 4), "Compress": (1,), "Expand": (1,), "Tile": (1,),
-    "Reshape": (1,), "Pad": (1,), "TopK": (1,), "OneHot": (1,), "Split": (1,), "DFT": (1,),
-    "CenterCropPad": (1,), "AffineGrid": (1,), "Col2Im": (1, 2), "MaxUnpool": (2,),
-    "Upsample": (1,), "Resize": (1, 2, 3), "STFT": (1, 3), "Slice": (1, 2, 3, 4),
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -115,9 +108,9 @@ def trace(ready: Ready, request: GraphRequest, views: Views | None = None) -> Tr
     tape = Tape(max(OPSET, *(n.opset for n in run.nodes)), goes_back=not forward)
     tape.taken.update(ready.values)
     bk = OnnxBackend(tape)
-    _refuse_decisions(plan, run)
+    refuse_decisions(plan, run)
     repeats = [] if request.behind else _find_repeats(ready, request)
-    _refuse_long_loops(plan, run, repeats)
+    refuse_long_loops(plan, run, repeats)
     masks = {n: s if s is None else tape.add_input(f"mask/{n}", s) for n, s in request.masks}
     known = {**ready.values, **run.values}
     passing = _Forward(plan, run.nodes, bk, repeats)
@@ -319,41 +312,6 @@ def _rename(node: Node, before: str) -> Node:
     """Return the node with other names for its outputs."""
     outputs = tuple(name and before + name for name in node.outputs)
     return replace(node, output=before + node.output, outputs=outputs) if before else node
-
-
-def _refuse_long_loops(plan: Plan, run: Run, repeats: Sequence[Repeat]) -> None:
-    """Refuse loops and cells that would take longer to trace than NumPy takes many times over.
-
-    Steps that are alike are written once.
-    """
-    numbers = sum(int(run.values[name].size) for name in plan.signals)
-    most = min(LONGEST, SHORTEST + 2 * numbers)
-    rolled = sum((len(repeat) - 1) * len(repeat.sample) for repeat in repeats)
-    written = len(run.nodes) - len(plan.graph.nodes) - rolled
-    if written > most:
-        raise UnsupportedModelError(
-            f"its loops and cells are {written} nodes when they are written out, and tracing takes "
-            f"at most {most} on this input: use backend='numpy'"
-        )
-
-
-def _refuse_decisions(plan: Plan, run: Run) -> None:
-    """Refuse a model in which the signal decides which nodes run, or how large a value is."""
-    moving = set(plan.signals)
-    for node in run.nodes:
-        sizes = [node.inputs[i] for i in SHAPING.get(node.op, ()) if i < len(node.inputs)]
-        if large := sorted(moving.intersection(sizes)):
-            raise UnsupportedModelError(
-                f"{large[0]!r} depends on the signal and decides the size of {node.output!r} "
-                f"({node.op}), so no one graph explains all: use backend='numpy'"
-            )
-        if node.op not in {"Shape", "Size"} and not moving.isdisjoint(node.inputs):
-            moving.add(node.output)
-    if decisive := sorted(moving & run.decisive):
-        raise UnsupportedModelError(
-            f"{decisive[0]!r} depends on the signal and decides which nodes run, so no one graph "
-            "explains all: use backend='numpy'"
-        )
 
 
 def _replace_non_finite(tape: Tape, x: Any, finite: AnyArray) -> Any:

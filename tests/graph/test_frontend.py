@@ -16,8 +16,9 @@ from dftlrp.core.backend import get_backend
 from dftlrp.core.types import InputError
 from dftlrp.engine.composites import make_layer_table
 from dftlrp.engine.evaluate import evaluate
+from dftlrp.engine.flows import Flow
 from dftlrp.engine.plan import make_plan
-from dftlrp.engine.propagate import Flow, Propagation, carry_back, close_accounts
+from dftlrp.engine.propagate import Propagation, carry_back, close_accounts
 from dftlrp.graph.frontend import FrontEnd, note_empty_filters, prepend
 from dftlrp.graph.frontend.fields import FIELDS
 from dftlrp.graph.frontend.other_names import OTHER_NAMES
