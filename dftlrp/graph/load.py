@@ -55,6 +55,13 @@ def load_graph(path: str | os.PathLike[str]) -> Graph:
 
 def parse_graph(data: bytes, path: Path) -> Graph:
     """Return the graph of a model's bytes; errors are those of `load_graph` and name the path."""
+    try:
+        return _parse_graph(data, path)
+    except MemoryError:  # of onnx's own code, too
+        raise ModelError(f"{path}: to read it takes more memory than there is") from None
+
+
+def _parse_graph(data: bytes, path: Path) -> Graph:
     model, digest = _parse_model(data, path), hashlib.sha256(data)
     opset = _read_opset(model, path)
     refuse_many_nodes(model, path)

@@ -655,3 +655,14 @@ def test_whatever_the_bytes_nothing_but_a_clear_error_comes_out(
             in_time(one)
         except BaseException as error:
             raise AssertionError(f"mutant {number}: {type(error).__name__}: {error}") from error
+
+
+def test_a_file_that_takes_more_memory_than_there_is_is_refused_in_one_line(tmp_path, monkeypatch):
+    def spend(*_):
+        raise MemoryError("std::bad_alloc")
+
+    monkeypatch.setattr("dftlrp.graph.load.raise_opset", spend)
+    path = tmp_path / "large.onnx"
+    onnx.save(chain(3), path)
+    with pytest.raises(dftlrp.ModelError, match=r"large\.onnx: to read it takes more memory"):
+        dftlrp.load(path)
