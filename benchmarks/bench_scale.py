@@ -8,7 +8,8 @@ dask.distributed cluster on this machine with one worker and with two (a thread 
 machine has other work to do, look at the seconds of the processor), and simulates it with up to 100
 workers from what was measured: each worker starts, imports and traces, then takes one shard after
 the other; the process that asks lists the recordings before, records each result (one after the
-other, while the workers go on), and merges all of them after.  docs/scale.md says what follows.
+other, while the workers go on), and merges all of them after.  docs/guides/scale.md says what
+follows.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""The table of docs/layers.md: single layers of torch and Keras, right or refused by name.
+"""The table of docs/reference/layers.md: layers of torch and Keras, right or refused by name.
 
-    python benchmarks/framework_layers.py [--write docs/layers.md] [--only TEXT]
+    python benchmarks/framework_layers.py [--write docs/reference/layers.md] [--only TEXT]
 
 Each layer stands before a dense layer, in float64 and with weights that are not at their defaults.
 It is loaded by `dftlrp.load`, and output and gradient x input (the preset Gradient) of one class

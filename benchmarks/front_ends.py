@@ -1,4 +1,4 @@
-"""Wrong front ends, and what `dftlrp.check_frontend` says of each: a table for docs/frontend.md.
+"""Wrong front ends, and what `dftlrp.check_frontend` says: a table of docs/guides/frontend.md.
 
 The features are librosa's, of five seconds of speech; each row declares one setting, or two,
 otherwise than librosa was called.

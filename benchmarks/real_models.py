@@ -1,4 +1,4 @@
-"""Every real model, explained on a real recording: docs/models.md.
+"""Every real model, explained on a real recording: docs/reference/models.md.
 
     python benchmarks/real_models.py --models DIR --data DIR [--json FILE] [--composite NAME]
 
@@ -32,7 +32,7 @@ import dftlrp.engine.backward
 import dftlrp.engine.propagate
 
 OTHERS = ("EpsilonPlus", "EpsilonAlpha2Beta1", "AttnLRP", "Gradient")
-PAGE = Path(__file__).parents[1] / "docs" / "models.md"
+PAGE = Path(__file__).parents[1] / "docs/reference/models.md"
 LIMIT = 0.2  # what may be lost without a reason given
 ENDS = ("input", "bias", "reference", "stabiliser", "stopped")
 
@@ -202,7 +202,7 @@ COLUMNS = (
 
 
 def write_page(rows: list[dict[str, Any]]) -> str:
-    """Return docs/models.md as text."""
+    """Return docs/reference/models.md as text."""
     good = [r for r in rows if "error" not in r]
     over = [r for r in good if measure_lost(r["first"]) > LIMIT]
     bad = [r for r in rows if "error" in r]

@@ -1,4 +1,4 @@
-"""Every backend against the float64 reference, per model and preset: docs/parity.md.
+"""Every backend against the float64 reference, per model and preset: docs/explanation/parity.md.
 
     python benchmarks/real_parity.py --models DIR --data DIR [--json FILE] [--only TEXT]
 
@@ -38,7 +38,7 @@ from dftlrp.engine.forward import run_forward
 from dftlrp.engine.settings import Settings
 from dftlrp.ops import OPS
 
-PAGE = Path(__file__).parents[1] / "docs" / "parity.md"
+PAGE = Path(__file__).parents[1] / "docs/explanation/parity.md"
 PRESETS = ("EpsilonPlus", "EpsilonAlpha2Beta1", "EpsilonGammaBox", "Gradient")
 ATTENTION = ("AttnLRP", "CPLRP")  # where there is a Softmax before the output
 WINNERS = {"MaxPool", "GlobalMaxPool", "ReduceMax", "ReduceMin", "Max", "Min", "TopK"}
@@ -211,7 +211,7 @@ def list_reasons(rows: list[dict[str, Any]], key: str) -> list[str]:
 
 
 def write_page(rows: list[dict[str, Any]]) -> str:
-    """Return docs/parity.md as text."""
+    """Return docs/explanation/parity.md as text."""
     agreed = sum(judge(r) == "agrees" for r in rows)
     limit = sum(judge(r) == "float32's limit" for r in rows)
     asked = sum("unexplained" not in r for r in rows)

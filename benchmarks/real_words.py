@@ -1,4 +1,4 @@
-"""The words of docs/models.md: how to read it, and why some relevance is lost."""
+"""The words of docs/reference/models.md: how to read it, and why some relevance is lost."""
 
 TOKEN = (
     "the output is read at a class token, a constant that the Concat puts in front of the frames; "
@@ -26,9 +26,10 @@ and `tests/attribution/test_real_models.py` checks the same: the output equals o
 **Where relevance ends.** Follow one unit of relevance from the output: at every node it goes on
 in proportion to the absolute amounts |R| that the node gives to its inputs, its bias, its
 stabiliser and to what carries none (*stopped*), element by element. Where the score is compared
-with that of silence (the default but for attention, [references](references.md)), biases take
-nothing, and *reference* is what a frozen factor or an inexact map leaves of the difference. The
-shares add up to one. Sums of |R| at single nodes would not do: rules that let parts cancel
+with that of silence (the default but for attention, [references](../explanation/references.md)),
+biases take nothing, and *reference* is what a frozen factor or an inexact map leaves of the
+difference. The shares add up to one.
+Sums of |R| at single nodes would not do: rules that let parts cancel
 (alpha 2, beta 1) make |R| grow from layer to layer, so what is lost near the output would look
 like nothing beside it, and what flows on a side path would count as much as all. Signed sums would
 let losses of both signs cancel. (So these are not the totals of `e.ledger`, which are signed: in
@@ -57,10 +58,10 @@ does not explain counts as its bias.
 
 PARITY_HEAD = """# The backends against the reference
 
-`backend="onnx"` (float32, onnxruntime: the traced graph) and the [adapters](backends.md) in float64
-and float32 against `backend="numpy"` in float64, on every model and preset that the reference
-explains: the embedded models on the embedded clip, and the [real models](models.md) on real
-recordings. The page is written by
+`backend="onnx"` (float32, onnxruntime: the traced graph) and the [adapters](../guides/backends.md)
+in float64 and float32 against `backend="numpy"` in float64, on every model and preset that the
+reference explains: the embedded models on the embedded clip, and the
+[real models](../reference/models.md) on real recordings. The page is written by
 
 ```
 python benchmarks/real_parity.py --models ../shared/models --data ../shared/data

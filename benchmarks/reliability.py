@@ -1,6 +1,6 @@
-"""The table of docs/reliability.md: each promise, how it is tested, and the figure found now.
+"""The table of docs/explanation/reliability.md: promises, how they are tested, what was found.
 
-    python benchmarks/reliability.py [--write docs/reliability.md] [--state FOLDER] [--quick]
+    python benchmarks/reliability.py [--write PAGE] [--state FOLDER] [--quick]
 
 ``--state`` is the folder of `benchmarks/fuzz.py`, whose mutants so far are counted with those of
 this run; so are the kills of `benchmarks/kills.py`.  ``--recorded`` runs no further mutants (but

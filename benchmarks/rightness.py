@@ -1,6 +1,6 @@
-"""Which explanation is right, over many models: docs/rightness.md, the evidence for the defaults.
+"""Which explanation is right, over many models: what docs/explanation/rightness.md says.
 
-    python benchmarks/rightness.py --write docs/rightness.md --state FOLDER [--only PATTERN]
+    python benchmarks/rightness.py --write PAGE --state FOLDER [--only PATTERN]
 
 Every model of `rightness_cases` is explained on recordings that suit it by each candidate, and
 `dftlrp.evaluation` removes units by what each calls relevant.  Five networks are trained first.

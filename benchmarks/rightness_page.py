@@ -1,4 +1,4 @@
-"""docs/rightness.md from the numbers that `rightness` kept: tables and plain sentences."""
+"""docs/explanation/rightness.md of the numbers that `rightness` kept: tables and sentences."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ VERDICTS = ("wins", "ties", "losses")
 
 HEAD = """# Are the defaults right?
 
-`python benchmarks/rightness.py --write docs/rightness.md --state FOLDER` makes this page.  Every
-model that recordings at hand suit, the embedded models, and five networks that are trained for it
-on spoken digits (Free Spoken Digit Dataset, tested on the official test split) are explained by
-what `dftlrp.explain` and `dftlrp.attribute` do by default and by what could be done instead.  Units
-of a domain are removed by what each explanation calls relevant, and the model is asked again
-([evaluate.md](evaluate.md)).
+`benchmarks/rightness.py --write docs/explanation/rightness.md --state FOLDER` makes this page.
+Every model that recordings at hand suit, the embedded models, and five networks that are trained
+for it on spoken digits (Free Spoken Digit Dataset, tested on the official test split) are explained
+by what `dftlrp.explain` and `dftlrp.attribute` do by default and by what could be done instead.
+Units of a domain are removed by what each explanation calls relevant, and the model is asked again
+([evaluate.md](../guides/evaluate.md)).
 
 **SRG** (symmetric relevance gain): the area between removing the least and the most relevant first,
 as a share of the span; the larger the better, a random order has 0.  Behind \u00b1 stands its

@@ -1,4 +1,4 @@
-"""What models still hear through masks that are made of relevance, and in the rest: docs/sound.md.
+"""What models hear through masks of relevance, and in the rest: docs/explanation/sound.md.
 
     python benchmarks/sound_masks.py FOLDER [--model M ...] [--noise DB]
 

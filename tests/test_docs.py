@@ -19,8 +19,8 @@ DOCS = Path(__file__).parents[1] / "docs"
 
 @pytest.mark.parametrize("name", ["operators", "glossary", "cli"])
 def test_a_page_is_what_its_command_writes(name):
-    run = subprocess.run([sys.executable, DOCS / f"{name}.py", "--check"], check=False)
-    assert run.returncode == 0, f"run: python docs/{name}.py"
+    run = subprocess.run([sys.executable, DOCS / f"reference/{name}.py", "--check"], check=False)
+    assert run.returncode == 0, f"run: python docs/reference/{name}.py"
 
 
 @pytest.mark.parametrize("term", TERMS)
@@ -31,10 +31,10 @@ def test_a_term_of_the_glossary_has_two_sentences(term):
 def test_the_pages_of_rules_name_every_rule():
     from dftlrp.core.rules import FUNCTIONS
 
-    rules = (DOCS / "rules.md").read_text("utf-8")
+    rules = (DOCS / "reference/rules.md").read_text("utf-8")
     readme = " ".join((DOCS.parent / "README.md").read_text("utf-8").split())
     for name in FUNCTIONS:
-        assert f"| `{name}" in rules, f"docs/rules.md has no row for {name}"
+        assert f"| `{name}" in rules, f"docs/reference/rules.md has no row for {name}"
         assert name in readme, f"the README does not name the rule {name}"
 
 

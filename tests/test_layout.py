@@ -30,8 +30,8 @@ ROOMS = {room for layer in LAYERS for room in layer}
 
 
 def read_table() -> dict[str, set[str]]:
-    """Return, for each room of the table in docs/design.md, the rooms that it may import."""
-    text = (ROOT / "docs/design.md").read_text("utf-8").partition("## Rooms")[2]
+    """Return what each room may import by the table in docs/explanation/design.md."""
+    text = (ROOT / "docs/explanation/design.md").read_text("utf-8").partition("## Rooms")[2]
     rows = [line.split("|")[1:4] for line in text.splitlines() if line.startswith("| `")]
     told = {room.strip(" `"): may.strip() for room, _, may in rows}
     allowed = dict[str, set[str]]()

@@ -137,7 +137,7 @@ def attribute(
         From `dftlrp.load`, or what that loads; ``inputs`` are the example of a framework's model.
     inputs : array, or dict of str to array
         In the shapes that the model declares, batch first.  One array for a model that reads a
-        state, too: a recording, over which the state goes on (docs/streams.md).
+        state, too: a recording, over which the state goes on (docs/guides/streams.md).
     target : int, list of int, tuple of int, str, callable, or "argmax"
         The class of all samples, as index or label; a class for each sample; an index into an
         output of higher rank; a function from the explained output to the relevance there; the

@@ -93,7 +93,7 @@ def explain(
         framework's model, which is given the recording as (1, channels, samples) where it does
         not declare what it reads.
     signal : path or array
-        A file of sound or of another signal (docs/signals.md lists the formats); or floats of shape
+        A file of sound or of another signal (docs/guides/signals.md lists them); or floats of shape
         (N,) or (channels, N), of sound with full scale 1.
     target : int, str, tuple of int, callable, or "argmax"
         Class index, label, index into an output of higher rank, function, or the largest output.
@@ -123,7 +123,7 @@ def explain(
         How relevance is computed: ``"lrp"``, by rules; ``"gradient"`` (times the input),
         ``"integrated-gradients"``, ``"smoothgrad"``, ``"lrp(path=8)"``; or, by replacing parts of
         the recording, ``"occlusion"``, ``"shapley"``, ``"rise"``.  Numbers may follow in brackets,
-        as in ``"integrated-gradients(steps=64)"``; docs/methods.md has all of them.
+        as in ``"integrated-gradients(steps=64)"``; docs/reference/methods.md has all of them.
     reference : str, path, array or list
         What the score is compared with, so that its difference is explained: ``"silence"``;
         ``"noise"`` with the recording's spectrum; another recording, aligned with this one (*why
@@ -135,7 +135,7 @@ def explain(
         many seconds; the window with the largest score, of those half a window apart; or
         the loudest one.  `dftlrp.explain_recording` explains several, along the recording.
         Of a model that keeps a state from chunk to chunk: the chunk at so many seconds, or the one
-        where the target is strongest (docs/streams.md).
+        where the target is strongest (docs/guides/streams.md).
     window : float, optional
         Seconds that are read of a recording, for a model that reads any length; of a model that
         keeps a state, what is explained of the recording before that chunk.

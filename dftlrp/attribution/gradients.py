@@ -41,7 +41,7 @@ from dftlrp.tracing.answers import answer
 
 Found = dict[str, Flow]  # by value: its numbers at a point, and its multiplier there
 DOUBLE = np.dtype(np.float64)
-POWER = 3  # measured: docs/methods.md
+POWER = 3  # measured: docs/reference/methods.md
 
 
 def average_on_the_way(point: Point, steps: int) -> Answer:

@@ -52,7 +52,8 @@ COMMANDS = (
 ISOLATE = "DFTLRP_ISOLATE"  # read by dftlrp.tracing.isolation, which is imported late
 DESCRIPTION = "Why this output?  Relevance of ONNX models for sound and other signals."
 EXITS = """exit codes: 0, done; 1, a check found a difference; 2, refused, with one line on
-stderr that says what is wrong and what to do; 130, interrupted.  docs/cli.md has every option."""
+stderr that says what is wrong and what to do; 130, interrupted.
+docs/reference/cli.md has every option."""
 CHOICE, WORD = re.compile(r"invalid choice: '(.*)' \(choose from (.*)\)"), r"[\w.-]+"
 
 

@@ -38,7 +38,7 @@ def add_question(p: argparse.ArgumentParser) -> list[str]:
     p.add_argument(
         "--method", nargs="+", default=["lrp"], metavar="METHOD",
         help=f"how relevance is computed: lrp (default), {', '.join(OTHERS)}; with numbers as in "
-        "'integrated-gradients(steps=64)', see docs/methods.md; two are shown side by side",
+        "'integrated-gradients(steps=64)', docs/reference/methods.md; two are shown side by side",
     )  # fmt: skip
     p.add_argument(
         "--reference", nargs="+", default=["auto"], metavar="REF",

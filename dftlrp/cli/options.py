@@ -42,7 +42,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     },
     "--json": {
         "action": "store_true",
-        "help": "print one JSON object and nothing else; docs/cli.md describes its keys",
+        "help": "print one JSON object and nothing else; docs/reference/cli.md describes its keys",
     },
     "--open": {"action": "store_true", "help": "open the page in a browser, where there is one"},
     "--isolate": {

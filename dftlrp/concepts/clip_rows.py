@@ -21,7 +21,7 @@ from dftlrp.results.words import find_score
 
 ClipRow = dict[str, Any]
 
-COLUMNS: dict[str, str] = {  # by name, what each is; docs/folders.md says it to users
+COLUMNS: dict[str, str] = {  # by name, what each is; docs/guides/folders.md says it to users
     "file": "name of the recording: its path in the folder, the table, or the folder common to all",
     "clip": "folder with its explanation, below the folder of the results",
     "error": "why it could not be explained; all else but the next four is then missing",

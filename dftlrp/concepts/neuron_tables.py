@@ -1,4 +1,4 @@
-"""Tables of neurons and classes as CSV text; docs/neurons.md explains their columns."""
+"""Tables of neurons and classes as CSV text; docs/guides/neurons.md explains their columns."""
 
 from __future__ import annotations
 

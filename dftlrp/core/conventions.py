@@ -1,6 +1,6 @@
 """The rules of other libraries by their own names, as rules of this one.
 
-They are those of zennit 0.5, captum 0.9 and iNNvestigate 2.1 (formulas in ``docs/rules.md``).
+They are those of zennit 0.5, captum 0.9 and iNNvestigate 2.1 (docs/reference/rules.md).
 iNNvestigate puts the whole bias into both denominators and guards a division only where z = 0 (its
 ``SafeDivide``).
 """

@@ -24,7 +24,7 @@ f+ = max(f, 0) and f- = min(f, 0) below; A+ modifies the weights.
 Sources: Bach et al. 2015 (epsilon, alpha-beta), Montavon et al. 2017 (z+, z-box, w^2),
 Montavon et al. 2019 (gamma), Andeol et al. 2021 (generalised gamma), Lapuschkin et al. 2019
 (flat).  The numerical conventions are zennit's; `Options` has those of other libraries
-(``docs/rules.md``).
+(``docs/reference/rules.md``).
 """
 
 from __future__ import annotations

@@ -60,7 +60,7 @@ class Kind(NamedTuple):
         As in "the default for ...".
     composite, reference : str
     figure : str
-        What speaks for the composite and the reference, measured: docs/rightness.md.
+        What speaks for the composite and the reference, measured: docs/explanation/rightness.md.
     """
 
     name: str
@@ -83,7 +83,7 @@ OTHERS = Kind(
 def find_kind(plan: Plan) -> Kind:
     """Return the kind of a model, on which its defaults depend.
 
-    docs/rightness.md has the figures by which they were chosen.
+    docs/explanation/rightness.md has the figures by which they were chosen.
     """
     if not all(value.is_float for value in plan.signals.values()):
         return TOKENS

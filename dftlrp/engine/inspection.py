@@ -129,7 +129,7 @@ def inspect(
         An ONNX file, also one that `dftlrp.load` refuses; or what else that loads.
     composite, overrides, output, bind
         As in `dftlrp.attribute`; the default composite is chosen for noise.  Settings that leave no
-        doubt are bound (docs/streams.md).
+        doubt are bound (docs/guides/streams.md).
     shapes : dict, optional
         Shapes of inputs to run with, if the file leaves them open.
 

@@ -192,7 +192,7 @@ class Model:
     ) -> Model:
         """Return the model with what is known of its states and chunks, for `dftlrp.explain`.
 
-        What is left out is recognised, see docs/streams.md.
+        What is left out is recognised, see docs/guides/streams.md.
 
         Parameters
         ----------

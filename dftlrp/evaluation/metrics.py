@@ -2,7 +2,7 @@
 
 Faithfulness asks the model (`srg`, `deletion_curves`, `explanation_curves`), and so does `hear`;
 localisation needs the truth, complexity the relevance alone, stability and randomisation explain
-again.  docs/evaluate.md has the formulas and sources.
+again.  docs/guides/evaluate.md has the formulas and sources.
 """
 
 from __future__ import annotations

@@ -88,7 +88,7 @@ def describe_row(row: Row | Tile) -> str:
 
 
 def summarise(e: ExplanationData) -> dict[str, Any]:
-    """Return an explanation as values that JSON can hold; docs/cli.md describes the keys."""
+    """Return an explanation as values that JSON can hold, by the keys of docs/reference/cli.md."""
     kind, versus = name_seed(e)
     known = rank_classes(e)
     tables = {what: [r._asdict() for r in list_rows(e, what, LISTED)] for what in _find_tables(e)}

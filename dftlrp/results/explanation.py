@@ -45,7 +45,8 @@ class Explanation(ExplanationData):
     def to_dict(self) -> dict[str, Any]:
         """Return a summary as values that JSON can hold: scores, strongest parts, account, notes.
 
-        docs/cli.md describes the keys; the arrays are in `relevance` and in ``explanation.npz``.
+        docs/reference/cli.md describes the keys; the arrays are in `relevance` and in
+        ``explanation.npz``.
         """
         return summarise(self)
 

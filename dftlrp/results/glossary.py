@@ -1,6 +1,6 @@
 """The words of this project, each in two sentences; the report shows them.
 
-``python docs/glossary.py`` writes docs/glossary.md from this table.
+``python docs/reference/glossary.py`` writes docs/reference/glossary.md from this table.
 """
 
 TERMS = {

@@ -8,8 +8,8 @@ is the share of each cell that is kept.  The strongest cells that together hold 
 in full, q being the weakest of them; weaker ones in proportion; what opposed the output not at all.
 (A share of the relevance, not of the cells: however many cells of next to no relevance there are,
 the mask stays the same.)  `keep_relevant` is the one place where it is applied: the sounds
-`resynthesis` and `complement`, those of neurons and `dftlrp.metrics.hear` call it.  docs/sound.md
-has what this and other masks were measured to do.
+`resynthesis` and `complement`, those of neurons and `dftlrp.metrics.hear` call it.
+docs/explanation/sound.md has what this and other masks were measured to do.
 """
 
 from __future__ import annotations

@@ -151,7 +151,7 @@ def test_json_is_one_object_with_the_same_keys_as_in_python(here, capsys):
     assert first == json.loads(json.dumps(e.to_dict()))
     assert other["label"] == "high"
     assert {Path(f).name for f in said["files"]} == names("dftlrp-out")
-    documented = (Path(__file__).parents[2] / "docs/cli.md").read_text("utf-8")
+    documented = (Path(__file__).parents[2] / "docs/reference/cli.md").read_text("utf-8")
     nested = [first["domains"]["time"], first["bands"][0], first["tiles"][0], first["account"]]
     for key in {k for one in (said, first, *nested) for k in one}:
         assert f"`{key}`" in documented, key

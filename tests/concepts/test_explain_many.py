@@ -101,7 +101,7 @@ def test_the_tables_hold_the_same_flat_rows_and_the_docs_every_column(place, fou
             assert cell[name] == ("" if value is None else text)
     for name in COLUMNS:
         assert len({type(row[name]) for row in rows} - {type(None)}) <= 1
-        assert f"| `{name}` |" in (ROOT / "docs/folders.md").read_text("utf-8")
+        assert f"| `{name}` |" in (ROOT / "docs/guides/folders.md").read_text("utf-8")
     assert tuple(row for row in rows if row["error"] is None) == found.rows
     assert dftlrp.Explanations.load(place / "out").rows == found.rows
 

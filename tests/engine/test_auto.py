@@ -1,4 +1,4 @@
-"""What the defaults are, by the kind of model; docs/rightness.md has why."""
+"""What the defaults are, by the kind of model; docs/explanation/rightness.md has why."""
 
 from __future__ import annotations
 

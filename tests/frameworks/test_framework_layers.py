@@ -1,4 +1,4 @@
-"""Single layers of torch and Keras are explained rightly, or refused by name (docs/layers.md)."""
+"""Single layers of torch and Keras are explained, or refused by name (docs/reference/layers.md)."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_a_layer_is_right_or_refused_by_name(library: str, name: str) -> None:
 def test_the_list_holds_forty_layers_of_torch_and_twenty_of_keras() -> None:
     assert len(layers.TORCH) == 40
     assert len(layers.KERAS) == 20
-    page = (ROOT / "docs/layers.md").read_text("utf-8")
+    page = (ROOT / "docs/reference/layers.md").read_text("utf-8")
     assert all(f"| {library} | {name} |" in page for library, name in layers.list_layers())
     assert " 0 wrong." in page
 

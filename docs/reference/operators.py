@@ -1,6 +1,6 @@
-"""Write docs/operators.md: what every operator is where relevance is concerned.
+"""Write docs/reference/operators.md: what every operator is where relevance is concerned.
 
-python docs/operators.py [--check]
+python docs/reference/operators.py [--check]
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ PAGE = Path(__file__).with_suffix(".md")
 HEAD = """# Operators
 
 This page lists every ONNX operator that dftlrp knows, from opset 9 to the newest (older files are converted): which map it is,
-and which rule stands there by default. `python docs/operators.py` writes it from the table in the code.
+and which rule stands there by default. `python docs/reference/operators.py` writes it from the table in the code.
 
 * **Affine**: the operator is linear in its inputs at the current activations, and a rule shares its relevance. Where it has *no
   weights*, a rule that modifies weights is replaced by epsilon(0), and the table of layers shows that.

@@ -1,6 +1,6 @@
-"""Write docs/glossary.md: the words of this project, each in two sentences.
+"""Write docs/reference/glossary.md: the words of this project, each in two sentences.
 
-python docs/glossary.py [--check]
+python docs/reference/glossary.py [--check]
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ PAGE = Path(__file__).with_suffix(".md")
 HEAD = """# Glossary
 
 Each word is used in this sense only, in the code, in the docs and in what dftlrp prints. The report ends with the same list;
-`python docs/glossary.py` writes this page from the table in the code.
+`python docs/reference/glossary.py` writes this page from the table in the code.
 
 """
 

@@ -1,6 +1,6 @@
-"""Write docs/cli.md: every command, its options, its exit codes and what `--json` prints.
+"""Write docs/reference/cli.md: every command, its options, its exit codes and what `--json` prints.
 
-python docs/cli.py [--check]
+python docs/reference/cli.py [--check]
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from dftlrp.cli.printing import SCHEMA
 PAGE = Path(__file__).with_suffix(".md")
 HEAD = f"""# Command line
 
-`dftlrp COMMAND --help` prints what this page has; `python docs/cli.py` writes it from the parsers. An option is written in full (no
+`dftlrp COMMAND --help` prints what this page has; `python docs/reference/cli.py` writes it from the parsers. An option is written in full (no
 `--tar` for `--target`). Names of classes, presets, rules, methods and domains are found in any case where only one has these letters; an
 unknown one is answered with what is alike.
 
@@ -73,7 +73,7 @@ Numbers that are not finite are `null`. Beside these:
 and of several `names` and `differences`: for `bands`, `segments` and `tiles` the ten rows that differ most, with `band` (Hz) and `time` (s), the
 `amounts` of the two `names`, their `difference`, and whether these are shares (`relative`).
 
-**explain** of several recordings: `accuracy` (`null` without labels), `recordings` (the rows of [folders.md](folders.md)), `skipped`
+**explain** of several recordings: `accuracy` (`null` without labels), `recordings` (the rows of [folders.md](../guides/folders.md)), `skipped`
 (`file`, `error`), `notes`. What could not be explained is also on stderr, a line each, the first ten.
 
 **inspect**: `model`, `composite`, `inputs`, `outputs`, `probe`, `layers` (`name`, `op`, `rule`, `shape`, `parameters`,
