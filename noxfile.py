@@ -3,6 +3,7 @@
 import nox
 
 nox.options.sessions = ["tests", "lint"]
+KERAS = ["tensorflow-cpu==2.21.0", "tf2onnx==1.17.0"]
 TORCH = "torch==2.13.0"  # a CPU build; zennit imports torchvision, which the tests stand in for
 
 
@@ -31,3 +32,12 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "format", "--check")
     session.run("mypy")
     session.run("lint-imports")
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """The site, in docs/_build/html: all tutorials run, a warning is an error."""
+    session.install("-e", ".[docs]", TORCH, "onnxscript")
+    session.install(*KERAS)
+    session.run("codespell")
+    session.run("sphinx-build", "-W", "--keep-going", "docs", "docs/_build/html", *session.posargs)

@@ -1,0 +1,59 @@
+"""The site: ``nox -s docs`` builds it, with warnings as errors and without the network."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import dftlrp
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE))  # landing.py
+sys.path.insert(0, str(HERE.parent / "examples" / "tutorials"))  # what they share
+
+project = "dftlrp"
+author = "The dftlrp developers"
+project_copyright = f"2026, {author}"
+version = release = dftlrp.__version__
+extensions = [
+    "myst_parser",
+    "numpydoc",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.viewcode",
+    "sphinx_copybutton",
+    "sphinx_design",
+    "sphinx_gallery.gen_gallery",
+    "sphinx-mathjax-offline",
+    "landing",
+]
+exclude_patterns = ["_build", "sg_execution_times.rst"]
+templates_path = ["templates"]
+
+myst_enable_extensions = ["dollarmath", "amsmath", "colon_fence", "deflist"]
+myst_heading_anchors = 3  # [a section](page.md#its-heading), as where the repository is shown
+
+autosummary_generate = True
+autodoc_typehints = "none"  # docstrings say them, with shapes and units
+numpydoc_show_class_members = False
+
+sphinx_gallery_conf = {
+    "examples_dirs": ["../examples/tutorials"],
+    "gallery_dirs": ["tutorials"],
+    "filename_pattern": r"/\d\d_",
+    "ignore_pattern": r"/(?!\d\d_)[^/]*\.py$",  # what tutorials share
+    "within_subsection_order": "FileNameSortKey",
+    "capture_repr": ("_repr_html_", "__repr__"),
+    "abort_on_example_error": True,
+    "remove_config_comments": True,
+    "show_memory": False,
+    "show_signature": False,
+    "default_thumb_file": str(HERE / "seven.png"),
+}
+
+html_theme = "furo"
+html_title = "dftlrp"
+html_static_path = ["static"]
+html_css_files = ["site.css"]
+html_show_sourcelink = False
+html_copy_source = False

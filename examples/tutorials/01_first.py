@@ -1,0 +1,10 @@
+"""
+Your first explanation
+======================
+
+"""
+
+import dftlrp
+
+e = dftlrp.explain("waveform", dftlrp.embedded("clip"))
+e
