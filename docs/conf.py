@@ -27,7 +27,7 @@ extensions = [
     "sphinx-mathjax-offline",
     "landing",
 ]
-exclude_patterns = ["_build", "sg_execution_times.rst"]
+exclude_patterns = ["_build"]
 templates_path = ["templates"]
 
 myst_enable_extensions = ["dollarmath", "amsmath", "colon_fence", "deflist"]
@@ -48,6 +48,7 @@ sphinx_gallery_conf = {
     "remove_config_comments": True,
     "show_memory": False,
     "show_signature": False,
+    "write_computation_times": False,  # its page asks for scripts elsewhere
     "default_thumb_file": str(HERE / "seven.png"),
 }
 
