@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Iterator, Mapping
-from functools import cache
-from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -13,6 +11,7 @@ import numpy as np
 from dftlrp.attribution.attribute import Attribution
 from dftlrp.attribution.recording import Recording
 from dftlrp.core.types import AnyArray
+from dftlrp.core.versions import find_versions
 from dftlrp.engine.model import Model
 from dftlrp.engine.settings import NONE, SILENCE, Question, Settings
 from dftlrp.graph.frontend import find_levels, note_empty_filters, reads_mel
@@ -92,12 +91,6 @@ def collect_provenance(
         **({"threads": settings.threads} if result.backend == "onnx" else {}),
         **({"front end": "mel"} if reads_mel(model.graph) else {}),
         "dtype": str(result.explained.dtype),
-        "versions": dict(_list_versions()),
+        "versions": {**find_versions(*PACKAGES), "python": platform.python_version()},
         **({"conditions": conditions} if conditions else {}),
     }
-
-
-@cache
-def _list_versions() -> dict[str, str]:
-    """Return versions by name, read once: that takes longer than a small forward pass."""
-    return {n: version(n) for n in PACKAGES} | {"python": platform.python_version()}

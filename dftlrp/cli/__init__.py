@@ -29,6 +29,7 @@ from dftlrp.cli import (
     explain_command,
     export_command,
     frontend_command,
+    info_command,
     inspect_command,
     neurons_command,
 )
@@ -36,6 +37,7 @@ from dftlrp.core.names import suggest
 from dftlrp.core.progress import hush, watched
 from dftlrp.core.text import make_printable
 from dftlrp.core.types import CacheWarning, DftlrpError, InputError
+from dftlrp.tracing.runtime import ISOLATE
 
 COMMANDS = (
     explain_command,
@@ -47,9 +49,9 @@ COMMANDS = (
     inspect_command,
     check_command,
     export_command,
+    info_command,
     completion_command,
 )
-ISOLATE = "DFTLRP_ISOLATE"  # read by dftlrp.tracing.isolation, which is imported late
 DESCRIPTION = "Why this output?  Relevance of ONNX models for sound and other signals."
 EXITS = """exit codes: 0, done; 1, a check found a difference; 2, refused, with one line on
 stderr that says what is wrong and what to do; 130, interrupted.

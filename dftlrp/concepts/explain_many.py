@@ -22,7 +22,6 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -48,6 +47,7 @@ from dftlrp.concepts.shards import Store, Workers, open_store, run
 from dftlrp.concepts.shards.store import describe_setting
 from dftlrp.core.files import locate
 from dftlrp.core.types import AnyArray, DftlrpError, InputError
+from dftlrp.core.versions import find_versions
 from dftlrp.engine.composites import make_layer_table
 from dftlrp.engine.model import Model, find_front_end, load
 from dftlrp.engine.settings import AUTO
@@ -235,7 +235,7 @@ def _identify_run(common: Common, model: Model, recordings: Recordings) -> dict[
         "figure": common.figure,
         "verify": common.verify,
         "data": recordings.digest,
-        "versions": {n: version(n) for n in ("dftlrp", "numpy", "scipy", "onnxruntime")},
+        "versions": find_versions("dftlrp", "numpy", "scipy", "onnxruntime"),
     }
 
 

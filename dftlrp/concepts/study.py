@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from importlib.metadata import version
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +13,7 @@ from dftlrp.attribution.references import NOISE, find_references, identify_refer
 from dftlrp.attribution.waveform import WaveformInput, find_waveform, read_beside, read_signal
 from dftlrp.concepts.recordings import Recordings
 from dftlrp.core.types import AnyArray, InputError, Real
+from dftlrp.core.versions import find_versions
 from dftlrp.engine.model import Model, attach_front_end, load
 from dftlrp.engine.plan import Plan
 from dftlrp.engine.settings import AUTO, NONE, Settings
@@ -89,7 +89,7 @@ class Study:
         """Return all that the results depend on, as values that JSON can hold."""
         model = self.loaded()  # hashed with weights that are in other files
         own = asdict(self) | {"model": model.graph.sha256, "frontend": repr(model.frontend)}
-        versions = {n: version(n) for n in ("dftlrp", "numpy", "scipy", "onnxruntime")}
+        versions = find_versions("dftlrp", "numpy", "scipy", "onnxruntime")
         own["reference"] = identify_references(self.reference)
         if self.spectra:
             del own["spectra"]  # as in stores from before there was a choice

@@ -8,7 +8,6 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from dftlrp.concepts.shards.store import describe_setting
 from dftlrp.core.disk import lock_folder, report_system_errors, write_file
 from dftlrp.core.names import suggest
 from dftlrp.core.types import AnyArray, DftlrpError, InputError
+from dftlrp.core.versions import find_versions
 from dftlrp.engine.model import Model, attach_front_end, load
 from dftlrp.evaluation.evaluation_page import (
     describe_in_json,
@@ -292,7 +292,7 @@ def _identify(experiment: Experiment, model: Model, recordings: Recordings) -> d
     own["references"] = [
         identify_references(given.get("reference")) for given in experiment.variants.values()
     ]
-    versions = {n: version(n) for n in ("dftlrp", "numpy", "scipy", "onnxruntime")}
+    versions = find_versions("dftlrp", "numpy", "scipy", "onnxruntime")
     rows = {"data": recordings.digest, "batch": SHARDED, "versions": versions}
     return {k: describe_setting(v) for k, v in (own | rows).items()}
 

@@ -12,7 +12,6 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ from dftlrp.core.maps import Array
 from dftlrp.core.names import suggest
 from dftlrp.core.rule_text import Rule
 from dftlrp.core.types import AnyArray, DftlrpError, InputError
+from dftlrp.core.versions import find_versions
 from dftlrp.engine.auto import answer_by_reference, choose_seed, name_reference
 from dftlrp.engine.backward import find_values
 from dftlrp.engine.composites import Composite
@@ -344,7 +344,7 @@ def _add_metadata(traced: Traced, model: Model, ready: Ready, taken: Mapping[str
         "model sha256": model.graph.sha256,
         "rate": model.rate,
         "front end": model.frontend and model.frontend.to_text(),
-        "versions": {n: version(n) for n in ("dftlrp", "numpy", "onnx")},
+        "versions": find_versions("dftlrp", "numpy", "onnx"),
     }
     own = {k: v for k, v in model.graph.metadata.items() if k != "frontend"}  # it is inside now
     helper.set_model_props(traced.model, own | {KEY: json.dumps(text)})

@@ -15,7 +15,6 @@ import atexit
 import contextlib
 import multiprocessing
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -29,15 +28,23 @@ import numpy as np
 from onnx import ModelProto, ValueInfoProto
 
 from dftlrp.core.types import AnyArray, InputError, ModelError
-from dftlrp.tracing.runtime import DROP, LOAD, RUN, receive, send
+from dftlrp.tracing.runtime import (
+    DROP,
+    ISOLATE,
+    LOAD,
+    RUN,
+    make_environment,
+    name_end,
+    receive,
+    send,
+)
 
-SWITCH = "DFTLRP_ISOLATE"
 SECONDS = 600.0  # that one answer may take
 
 
 def is_isolated() -> bool:
     """Return whether sessions belong in a child; a worker of a data set is one already."""
-    asked = os.environ.get(SWITCH, "0") not in {"", "0"}
+    asked = os.environ.get(ISOLATE, "0") not in {"", "0"}
     return asked and not multiprocessing.current_process().daemon
 
 
@@ -193,23 +200,19 @@ def _close_children() -> None:
 
 def _start_child() -> _Child:
     command = [sys.executable, "-m", "dftlrp.tracing.child"]
-    env = os.environ | {SWITCH: "0", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    env = make_environment()
     pipe = subprocess.PIPE
     try:
         return _Child(subprocess.Popen(command, stdin=pipe, stdout=pipe, env=env))
     except OSError as error:
         reason = error.strerror or error
-        raise InputError(f"no process for onnxruntime: {reason}; without it: {SWITCH}=0") from None
+        raise InputError(f"no process for onnxruntime: {reason}; without it: {ISOLATE}=0") from None
 
 
 def _describe_end(status: int, late: bool) -> str:
     if late:
         return f"onnxruntime took more than {SECONDS:g} s and was ended"
-    try:
-        how = signal.Signals(-status).name
-    except ValueError:
-        how = f"exit code {status}"
-    return f"onnxruntime ended its process ({how})"
+    return f"onnxruntime ended its process ({name_end(status)})"
 
 
 def _find_culprit(load: Load, feed: Mapping[str, AnyArray] | None) -> str:

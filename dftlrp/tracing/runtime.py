@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 import math
 import os
+import signal
+import sys
 from collections.abc import Mapping
 from typing import IO, Any
 
@@ -22,6 +24,7 @@ from dftlrp.tracing.providers import (
     tell_left_nodes,
 )
 
+ISOLATE = "DFTLRP_ISOLATE"  # in the environment: whether sessions belong in a child process
 LOAD, RUN, DROP = "load", "run", "drop"
 
 
@@ -72,6 +75,19 @@ def find_notes(runtime: Any, options: str) -> tuple[str, ...]:
 def first_line(error: Exception) -> str:
     """Return the first line of an error's message, or its type if there is none."""
     return str(error).splitlines()[0] if str(error) else type(error).__name__
+
+
+def make_environment() -> dict[str, str]:
+    """Return the environment of a child: it finds the same modules, and starts no child itself."""
+    return os.environ | {ISOLATE: "0", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+
+
+def name_end(status: int) -> str:
+    """Return how a process ended, in words: the signal, or its exit code."""
+    try:
+        return signal.Signals(-status).name
+    except ValueError:
+        return f"exit code {status}"
 
 
 def count_cores() -> int:

@@ -85,6 +85,10 @@ and of several `names` and `differences`: for `bands`, `segments` and `tiles` th
 
 **annotate**: `metadata` (`sample_rate`, `labels`, `frontend` as the file holds them), `others` (keys of other programs).
 
+**info**: `python`, `system`, `processor`, `cores` that may be used of `cores_there`, `memory` in bytes; `packages` and, by name, `extras`: versions,
+`null` where a package is missing; `backends` by name, `providers`, `sound` and `font`: whether each is `ok`, and a `text`, what was found or
+what went wrong; `environment`, the variables that are set.
+
 **export**: `inputs` and `outputs`: shapes by name; a size that is open is a name.
 
 **neurons**: `layer`, `classes` (`class`, `label`, `recordings`, `neurons` with `neuron`, `mean`, `spread`), `notes`, `skipped`,
