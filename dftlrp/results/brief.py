@@ -20,6 +20,7 @@ from dftlrp.results.words import (
     describe_account,
     describe_middle,
     describe_seed,
+    describe_span,
     find_narrowest_half,
     find_reference,
     find_score,
@@ -194,17 +195,3 @@ def _summarise_ledger(ledger: Ledger) -> dict[str, Any]:
     terms = {t: float(ledger.absorbed(t).sum()) for t in TERMS[2:]}
     closed = {"gap": ledger.gap, "closed": ledger.gap <= CLOSED} if ledger.has_layers else {}
     return {**closed, **terms}
-
-
-def describe_span(start: float, stop: float, unit: str) -> str:
-    """Write a span of an axis, with the decimals that its width asks for."""
-    decimals = max(math.ceil(-math.log10(stop - start)) + 1, 0) if stop > start else 4
-
-    def write(value: float) -> str:
-        if unit == "Hz" and value >= 10:
-            return f"{value:.0f}"
-        text = f"{value:.{decimals}f}"
-        return text.rstrip("0").rstrip(".") if "." in text else text
-
-    low, high = write(start), write(stop)
-    return f"{low} to {high}\N{NO-BREAK SPACE}{unit}"

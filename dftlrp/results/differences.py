@@ -25,11 +25,10 @@ import numpy as np
 
 from dftlrp.core.types import InputError, Real
 from dftlrp.results.bands import POOLED, UNITS, pool_together, read_relevance
-from dftlrp.results.brief import describe_span
 from dftlrp.results.data import ExplanationData
 from dftlrp.results.questions import Span
 from dftlrp.results.views import align_starts
-from dftlrp.results.words import format_number, name_seed
+from dftlrp.results.words import describe_span, format_number, name_seed
 from dftlrp.spectral.checks import as_whole
 
 MOST = 8  # explanations

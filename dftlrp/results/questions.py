@@ -21,6 +21,7 @@ from dftlrp.core.types import AnyArray, InputError, Real
 from dftlrp.results.bands import TOLERANCE, measure_spacing, pool_relevance, read_relevance
 from dftlrp.results.data import ExplanationData
 from dftlrp.results.views import DOMAINS
+from dftlrp.results.words import describe_span, format_number
 from dftlrp.spectral.checks import as_whole
 
 Span = tuple[float, float]
@@ -33,7 +34,7 @@ class Row(NamedTuple):
     """Relevance of one band or segment.
 
     ``start`` and ``stop`` in ``unit`` (``"Hz"`` or ``"s"``), ``relevance`` as in the explanation,
-    ``share`` of its sum over the domain (NaN where that is 0).
+    ``share`` of its sum over the domain (NaN where that is 0).  ``print`` writes it in words.
     """
 
     start: float
@@ -42,11 +43,15 @@ class Row(NamedTuple):
     relevance: float
     share: float
 
+    def __str__(self) -> str:
+        return _write_amount_of(describe_span(self.start, self.stop, self.unit), self)
+
 
 class Tile(NamedTuple):
     """Relevance of one tile, from ``low`` to ``high`` hertz and from ``start`` to ``stop`` seconds.
 
     ``relevance`` as in the explanation, ``share`` of its sum over the domain (NaN where that is 0).
+    ``print`` writes it in words.
     """
 
     low: float
@@ -55,6 +60,10 @@ class Tile(NamedTuple):
     stop: float
     relevance: float
     share: float
+
+    def __str__(self) -> str:
+        band = describe_span(self.low, self.high, "Hz")
+        return _write_amount_of(f"{band} at {describe_span(self.start, self.stop, 's')}", self)
 
 
 Listed = TypeVar("Listed", Row, Tile)
@@ -267,3 +276,9 @@ def pick_strongest(rows: Sequence[Listed], most: int = 3) -> tuple[list[Listed],
     ordered = sorted((r for r in rows if abs(r.relevance) > least), key=lambda r: -abs(r.relevance))
     favour = [r for r in ordered if r.relevance > 0]
     return favour[:most], [r for r in ordered if r.relevance < 0][:most]
+
+
+def _write_amount_of(part: str, row: Row | Tile) -> str:
+    """Return a part of the recording with its relevance and its share."""
+    share = f" ({format_number(100 * row.share, 2)} %)" if math.isfinite(row.share) else ""
+    return f"{part}: {format_number(row.relevance)}{share}".replace("\N{NO-BREAK SPACE}", " ")

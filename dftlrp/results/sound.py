@@ -41,6 +41,8 @@ This is done to every sound, and nothing else:
 
 from __future__ import annotations
 
+import base64
+import html
 import io
 import math
 import os
@@ -52,7 +54,7 @@ import numpy as np
 
 from dftlrp.core.files import replace_file
 from dftlrp.core.names import find_name
-from dftlrp.core.types import AnyArray, InputError, NonFiniteError, Real
+from dftlrp.core.types import AnyArray, DftlrpError, InputError, NonFiniteError, Real
 from dftlrp.results.data import ExplanationData
 from dftlrp.results.masking import keep_relevant
 
@@ -101,6 +103,21 @@ class Sound:
 
     def __len__(self) -> int:
         return len(self.samples)
+
+    def __repr__(self) -> str:
+        count = "" if self.samples.ndim == 1 else f", {self.samples.shape[1]} channels"
+        faster = "" if self.speed == 1 else f", {self.speed} times faster than recorded"
+        seconds = len(self) / self.rate
+        return f"Sound of kind {self.kind!r}: {seconds:.4g} s at {self.rate:g} Hz{count}{faster}"
+
+    def _repr_html_(self) -> str:
+        """Return a player, which a notebook shows."""
+        try:
+            data = base64.b64encode(self.wav()).decode()
+        except DftlrpError as error:
+            return f"<p>No player: {html.escape(str(error))}</p>"
+        source = f"data:audio/wav;base64,{data}"
+        return f'<audio controls title="{html.escape(repr(self))}" src="{source}"></audio>'
 
     def wav(self, subtype: Subtype = "PCM_16") -> bytes:
         """Return the bytes of a WAV file with the channels of the samples.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -161,6 +162,20 @@ def format_number(value: float, digits: int = 3) -> str:
     """Format with few digits and a true minus sign, as ``−8e−8``."""
     mantissa, e, exponent = f"{value:.{digits}g}".partition("e")
     return f"{mantissa}{e}{int(exponent) if e else ''}".replace("-", "−")
+
+
+def describe_span(start: float, stop: float, unit: str) -> str:
+    """Write a span of an axis, with the decimals that its width asks for."""
+    decimals = max(math.ceil(-math.log10(stop - start)) + 1, 0) if stop > start else 4
+
+    def write(value: float) -> str:
+        if unit == "Hz" and value >= 10:
+            return f"{value:.0f}"
+        text = f"{value:.{decimals}f}"
+        return text.rstrip("0").rstrip(".") if "." in text else text
+
+    low, high = write(start), write(stop)
+    return f"{low} to {high}\N{NO-BREAK SPACE}{unit}"
 
 
 def clean_text(text: str, most: int = 40) -> str:

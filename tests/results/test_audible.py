@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 
 import numpy as np
@@ -319,3 +320,13 @@ def test_array_protocol():
     assert np.asarray(sound) is sound.samples
     assert np.array(sound, copy=True) is not sound.samples
     assert np.asarray(sound, np.float32).dtype == np.float32
+
+
+def test_a_notebook_plays_the_file_that_save_writes():
+    sound = make_sounds([explanation()], ["original"])[0]["original"]
+    source = sound._repr_html_().partition(' src="data:audio/wav;base64,')[2].partition('"')[0]
+    assert base64.b64decode(source) == sound.wav()
+    assert repr(Sound(np.zeros((80, 2)), 8000.0, 0.0, "original", 8)) == (
+        "Sound of kind 'original': 0.01 s at 8000 Hz, 2 channels, 8 times faster than recorded"
+    )
+    assert "No player: a WAV file needs" in Sound(np.zeros(4), 0.5, 0.0, "original")._repr_html_()

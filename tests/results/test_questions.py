@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from dftlrp.core.types import InputError
 from dftlrp.results.bands import round_up
-from dftlrp.results.questions import Row, pick_strongest, write_csv
+from dftlrp.results.questions import Row, Tile, pick_strongest, write_csv
 
 E = explanation()  # 0.5 s at 8000 Hz: 440 Hz in the first half for it, 1250 Hz against it
 ODD = explanation(np.random.default_rng(0).normal(size=997), rate=360.0)
@@ -246,3 +246,11 @@ def test_round_numbers_are_one_two_or_five(value):
 def test_a_count_is_a_whole_number(count):
     with pytest.raises(InputError, match="count is"):
         E.table(count=count)
+
+
+def test_rows_are_printed_in_words():
+    assert str(Row(562.3, 707.9, "Hz", 5.8565, 0.6335)) == "562 to 708 Hz: 5.86 (63 %)"
+    assert str(Row(0.46, 0.48, "s", -0.4727, math.nan)) == "0.46 to 0.48 s: −0.473"
+    assert str(Tile(562.3, 707.9, 0.25, 0.3, -4.76, -0.5)) == (
+        "562 to 708 Hz at 0.25 to 0.3 s: −4.76 (−50 %)"
+    )
