@@ -1,8 +1,9 @@
 """Why this output?  Relevance of ONNX models for sound and other signals, to see and to hear.
 
 >>> e = dftlrp.explain("model.onnx", "clip.wav")    # or "waveform", an embedded model
->>> e                                               # ten lines; in a notebook a page that plays
->>> e.save("out")                                   # report.html, sounds, tables, arrays
+>>> print(e)                                        # ten lines; in a notebook a page that plays
+Explanation of "seven" in clip.wav by model.onnx...
+>>> files = e.save("out")                           # report.html, sounds, tables, arrays
 
 Explain
 explain             one output of a model for one recording, in time, frequency and other domains

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
+from typing import Any
 
 import dftlrp
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))  # landing.py
 sys.path.insert(0, str(HERE.parent / "examples" / "tutorials"))  # what they share
+sys.modules["dftlrp.metrics"] = dftlrp.metrics  # the name under which its functions are described
 
 project = "dftlrp"
 author = "The dftlrp developers"
@@ -29,6 +32,7 @@ extensions = [
 ]
 exclude_patterns = ["_build"]
 templates_path = ["templates"]
+default_role = "py:obj"  # `attribute` in a docstring is a link
 
 myst_enable_extensions = ["dollarmath", "amsmath", "colon_fence", "deflist"]
 myst_heading_anchors = 3  # [a section](page.md#its-heading), as where the repository is shown
@@ -58,3 +62,21 @@ html_static_path = ["static"]
 html_css_files = ["site.css"]
 html_show_sourcelink = False
 html_copy_source = False
+
+MARKS = re.compile(r"\||(?<=[ (])\*(?=[\w.]+[,)])")  # of |R| and (..., *shape)
+PAGES = re.compile(r"`*\bdocs/([\w/]+)\.md\b`*")
+
+
+def read_plainly(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
+    """Have the maths of a docstring shown as it is written, and the pages that it names linked."""
+    for i, line in enumerate(lines):
+        if not line.lstrip().startswith((">>>", "...", "..")):
+            parts = re.split(r"(``.+?``|:math:`.+?`)", PAGES.sub(r":doc:`/\1`", line))
+            lines[i] = "".join(
+                p if p[:1] in {"`", ":"} else MARKS.sub(r"\\\g<0>", p) for p in parts
+            )
+
+
+def setup(app: Any) -> None:
+    """Do so before numpydoc reads them."""
+    app.connect("autodoc-process-docstring", read_plainly, priority=400)

@@ -145,10 +145,14 @@ def test_what_is_shipped_is_there_and_small():
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(ROOT)))
-def test_every_module_says_what_it_is_and_stays_under_400_lines(path):
+def test_every_module_says_what_it_is_and_has_under_400_lines_beside_docstrings(path):
     text = path.read_text(encoding="utf-8")
-    assert ast.get_docstring(ast.parse(text))
-    assert len(text.splitlines()) < 400
+    tree = ast.parse(text)
+    assert ast.get_docstring(tree)
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef)
+    told = [n.body[0] for n in ast.walk(tree) if isinstance(n, documented) and ast.get_docstring(n)]
+    spoken = sum(d.end_lineno - d.lineno + 1 for d in told)
+    assert len(text.splitlines()) - spoken < 400
 
 
 def test_the_median_function_has_about_eight_lines():

@@ -26,6 +26,7 @@ from dftlrp.engine.plan import Plan
 from dftlrp.graph.structure import Node
 
 Unit = int | tuple[int | slice, ...]  # a channel, or a place in the output without batch axis
+#: From ``"y"`` (the target) and names of layers to channels, places or a mask; see `conditional`.
 Condition = Mapping[str, Any]
 Shape = tuple[int, ...]
 TARGET = "y"

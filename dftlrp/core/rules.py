@@ -225,6 +225,8 @@ def gradient(c: Call) -> Share:
     return Share(multiply_pairs(c.inputs, m), lambda: m, lambda: absorbed * m_y, lambda: 0 * m_y)
 
 
+#: The rules by their names, as a composite and ``overrides`` know them; each takes a `Call` and its
+#: numbers by keyword, and returns a `Share`.
 FUNCTIONS: dict[str, Callable[..., Share]] = {
     "epsilon": epsilon,
     "zplus": zplus,

@@ -80,6 +80,10 @@ class ExplanationData:
     asked : dict of str to Asked
         What was explained, to ask the model again: ``"waveform"`` and ``"input"``, as
         `dftlrp.explain` gives it; empty if loaded from a file.
+
+    See Also
+    --------
+    dftlrp.Explanation : The same with methods that show, measure, hear and store it.
     """
 
     signal: dict[str, AnyArray]
@@ -133,6 +137,16 @@ class ExplanationData:
     def find_asked(self, domain: str) -> Asked:
         """Return samples and score of the model that were explained, for a domain.
 
+        Parameters
+        ----------
+        domain : str
+            ``"input"``: what the model itself reads; any other: the recording.
+
+        Returns
+        -------
+        Asked
+            ``samples``, and functions ``score`` and ``answer`` of a batch of these.
+
         Raises
         ------
         InputError
@@ -146,7 +160,18 @@ class ExplanationData:
         return known
 
     def has_channels(self, domain: str) -> bool:
-        """Return whether the arrays of a domain have one axis more than the domain: channels."""
+        """Return whether the arrays of a domain have one axis more than the domain: channels.
+
+        Parameters
+        ----------
+        domain : str
+            One of `domains`.
+
+        Returns
+        -------
+        bool
+            True for a model that reads several channels.
+        """
         axes = self.axes.get(domain, ())
         rank = len(axes) if isinstance(axes, tuple) else 1
         return 0 < rank < self.relevance[domain].ndim

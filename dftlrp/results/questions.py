@@ -31,10 +31,18 @@ TABLES = {row.table: row for row in DOMAINS.values() if row.table}
 
 
 class Row(NamedTuple):
-    """Relevance of one band or segment.
+    """Relevance of one band or segment; ``print`` writes it in words.
 
-    ``start`` and ``stop`` in ``unit`` (``"Hz"`` or ``"s"``), ``relevance`` as in the explanation,
-    ``share`` of its sum over the domain (NaN where that is 0).  ``print`` writes it in words.
+    Attributes
+    ----------
+    start, stop : float
+        From where to where, in ``unit``.
+    unit : str
+        ``"Hz"`` or ``"s"``.
+    relevance : float
+        Its sum there, in the unit of the explanation.
+    share : float
+        Of the sum over the domain; NaN where that is 0.
     """
 
     start: float
@@ -48,10 +56,18 @@ class Row(NamedTuple):
 
 
 class Tile(NamedTuple):
-    """Relevance of one tile, from ``low`` to ``high`` hertz and from ``start`` to ``stop`` seconds.
+    """Relevance of one tile of time and frequency; ``print`` writes it in words.
 
-    ``relevance`` as in the explanation, ``share`` of its sum over the domain (NaN where that is 0).
-    ``print`` writes it in words.
+    Attributes
+    ----------
+    low, high : float
+        Hertz.
+    start, stop : float
+        Seconds.
+    relevance : float
+        Its sum there, in the unit of the explanation.
+    share : float
+        Of the sum over the domain; NaN where that is 0.
     """
 
     low: float
