@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
 import subprocess
 import sys
+import tomllib
 from dataclasses import fields
 from importlib.metadata import entry_points, metadata, version
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import dftlrp
 
 ROOT = Path(dftlrp.__file__).parent
+PROJECT = Path(__file__).parents[1]
 MODULES = sorted(ROOT.rglob("*.py"))
 LAZY = ("scipy", "onnx", "matplotlib", "soundfile", "jinja2", "tqdm", "numpy")
 
@@ -142,6 +146,37 @@ def test_what_is_shipped_is_there_and_small():
         path = dftlrp.embedded(name)
         assert path.is_file()
         assert path.stat().st_size < 1_500_000
+
+
+def read_project() -> dict[str, Any]:
+    return tomllib.loads((PROJECT / "pyproject.toml").read_text("utf-8"))
+
+
+def read_first_column(heading: str) -> list[str]:
+    """The first cells of the table under a heading of the page of licences."""
+    page = (PROJECT / "docs/explanation/licences.md").read_text("utf-8")
+    section = page.split(f"## {heading}\n")[1].split("\n## ")[0]
+    return re.findall(r"^\| `?([^`|]+?)`? \|", section, re.M)[1:]
+
+
+def test_the_page_of_licences_lists_every_file_that_is_shipped():
+    wheel = read_project()["tool"]["hatch"]["build"]["targets"]["wheel"]
+    folders = [PROJECT / name for name in wheel["packages"]]
+    files = {p for folder in folders for p in folder.rglob("*") if p.is_file()}
+    left = {p for p in files if p.suffix not in (".py", ".pyc")}
+    for row in read_first_column("What is shipped"):
+        listed = {p for folder in folders for p in folder.parent.glob(row)}
+        assert listed, f"nothing is called {row}"
+        left -= listed
+    assert not left
+
+
+def test_the_page_of_licences_lists_what_the_package_is_used_with():
+    project = read_project()["project"]
+    extras = project["optional-dependencies"]
+    used = [extras[e] for e in extras if e not in ("test", "browser", "lint", "docs")]
+    needs = {re.match(r"[\w-]+", n)[0] for n in sum(used, project["dependencies"])}
+    assert needs == set(read_first_column("What it is used with"))
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(ROOT)))
