@@ -15,9 +15,10 @@ from dftlrp.core.types import AnyArray
 from dftlrp.engine.context import Context
 from dftlrp.engine.evaluate import Run
 from dftlrp.engine.gates import TANGENT
-from dftlrp.engine.patterns import MOVES, PATTERNS, fold_norm
+from dftlrp.engine.patterns import PATTERNS, fold_norm
 from dftlrp.engine.plan import ENDS, SAME, Plan
-from dftlrp.graph.structure import Node
+from dftlrp.engine.spellings import MOVES
+from dftlrp.graph.structure import Node, find_dependents
 
 
 def canonise(context: Context) -> tuple[Node, ...]:
@@ -60,7 +61,7 @@ def prepare_plan(
     """
     nodes, values = run.nodes, run.values
     live, true = (plan.find_live(nodes, values, t) for t in (treatment, TANGENT))
-    context = Context(nodes, values, live, true, fold)
+    context = Context(nodes, values, find_dependents(nodes, plan.signals), live, true, fold)
     if treatment != TANGENT:
         nodes = canonise(context)
     moves, explained, op = strip_end(context, plan.output)

@@ -1,4 +1,9 @@
-"""What a recogniser of patterns sees: nodes that ran, their values, and what carries relevance."""
+"""What a recogniser of patterns sees: nodes that ran, their values, and what carries relevance.
+
+What is recognised at one input is the model's for all inputs of its shapes.  So it may depend on
+how nodes are joined, on shapes and on numbers that no signal changes, and on no others: `read`
+refuses these.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +14,12 @@ from typing import Any
 import numpy as np
 
 from dftlrp.core.numpy_backend import BACKEND as NUMPY
-from dftlrp.core.types import AnyArray
+from dftlrp.core.types import AnyArray, Shape
 from dftlrp.engine.gates import Live
 from dftlrp.graph.structure import Node
 from dftlrp.ops import OPS, At
+
+MERGED = 64  # nodes of a layer, at most
 
 
 @dataclass
@@ -25,6 +32,8 @@ class Context:
         The nodes that ran.
     values : dict of str to array
         Their values, and those of nodes that were added.
+    moving : set of str
+        The values that depend on the signals.
     live, true : dict of str to tuple of int
         For each node, the inputs that carry relevance, and those that would if none was frozen.
     fold : bool
@@ -39,6 +48,7 @@ class Context:
 
     nodes: Sequence[Node]
     values: dict[str, AnyArray]
+    moving: set[str]
     live: Live
     true: Live
     fold: bool = True
@@ -52,13 +62,39 @@ class Context:
         self.made = dict(self.raw)
         self.order = {node.output: i for i, node in enumerate(self.nodes)}
 
+    def find_shape(self, name: str) -> Shape:
+        """Return the shape of a value."""
+        return tuple(self.values[name].shape)
+
+    def is_fixed(self, *names: str) -> bool:
+        """Return whether no signal changes these values; "" stands for an input left out."""
+        return self.moving.isdisjoint(names)
+
+    def read(self, name: str) -> AnyArray:
+        """Return the numbers of a value that no signal changes."""
+        assert name not in self.moving, f"the numbers of {name!r} depend on the input"
+        return np.asarray(self.values[name])
+
+    def read_arguments(self, node: Node, x: AnyArray) -> At | None:
+        """Return a node at x, or None if its other inputs depend on a signal."""
+        if not self.is_fixed(*node.inputs[1:]):
+            return None
+        others = (self.read(name) if name else None for name in node.inputs[1:])
+        return At(node, NUMPY, (x, *others), (0,))
+
     def derive(self, output: str, op: str, *inputs: str, **attrs: Any) -> str:
         """Add a value that a merged layer reads, by the node that makes it; return its name."""
         node = Node(output, op, inputs, attrs)
         args = tuple(self.values[name] for name in inputs)
-        self.values[output] = OPS[op].evaluate(At(node, NUMPY, args, ()))
+        self.add_value(output, OPS[op].evaluate(At(node, NUMPY, args, ())), *inputs)
         self.derived.append(node)
         return output
+
+    def add_value(self, output: str, value: AnyArray, *inputs: str) -> None:
+        """Add a value that a node makes of these inputs."""
+        self.values[output] = value
+        if not self.is_fixed(*inputs):
+            self.moving.add(output)
 
     def add_constant(self, output: str, value: AnyArray, *sources: str) -> str:
         """Add a value that was computed from these sources; return its name."""
@@ -71,16 +107,15 @@ class Context:
         node = self.made.get(name)
         return node if node is not None and node.op in ops and node.key in self.live else None
 
-    def split_fixed(self, node: Node) -> tuple[str, str, AnyArray] | None:
-        """Return the fixed input of a node, the live one, and the fixed one's value.
+    def split_live(self, node: Node) -> tuple[str, str] | None:
+        """Return the input of a node that carries no relevance, and the live one.
 
         Return None unless the node has two inputs, one of which is live.
         """
         live = self.live.get(node.key, ())
         if len(node.inputs) != 2 or len(live) != 1:
             return None
-        other = node.inputs[1 - live[0]]
-        return other, node.inputs[live[0]], np.asarray(self.values[other])
+        return node.inputs[1 - live[0]], node.inputs[live[0]]
 
 
 def merge_names(*nodes: Node) -> tuple[str, ...]:

@@ -24,7 +24,6 @@ on its relation to LRP).  With r = 0 and no biases all is plain LRP.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -36,11 +35,10 @@ from dftlrp.core.programs import looking_only
 from dftlrp.core.types import AnyArray, UnfitReferenceError
 from dftlrp.engine.evaluate import make_at
 from dftlrp.engine.plan import Plan
-from dftlrp.graph.structure import Node
+from dftlrp.graph.structure import Node, find_dependents
 from dftlrp.ops import OPS, At
 
 ROUNDING = 1e-12  # relative to the largest number
-SHAPES = ("Shape", "Size")  # whose output does not depend on what the numbers are
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,17 +108,7 @@ def refuse_vanishing(plan: Plan, values: Mapping[str, Array], bk: Backend) -> No
 
 def find_moving(plan: Plan) -> set[str]:
     """Return the values that depend on the signals, whether they carry relevance or not."""
-    readers = defaultdict[str, list[str]](list)
-    for node in (*plan.derived, *plan.nodes):
-        if node.op not in SHAPES:
-            for name in (*node.inputs, *node.captures):
-                readers[name].append(node.output)
-    moving, waiting = set(plan.signals), list(plan.signals)
-    for name in waiting:  # grows while it is walked
-        found = [output for output in readers[name] if output not in moving]
-        moving.update(found)
-        waiting += found
-    return moving
+    return find_dependents((*plan.derived, *plan.nodes), plan.signals)
 
 
 def is_plain(node: Node, moving: set[str], zero: frozenset[str]) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import partial
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -37,7 +37,7 @@ from dftlrp.engine.evaluate import (
 from dftlrp.engine.model import Model
 from dftlrp.engine.plan import Plan
 from dftlrp.engine.settings import Settings
-from dftlrp.graph.structure import Node, Value
+from dftlrp.graph.structure import Value, find_dependents
 
 Inputs = AnyArray | Mapping[str, AnyArray]
 MOST_ROWS = 2**16  # of an output, if the inputs have not as many numbers
@@ -94,10 +94,10 @@ def run_forward(
         chosen.taken.fold,
     )
     _refuse_rows(plan, values)
+    _refuse_folded(plan, [name for name in given if name not in plan.signals])
     for known in filter(None, (values, there)):
         for node in (*plan.derived, *plan.nodes):  # what was merged, by the backend, too
             if node.output not in known:
-                _refuse_folded(node, known, given)
                 known[node.output] = run_node(plan, node, known, bk, floats)
     table, reference = make_layer_table(plan, chosen.taken, settings.overrides), None
     if there is not None:
@@ -238,13 +238,16 @@ def _scale_value(name: str, factor: AnyArray, there: Array | None, value: Array)
     return value * fitting if there is None else (value - there) * fitting + there
 
 
-def _refuse_folded(node: Node, values: Values, given: Mapping[str, Array]) -> None:
-    """A number made of weights that are given has lost what they are."""
-    if lost := [name for name in node.captures if name in given]:
-        raise UnsupportedModelError(
-            f"{node.output!r} is folded from {lost[0]!r}: its relevance cannot be differentiated "
-            "with respect to that"
-        )
+def _refuse_folded(plan: Plan, weights: Collection[str]) -> None:
+    """Refuse numbers that are made of weights that are given, since they have lost these."""
+    for name in weights:
+        made_of = find_dependents(plan.derived, [name])
+        for node in plan.derived:
+            if node.op == "Constant" and node.output in made_of:
+                raise UnsupportedModelError(
+                    f"{node.output!r} is folded from {name!r}: its relevance cannot be "
+                    "differentiated with respect to that"
+                )
 
 
 def check_inputs(plan: Plan, inputs: Inputs, dtype: np.dtype[Any]) -> dict[str, AnyArray]:

@@ -13,12 +13,14 @@ There are four treatments of what is not linear in all its inputs:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from dftlrp.core.names import find_name
-from dftlrp.graph.structure import Node
+from dftlrp.graph.structure import Node, find_dependents
 from dftlrp.ops import OPS, Op
 
 FROZEN, SHARED, WHOLE, TANGENT = TREATMENTS = ("frozen", "shared", "whole", "tangent")
@@ -70,7 +72,7 @@ def find_live_inputs(
     """
     treatment = find_name(treatment, TREATMENTS, "unknown treatment")
     live: Live = {}
-    made = {node.output: node for node in nodes}
+    known = _Known(nodes, frozenset(carriers), live, values or {})
     carriers = set(carriers)
     for node in nodes:
         op = OPS.get(node.op)
@@ -83,7 +85,7 @@ def find_live_inputs(
             if not positions:
                 continue
             if op.inputs.product and len(positions) == 2 and treatment not in FREE:
-                positions = _select_factors(node, positions, treatment, made, live, values or {})
+                positions = _select_factors(node, positions, treatment, known)
         live[node.key] = positions
         carriers.add(node.output)
     return live
@@ -115,28 +117,53 @@ def is_stop(node: Node, tokens: bool = False) -> bool:
     return op.linearise is None or node.index in op.silent or (op.tokens and not tokens)
 
 
+@dataclass(frozen=True)
+class _Known:
+    """What is known of the graph while its live inputs are found.
+
+    Attributes
+    ----------
+    nodes : sequence of Node
+        All nodes.
+    signals : frozenset of str
+        The signals.
+    live : Live
+        What was found so far.
+    values : dict of str to array
+        All values, where they are known.
+    """
+
+    nodes: Sequence[Node]
+    signals: frozenset[str]
+    live: Live
+    values: Mapping[str, Any]
+
+    @cached_property
+    def made(self) -> dict[str, Node]:
+        """The node that makes each value."""
+        return {node.output: node for node in self.nodes}
+
+    @cached_property
+    def moving(self) -> set[str]:
+        """The values that depend on the signals, of whose numbers nothing may be decided."""
+        return find_dependents(self.nodes, self.signals)
+
+
 def _select_factors(
-    node: Node,
-    positions: tuple[int, ...],
-    treatment: str,
-    made: Mapping[str, Node],
-    live: Live,
-    values: Mapping[str, Any],
+    node: Node, positions: tuple[int, ...], treatment: str, known: _Known
 ) -> tuple[int, ...]:
     """Return the factors that get relevance: not the gate, if one of them is one."""
-    grades = [_grade_gate(node.inputs[i], made, live, values) for i in positions]
+    grades = [_grade_gate(node.inputs[i], known) for i in positions]
     if treatment == SHARED and max(grades) < SCALE:
         return positions
     if grades[0] == grades[1]:
-        grades = [float(_is_broadcast(node, i, values)) for i in positions]
+        grades = [float(_is_broadcast(node, i, known.values)) for i in positions]
     if grades[0] == grades[1]:
         return positions
     return (positions[grades.index(min(grades))],)
 
 
-def _grade_gate(
-    name: str, made: Mapping[str, Node], live: Live, values: Mapping[str, Any]
-) -> float:
+def _grade_gate(name: str, known: _Known) -> float:
     """Return how gate-like a value is, by the op behind what only moves, scales or pools it.
 
     A sum or a product of several is as gate-like as the least of them.
@@ -144,18 +171,18 @@ def _grade_gate(
     grades, waiting = [], [name]
     merged: dict[str, tuple[Node, tuple[int, ...]]] = {}
     for value in waiting:  # grows while it is walked
-        node = made.get(value)
+        node = known.made.get(value)
         if node is not None and node.op == "Pointwise":
             merged |= {step.output: (step, follows) for step, follows in node.attrs["steps"]}
         if value in merged:
             node, follows = merged[value]
-        elif node is None or node.key not in live:
+        elif node is None or node.key not in known.live:
             return 0
         else:
-            follows = live[node.key]
+            follows = known.live[node.key]
         if len(waiting) > WALK:
             return 0
-        if grade := SCALE if _is_inverse(node, follows, values) else GATE_OPS.get(node.op, 0):
+        if grade := SCALE if _is_inverse(node, follows, known) else GATE_OPS.get(node.op, 0):
             grades.append(grade)
         elif node.op in THROUGH:
             waiting += [node.inputs[i] for i in follows]
@@ -164,11 +191,13 @@ def _grade_gate(
     return min(grades, default=0)
 
 
-def _is_inverse(node: Node, live: tuple[int, ...], values: Mapping[str, Any]) -> bool:
+def _is_inverse(node: Node, live: tuple[int, ...], known: _Known) -> bool:
     """Return whether a node is 1 / x, or a negative power of x."""
     if node.op == "Div":
         return live == (1,)
-    return node.op == "Pow" and bool(np.all(values.get(node.inputs[1], 0) < 0))
+    if node.op != "Pow" or not np.all(known.values.get(node.inputs[1], 0) < 0):
+        return False
+    return node.inputs[1] not in known.moving
 
 
 def _is_broadcast(node: Node, position: int, values: Mapping[str, Any]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from dftlrp.core.types import AnyArray
 
 Dims = tuple[int | None, ...]
+SHAPES = ("Shape", "Size")  # ops whose output does not depend on what the numbers are
 
 
 @dataclass(frozen=True)
@@ -219,3 +221,19 @@ def find_ancestors(nodes: Iterable[Node], targets: Iterable[str]) -> tuple[Node,
             kept.append(node)
             wanted.update(node.reads)
     return tuple(reversed(kept))
+
+
+def find_dependents(nodes: Iterable[Node], sources: Iterable[str]) -> set[str]:
+    """Return the values whose numbers depend on those of the sources, and these themselves."""
+    readers = defaultdict[str, list[str]](list)
+    for node in nodes:
+        if node.op not in SHAPES:
+            for name in (*node.inputs, *node.captures):
+                readers[name].append(node.output)
+    found = set(sources)
+    waiting = list(found)
+    for name in waiting:  # grows while it is walked
+        new = [output for output in readers[name] if output not in found]
+        found.update(new)
+        waiting += new
+    return found

@@ -234,6 +234,31 @@ def test_gradients_of_a_later_call_are_those_of_the_first() -> None:
         torch.testing.assert_close(mine, one, rtol=1e-10, atol=1e-12)
 
 
+def folded(op: str, name: str, value: Any) -> Any:
+    """A convolution whose bias or scale is made of a parameter."""
+    n = Nodes()
+    n.conv("x", "c", (4, 4, 1), bias=False)
+    n.weights[name] = value
+    n.add(op, f"c {name}", "d" if op == "Div" else "y")
+    if op == "Div":
+        n.add("Add", f"d {n.weight('shift', 4, 1)}", "y")
+    return loaded(n.model({"x": [1, 4, 4]}, {"y": None}))
+
+
+@pytest.mark.parametrize(
+    ("op", "name", "value"),
+    [
+        ("Add", "b", np.ones(4)),  # along time, and as long as there are channels
+        ("Div", "divisor", np.ones((4, 1))),  # folded by way of its inverse
+    ],
+)
+def test_what_a_number_was_made_of_is_no_parameter(op: str, name: str, value: Any) -> None:
+    model, x = folded(op, name, value), torch.from_numpy(np.random.default_rng(0).random((1, 4, 4)))
+    given = {name: torch.from_numpy(value)}
+    with pytest.raises(dftlrp.UnsupportedModelError, match=f"is folded from '{name}'"):
+        dftlrp_torch.relevance(model, x, (1, 2), "EpsilonPlus", parameters=given)
+
+
 # -- tapes
 
 
