@@ -6,6 +6,8 @@ nox.options.sessions = ["tests", "lint"]
 KERAS = ["tensorflow-cpu==2.21.0", "tf2onnx==1.17.0"]
 TORCH = "torch==2.13.0"  # a CPU build; zennit imports torchvision, which the tests stand in for
 
+TUTORIALS = ["espeakng-loader==0.2.4", "silero-vad==6.2.3", "PyWavelets==1.9.0"]  # .ci/run: too
+
 
 @nox.session
 def tests(session: nox.Session) -> None:
@@ -39,5 +41,6 @@ def docs(session: nox.Session) -> None:
     """The site, in docs/_build/html: all tutorials run, a warning is an error."""
     session.install("-e", ".[docs]", TORCH, "onnxscript")
     session.install(*KERAS)
+    session.install("--no-deps", *TUTORIALS)
     session.run("codespell")
     session.run("sphinx-build", "-W", "--keep-going", "docs", "docs/_build/html", *session.posargs)

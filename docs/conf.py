@@ -45,7 +45,7 @@ sphinx_gallery_conf = {
     "examples_dirs": ["../examples/tutorials"],
     "gallery_dirs": ["tutorials"],
     "filename_pattern": r"/\d\d_",
-    "ignore_pattern": r"/(?!\d\d_)[^/]*\.py$",  # what tutorials share
+    "ignore_pattern": r"^(?!\d\d_).*\.py$",  # what tutorials share
     "within_subsection_order": "FileNameSortKey",
     "capture_repr": ("_repr_html_", "__repr__"),
     "abort_on_example_error": True,

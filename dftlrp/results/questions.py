@@ -296,5 +296,6 @@ def pick_strongest(rows: Sequence[Listed], most: int = 3) -> tuple[list[Listed],
 
 def _write_amount_of(part: str, row: Row | Tile) -> str:
     """Return a part of the recording with its relevance and its share."""
-    share = f" ({format_number(100 * row.share, 2)} %)" if math.isfinite(row.share) else ""
+    percent = f"{100 * row.share:.{0 if abs(row.share) >= 0.1 else 1}f}".replace("-", "−")
+    share = f" ({percent} %)" if math.isfinite(row.share) else ""
     return f"{part}: {format_number(row.relevance)}{share}".replace("\N{NO-BREAK SPACE}", " ")

@@ -140,5 +140,6 @@ print(done.stdout)
 # %%
 # What next?
 # ----------
+# In :doc:`the next lesson <02_right_and_wrong>` the model errs, and you find out what misled it.
 # :doc:`/guides/page` says all that the page can do, :doc:`/explanation/sound` how the sounds are
 # made, and :doc:`/reference/glossary` what the words mean.

@@ -250,6 +250,7 @@ def test_a_count_is_a_whole_number(count):
 
 def test_rows_are_printed_in_words():
     assert str(Row(562.3, 707.9, "Hz", 5.8565, 0.6335)) == "562 to 708 Hz: 5.86 (63 %)"
+    assert str(Row(0.46, 0.48, "s", -1.61, -2.14)) == "0.46 to 0.48 s: −1.61 (−214 %)"
     assert str(Row(0.46, 0.48, "s", -0.4727, math.nan)) == "0.46 to 0.48 s: −0.473"
     assert str(Tile(562.3, 707.9, 0.25, 0.3, -4.76, -0.5)) == (
         "562 to 708 Hz at 0.25 to 0.3 s: −4.76 (−50 %)"

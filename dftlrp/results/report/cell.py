@@ -15,8 +15,8 @@ from dftlrp.results.brief import describe_briefly
 from dftlrp.results.data import ExplanationData
 from dftlrp.results.report import CELL, render
 
-REST, TALL = 470, {"time": 190, "frequency": 130}  # pixels: of text and controls, of domains
-PLANE, TALLEST = 265, 1000  # of any other domain; of the frame, which its corner makes larger
+REST, TALL = 560, {"time": 190, "frequency": 130}  # pixels: of text and controls, of domains
+PLANE, TALLEST = 265, 1700  # of any other domain; of the frame, which its corner makes larger
 
 
 def render_cell(explanations: Sequence[ExplanationData]) -> str:
