@@ -16,6 +16,7 @@ from dftlrp.attribution.input_kind import refuse_features
 from dftlrp.attribution.waveform import find_waveform
 from dftlrp.concepts.flow import Edge, attribution_graph, layers_below
 from dftlrp.concepts.neuron_files import save_results
+from dftlrp.concepts.neuron_page import render_page
 from dftlrp.concepts.neuron_results import NeuronsData
 from dftlrp.concepts.portraits import FORMAT, make_portraits
 from dftlrp.concepts.recordings import Recordings, find_recordings
@@ -30,15 +31,19 @@ from dftlrp.engine.model import attach_front_end, load
 from dftlrp.engine.plan import Plan
 from dftlrp.engine.seeds import find_class
 from dftlrp.engine.settings import AUTO
+from dftlrp.results.report.cell import frame_page
 from dftlrp.results.result_folder import refuse_other_files
 
 KEPT = 10  # prototypes of each neuron at least, so that asking for a few more needs no new survey
 DEPTH, WIDTH = 2, 3  # of an attribution graph: layers below, and neurons for each neuron above
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Neurons(NeuronsData):
     """Which neurons of a layer matter for which classes; see `NeuronsData` for its attributes."""
+
+    def _repr_html_(self) -> str:
+        return frame_page(render_page(self), repr(self))
 
     def save(self, folder: str | os.PathLike[str], figure: bool = False) -> list[Path]:
         """Write report, tables, arrays and sounds; return the report and the tables.

@@ -56,7 +56,8 @@ class NeuronsData:
 
     def __repr__(self) -> str:
         study = self.survey.study
-        told = [f"Neurons of {study.layer} for {len(self.classes)} classes"]
+        many = "1 class" if len(self.classes) == 1 else f"{len(self.classes)} classes"
+        told = [f"Neurons of {study.layer} for {many}"]
         told += [f"  {self.label(c)}: {list_some(self.strongest(c))}" for c in self.classes[:8]]
         told += ["  next     save(FOLDER), strongest(CLASS), serves(NEURON), to_dict()"]
         return "\n".join(map(make_printable, told))

@@ -19,11 +19,13 @@ from dftlrp.concepts.shards import Failure, Workers, open_store, run
 from dftlrp.concepts.shards.store import describe_setting
 from dftlrp.core.disk import lock_folder, report_system_errors, write_file
 from dftlrp.core.names import suggest
+from dftlrp.core.text import make_printable
 from dftlrp.core.types import AnyArray, DftlrpError, InputError
 from dftlrp.core.versions import find_versions
 from dftlrp.engine.model import Model, attach_front_end, load
 from dftlrp.evaluation.evaluation_page import (
     describe_in_json,
+    list_verdicts,
     make_table_of_cells,
     render_evaluation,
 )
@@ -44,6 +46,7 @@ from dftlrp.evaluation.summary import (
     summarise_stability,
 )
 from dftlrp.results.deletion import REPLACEMENTS, open_domain
+from dftlrp.results.report.cell import frame_page
 from dftlrp.results.result_folder import STORES, refuse_other_files
 from dftlrp.results.units import WORDS, make_units
 from dftlrp.spectral import stft_for
@@ -57,9 +60,18 @@ OWN = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Evaluation(EvaluationData):
     """What a comparison found; `EvaluationData` describes its attributes."""
+
+    def __repr__(self) -> str:
+        told = [f"Evaluation over {self.recordings} recordings"]
+        told += [f"  {line}" for line in (*list_verdicts(self), *self.warnings)]
+        told += ["  next     save(FOLDER), cells, sound, stability, arrival"]
+        return "\n".join(map(make_printable, told))
+
+    def _repr_html_(self) -> str:
+        return frame_page(render_evaluation(self), repr(self))
 
     def save(self, folder: str | os.PathLike[str]) -> list[Path]:
         """Write report.html, evaluation.json and faithfulness.csv, the report last.

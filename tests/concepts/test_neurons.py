@@ -115,7 +115,10 @@ def test_a_store_of_former_portraits_is_left_alone(done, monkeypatch):
     (store,) = (done / "former").glob("portraits-*")
     before = tree(store)
     monkeypatch.setattr(module, "FORMAT", 1)
-    neurons(done / "m.onnx", done / "data", layer="conv2", folder=done / "former", top=2, count=2)
+    again = {"layer": "conv2", "folder": done / "former", "top": 2, "count": 2}
+    found = neurons(done / "m.onnx", done / "data", **again)
+    assert repr(found).startswith("Neurons of conv2 for 3 classes\n")
+    assert "Neurons of conv2" in found._repr_html_()
     assert len([*(done / "former").glob("portraits-*")]) == 2
     assert tree(store) == before
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 from pathlib import Path
 
@@ -209,7 +210,10 @@ def test_a_run_that_is_repeated_continues_and_writes_the_same(tmp_path):
             checks=["faithfulness", "complexity", "stability", "sound", "randomisation"],
         )  # fmt: skip
 
-    first = ask().save(out)
+    made = ask()
+    assert repr(made).startswith("Evaluation over 6 recordings\n  plus: clearly better")
+    assert "Which explanation of" in html.unescape(made._repr_html_())
+    first = made.save(out)
     written = {path.name: path.read_bytes() for path in first}
     shards = {p.name: p.stat().st_mtime_ns for p in (out / "experiment/shards").iterdir()}
     again = ask().save(out)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections import Counter, deque
 from collections.abc import Generator, Iterator, Sequence
@@ -11,6 +12,7 @@ from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from multiprocessing import connection, parent_process
 from multiprocessing.context import SpawnContext, SpawnProcess
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from dftlrp.concepts.shards.task import THREADS, Failure, Task, perform
@@ -53,10 +55,7 @@ def compute(
         except RuntimeError:  # of pebble: no worker is left; `perform` raises no RuntimeError
             continue
     if queue.left:
-        raise InputError(
-            "the worker processes die before they start: is there enough memory?  In a script, "
-            'the call that starts a run must be under if __name__ == "__main__"'
-        )
+        raise InputError("the worker processes die before they start: is there enough memory?")
 
 
 class _Queue:
@@ -168,6 +167,24 @@ def _open_pool(workers: int) -> Iterator[ProcessPool]:
             pool.join()
 
 
+class _Apart(SpawnProcess):
+    """A process that does not run the caller's script: work comes from modules that it imports.
+
+    So the script needs no ``if __name__ == "__main__"``, and nothing in it is done twice.
+    """
+
+    starting = threading.Lock()
+
+    def start(self) -> None:
+        with self.starting:
+            script = sys.modules["__main__"]
+            sys.modules["__main__"] = ModuleType("__main__")
+            try:
+                super().start()
+            finally:
+                sys.modules["__main__"] = script
+
+
 class _Spawning(SpawnContext):
     """Start processes, and know them."""
 
@@ -176,7 +193,7 @@ class _Spawning(SpawnContext):
         self.children: list[SpawnProcess] = []
 
     def Process(self, *args: Any, **options: Any) -> SpawnProcess:  # type: ignore[override]
-        child = SpawnProcess(*args, **options)
+        child = _Apart(*args, **options)
         self.children.append(child)
         return child
 

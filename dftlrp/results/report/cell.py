@@ -24,16 +24,28 @@ def render_cell(explanations: Sequence[ExplanationData]) -> str:
 
     What cannot be drawn is said instead.
     """
-    lines = html.escape("\n\n".join(map(describe_briefly, explanations)))
-    title = lines.partition("\n")[0]
-    below = f"<details><summary>{title}</summary><pre>{lines}</pre></details>"
+    lines = "\n\n".join(map(describe_briefly, explanations))
     try:
-        page = html.escape(render(explanations, size=CELL))
+        page = render(explanations, size=CELL)
     except DftlrpError as error:
-        return f"<p>No picture: {html.escape(str(error))}</p>{below}"
-    style = f"width:100%;height:{_find_height(explanations)}px;border:0;resize:vertical"
-    frame = f'<iframe sandbox="allow-scripts" title="{title}" style="{style}" srcdoc="{page}">'
-    return f"{frame}</iframe>{below}"
+        return f"<p>No picture: {html.escape(str(error))}</p>{_fold_lines(lines)}"
+    return frame_page(page, lines, _find_height(explanations))
+
+
+def frame_page(page: str, lines: str, height: int = 1000) -> str:
+    """Return a self-contained page as HTML for a cell: in a frame, and what it is in lines below.
+
+    The first line is the title; `height` is in pixels.
+    """
+    title = html.escape(lines.partition("\n")[0])
+    style = f"width:100%;height:{height}px;border:0;resize:vertical"
+    frame = f'<iframe sandbox="allow-scripts" title="{title}" style="{style}"'
+    return f'{frame} srcdoc="{html.escape(page)}"></iframe>{_fold_lines(lines)}'
+
+
+def _fold_lines(lines: str) -> str:
+    told = html.escape(lines)
+    return f"<details><summary>{told.partition(chr(10))[0]}</summary><pre>{told}</pre></details>"
 
 
 def _find_height(explanations: Sequence[ExplanationData]) -> int:

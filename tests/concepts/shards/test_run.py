@@ -158,19 +158,25 @@ def threads():
     return lambda shard: {"limits": [os.environ[name] for name in names]}
 
 
-def test_a_script_without_a_guard_is_told_so(tmp_path):
+def test_a_script_needs_no_guard_and_is_not_run_again(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(
+        "from functools import partial\n"
         "from dftlrp.concepts.shards import Workers, open_store, run\n"
+        "print('here')\n"
         "with open_store('out', {}) as store:\n"
-        "    run(dict, [1], store, Workers())\n"
+        "    assert run(partial(partial, dict), [{'a': 1.0}], store, Workers()) == []\n"
+        "class Here: pass\n"
+        "with open_store('other', {}) as store:\n"
+        "    run(Here, [1], store, Workers())\n"
     )
     child = subprocess.run(
         [sys.executable, script], cwd=tmp_path, capture_output=True, text=True, timeout=120,
         check=False,
     )  # fmt: skip
-    assert child.returncode == 1
-    assert 'if __name__ == "__main__"' in child.stderr.splitlines()[-1]
+    assert child.stdout == "here\n"
+    assert "a worker cannot be made: " in (told := child.stderr.splitlines()[-1])
+    assert "Here" in told
 
 
 def test_without_distributed_the_extra_is_named(tmp_path, monkeypatch):
