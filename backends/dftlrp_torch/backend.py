@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from dftlrp.frameworks.differentiable import make_relevance
 from dftlrp.frameworks.tensor_backend import TensorBackend
@@ -22,6 +24,12 @@ class TorchBackend(TensorBackend):
         from .functions import make_framework
 
         return make_framework(self.device)
+
+    def tell_rounding(self, dtype: np.dtype[Any]) -> str:
+        """Return what autocast and the switches for float32 allow on the device."""
+        from .precision import tell_rounding
+
+        return tell_rounding(self.device, dtype)
 
 
 def _describe(t: Tensor) -> tuple[str, str]:

@@ -69,6 +69,9 @@ class Attribution:
         What was taken and why, and what was left out.
     backend : str
         Name of the backend that computed it.
+    precision : str
+        The dtype that it computed in, and what it may have rounded products to: ``"float32 by
+        torch:cuda; TF32 in convolutions"``.
     kept : dict of str to (value, relevance)
         The values asked for with ``keep``, and the signals.
     method : str
@@ -90,6 +93,7 @@ class Attribution:
     table: LayerTable
     notes: tuple[str, ...]
     backend: str
+    precision: str = ""
     kept: dict[str, tuple[Real, Real]] = field(default_factory=dict)
     method: str = "lrp"
     facts: dict[str, Any] = field(default_factory=dict)
@@ -266,6 +270,7 @@ def make_attribution(
         table=table,
         notes=tuple(_write_notes(question, found, method)),
         backend=by if isinstance(by, str) else by.name,
+        precision=found.precision,
         kept=kept,
         method=method,
         facts={"reference": found.reference.taken},

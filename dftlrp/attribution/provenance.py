@@ -91,6 +91,7 @@ def collect_provenance(
         **({"threads": settings.threads} if result.backend == "onnx" else {}),
         **({"front end": "mel"} if reads_mel(model.graph) else {}),
         "dtype": str(result.explained.dtype),
+        "precision": result.precision,
         "versions": {**find_versions(*PACKAGES), "python": platform.python_version()},
         **({"conditions": conditions} if conditions else {}),
     }

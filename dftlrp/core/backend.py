@@ -27,6 +27,8 @@ from importlib.metadata import EntryPoint, entry_points
 from itertools import product
 from typing import Any, NamedTuple, Protocol
 
+import numpy as np
+
 from dftlrp.core.maps import Array
 from dftlrp.core.names import suggest
 from dftlrp.core.programs import Watcher
@@ -164,6 +166,13 @@ class Backend(Protocol):
 
     def start_watching(self) -> Watcher | None:
         """Return what notes the functions that are called, or None where nothing is gained."""
+
+    def tell_rounding(self, dtype: np.dtype[Any]) -> str:
+        """Return what products in a dtype may be rounded to that holds less, in a few words.
+
+        Empty where they are computed in the dtype.  It may change from call to call, as switches of
+        a framework do.
+        """
 
     # -- signs; zero counts as positive unless ``strict``
 

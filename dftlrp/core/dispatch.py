@@ -60,6 +60,10 @@ class DispatchBackend:
         """Return what notes the calls of this backend, if it can."""
         return None
 
+    def tell_rounding(self, dtype: np.dtype[Any]) -> str:
+        """Return what products may be rounded to, if a backend rounds them."""
+        return ""
+
     def pos(self, x: Array) -> Array:
         return apply("pos", x)
 

@@ -54,6 +54,9 @@ class NumpyBackend:
     def start_watching(self) -> None:
         """Nothing is noted: the reference takes every decision each time."""
 
+    def tell_rounding(self, dtype: np.dtype[Any]) -> str:
+        return ""
+
     def pos(self, x: AnyArray) -> AnyArray:
         return np.maximum(x, 0)
 

@@ -53,6 +53,8 @@ class Answer(NamedTuple):
         Where the relevance of every node went.
     composite, seed_kind, backend, reference : Choice
         What was taken, and why.
+    precision : str
+        The dtype that was computed in, by which backend, and what it rounded products to.
     notes : tuple of str
         What the comparison with the original file has to say.
     changes : dict of str to array
@@ -74,6 +76,7 @@ class Answer(NamedTuple):
     seed_kind: Choice[str]
     backend: Choice[str | Backend] = FIRST
     reference: Choice[str] = Choice(NONE)
+    precision: str = ""
     notes: tuple[str, ...] = ()
     changes: Mapping[str, Array] = MappingProxyType({})
     rows: tuple[LedgerRow, ...] = ()

@@ -206,6 +206,7 @@ class _Asked:
             settings.by_default,
             self.bk.name,
             settings.floats.name,
+            self.bk.tell_rounding(settings.floats),  # constants are rounded, too
             repr(settings.composite),
             tuple((k, str(rule)) for k, rule in settings.overrides.items()),
             tuple((name, x.shape, x.dtype.str) for name, x in given),

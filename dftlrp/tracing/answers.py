@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from dftlrp.core.backend import get_backend
+from dftlrp.core.backend import Backend, get_backend
 from dftlrp.core.types import AnyArray, NonFiniteError, Real
 from dftlrp.engine.auto import Unfit, answer_by_backend, answer_by_reference, choose_seed
 from dftlrp.engine.backward import Answer, add_batch_axis, read_numbers
@@ -63,6 +63,10 @@ def answer(
 
     def ask(settings: Settings) -> list[Answer]:
         bk = get_backend(settings.backend)
+        precision = _tell_precision(bk, settings)
+        return [a._replace(precision=precision) for a in compute(bk, settings)]
+
+    def compute(bk: Backend, settings: Settings) -> list[Answer]:
         if isinstance(bk, OnnxBackend):
             try:
                 return [answer_in_graph(prepare(model, inputs, settings, q)) for q in questions]
@@ -85,6 +89,14 @@ def answer(
     return [
         a._replace(backend=backend, reference=reference, notes=(*notes, *a.notes)) for a in answers
     ]
+
+
+def _tell_precision(bk: Backend, settings: Settings) -> str:
+    """Return the dtype that is computed in, by which backend, and what it rounds products to."""
+    dtype = np.dtype(np.float32) if isinstance(bk, OnnxBackend) else settings.floats
+    by = settings.backend if isinstance(settings.backend, str) else bk.name
+    rounding = bk.tell_rounding(dtype)
+    return f"{dtype} by {by}" + (f"; {rounding}" if rounding else "")
 
 
 @dataclass(eq=False)

@@ -10,6 +10,7 @@ from dftlrp.core.dispatch import DispatchBackend
 from dftlrp.core.maps import Array
 from dftlrp.core.types import AnyArray
 from dftlrp.tracing import arithmetic, functions, movement  # noqa: F401  # they fill the table
+from dftlrp.tracing.providers import tell_rounding
 from dftlrp.tracing.symbols import Symbol
 from dftlrp.tracing.tape import Tape
 
@@ -33,6 +34,9 @@ class OnnxBackend(DispatchBackend):
 
     def signal(self, x: Any) -> AnyArray:
         return np.asarray(x)  # a trace makes its own inputs
+
+    def tell_rounding(self, dtype: np.dtype[Any]) -> str:
+        return tell_rounding(self.options.partition(":")[0])
 
     def read(self, x: Array) -> Array:
         return x if isinstance(x, Symbol) else np.asarray(x)  # it refuses where numbers decide

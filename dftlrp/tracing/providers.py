@@ -21,6 +21,7 @@ PACKAGES = {  # what has to be installed in place of onnxruntime
     "cuda": "onnxruntime-gpu", "tensorrt": "onnxruntime-gpu", "dml": "onnxruntime-directml",
     "openvino": "onnxruntime-openvino", "coreml": "onnxruntime (on macOS)",
 }  # fmt: skip
+TF32 = ("cuda", "tensorrt")  # compute products of float32 in it on devices that can
 SHOWN = 8  # nodes that a note names
 FULL = re.compile(
     r"out.?of.?memory|not enough memory|insufficient memory|failed to allocate|bad_alloc"
@@ -85,6 +86,16 @@ def tell_left_nodes(runtime: Any, provider: str) -> tuple[str, ...]:
         f"execution provider {short!r} leaves {len(left)} nodes to the CPU: "
         f"{', '.join(left[:SHOWN])}{more}",
     )
+
+
+def tell_rounding(asked: str) -> str:
+    """Return what a provider may round products of float32 to; empty for the CPU's."""
+    short = shorten_provider(asked or CPU)
+    if short == shorten_provider(CPU):
+        return ""
+    if short in TF32:
+        return "TF32 in products, as onnxruntime allows by itself"
+    return f"whatever execution provider {short!r} takes for products"
 
 
 def explain_full_memory(error: Exception, batch: int) -> str:
