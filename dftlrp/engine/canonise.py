@@ -35,11 +35,16 @@ def canonise(context: Context) -> tuple[Node, ...]:
 
 
 def _recognise(node: Node, context: Context) -> list[Node]:
-    """Return what stands for the node; a layer that was merged may be folded once more."""
+    """Return what stands for the node; a layer that was merged may be folded once more.
+
+    It is a part of the same step of a recurrence, and of the same layer if it has no other.
+    """
+    context.turn = node.turn
     new = next(filter(None, (recognise(node, context) for recognise in PATTERNS)), None)
     if new is None:
         return [node]
-    return fold_norm(new[-1], context) or new
+    found = fold_norm(new[-1], context) or new
+    return [replace(n, turn=node.turn, layer_key=n.layer_key or node.layer_key) for n in found]
 
 
 def prepare_plan(

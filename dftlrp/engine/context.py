@@ -44,6 +44,8 @@ class Context:
         When each value was made.
     derived : list of Node
         The nodes that make values which merged layers read beside the graph's own.
+    turn : tuple of (str, int)
+        The step of a recurrence that is looked at; see `Node.turn`.
     """
 
     nodes: Sequence[Node]
@@ -56,6 +58,7 @@ class Context:
     raw: dict[str, Node] = field(init=False)
     order: dict[str, int] = field(init=False)
     derived: list[Node] = field(default_factory=list)
+    turn: tuple[str, int] = ("", 0)
 
     def __post_init__(self) -> None:
         self.raw = {node.output: node for node in self.nodes}
@@ -84,7 +87,7 @@ class Context:
 
     def derive(self, output: str, op: str, *inputs: str, **attrs: Any) -> str:
         """Add a value that a merged layer reads, by the node that makes it; return its name."""
-        node = Node(output, op, inputs, attrs)
+        node = Node(output, op, inputs, attrs, turn=self.turn)
         args = tuple(self.values[name] for name in inputs)
         self.add_value(output, OPS[op].evaluate(At(node, NUMPY, args, ())), *inputs)
         self.derived.append(node)
@@ -99,7 +102,8 @@ class Context:
     def add_constant(self, output: str, value: AnyArray, *sources: str) -> str:
         """Add a value that was computed from these sources; return its name."""
         self.values[output] = value
-        self.derived.append(Node(output, "Constant", (), {"value": value}, captures=sources))
+        attrs = {"value": value}
+        self.derived.append(Node(output, "Constant", (), attrs, captures=sources, turn=self.turn))
         return output
 
     def find_maker(self, name: str, *ops: str) -> Node | None:

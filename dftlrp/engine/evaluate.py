@@ -255,13 +255,16 @@ def expand_nodes(
 
 
 def _blame_expansion(node: Node, inner: Iterator[Node]) -> Iterator[Node]:
-    """Yield the nodes of an expansion; an error in it names the node that is expanded."""
+    """Yield the nodes of an expansion; an error in it names the node that is expanded.
+
+    Unless they are steps of a recurrence of their own, they are a part of the node's step.
+    """
     while True:
         with blame(node):
             step = next(inner, None)
         if step is None:
             return
-        yield step
+        yield step if step.turn[0] or not node.turn[0] else replace(step, turn=node.turn)
 
 
 # -- checks of values

@@ -193,11 +193,21 @@ class Walk:
 
     def pass_on(self, node: Node, received: Received, names: Sequence[str], share: Share) -> None:
         """Add what a node gives these values to what is pending there, and make its account."""
+        self.send(node, received, names, share)
+        self.close_account(node, received, names, share)
+
+    def send(self, node: Node, received: Received, names: Sequence[str], share: Share) -> None:
+        """Add what a node gives these values to what is pending there."""
         support, multiplier, depth = share.find_support(), share.multiplier, received.flow.depth
         for i, (name, r) in enumerate(zip(names, share.relevance, strict=True)):
             self.way.check(r, f"the relevance of {name!r}, behind node {node.key!r} ({node.op}),")
             m = None if multiplier is None else partial(_take, multiplier, i)
             self.add(name, Arriving(r, m, support, depth + 1).shorten())
+
+    def close_account(
+        self, node: Node, received: Received, names: Sequence[str], share: Share
+    ) -> None:
+        """Make the account of a node that has given these values their shares, if it is wanted."""
         if self.way.ledger:
             self.rows.append(_make_row(self.way, node, received, names, share))
 

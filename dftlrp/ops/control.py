@@ -2,7 +2,7 @@
 
 An expansion yields nodes one after the other; each is evaluated before the next is asked for, so
 that a condition or a number of trips is a number by then.  A step of a loop is a part of the layer
-that its node is in the body.
+that its node is in the body, and bears the number of its trip (`Node.turn`).
 """
 
 from __future__ import annotations
@@ -55,13 +55,13 @@ def _make_body_constants(body: Body, values: Known, key: str) -> tuple[list[Node
 
 
 def instantiate_body(
-    body: Body, names: Mapping[str, str], suffix: str
+    body: Body, names: Mapping[str, str], suffix: str, turn: tuple[str, int] = ("", 0)
 ) -> tuple[list[Node], list[str]]:
     """Return the nodes of one run, whose values have the suffix, and the names of its outputs."""
     own = {n.output: f"{n.output}{suffix}" for n in body.nodes}
     known = {**body.links, **names, **own}
     nodes = [
-        replace(n.rename(known), layer_key=n.layer_key or (n.output if suffix else ""))
+        replace(n.rename(known), layer_key=n.layer_key or (n.output if suffix else ""), turn=turn)
         for n in body.nodes
     ]
     return nodes, [known.get(name, name) for name in body.outputs]
@@ -177,12 +177,13 @@ def loop(node: Node, values: Known, room: int) -> Iterator[Node]:
     while (most is None or number < most) and _goes_on(condition, values):
         refuse_long(node, number + 1, each, room)
         suffix = f"[{number}]@{node.key}"
-        turn, asked = f"iteration{suffix}", condition or f"condition{suffix}"
-        yield make_constant(turn, np.int64(number))
+        count, asked = f"iteration{suffix}", condition or f"condition{suffix}"
+        turn = (node.key, number)
+        yield replace(make_constant(count, np.int64(number)), turn=turn)
         if not condition:
-            yield make_constant(asked, np.True_)
-        names = weights | dict(zip(body.inputs, (turn, asked, *results.carried), strict=True))
-        nodes, (condition, *outputs) = instantiate_body(body, names, suffix)
+            yield replace(make_constant(asked, np.True_), turn=turn)
+        names = weights | dict(zip(body.inputs, (count, asked, *results.carried), strict=True))
+        nodes, (condition, *outputs) = instantiate_body(body, names, suffix, turn)
         yield from nodes
         results.add_trip(outputs)
         number += 1
@@ -204,11 +205,13 @@ def scan(node: Node, values: Known, room: int) -> Iterator[Node]:
     refuse_long(node, trips, count_nodes(body.nodes) + count, room)
     for number in range(trips):
         suffix = f"[{number}]@{node.key}"
-        parts = [f"{name}{suffix}" for name in read]
+        parts = [f"{name}{suffix}" for name in body.inputs[len(results.carried) :]]
+        turn = (node.key, number)
         for name, part, axis, back in zip(read, parts, axes, turned, strict=True):
-            yield make_select(part, name, axis, trips - 1 - number if back else number)
+            select = make_select(part, name, axis, trips - 1 - number if back else number)
+            yield replace(select, layer_key=node.layer, layer_op=node.op, turn=turn)
         names = weights | dict(zip(body.inputs, (*results.carried, *parts), strict=True))
-        nodes, outputs = instantiate_body(body, names, suffix)
+        nodes, outputs = instantiate_body(body, names, suffix, turn)
         yield from nodes
         results.add_trip(outputs)
     plain = [0] * len(results.stacks)

@@ -32,7 +32,10 @@ def _keep_needed(nodes: Sequence[NodeProto], outputs: Sequence[str]) -> list[Nod
 
 
 def _trim_loop(node: NodeProto, wanted: set[str]) -> NodeProto:
-    """Return a loop without what it collects and reads for nothing; its states stay."""
+    """Return a loop without what it collects and reads for nothing.
+
+    Its states stay, and one of the values that it goes along.
+    """
     given = {a.name: helper.get_attribute_value(a) for a in node.attribute}
     body = given["body"]
     states = len(node.input) - given["num_scan_inputs"]
@@ -40,6 +43,7 @@ def _trim_loop(node: NodeProto, wanted: set[str]) -> NodeProto:
     inner = _keep_needed(body.node, [body.output[i].name for i in outs])
     read = {name for n in inner for name in list_reads(n)} | {body.output[i].name for i in outs}
     ins = [i for i, x in enumerate(body.input) if i < states or x.name in read]
+    ins = ins if len(ins) > states else [*ins, states]
     graph = helper.make_graph(
         inner, body.name, [body.input[i] for i in ins], [body.output[i] for i in outs]
     )
@@ -47,7 +51,7 @@ def _trim_loop(node: NodeProto, wanted: set[str]) -> NodeProto:
     return helper.make_node(
         "Scan", [node.input[i] for i in ins], [node.output[i] for i in outs], body=graph,
         num_scan_inputs=len(ins) - states, scan_input_directions=turned * (len(ins) - states),
-        scan_output_directions=turned * (len(outs) - states),
+        scan_output_directions=turned * (len(outs) - states) or None,
     )  # fmt: skip
 
 

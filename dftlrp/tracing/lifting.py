@@ -24,6 +24,11 @@ class Operand(NamedTuple):
         """The shape in one step."""
         return tuple(np.shape(self.value)[int(self.stacked) :])
 
+    def reshape(self, shape: Sequence[int]) -> Operand:
+        """Return the operand in another shape in each step."""
+        steps = np.shape(self.value)[: int(self.stacked)]
+        return self._replace(value=self.value.reshape((*steps, *shape)))
+
 
 class Lift(NamedTuple):
     """A node that is to be lifted: its operands, its attributes and what it makes in one step."""
@@ -46,12 +51,15 @@ class Lift(NamedTuple):
         full = (self.steps, *self.y.shape) if shape is None else tuple(shape)
         return self.tape.add_node(self.op, *inputs, shape=full, dtype=self.y.dtype, **attributes)
 
-    def align(self, operand: Operand | None) -> Any:
-        """Return an operand whose first axis of steps stands in front of all axes of the output."""
+    def align(self, operand: Operand | None, rank: int | None = None) -> Any:
+        """Return an operand whose first axis of steps stands in front of all axes of the output.
+
+        ``rank`` is their number, if it is not the node's.
+        """
         if operand is None or not operand.stacked:
             return None if operand is None else operand.value
-        missing = self.y.ndim - len(operand.shape)
-        return operand.value.reshape((self.steps, *(1,) * missing, *operand.shape))
+        missing = (self.y.ndim if rank is None else rank) - len(operand.shape)
+        return operand.reshape((*(1,) * missing, *operand.shape)).value
 
     def spread(self, operand: Operand | None) -> Any:
         """Return an operand along a first axis of steps, whether it differs or not."""
@@ -95,6 +103,22 @@ def lift_node(
 
 def _lift_elementwise(n: Lift) -> Symbol:
     return n.add(*map(n.align, n.operands), **n.attributes)
+
+
+def _lift_matmul(n: Lift) -> Symbol:
+    """A vector is a matrix of one row or column: vectors of all steps would be a matrix."""
+    a, b = n.operands
+    assert a is not None
+    assert b is not None
+    if len(a.shape) > 1 < len(b.shape):
+        return _lift_elementwise(n)
+    row = a.reshape((1, *a.shape)) if len(a.shape) == 1 else a
+    column = b.reshape((*b.shape, 1)) if len(b.shape) == 1 else b
+    lead = np.broadcast_shapes(row.shape[:-2], column.shape[:-2])
+    shape = (*lead, row.shape[-2], column.shape[-1])
+    y = n.add(*(n.align(o, len(shape)) for o in (row, column)), shape=(n.steps, *shape))
+    made: Symbol = y.reshape((n.steps, *n.y.shape))
+    return made
 
 
 def _lift_gemm(n: Lift) -> Symbol:
@@ -154,12 +178,16 @@ UNARY = (
 )  # fmt: skip
 BINARY = (
     "Add", "And", "Div", "Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Max", "Min",
-    "Mul", "Or", "Pow", "Sub", "Where", "MatMul",
+    "Mul", "Or", "Pow", "Sub", "Where",
 )  # fmt: skip
 LIFTED: dict[str, Callable[[Lift], Symbol]] = {
-    **dict.fromkeys((*UNARY, *BINARY), _lift_elementwise), "Gemm": _lift_gemm,
-    "Concat": _lift_concat, "Slice": _lift_slice, "Reshape": _lift_reshape,
+    **dict.fromkeys((*UNARY, *BINARY), _lift_elementwise), "MatMul": _lift_matmul,
+    "Gemm": _lift_gemm, "Concat": _lift_concat, "Slice": _lift_slice,
+    **dict.fromkeys(("Reshape", "Squeeze", "Unsqueeze", "Flatten"), _lift_reshape),
     "Transpose": _lift_transpose, "Expand": _lift_expand, "ReduceSum": _lift_sum, "Pad": _lift_pad,
 }  # fmt: skip
-FIXED = {"Gemm": 1, "Slice": 1, "Reshape": 1, "Expand": 1, "ReduceSum": 1, "Pad": 1, "Clip": 1}
+FIXED = {
+    **dict.fromkeys(("Gemm", "Slice", "Reshape", "Squeeze", "Unsqueeze", "Expand"), 1),
+    **dict.fromkeys(("ReduceSum", "Pad", "Clip"), 1),
+}
 LEAST = {"Slice": 4, "ReduceSum": 2}  # inputs that the node needs

@@ -86,9 +86,9 @@ def _read_spans(tape: Tape, node: NodeProto) -> list[Span] | None:
 
 def _take_part(tape: Tape, x: Any, spans: Sequence[Span]) -> Any:
     """Return a part of a value, computed of parts of what it is computed of."""
-    if not isinstance(x, Symbol):
+    if not isinstance(x, Symbol) or x.name in tape.appended:  # its symbol tells no attributes
         return x[_make_key(x.shape, spans)]
-    if x.origin.op in ELEMENTWISE and x.name not in tape.appended:
+    if x.origin.op in ELEMENTWISE:
         parts = [_take_operand_part(tape, a, x.ndim, spans) for a in x.origin.inputs]
         shape = np.broadcast_shapes(*map(np.shape, parts))
         return tape.add_node(x.origin.op, *parts, shape=shape, dtype=x.dtype, like=x.dtype)

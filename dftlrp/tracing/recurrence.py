@@ -70,7 +70,8 @@ class Return:
             if piece.repeat is None:
                 got = [None if a is None else a[0] for a in got]
             if piece.begin not in live:
-                received.taken.append(got[0])
+                lost: Array = got[0]
+                received.taken.append(lost if piece.repeat is None else np.moveaxis(lost, 0, axis))
                 continue
             names.append(piece.names[0])
             if piece.repeat is not None:
@@ -81,7 +82,10 @@ class Return:
             multipliers.append(got[1])
         known = tuple(multipliers) if m is not None else None
         kind = min(support, Support.NOT_ZERO) if known else Support.ANYWHERE
-        walk.pass_on(node, received, names, _carry(parts, known, kind))
+        walk.send(node, received, names, _carry(parts, known, kind))
+        lying = [np.moveaxis(r, 0, axis) if name.endswith(EACH) else r
+                 for name, r in zip(names, parts, strict=True)]  # fmt: skip
+        walk.close_account(node, received, names, _carry(lying, None, kind))  # for each sample
 
     def carry_through(self, repeat: Repeat, walk: Walk) -> None:
         """Carry what is pending at the steps of a repeat through all of them."""
@@ -220,20 +224,14 @@ class _Trip:
             R, m = (None if a is None else np.sum(a, axis=0) for a in flow[:2])
             walk.add(name, Arriving.start(Flow(R, m, flow.support)))
             return
-        node = self.repeat.read[name]
-        x = walk.way.values[node.inputs[0]]
-        axis = node.attrs["axis"] % x.ndim
-        key = self.repeat.list_places(self.repeat.places[name][1])
-        turned = (x.shape[axis], *(n for i, n in enumerate(x.shape) if i != axis))
-        like = np.broadcast_to(np.zeros(()), turned)
-        parts = [
-            None if a is None else np.moveaxis(walk.way.bk.slice_T(a, (key,), like), 0, axis)
-            for a in flow[:2]
-        ]
+        node = self.repeat.sample[self.repeat.places[name][1]]
+        places, bk = self.repeat.read[name], walk.way.bk
+        x = walk.way.values[places.source]
+        parts = [None if a is None else places.carry_back(a, x, bk) for a in flow[:2]]
         known = None if parts[1] is None else (parts[1],)
         kind = min(flow.support, Support.NOT_ZERO) if known else Support.ANYWHERE
         received = Received(Arriving.start(flow), parts[:1], [])
-        walk.pass_on(node, received, node.inputs, _carry(parts[:1], known, kind))
+        walk.pass_on(node, received, [places.source], _carry(parts[:1], known, kind))
 
 
 def _sum_amount(key: str, row: LedgerRow, each: Array) -> Array:

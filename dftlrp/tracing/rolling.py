@@ -285,6 +285,9 @@ class _Roller:
         kept += [s.name for s in states if s.name in later]
         names = {n: self.name_same(n) for n in reads if n in self.done and not self.done[n].stacked}
         scanned = [n for n in reads if n in self.done and self.done[n].stacked]
+        if not scanned:  # what a Scan goes along
+            scanned.append(self.body.read(np.arange(self.count)).name)
+            self.done[scanned[0]] = Operand(self.body.stacked[scanned[0]], True)
         sources, known, inner = [*ends, *kept], self.tape.known, list(nodes)
         ends = self.name_ends(sources, made, inner)
         inner = [_rename_operands(node, names) for node in inner]
@@ -297,7 +300,7 @@ class _Roller:
         attributes = {"body": graph, "num_scan_inputs": len(scanned)}
         if self.backward:
             attributes["scan_input_directions"] = [1] * len(scanned)
-            attributes["scan_output_directions"] = [1] * len(kept)
+            attributes["scan_output_directions"] = [1] * len(kept) or None
         self.outer.append_node("Scan", given, [*last, *every], attributes)
         for s, name in zip(states, last, strict=True):
             self.last[s.name] = self.describe(name, s.out.name, ())

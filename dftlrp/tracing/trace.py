@@ -149,7 +149,7 @@ def _find_repeats(ready: Ready, request: GraphRequest) -> list[Repeat]:
     """Return the steps of recurrences that are written as loops."""
     plan, run = ready.plan, ready.run
     apart = {*request.keep, *request.only, *(name for name, _ in request.masks), *run.finite}
-    return find_repeats(plan, run.nodes, find_moving(plan), _list_zero(ready), run.values, apart)
+    return find_repeats(plan, run.nodes, find_moving(plan), _list_zero(ready), ready.values, apart)
 
 
 def _list_zero(ready: Ready) -> frozenset[str]:

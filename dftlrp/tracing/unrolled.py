@@ -67,7 +67,10 @@ class Unrolled:
 
     def stack_numbers(self, repeat: Repeat, place: int) -> Any:
         """Return numbers that the nodes at a place make, along a first axis of steps."""
-        return np.stack([np.asarray(self.values[n]) for n in repeat.list_names(place)])
+        first, *others = (np.asarray(self.values[n]) for n in repeat.list_names(place))
+        if all(np.array_equal(first, other) for other in others):
+            return np.broadcast_to(first, (len(repeat), *first.shape))
+        return np.stack([first, *others])
 
     def get_earlier(self, repeat: Repeat, place: int) -> Any:
         """Return what each step reads of the one before it."""
@@ -79,7 +82,9 @@ class Unrolled:
     def shift(self, name: str, made: Any) -> Any:
         """Return what each step reads, of that in front of the first and of what each makes."""
         self.fetch([name])
-        return np.concatenate((self.values[name][None], made[:-1]), 0)
+        first = self.values[name]
+        first = first if isinstance(first, Symbol) else np.asarray(first)
+        return np.concatenate((first[None], made[:-1]), 0)
 
     def lift(self, repeat: Repeat, names: Iterable[str], body: Body) -> Values:
         """Return these values of the sample as a step sees them."""
@@ -101,8 +106,9 @@ class Unrolled:
         """Write the forward pass of a repeat."""
         body = Body(tape, len(repeat))
         bk = OnnxBackend(body.tape)
-        for name, node in repeat.read.items():
-            self.stacks[name] = self.select(repeat, node)
+        for name, places in repeat.read.items():
+            self.fetch([places.source])
+            self.stacks[name] = places.read(self.values[places.source], OnnxBackend(tape))
         self.fetch(repeat.earlier)
         given = run_cell(repeat, plan, self.values, self.stacks, tape)
         seen, states = self.start_step(repeat, given, body)
@@ -131,18 +137,13 @@ class Unrolled:
         for name, place in repeat.earlier.items():
             if place in given:
                 seen[name] = body.read(self.shift(name, given[place]))
+            elif not repeat.is_moving(place):
+                seen[name] = body.read(self.get_earlier(repeat, place))
             else:
                 first = self.values[name]
                 seen[name] = body.add_state(first.shape, first.dtype)
                 states[name] = State(seen[name].name, first, None)
         return seen, states
-
-    def select(self, repeat: Repeat, node: Node) -> Any:
-        """Return what each step reads at its place along an axis."""
-        _, place = repeat.places[node.output]
-        self.fetch(node.inputs)
-        x = self.values[node.inputs[0]]
-        return np.moveaxis(x, node.attrs["axis"], 0)[repeat.list_places(place)]
 
     def join(self, node: Node, rank: int) -> Any:
         """Return the value of a Stack, some of whose parts are steps of repeats."""

@@ -101,6 +101,19 @@ MODELS = {
     "loop without a condition": (looped(3, condition=False), {}),
     "scan": (scanned(), {}),
     "scan backwards": (scanned(scan_input_directions=[1], scan_output_directions=[1]), {}),
+    "scan of one value in both directions": (
+        build(
+            [
+                helper.make_node("Scan", ["x", "x"], ["y"], num_scan_inputs=2,
+                                 scan_input_directions=[0, 1], body=graph(
+                    "body", [("Tanh", ["a"], ["e"], {}), ("Mul", ["e", "b"], ["c"], {})],
+                    [value("a", [4], DOUBLE), value("b", [4], DOUBLE)],
+                    [value("c", [4], DOUBLE)],
+                )),
+            ],
+            {"x": [3, 4]}, {"y": [3, 4]},
+        ), {},
+    ),
     "scan along the other axis": (
         build(
             [

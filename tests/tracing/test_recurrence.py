@@ -8,18 +8,15 @@ import numpy as np
 import onnxruntime
 import pytest
 from graphs import Real, loaded, network, normal, signals
-from onnx import GraphProto, helper
+from onnx import helper
 from ops import test_recurrent as forms
-from traced import close, error
+from traced import agree, close, count_nodes, trace_sample
 
 import dftlrp
-from dftlrp.engine.forward import run_forward
-from dftlrp.engine.settings import Settings
 from dftlrp.tracing import repeats
 from dftlrp.tracing.rolling import Body, State, roll
 from dftlrp.tracing.symbols import Symbol
 from dftlrp.tracing.tape import Tape
-from dftlrp.tracing.trace import GraphRequest, trace
 
 FRAMES = 9
 MILD = {"composite": "Epsilon(0.01)", "target": 3}  # well conditioned in float32
@@ -32,37 +29,6 @@ def make_cell(monkeypatch: Any, name: str, frames: int = FRAMES) -> tuple[dftlrp
     op, how = (forms.FORMS | forms.LAYOUTS)[name]
     proto = forms.cell(op, **how)
     return loaded(proto), signals(proto, forms.B)["x"]
-
-
-def count_nodes(graph: GraphProto) -> int:
-    """The nodes of a graph, with those of its bodies."""
-    bodies = (a.g for node in graph.node for a in node.attribute if a.HasField("g"))
-    return len(graph.node) + sum(map(count_nodes, bodies))
-
-
-def trace_sample(model: dftlrp.Model, x: Any, **settings: Any) -> Any:
-    ready = run_forward(model, x, Settings(reference=None, **settings))
-    return trace(ready, GraphRequest())
-
-
-def agree(model: dftlrp.Model, x: Any, **asked: Any) -> None:
-    """The graph says what the reference does: output, relevance, multiplier and accounts."""
-    a, b = (dftlrp.attribute(model, x, backend=backend, **asked) for backend in ("numpy", "onnx"))
-    close(b.output, a.output)
-    assert error(b.relevance, a.relevance) < 2e-5
-    if a.multiplier is not None:
-        assert error(b.multiplier, a.multiplier) < 2e-5
-    assert [(r.node, r.op, r.rule) for r in b.ledger.rows] == [
-        (r.node, r.op, r.rule) for r in a.ledger.rows
-    ]
-    for name, kept in a.kept.items():
-        close(b.kept[name][1], kept[1])
-    scale = np.abs(a.relevance).sum()
-    for ours, want in zip(b.ledger.rows, a.ledger.rows, strict=True):
-        for term in ("relevance", "to_inputs", "bias", "stabiliser", "stopped", "reference"):
-            one, other = getattr(ours, term), getattr(want, term)
-            np.testing.assert_allclose(one, other, rtol=0, atol=1e-5 * scale)
-    assert b.ledger.gap < 1e-5
 
 
 @pytest.mark.parametrize("name", forms.FORMS | forms.LAYOUTS)
