@@ -4,6 +4,7 @@ import nox
 
 nox.options.sessions = ["tests", "lint"]
 KERAS = ["tensorflow-cpu==2.21.0", "tf2onnx==1.17.0"]
+TOOLS = ["pytest", "pytest-xdist", "hypothesis", "PyWavelets", "pytest-mpl"]
 TORCH = "torch==2.13.0"  # a CPU build; zennit imports torchvision, which the tests stand in for
 
 TUTORIALS = ["espeakng-loader==0.2.4", "silero-vad==6.2.3", "PyWavelets==1.9.0"]  # .ci/run: too
@@ -34,6 +35,24 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "format", "--check")
     session.run("mypy")
     session.run("lint-imports")
+
+
+@nox.session
+def release(session: nox.Session) -> None:
+    """Sdist and wheel, checked, and each tried in an empty environment."""
+    session.install("-r", ".ci/release.txt")
+    session.run("python", ".ci/release.py", *session.posargs)
+
+
+@nox.session(python="3.11")
+def lowest(session: nox.Session) -> None:
+    """The quick tests, with the lowest versions that pyproject.toml promises."""
+    session.install("uv")
+    install = ("uv", "pip", "install", "--python", session.virtualenv.location)
+    session.run(*install, "--resolution", "lowest-direct", ".")
+    session.run(*install, *TOOLS)
+    old = "ignore::DeprecationWarning"  # old packages call what is deprecated in newer ones
+    session.run("pytest", "-q", "-n", "auto", "-W", old, *session.posargs)
 
 
 @nox.session

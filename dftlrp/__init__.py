@@ -158,7 +158,7 @@ _HOME = {
     "stft_lrp": "spectral",
 }
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 
 def __getattr__(name: str) -> Any:
