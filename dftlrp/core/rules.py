@@ -31,6 +31,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
+from typing import TypeVar
 
 from dftlrp.core.backend import Backend
 from dftlrp.core.maps import Array
@@ -49,7 +50,55 @@ from dftlrp.core.sharing import (
 )
 from dftlrp.core.types import InputError
 
+#: The rules by their names, as a composite and ``overrides`` know them; each takes a `Call` and its
+#: numbers by keyword, and returns a `Share`.
+FUNCTIONS: dict[str, Callable[..., Share]] = {}
+OPTIONS: dict[str, tuple[str, ...]] = {}  # the fields of `Options` that each rule heeds
+F = TypeVar("F", bound=Callable[..., Share])
 
+
+def register_rule(name: str, *options: str) -> Callable[[F], F]:
+    """Register the decorated function as a rule, so that presets and ``overrides`` know its name.
+
+    Parameters
+    ----------
+    name : str
+        What the rule is called.
+    *options : str
+        The fields of `Options` that the rule heeds: those of `share` are ``"epsilon"``,
+        ``"at_zero"`` and ``"relative"``.
+
+    Returns
+    -------
+    callable
+        Takes the function ``f(c, number=default, ...)``, which takes a `Call` and returns a
+        `Share`, and returns it as it is.  It refuses another function of a name that is there
+        with an InputError, since a model may keep what it computed by that name.
+
+    Examples
+    --------
+    A rule that takes the weights by their size, whatever their sign:
+
+    >>> from dftlrp.core.sharing import Term, share
+    >>> @register_rule("by_weight", "epsilon", "at_zero", "relative")
+    ... def share_by_weight(c):
+    ...     return share(c, [Term(c.op.map(abs), c.inputs)], None)
+    >>> "by_weight" in FUNCTIONS
+    True
+    >>> del FUNCTIONS["by_weight"], OPTIONS["by_weight"]  # which nothing has used yet
+    """
+
+    def register(rule: F) -> F:
+        known = getattr(FUNCTIONS.get(name, rule), "__code__", None)
+        if known != getattr(rule, "__code__", None):  # the same cell of a notebook may run again
+            raise InputError(f"there is a rule {name!r} already: choose another name")
+        FUNCTIONS[name], OPTIONS[name] = rule, options
+        return rule
+
+    return register
+
+
+@register_rule("epsilon", "epsilon", "bias", "at_zero", "relative")
 def epsilon(c: Call) -> Share:
     """z = A x + b.  LRP-0 for epsilon = 0.  (Bach et al. 2015, eq. 58).
 
@@ -61,6 +110,7 @@ def epsilon(c: Call) -> Share:
     return share(c, [Term(c.op, c.inputs)], b, z)
 
 
+@register_rule("zplus", "epsilon", "bias", "split", "at_zero", "relative")
 def zplus(c: Call) -> Share:
     """z = A+ x+ + A- x- + b+: only the parts that supported the output.  (Montavon et al. 2017).
 
@@ -69,6 +119,7 @@ def zplus(c: Call) -> Share:
     return share(c, split_terms(c, c.bk.pos, c.bk.neg), modify_bias(c, c.bk.pos))
 
 
+@register_rule("alpha_beta", "epsilon", "bias", "split", "at_zero", "relative")
 def alpha_beta(c: Call, alpha: float = 2.0, beta: float = 1.0) -> Share:
     """``alpha`` times the supporting parts minus ``beta`` times the opposing ones.
 
@@ -82,6 +133,7 @@ def alpha_beta(c: Call, alpha: float = 2.0, beta: float = 1.0) -> Share:
     return supporting + share(c._replace(relevance=-beta * c.relevance), terms, bias)
 
 
+@register_rule("gamma", "epsilon", "bias", "split", "at_zero", "relative")
 def gamma(c: Call, gamma: float = 0.25) -> Share:
     """Parts that agree in sign with y count 1 + gamma times.  (Andeol et al. 2021).
 
@@ -165,11 +217,13 @@ def _share_by_weights(c: Call, f: Modify, bias: Array | None) -> Share:
     return share(c, [Term(c.op.map(f), ones, None)], bias)
 
 
+@register_rule("flat", "epsilon", "at_zero", "relative")
 def flat(c: Call) -> Share:
     """z = 1 1: an equal share for every input of the window.  (Lapuschkin et al. 2019)."""
     return _share_by_weights(c, c.bk.ones_like, None)
 
 
+@register_rule("wsquare", "epsilon", "bias", "at_zero", "relative")
 def wsquare(c: Call) -> Share:
     """z = A^2 1 + b^2.  (Montavon et al. 2017)."""
 
@@ -179,6 +233,7 @@ def wsquare(c: Call) -> Share:
     return _share_by_weights(c, square, modify_bias(c, square))
 
 
+@register_rule("zbox", "epsilon", "at_zero", "relative")
 def zbox(c: Call, low: float = -1.0, high: float = 1.0) -> Share:
     """z = A x - A+ low - A- high, for inputs in the box [low, high].  (Montavon et al. 2017).
 
@@ -195,6 +250,7 @@ def zbox(c: Call, low: float = -1.0, high: float = 1.0) -> Share:
     return share(c, terms, None)
 
 
+@register_rule("pass")
 def pass_on(c: Call) -> Share:
     """R_x = R.
 
@@ -208,6 +264,7 @@ def pass_on(c: Call) -> Share:
     return Share((c.relevance,), None, lambda: 0 * c.relevance, lambda: 0 * c.relevance)
 
 
+@register_rule("gradient")
 def gradient(c: Call) -> Share:
     """R_x = x A^T m with the true tangent A; its bias y - A x absorbs the rest.
 
@@ -223,29 +280,3 @@ def gradient(c: Call) -> Share:
     m_y, absorbed = c.multiplier(), 0 if c.op.bias is None else c.op.bias
     m = c.op.adjoint(m_y)
     return Share(multiply_pairs(c.inputs, m), lambda: m, lambda: absorbed * m_y, lambda: 0 * m_y)
-
-
-#: The rules by their names, as a composite and ``overrides`` know them; each takes a `Call` and its
-#: numbers by keyword, and returns a `Share`.
-FUNCTIONS: dict[str, Callable[..., Share]] = {
-    "epsilon": epsilon,
-    "zplus": zplus,
-    "alpha_beta": alpha_beta,
-    "gamma": gamma,
-    "flat": flat,
-    "wsquare": wsquare,
-    "zbox": zbox,
-    "pass": pass_on,
-    "gradient": gradient,
-}
-OPTIONS: dict[str, tuple[str, ...]] = {  # the fields of `Options` that each rule heeds
-    "epsilon": ("epsilon", "bias", "at_zero", "relative"),
-    "zplus": ("epsilon", "bias", "split", "at_zero", "relative"),
-    "alpha_beta": ("epsilon", "bias", "split", "at_zero", "relative"),
-    "gamma": ("epsilon", "bias", "split", "at_zero", "relative"),
-    "flat": ("epsilon", "at_zero", "relative"),
-    "wsquare": ("epsilon", "bias", "at_zero", "relative"),
-    "zbox": ("epsilon", "at_zero", "relative"),
-    "pass": (),
-    "gradient": (),
-}

@@ -18,7 +18,6 @@ from onnx import defs, numpy_helper
 from dftlrp.core.types import AnyArray, UnsupportedModelError
 from dftlrp.graph.structure import Node
 from dftlrp.ops import OPS, At
-from dftlrp.ops.inner import OWN
 from dftlrp.ops.pool import find_pool_window
 from dftlrp.ops.window import find_window
 from dftlrp.tracing.node_signs import find_node_sign
@@ -27,7 +26,7 @@ from dftlrp.tracing.tape import Tape
 from dftlrp.tracing.winners import find_rivals
 
 Operands = list[Any]
-EVALUATED = {*OWN, "STFT", "DFT", "QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear"}
+EVALUATED = {"STFT", "DFT", "QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear"}
 NO_ATTRIBUTE = {"spatial", "consumed_inputs", "to", "is_test"}
 
 
@@ -49,7 +48,8 @@ def emit(tape: Tape, at: At, wanted: AnyArray) -> Any:
         The node cannot be written in the graph's operator set.
     """
     node = at.node
-    if node.op in EVALUATED or (node.op == "MatMul" and len(at.args) > 2):
+    ours = not defs.has(node.op)  # made by this package, or registered from outside
+    if ours or node.op in EVALUATED or (node.op == "MatMul" and len(at.args) > 2):
         return OPS[node.op].evaluate(at)
     made = WRITTEN[node.op](tape, at, wanted) if node.op in WRITTEN else None
     made = _copy_node(tape, at, wanted) if made is None else made

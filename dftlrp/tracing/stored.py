@@ -2,9 +2,10 @@
 
 With ``DFTLRP_CACHE=FOLDER`` in the environment each graph is written to a file whose name is a
 digest of all that it was made from: the model's nodes and weights, the question, the shapes, and
-the code that traced it.  Whatever changes has another name.  A file is complete or absent, however
-many processes write, and its checksum is verified; one that is damaged is made again.  The folder
-takes at most `MOST_BYTES`; the files whose last use is longest ago go first.
+the code that traced it.  Whatever changes has another name; where rules or ops were registered from
+outside, whose code is not known, nothing is kept.  A file is complete or absent, however many
+processes write, and its checksum is verified; one that is damaged is made again.  The folder takes
+at most `MOST_BYTES`; the files whose last use is longest ago go first.
 """
 
 from __future__ import annotations
@@ -28,12 +29,14 @@ from dftlrp.core.disk import PART, write_file
 from dftlrp.core.encoding import UnwritableError, decode, encode
 from dftlrp.core.ledger import LedgerRow
 from dftlrp.core.rule_text import Rule
+from dftlrp.core.rules import FUNCTIONS
 from dftlrp.core.types import CacheWarning
 from dftlrp.engine.auto import Choice
 from dftlrp.engine.composites import Layer, LayerTable
 from dftlrp.engine.model import Model
 from dftlrp.engine.plan import Plan
 from dftlrp.graph.structure import Body, Node, Value
+from dftlrp.ops.registry import EXPANSIONS, OPS
 from dftlrp.tracing.accounts import Slot
 from dftlrp.tracing.assembly import Traced
 from dftlrp.tracing.session import Seen
@@ -69,7 +72,7 @@ def find_graph(model: Model, plan: Plan, asked: Asked, trace: Callable[[], Graph
     trace : callable
         Traces the graph.
     """
-    folder = find_folder()
+    folder = None if _is_extended() else find_folder()
     name = None if folder is None else _name_entry(model, asked)
     if folder is None or name is None:
         return trace()
@@ -79,6 +82,15 @@ def find_graph(model: Model, plan: Plan, asked: Asked, trace: Callable[[], Graph
         stored = trace()
         _write_entry(path, *stored)
     return stored
+
+
+def _is_extended() -> bool:
+    """Return whether there is a rule or an op that is not of this package."""
+    functions = [*FUNCTIONS.values(), *(op.evaluate for op in OPS.values()), *EXPANSIONS.values()]
+    functions += [op.linearise for op in OPS.values() if op.linearise is not None]
+    return not all(
+        str(getattr(f, "__module__", "dftlrp.")).startswith("dftlrp.") for f in functions
+    )
 
 
 # -- names

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dftlrp.core.rule_text import Rule, read_rule
-from dftlrp.core.rules import FUNCTIONS
+import dftlrp
+from dftlrp.core.rule_text import Rule, list_parameters, read_rule
+from dftlrp.core.rules import FUNCTIONS, OPTIONS, register_rule
+from dftlrp.core.sharing import Term, share
 from dftlrp.core.types import InputError
 
 
@@ -71,3 +74,34 @@ def test_a_rules_text_gives_the_rule_back(g: float, eps: float) -> None:
 def test_a_rule_that_is_none_is_refused_when_it_is_named(text: Any, message: str) -> None:
     with pytest.raises(InputError, match=message):
         read_rule(text)
+
+
+@pytest.fixture
+def own_rule(monkeypatch):
+    for table in (FUNCTIONS, OPTIONS):
+        monkeypatch.setitem(table, "own", None)
+        monkeypatch.delitem(table, "own")
+    yield
+    list_parameters.cache_clear()
+
+
+def test_a_rule_that_is_registered_is_known_by_name_with_its_numbers(own_rule):
+    @register_rule("own", "epsilon", "at_zero", "relative")
+    def share_more(c, factor=2.0):
+        return share(c, [Term(c.op.map(lambda w: factor * w), c.inputs)], None)
+
+    register_rule("own", "epsilon", "at_zero", "relative")(share_more)  # once more
+    x = np.random.default_rng(0).normal(size=(1, 1, 8000))
+    own, plain = (
+        dftlrp.attribute("waveform", x, overrides={"conv1": rule}, backend="numpy").relevance
+        for rule in ("own(3, epsilon=0)", "epsilon(0)")
+    )
+    np.testing.assert_allclose(own, plain, rtol=1e-6, atol=1e-9)
+    assert str(read_rule("own(3)")) == "own(factor=3)"
+    with pytest.raises(InputError, match="no parameter"):
+        read_rule("own", bias=0)
+
+
+def test_another_function_by_the_name_of_a_rule_is_refused():
+    with pytest.raises(InputError, match="there is a rule 'zplus' already"):
+        register_rule("zplus")(lambda c: None)

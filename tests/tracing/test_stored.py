@@ -17,6 +17,7 @@ from onnx import TensorProto, helper
 import dftlrp
 from dftlrp.cli import main
 from dftlrp.core.encoding import encode
+from dftlrp.core.rules import FUNCTIONS
 from dftlrp.core.types import CacheWarning
 from dftlrp.tracing import stored
 from dftlrp.tracing.finder import Prepared
@@ -167,3 +168,12 @@ def test_a_folder_that_cannot_be_written_costs_a_warning(
     assert main(["explain", "--out", str(folder.with_name("out")), "--no-isolate"]) == 0
     lines = [line for line in capsys.readouterr().err.splitlines() if SWITCH in line]
     assert [line.startswith("dftlrp: warning: ") for line in lines] == [True]
+
+
+def test_nothing_is_kept_where_a_rule_comes_from_outside(folder, monkeypatch):
+    def share_alike(c):
+        return FUNCTIONS["flat"](c)
+
+    monkeypatch.setitem(FUNCTIONS, "outside", share_alike)
+    dftlrp.attribute(network(1), X, backend="onnx")
+    assert not folder.exists()
