@@ -16,6 +16,8 @@ from needed import needed
 
 import dftlrp
 from dftlrp.cli import make_parser
+from dftlrp.concepts import Study, survey
+from dftlrp.concepts.recordings import find_recordings
 from dftlrp.core.types import InputError
 from dftlrp.results.glossary import TERMS
 
@@ -87,12 +89,18 @@ def test_the_commands_of_the_pages_are_understood():
             pytest.fail(f"{page.name}: {line}: {error}")
 
 
-EXAMPLES = [
-    path
-    for room in ("dftlrp", "backends")
-    for path in sorted((DOCS.parent / room).rglob("*.py"))
+ROOT = DOCS.parent
+EXAMPLES = {
+    ".".join(path.relative_to(room).with_suffix("").parts).removesuffix(".__init__"): path
+    for room in (ROOT, ROOT / "backends")
+    for path in sorted(room.glob("dftlrp*/**/*.py"))
     if ">>> " in path.read_text("utf-8")
-]
+}
+LONG = ("concepts.explain_many", "concepts.explanations", "concepts.neuron_analysis",
+        "concepts.prototypes", "concepts.statistics", "concepts.survey", "concepts.trials",
+        "evaluation.data_set", "frameworks.checking", "checking.findings", "torch.backend",
+        "torch.loading", "tensorflow.backend", "tensorflow.loading", "jax.backend")  # fmt: skip
+SURVEYED = ("concepts.prototypes", "concepts.statistics", "concepts.survey", "concepts.trials")
 
 
 @pytest.fixture(scope="module")
@@ -102,18 +110,38 @@ def shared():
     return {"dftlrp": dftlrp, "np": np, "clip": clip, "e": dftlrp.explain("waveform", clip)}
 
 
-@pytest.mark.parametrize("path", EXAMPLES, ids=lambda p: p.stem)
-def test_examples_in_docstrings_print_what_they_say(path, shared, tmp_path, monkeypatch):
-    parts = path.relative_to(DOCS.parent).with_suffix("").parts
-    name = ".".join(p for p in parts if p not in {"backends", "__init__"})
-    framework = re.match("dftlrp_(torch|tensorflow|jax)", name)
-    if framework:
+@pytest.fixture(scope="module")
+def surveyed(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("surveyed")
+    for k in range(2):
+        _copy_clip(folder / f"clips/seven/{k}.wav")
+    model, path = dftlrp.load("waveform"), str(dftlrp.embedded("waveform"))
+    recordings = find_recordings(folder / "clips", 10, model.labels, rate=8000.0, channels=1)
+    study = Study(path, "conv6", 8000.0, 10, spectra=False)
+    return survey(study, recordings, folder / "work")
+
+
+def _copy_clip(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(dftlrp.embedded("clip").read_bytes())
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=[pytest.mark.slow] * n.endswith(LONG)) for n in EXAMPLES],
+)
+def test_examples_in_docstrings_print_what_they_say(name, shared, request, tmp_path, monkeypatch):
+    known = dict(shared)
+    if framework := re.match(r"dftlrp_(torch|tensorflow|jax)(?=\.)", name):
         needed(framework[1])
+        known[framework[0]] = importlib.import_module(framework[0])
+    if name.endswith(SURVEYED):
+        known["surveyed"] = request.getfixturevalue("surveyed")
     monkeypatch.chdir(tmp_path)
     (tmp_path / "model.onnx").write_bytes(dftlrp.embedded("waveform").read_bytes())
-    (tmp_path / "clip.wav").write_bytes(dftlrp.embedded("clip").read_bytes())
-    found = doctest.testmod(
-        importlib.import_module(name), extraglobs=shared, optionflags=doctest.ELLIPSIS
-    )
+    for place in ("clip.wav", "clips/seven/0.wav", "clips/seven/1.wav"):
+        _copy_clip(tmp_path / place)
+    module = importlib.import_module(name)
+    found = doctest.testmod(module, extraglobs=known, optionflags=doctest.ELLIPSIS)
     assert found.attempted
     assert not found.failed

@@ -15,6 +15,16 @@ from dftlrp.frameworks.tensors import Framework
 Tensor = Any
 
 
+EXAMPLE = """\
+>>> import jax
+>>> model, x = dftlrp.load("waveform"), jax.random.normal(jax.random.key(0), (1, 1, 8000))
+>>> def loss(x):  # on relevance
+...     return dftlrp_jax.relevance(model, x, target=7)[..., :4000].sum()
+>>> jax.grad(loss)(x).shape
+(1, 1, 8000)
+"""
+
+
 class JaxBackend(TensorBackend):
     """The backend on a device as JAX calls it: ``cpu:0``, ``gpu:1``, ``tpu:0``."""
 
@@ -57,4 +67,5 @@ def _describe(t: Tensor) -> tuple[str, str]:
 
 
 BACKEND = JaxBackend()
-relevance = make_relevance(JaxBackend, _describe, _refuse_traced)
+relevance = make_relevance(JaxBackend, _describe, _refuse_traced, EXAMPLE)
+__test__ = {"relevance": relevance}  # whose example doctest runs

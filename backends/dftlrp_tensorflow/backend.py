@@ -15,6 +15,17 @@ from dftlrp.frameworks.tensors import Framework
 Tensor = Any
 
 
+EXAMPLE = """\
+>>> import tensorflow as tf
+>>> x = tf.Variable(tf.random.normal((1, 1, 8000)))
+>>> with tf.GradientTape() as tape:
+...     R = dftlrp_tensorflow.relevance(dftlrp.load("waveform"), x, target=7)
+...     loss = tf.reduce_sum(R[..., :4000])  # on relevance
+>>> tape.gradient(loss, x).shape == R.shape
+True
+"""
+
+
 class TensorFlowBackend(TensorBackend):
     """The backend on a device as TensorFlow calls it: ``/CPU:0``, ``GPU:1``."""
 
@@ -53,4 +64,5 @@ def _describe(t: Tensor) -> tuple[str, str]:
 
 
 BACKEND = TensorFlowBackend()
-relevance = make_relevance(TensorFlowBackend, _describe, _convert)
+relevance = make_relevance(TensorFlowBackend, _describe, _convert, EXAMPLE)
+__test__ = {"relevance": relevance}  # whose example doctest runs

@@ -38,6 +38,11 @@ def load(model: Keras, example: Any = None) -> Model:
         What it reads, batch first.  It is needed where the model does not declare that, as
         subclasses of ``keras.Model``, or does not run on noise.
 
+    Returns
+    -------
+    Model
+        As of `dftlrp.load`, which takes a Keras model with ``example=``, too.
+
     Raises
     ------
     InputError
@@ -47,6 +52,20 @@ def load(model: Keras, example: Any = None) -> Model:
         The model decides by numbers of its signals what it does; its output depends on earlier
         calls or on random numbers; tf2onnx writes no graph that computes what it does; also all of
         `dftlrp.load`.
+
+    See Also
+    --------
+    dftlrp.check : Compares an exported file with its model.
+    dftlrp_tensorflow.relevance : Relevance that TensorFlow differentiates.
+
+    Examples
+    --------
+    >>> import keras
+    >>> layers = keras.layers.Conv1D(2, 9), keras.layers.Flatten(), keras.layers.Dense(3)
+    >>> network = keras.Sequential([keras.Input((100, 1)), *layers])
+    >>> model = dftlrp_tensorflow.load(network)
+    >>> dftlrp.attribute(model, np.ones((2, 100, 1)), target=1).relevance.shape
+    (2, 100, 1)
     """
     _refuse_other_backends()
     from .keras_calls import call_model, read_inputs

@@ -14,6 +14,16 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+EXAMPLE = """\
+>>> import torch
+>>> x = torch.randn(1, 1, 8000, requires_grad=True)
+>>> R = dftlrp_torch.relevance(dftlrp.load("waveform"), x, target=7)
+>>> R[..., :4000].sum().backward()  # a loss on relevance
+>>> R.shape == x.grad.shape
+True
+"""
+
+
 class TorchBackend(TensorBackend):
     """The backend on a device as torch calls it: ``cpu``, ``cuda``, ``cuda:1``, ``mps``."""
 
@@ -37,4 +47,5 @@ def _describe(t: Tensor) -> tuple[str, str]:
 
 
 BACKEND = TorchBackend()
-relevance = make_relevance(TorchBackend, _describe)
+relevance = make_relevance(TorchBackend, _describe, example=EXAMPLE)
+__test__ = {"relevance": relevance}  # whose example doctest runs

@@ -53,6 +53,11 @@ def load(module: Module, example_inputs: Any) -> Model:
         What it reads, batch first.  The model has this shape, with any batch size where the module
         works on any.
 
+    Returns
+    -------
+    Model
+        As of `dftlrp.load`, which takes a module with ``example=``, too.
+
     Raises
     ------
     InputError
@@ -61,6 +66,20 @@ def load(module: Module, example_inputs: Any) -> Model:
         The module decides by numbers of its signals what it does; its output depends on earlier
         calls or on random numbers; no exporter of torch writes a graph that computes what it does;
         also all of `dftlrp.load`.
+
+    See Also
+    --------
+    dftlrp.check : Compares an exported file with its module.
+    dftlrp_torch.relevance : Relevance that torch differentiates.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from torch.nn import Conv1d, Flatten, Linear, ReLU, Sequential
+    >>> module = Sequential(Conv1d(1, 2, 9), ReLU(), Flatten(), Linear(184, 3)).eval()
+    >>> model = dftlrp_torch.load(module, torch.zeros(1, 1, 100))
+    >>> dftlrp.attribute(model, np.ones((2, 1, 100)), target=1).relevance.shape
+    (2, 1, 100)
     """
     module = getattr(module, "_orig_mod", module)  # behind torch.compile
     refuse_scripts(module)

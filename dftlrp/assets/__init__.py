@@ -14,14 +14,34 @@ FILES = {**MODELS, "clip": "clip.wav"}
 
 
 def embedded(name: str) -> Path:
-    """Path of a shipped file.
+    """Return the path of a file that comes with the package.
 
-    ``"clip"`` is a spoken seven; the others are digit classifiers that read the ``"waveform"``, its
-    ``"spectrum"`` or ``"stft"`` (by a declared front end), or compute a log-``"mel"`` spectrogram.
+    Parameters
+    ----------
+    name : {"clip", "waveform", "spectrum", "stft", "mel"}
+        ``"clip"`` is a spoken seven of 0.7 s at 8000 Hz; the others are digit classifiers that
+        read the ``"waveform"``, its ``"spectrum"`` or ``"stft"`` (by a declared front end), or
+        compute a log-``"mel"`` spectrogram.
+
+    Returns
+    -------
+    Path
+        Of a WAV or an ONNX file.
 
     Raises
     ------
     InputError
         Unknown name.
+
+    See Also
+    --------
+    load : Takes the name of a model, too.
+
+    Examples
+    --------
+    >>> dftlrp.embedded("clip").name
+    'clip.wav'
+    >>> dftlrp.load(dftlrp.embedded("waveform")).rate
+    8000.0
     """
     return Path(__file__).parent / FILES[find_name(name, FILES, "nothing is shipped as")]

@@ -57,11 +57,28 @@ def explain_features(
     reference : str, path or array
         ``"auto"``, ``"none"``, ``"silence"`` (zeros), or other features of the same shape.
 
+    Returns
+    -------
+    Explanation
+        Of the one domain ``"input"``, without axes of length one.
+
     Raises
     ------
     InputError
         The features have another shape than the model reads, or are not finite floats; and as of
         `dftlrp.attribute`.
+
+    See Also
+    --------
+    explain : From a recording, through a declared front end.
+    attribute : Batches of arrays.
+
+    Examples
+    --------
+    >>> features = np.random.default_rng(0).normal(size=(1, 8000)).astype("float32")
+    >>> found = dftlrp.explain_features("waveform", features, target=7)
+    >>> found.domains, found.relevance["input"].shape
+    (('input',), (8000,))
     """
     known = as_model(model, None)
     by, plan = read_method(method), known.plan(output, bind)

@@ -80,6 +80,19 @@ class Attribution:
         The reference, and what else there is to know of the method, as values that JSON can hold.
     defaults : dict of str to str
         Why the composite, seed, reference and backend were taken that the caller left open.
+
+    See Also
+    --------
+    attribute : Makes one.
+
+    Examples
+    --------
+    >>> x = np.random.default_rng(0).normal(scale=0.1, size=(2, 1, 8000))
+    >>> a = dftlrp.attribute("waveform", x, target=7)
+    >>> a.relevance.shape, a.output.shape, a.target
+    ((2, 1, 8000), (2, 10), ((7,), (7,)))
+    >>> np.allclose(a.relevance, x * a.multiplier, atol=1e-6)
+    True
     """
 
     relevance: Real | dict[str, Real]
@@ -188,6 +201,11 @@ def attribute(
         explained: relevance is that of ``inputs - reference``, biases cancel, and what a preset
         freezes is accounted for in a column of the ledger; see `dftlrp.engine.difference`.
 
+    Returns
+    -------
+    Attribution
+        Relevance in the shape of the inputs, with what it was computed from.
+
     Raises
     ------
     InputError
@@ -196,6 +214,28 @@ def attribute(
         The input or a layer holds NaN or Inf; the message names it.
     UnsupportedModelError
         The backend asked for cannot compute this model.
+
+    See Also
+    --------
+    explain : One recording, in several domains.
+    predict : The output alone.
+    dft_lrp : Carries the relevance on to frequency.
+
+    Examples
+    --------
+    >>> x = np.random.default_rng(0).normal(scale=0.1, size=(2, 1, 8000))
+    >>> a = dftlrp.attribute("waveform", x, target=[7, 1], composite="EpsilonPlus")
+    >>> a.relevance.shape
+    (2, 1, 8000)
+
+    By name, as a model of several inputs needs it; the reference is what it is compared with:
+
+    >>> model = dftlrp.load("waveform")
+    >>> (name,) = model.graph.signals
+    >>> a = dftlrp.attribute(model, {name: x}, reference="silence")
+    >>> lost = a.relevance[name].sum(axis=(1, 2)) - a.seed.sum(axis=-1)
+    >>> bool(abs(lost).max() < 1e-3)
+    True
     """
     by, reading = read_method(method), settle_array(as_model(model, inputs), inputs, bind, output)
     model, bind = reading.model, reading.bound
@@ -299,6 +339,22 @@ def predict(
         What values (outputs of nodes) are multiplied by on the way; zeros silence them.
     reference : array, dict of str to array, "silence" or "none"
         What values are ``scaled`` towards: zeros then set them to what they are there.
+
+    Returns
+    -------
+    Prediction
+        ``output``, that of the model, and ``explained``, the value that would be explained (before
+        a final Softmax); each (batch, ...).
+
+    See Also
+    --------
+    attribute : With relevance.
+
+    Examples
+    --------
+    >>> x = np.random.default_rng(0).normal(scale=0.1, size=(2, 1, 8000))
+    >>> dftlrp.predict("waveform", x).output.shape
+    (2, 10)
     """
     reading = settle_array(as_model(model, inputs), inputs, bind, output)
     model, bind = reading.model, reading.bound

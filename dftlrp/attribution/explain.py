@@ -146,17 +146,38 @@ def explain(
 
     Returns
     -------
-    Explanation; with ``versus`` a Comparison of two
+    Explanation or Comparison
+        With ``versus`` a Comparison of two explanations.
 
     Raises
     ------
     ModelError, UnsupportedModelError, InputError, NonFiniteError
         The message is one line that says what is wrong and what to do.
 
+    See Also
+    --------
+    explain_recording : A recording of any length, window by window.
+    explain_many : Folders of recordings.
+    attribute : Arrays in batches, without sound and pages.
+    compare : Explanations side by side.
+
     Notes
     -----
     Relevance is carried to the other domains by DFT-LRP (arXiv 2303.06365), exactly and from the
     multiplier, so that silence needs no stabiliser.
+
+    Examples
+    --------
+    >>> e = dftlrp.explain("waveform", dftlrp.embedded("clip"))
+    >>> print(e.table("bands", 1)[0])
+    562 to 708 Hz: 5.86 (63 %)
+
+    What speaks for another class, by other rules, in one domain:
+
+    >>> other = dftlrp.explain("waveform", clip, target="one", composite="EpsilonPlus",
+    ...                        domains=["frequency"])
+    >>> other.label, other.domains
+    ('one', ('frequency',))
     """
     asking = prepare(
         model, signal, Request(

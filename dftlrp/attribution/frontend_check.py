@@ -87,11 +87,26 @@ def check_frontend(
     Returns
     -------
     FrontEndCheck
+        Whether they agree, and if not which setting is wrong; ``print`` says it in words.
 
     Raises
     ------
     InputError
         The model has no front end, or the clip or the features cannot be read or compared.
+
+    See Also
+    --------
+    FrontEnd : The declaration.
+    check : Compares an exported model with its network.
+
+    Examples
+    --------
+    >>> from scipy.io import wavfile
+    >>> rate, samples = wavfile.read(clip)
+    >>> features = np.fft.rfft(samples / 32768, norm="ortho")
+    >>> features = np.stack([features.real, features.imag])
+    >>> dftlrp.check_frontend("spectrum", clip, features).ok
+    True
     """
     behind = attach_front_end(as_model(model), frontend)
     if (declared := behind.frontend) is None:

@@ -34,6 +34,21 @@ class FrontEndCheck:
         In words, what else would make the features agree as well: the clip does not tell.
     notes : tuple of str
         What was done to the recording and to the features.
+
+    See Also
+    --------
+    check_frontend : Makes one.
+
+    Examples
+    --------
+    >>> from scipy.io import wavfile
+    >>> rate, samples = wavfile.read(clip)
+    >>> features = np.fft.rfft(samples / 32768)  # not orthonormal, as the model wants it
+    >>> found = dftlrp.check_frontend("spectrum", clip, np.stack([features.real, features.imag]))
+    >>> found.ok, found.settings
+    (False, ('orthonormal',))
+    >>> found.to_dict()["ok"]
+    False
     """
 
     declared: FrontEnd
@@ -51,7 +66,13 @@ class FrontEndCheck:
         return self.found is not None and not self.settings
 
     def to_dict(self) -> dict[str, Any]:
-        """Return a dict that JSON can hold."""
+        """Return a dict that JSON can hold.
+
+        Returns
+        -------
+        dict
+            What ``dftlrp frontend --json`` prints.
+        """
         return {
             "ok": self.ok, "settings": list(self.settings), "sentences": list(self.sentences),
             "others": list(self.others), "error": self.error, "found_error": self.found_error,

@@ -79,6 +79,7 @@ def explain_recording(
     Returns
     -------
     Timeline
+        A sequence of explanations, the strongest window first, with the scores of all windows.
 
     Raises
     ------
@@ -86,11 +87,15 @@ def explain_recording(
         A number is out of range, or the model reads any length and no window is given; and as of
         `dftlrp.explain`.
 
+    See Also
+    --------
+    explain : One window.
+    explain_many : Many recordings.
+
     Examples
     --------
-    >>> import dftlrp, numpy as np
     >>> noise = np.random.default_rng(0).normal(scale=0.01, size=8000 * 5)
-    >>> found = dftlrp.explain_recording(dftlrp.embedded("waveform"), noise, rate=8000, top=2)
+    >>> found = dftlrp.explain_recording("waveform", noise, rate=8000, top=2)
     >>> len(found.starts), len(found)
     (9, 2)
     """

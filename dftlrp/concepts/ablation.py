@@ -54,6 +54,20 @@ class Ablation:
         The most relevant neurons.
     recordings : int
         Number of recordings that were averaged.
+
+    See Also
+    --------
+    ablations : Makes them.
+    silenced : The effect alone.
+
+    Examples
+    --------
+    >>> found = dftlrp.concepts.Ablation(
+    ...     concepts=np.array([4, 9]), effect=np.array([2.0, 0.1]), relevance=np.array([1.9, 0.2]),
+    ...     groups=np.array([2.1, 0.5, 0.3]), strongest=(4,), recordings=8,
+    ... )
+    >>> round(found.correlation, 6), found.most_relevant, found.random
+    (1.0, 2.1, 0.4)
     """
 
     concepts: AnyArray
@@ -100,11 +114,14 @@ def silenced(
 
     Parameters
     ----------
+    model : Model
+        From `dftlrp.load`.
     samples : array (n, ...)
+        What the model reads, batch first.
     target : int
         The class.
     concepts : Concepts
-        The layer.
+        The layer, from `Layers.concepts`.
     groups : list of list of int
         Neurons that are silent together.
     seed : str
@@ -120,6 +137,24 @@ def silenced(
     Returns
     -------
     array (n, groups)
+        In the unit of the score (logits).
+
+    Raises
+    ------
+    InputError
+        As of `dftlrp.predict`.
+
+    See Also
+    --------
+    ablations : Over a data set, beside relevance.
+
+    Examples
+    --------
+    >>> model = dftlrp.load("waveform")
+    >>> x = np.random.default_rng(0).normal(scale=0.1, size=(1, 1, 8000))
+    >>> layer = dftlrp.concepts.layers_of(model, x).concepts("conv6")
+    >>> dftlrp.concepts.silenced(model, x, 7, layer, [[0], [1, 2]]).shape
+    (1, 2)
     """
 
     def score(found: Prediction, count: int) -> Real:

@@ -41,6 +41,19 @@ class Conditional:
         the part of it that the condition lets pass.
     gap : float
         Gap of the ledger.
+
+    See Also
+    --------
+    conditional : Makes them.
+
+    Examples
+    --------
+    >>> model = dftlrp.load("waveform")
+    >>> x = np.random.default_rng(0).normal(scale=0.1, size=(1, 1, 8000))
+    >>> a, b = dftlrp.concepts.conditional(model, x, [{"y": [7]}, {"y": [1]}])
+    >>> both = a + b
+    >>> np.allclose(both.relevance, a.relevance + b.relevance)
+    True
     """
 
     condition: Condition
@@ -110,6 +123,8 @@ def conditional(
 
     Parameters
     ----------
+    model : Model
+        From `dftlrp.load`.
     inputs : array, or dict of str to array
         One sample (1, ...) for all conditions, which then share one forward pass; or one sample for
         each condition.
@@ -124,10 +139,36 @@ def conditional(
     layers : Layers, optional
         Of the model at inputs of this shape, if they are known already.
 
+    Returns
+    -------
+    list of Conditional
+        One for each condition.
+
     Raises
     ------
     InputError
         If a layer is unknown, a channel is out of range, or no path joins two layers.
+
+    See Also
+    --------
+    masks_through : Masks for `dftlrp.explain`, which shows and plays the same.
+
+    Notes
+    -----
+    R_(i <- j) = (z_ij / z_j) sum over c in M of delta_jc R_j, with the set M of places in a layer:
+    Achtibat et al. (2023), doi 10.1038/s42256-023-00711-8, equation 4.
+
+    Examples
+    --------
+    The part of the relevance of class 7 that passes through three channels of a layer:
+
+    >>> model = dftlrp.load("waveform")
+    >>> x = np.random.default_rng(0).normal(scale=0.1, size=(1, 1, 8000))
+    >>> part, whole = dftlrp.concepts.conditional(
+    ...     model, x, [{"y": [7], "conv6": [1, 2, 3]}, {"y": [7]}], record=["conv6"]
+    ... )
+    >>> part.relevance.shape, part.after["conv6"].shape
+    ((1, 1, 8000), (1, 128, 31))
     """
     plain = Settings(output, bind or {}, composite, overrides or {}, backend, dtype)
     passes = compare_with_each(plain, model.plan(output, plain.bind), reference)

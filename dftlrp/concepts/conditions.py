@@ -49,6 +49,22 @@ class Concepts:
         Shape of the output.
     batch, axis : int
         Axes of the samples, and of the concepts.
+
+    See Also
+    --------
+    Layers.concepts : Makes it.
+
+    Examples
+    --------
+    >>> layer = dftlrp.concepts.Concepts("conv6", "conv6", shape=(1, 4, 5), batch=0, axis=1)
+    >>> layer.count
+    4
+    >>> layer.per_concept(np.ones(layer.shape)).sum(axis=-1)
+    array([[5., 5., 5., 5.]])
+    >>> layer.mask([1, 3])[0, :, 0]
+    array([0., 1., 0., 1.])
+    >>> layer.places([(1, 2)]).shape, layer.places([(1, 2)]).sum()
+    ((1, 4, 5), np.float64(1.0))
     """
 
     name: str
@@ -63,7 +79,18 @@ class Concepts:
         return self.shape[self.axis]
 
     def per_concept(self, a: AnyArray) -> AnyArray:
-        """Return an array in the shape of the output as (sample, concept, position)."""
+        """Return an array in the shape of the output as (sample, concept, position).
+
+        Parameters
+        ----------
+        a : array
+            In the shape of the output, with any number of samples.
+
+        Returns
+        -------
+        array (samples, count, positions)
+            Of the same dtype; a view where that is possible.
+        """
         moved = np.moveaxis(a, (self.batch, self.axis), (0, 1))
         return moved.reshape(*moved.shape[:2], -1)
 
@@ -92,7 +119,23 @@ class Concepts:
         return self.places(chosen) if chosen else None
 
     def places(self, chosen: Sequence[Unit]) -> Real:
-        """Return a mask that is 1 at channels or places, given as of `mask`."""
+        """Return a mask that is 1 at channels or places, given as of `mask`.
+
+        Parameters
+        ----------
+        chosen : list of int or of tuple
+            At least one.
+
+        Returns
+        -------
+        array
+            It broadcasts to the output; with channels alone it has one cell for each.
+
+        Raises
+        ------
+        InputError
+            If a place is out of range.
+        """
         whole = all(isinstance(u, int | np.integer) for u in chosen)
         thin = [1] * len(self.shape)
         thin[self.axis] = self.count

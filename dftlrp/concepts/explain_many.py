@@ -113,9 +113,11 @@ def explain_many(
         An ONNX file.
     sources : path or list of paths
         Folders, sound files, patterns as ``"day*/*.wav"``, and CSV files with the columns ``file``
-        and, if known, ``label``; with ``pattern`` as of `dftlrp.concepts.clip_sources.find_clips`.
+        and, if known, ``label``.
     folder : path
         Where everything is written.  After an interruption the same call continues.
+    pattern : str, optional
+        Where the label of a recording stands, as of `dftlrp.concepts.clip_sources.find_clips`.
     figure : {"png", "svg"}, optional
         Also draw a figure of each for print.
     verify : bool
@@ -124,7 +126,7 @@ def explain_many(
         Whether the folder may hold other files.  None of them is replaced.
     workers, scheduler
         As of `dftlrp.concepts.shards.Workers`.
-    **asked
+    **asked : object
         Arguments of `dftlrp.explain` (``target``, ``labels``, ``rate``, ``composite``, ...), the
         same for all recordings; as text, numbers and lists.
 
@@ -139,6 +141,17 @@ def explain_many(
         Before anything is computed, if model, recordings, labels or arguments are wrong, or the
         folder holds other files or results of other arguments; afterwards, if nothing could be
         explained.  Single recordings that cannot be explained are listed instead.
+
+    See Also
+    --------
+    explain : One recording.
+    dftlrp.concepts.neurons : What neurons do, over many recordings.
+
+    Examples
+    --------
+    >>> found = dftlrp.explain_many("model.onnx", ["clip.wav"], folder="many", target="seven")
+    >>> [(row["file"], row["prediction"]) for row in found.rows]
+    [('clip.wav', 'seven')]
     """
     path = _find_path(model)
     machines = Workers(workers, scheduler)

@@ -16,6 +16,7 @@ from dftlrp.results.explanation import Explanation
 from dftlrp.results.result_folder import ROWS
 
 INDEX = "index.html"
+NEEDED = {"file", "clip", "error"}  # columns without which a table is none of ours
 SHOWN = 5  # rows of those that are printed
 
 
@@ -35,6 +36,27 @@ class Explanations(Sequence[Explanation]):
         Name of each recording that could not be explained, and the reason.
     notes : tuple of str
         What was assumed about all recordings.
+
+    See Also
+    --------
+    explain_many : Makes them.
+
+    Examples
+    --------
+    >>> found = dftlrp.explain_many("model.onnx", "clip.wav", folder="many")
+    >>> found
+    1 explanations in many
+      clip.wav: seven
+    >>> found[0].label
+    'seven'
+    >>> dftlrp.Explanations.load("many").rows[0]["prediction"]
+    'seven'
+
+    Of recordings with labels:
+
+    >>> found = dftlrp.explain_many("model.onnx", "clips", folder="judged")
+    >>> found.accuracy, len(found.most_wrong()), len(found.least_certain(1))
+    (1.0, 0, 1)
     """
 
     folder: Path
@@ -46,7 +68,29 @@ class Explanations(Sequence[Explanation]):
     def from_rows(
         cls, folder: Path, rows: Sequence[ClipRow], notes: Sequence[str] = ()
     ) -> Explanations:
-        """Return the explanations of a table, in which some rows may say why there is none."""
+        """Return the explanations of a table, in which some rows may say why there is none.
+
+        Parameters
+        ----------
+        folder : Path
+            Where they are.
+        rows : sequence of dict
+            As of `dftlrp.concepts.clip_rows.COLUMNS`; one with an ``error`` becomes one of
+            `skipped`.
+        notes : sequence of str
+            What was assumed about all recordings.
+
+        Returns
+        -------
+        Explanations
+            Nothing is read from disk yet.
+
+        Examples
+        --------
+        >>> from pathlib import Path
+        >>> len(dftlrp.Explanations.from_rows(Path("many"), []))
+        0
+        """
         good = tuple(row for row in rows if row["error"] is None)
         bad = tuple((row["file"], row["error"]) for row in rows if row["error"] is not None)
         return cls(folder, good, bad, tuple(notes))
@@ -55,21 +99,36 @@ class Explanations(Sequence[Explanation]):
     def load(cls, folder: str | os.PathLike[str]) -> Explanations:
         """Return the explanations in a folder that `dftlrp.explain_many` wrote.
 
+        Parameters
+        ----------
+        folder : path
+            With ``explanations.jsonl``.
+
+        Returns
+        -------
+        Explanations
+            Each is read when it is asked for.
+
         Raises
         ------
         InputError
-            If the table is missing or damaged.
+            If the table is missing or damaged, or a newer dftlrp wrote it.
         """
         path = locate(folder) / ROWS
         with regular(path, InputError) as (file, _):
             lines = file.read().splitlines()
         try:
             rows = [dict(json.loads(line)) for line in lines]
-            if not all(row.keys() == COLUMNS.keys() for row in rows):
+            if not all(row.keys() >= NEEDED for row in rows):
                 raise ValueError("other columns")
         except (ValueError, TypeError):
-            raise InputError(f"{path}: not a table written by this dftlrp") from None
-        return cls.from_rows(path.parent, rows)
+            raise InputError(f"{path}: not a table written by dftlrp") from None
+        if newer := sorted({name for row in rows for name in row} - COLUMNS.keys()):
+            raise InputError(
+                f"{path}: a newer dftlrp wrote it, with column {newer[0]!r}: pip install -U dftlrp"
+            )
+        filled = [dict.fromkeys(COLUMNS) | row for row in rows]  # of an older one, which had fewer
+        return cls.from_rows(path.parent, filled)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -96,6 +155,16 @@ class Explanations(Sequence[Explanation]):
 
         How wrong it is: by how much its score exceeds that of the label (``wrong_by``).
 
+        Parameters
+        ----------
+        count : int or None
+            How many at most; None: all.
+
+        Returns
+        -------
+        Explanations
+            Fewer where fewer are wrong.
+
         Raises
         ------
         InputError
@@ -107,6 +176,16 @@ class Explanations(Sequence[Explanation]):
 
     def least_certain(self, count: int | None = 10) -> Explanations:
         """Return those of which the model was least certain, by the ``margin`` of its prediction.
+
+        Parameters
+        ----------
+        count : int or None
+            How many at most; None: all.
+
+        Returns
+        -------
+        Explanations
+            The least certain first.
 
         Raises
         ------
@@ -122,7 +201,22 @@ class Explanations(Sequence[Explanation]):
         return replace(self, rows=tuple(self.rows[k] for k in order))
 
     def to_pandas(self) -> Any:
-        """Return the table as a data frame; needs pandas."""
+        """Return the table as a data frame; needs pandas.
+
+        Returns
+        -------
+        pandas.DataFrame
+            A row for each recording; docs/reference/formats.md describes the columns.
+
+        Raises
+        ------
+        InputError
+            If pandas is not installed.
+
+        Examples
+        --------
+        >>> frame = found.to_pandas()  # doctest: +SKIP
+        """
         try:
             import pandas as pd  # type: ignore[import-untyped,import-not-found,unused-ignore]
         except ImportError:

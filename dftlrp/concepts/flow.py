@@ -41,6 +41,16 @@ class Edge:
         The lower neuron, and the upper one.
     weight : float
         Relevance of the source under the condition of the target.
+
+    See Also
+    --------
+    attribution_graph : Makes them.
+
+    Examples
+    --------
+    >>> edge = dftlrp.concepts.Edge(source=("conv5", 3), target=("conv6", 1), weight=0.5)
+    >>> edge.source
+    ('conv5', 3)
     """
 
     source: Neuron
@@ -70,6 +80,8 @@ def attribution_graph(
 
     Parameters
     ----------
+    model : Model
+        From `dftlrp.load`.
     samples : list of array (1, ...)
         Recordings over which the weights are averaged.
     target : int
@@ -85,10 +97,35 @@ def attribution_graph(
     output, bind, seed, composite, overrides, backend, dtype, reference
         As of `dftlrp.concepts.conditional`.
 
+    Returns
+    -------
+    list of Edge
+        From the neuron downward, the strongest first of each.
+
     Raises
     ------
     InputError
         If a layer is unknown, is not below the one before, or receives no relevance.
+
+    See Also
+    --------
+    layers_below : Layers to follow.
+    conditional : What each edge is computed from.
+
+    Notes
+    -----
+    Achtibat et al. (2023), doi 10.1038/s42256-023-00711-8.
+
+    Examples
+    --------
+    >>> model, x = dftlrp.load("waveform"), e.signal["time"][None, None]
+    >>> layers = dftlrp.concepts.layers_of(model, x)
+    >>> edges = dftlrp.concepts.attribution_graph(
+    ...     model, [x], 7, ("conv6", 126), dftlrp.concepts.layers_below(layers, "conv6", 1),
+    ...     layers=layers, width=2,
+    ... )
+    >>> [(edge.source[0], edge.target) for edge in edges]
+    [('conv5', ('conv6', 126)), ('conv5', ('conv6', 126))]
     """
     plain = Settings(output, bind or {}, composite, overrides or {}, backend, dtype)
     passes = compare_with_each(plain, model.plan(output, plain.bind), reference)
@@ -158,8 +195,38 @@ def _choose_edges(layer: str, neuron: Neuron, weights: Real, width: int) -> list
 def layers_below(layers: Layers, layer: str, count: int) -> list[str]:
     """Return the nearest layers with weights that feed a layer, the nearest first.
 
-    A layer without weights (an activation, a pool) counts as part of the nearest one below it
-    that has weights.
+    A layer without weights (an activation, a pool) counts as part of the nearest one below it that
+    has weights.
+
+    Parameters
+    ----------
+    layers : Layers
+        Of a model.
+    layer : str
+        A name in the layer table.
+    count : int
+        How many at most.
+
+    Returns
+    -------
+    list of str
+        Names of layers.
+
+    Raises
+    ------
+    InputError
+        No layer of this name carries relevance.
+
+    See Also
+    --------
+    attribution_graph : Follows relevance through them.
+
+    Examples
+    --------
+    >>> x = np.zeros((1, 1, 8000))
+    >>> layers = dftlrp.concepts.layers_of(dftlrp.load("waveform"), x, reference="none")
+    >>> dftlrp.concepts.layers_below(layers, "conv6", 2)
+    ['conv5', 'conv4']
     """
     front, value = layers.plan.graph.front, layers.concepts(layer).value
     feeding = {value} | _find_ancestors(layers, layer)

@@ -29,9 +29,22 @@ class Layers:
     Attributes
     ----------
     plan : Plan
+        Which nodes lie between the signals and what is explained.
     table : LayerTable
+        The rule of every layer; ``print`` it for their names.
     shapes : dict of str to tuple of int
         Shape of each value between the signals and the output.
+
+    See Also
+    --------
+    layers_of : Makes it.
+
+    Examples
+    --------
+    >>> x = np.random.default_rng(0).normal(scale=0.1, size=(1, 1, 8000))
+    >>> layers = dftlrp.concepts.layers_of(dftlrp.load("waveform"), x)
+    >>> layers.concepts("conv6").count
+    128
     """
 
     plan: Plan
@@ -40,6 +53,16 @@ class Layers:
 
     def concepts(self, name: str) -> Concepts:
         """Return the concepts of a layer.
+
+        Parameters
+        ----------
+        name : str
+            A name in the layer table.
+
+        Returns
+        -------
+        Concepts
+            On axis 1 after a convolution, on the last one after a matrix product.
 
         Raises
         ------
@@ -65,15 +88,35 @@ def layers_of(
 
     Parameters
     ----------
+    model : Model
+        From `dftlrp.load`.
+    inputs : array, or dict of str to array
+        What the model reads, batch first; its shape counts.
     output, bind, composite, overrides, reference
         As of `dftlrp.attribute`.
     seed : str
         Not used; accepted so that all functions here take the same settings.
 
+    Returns
+    -------
+    Layers
+        With shapes for inputs like these.
+
     Raises
     ------
     InputError
         If inputs or settings do not fit the model.
+
+    See Also
+    --------
+    dftlrp.inspect : The same as a table.
+
+    Examples
+    --------
+    >>> x = np.random.default_rng(0).normal(scale=0.1, size=(1, 1, 8000))
+    >>> layers = dftlrp.concepts.layers_of(dftlrp.load("waveform"), x)
+    >>> layers.shapes["conv6"]
+    (1, 128, 31)
     """
     compared = name_reference(reference, model.plan(output, bind))
     settings = Settings(output, bind or {}, composite, overrides or {}, reference=compared)
@@ -103,12 +146,36 @@ def masks_through(
 
     Parameters
     ----------
+    model : Model
+        From `dftlrp.load`.
     signal, rate, reference
         As of `dftlrp.explain`.
     places : dict of str to object
         By layer, channels or places as of `Concepts.mask`; an empty list blocks the layer.
-    settings
+    **settings
         As of `layers_of`.
+
+    Returns
+    -------
+    dict of str to array or None
+        For the argument ``masks`` of `dftlrp.explain`.
+
+    Raises
+    ------
+    InputError
+        As of `layers_of` and `Concepts.mask`.
+
+    See Also
+    --------
+    conditional : The same of arrays.
+
+    Examples
+    --------
+    >>> model = dftlrp.load("waveform")
+    >>> masks = dftlrp.concepts.masks_through(model, clip, {"conv6": [126]})
+    >>> part = dftlrp.explain(model, clip, target=7, masks=masks)
+    >>> part.label
+    'seven'
     """
     plan = model.plan(settings.get("output"), settings.get("bind"))
     read = find_waveform(plan, signal)

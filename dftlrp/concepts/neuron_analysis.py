@@ -40,18 +40,44 @@ DEPTH, WIDTH = 2, 3  # of an attribution graph: layers below, and neurons for ea
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Neurons(NeuronsData):
-    """Which neurons of a layer matter for which classes; see `NeuronsData` for its attributes."""
+    """Which neurons of a layer matter for which classes, with pictures, sounds and tables.
+
+    `dftlrp.concepts.neuron_results.NeuronsData` describes the attributes.
+
+    See Also
+    --------
+    neurons : Makes it.
+
+    Examples
+    --------
+    >>> found = dftlrp.concepts.neurons(
+    ...     "model.onnx", "clips", layer="conv6", folder="work", top=1, count=1, spectra=False
+    ... )
+    >>> found.classes, found.label(7), len(found.strongest(7))
+    ((7,), 'seven', 1)
+    >>> found.serves(found.strongest(7)[0])[0][0], found.to_dict()["layer"]
+    (7, 'conv6')
+    >>> found.save("out")[0].name
+    'report.html'
+    """
 
     def _repr_html_(self) -> str:
         return frame_page(render_page(self), repr(self))
 
     def save(self, folder: str | os.PathLike[str], figure: bool = False) -> list[Path]:
-        """Write report, tables, arrays and sounds; return the report and the tables.
+        """Write report, tables, arrays and sounds.
 
         Parameters
         ----------
+        folder : path
+            Made if it is not there; docs/reference/formats.md describes the files.
         figure : bool
             Also draw classes and neurons for print, as PNG files.
+
+        Returns
+        -------
+        list of Path
+            The report and the tables.
 
         Raises
         ------
@@ -120,8 +146,7 @@ def neurons(
     model : path
         An ONNX file.
     source : path
-        A folder or a CSV file; with ``pattern``, ``labels`` and ``rate`` as of
-        `dftlrp.concepts.recordings.find_recordings`.
+        A folder of recordings, or a CSV file that lists them.
     layer : str
         A name in the layer table.
     folder : path
@@ -131,6 +156,8 @@ def neurons(
         Labels or indices; if not given, all classes that have recordings.
     top, count : int
         Number of neurons of each class, and of prototypes of each neuron.
+    pattern, labels, rate
+        As of `dftlrp.concepts.recordings.find_recordings`.
     frontend, composite, overrides, seed, output, bind, backend
         As of `dftlrp.explain`; each recording is explained for its own class.
     reference : str, path or list
@@ -144,10 +171,33 @@ def neurons(
     workers, scheduler
         As of `dftlrp.concepts.shards.Workers`.
 
+    Returns
+    -------
+    Neurons
+        Statistics, prototypes, effects and graphs; ``save`` writes them.
+
     Raises
     ------
     InputError
         Before anything is computed, if model, layer, recordings, labels or settings are wrong.
+
+    See Also
+    --------
+    survey : The statistics alone.
+    dftlrp.explain_many : Each recording by itself.
+
+    Notes
+    -----
+    Achtibat et al. (2023), doi 10.1038/s42256-023-00711-8; relevance instead of activation ranks
+    recordings: RelMax.
+
+    Examples
+    --------
+    >>> found = dftlrp.concepts.neurons(
+    ...     "model.onnx", "clips", layer="conv6", folder="again", top=2, count=1, spectra=False
+    ... )
+    >>> len(found.strongest(7))
+    2
     """
     if min(top, count) < 1:
         raise InputError(f"top {top}, prototypes {count}: at least one of each is needed")

@@ -63,11 +63,35 @@ class NeuronsData:
         return "\n".join(map(make_printable, told))
 
     def label(self, of_class: int) -> str:
-        """Return the name of a class, or its index as text where the classes have no names."""
+        """Return the name of a class, or its index as text where the classes have no names.
+
+        Parameters
+        ----------
+        of_class : int
+            Its index.
+
+        Returns
+        -------
+        str
+            As the labels say.
+        """
         return self.labels[of_class] if self.labels else str(of_class)
 
     def strongest(self, of_class: int, by: str = "relevance") -> list[int]:
-        """Return the neurons of a class with the largest positive means of a measure."""
+        """Return the neurons of a class with the largest positive means of a measure.
+
+        Parameters
+        ----------
+        of_class : int
+            Its index.
+        by : str
+            One of `dftlrp.concepts.statistics.MEASURES`.
+
+        Returns
+        -------
+        list of int
+            At most ``top``, the strongest first.
+        """
         return self.survey.statistics.find_supporting(of_class, self.top, by)
 
     @property
@@ -82,7 +106,13 @@ class NeuronsData:
         return None if length is None else length / self.survey.study.rate
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the strongest neurons of each class as values that JSON can hold."""
+        """Return the strongest neurons of each class as values that JSON can hold.
+
+        Returns
+        -------
+        dict
+            What ``dftlrp neurons --json`` prints.
+        """
         mean, spread = self.survey.statistics.measure("relevance")
         count = self.survey.statistics.neurons.count
         classes = [
@@ -106,7 +136,18 @@ class NeuronsData:
         }
 
     def serves(self, neuron: int) -> list[tuple[int, float]]:
-        """Return classes with the neuron's positive mean relevance, the largest first."""
+        """Return classes with the neuron's positive mean relevance, the largest first.
+
+        Parameters
+        ----------
+        neuron : int
+            Its number.
+
+        Returns
+        -------
+        list of (int, float)
+            Class and mean relevance.
+        """
         mean = self.survey.statistics.measure("relevance")[0][:, neuron]
         order = np.argsort(-mean, kind="stable")
         return [(int(c), float(mean[c])) for c in order if mean[c] > 0]

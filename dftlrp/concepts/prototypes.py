@@ -38,6 +38,17 @@ class Prototype:
         The relevance R_c that passes through the neuron.
     survival : Survival
         What is left of the class and of the neuron in its sound, and in the rest.
+
+    See Also
+    --------
+    prototypes : Makes them.
+
+    Examples
+    --------
+    >>> neuron = surveyed.statistics.strongest(7, 1)[0]
+    >>> (first,) = dftlrp.concepts.prototypes(surveyed, neuron, count=1)
+    >>> first.name, round(first.dissipation, 3)
+    ('seven/0.wav', 1.0)
     """
 
     name: str
@@ -85,12 +96,38 @@ def prototypes(
 
     Parameters
     ----------
+    found : Survey
+        From `survey`.
+    concept : int
+        The neuron.
     by : str
         ``"relevance"`` or ``"peak"`` (RelMax), ``"activation"`` or ``"loudest"`` (ActMax).
+    count : int
+        How many at most; the study keeps ``k`` of each neuron.
     labels : list of str, optional
         Names of the classes; the model's if not given.
     model : Model, optional
         The model of the study, if it was loaded before.
+
+    Returns
+    -------
+    list of Prototype
+        The first of the ranking first.
+
+    Raises
+    ------
+    InputError
+        A recording can no longer be read.
+
+    See Also
+    --------
+    mean_spectrum : What they have in common.
+
+    Examples
+    --------
+    >>> neuron = surveyed.statistics.strongest(7, 1)[0]
+    >>> [one.name for one in dftlrp.concepts.prototypes(surveyed, neuron, count=1)]
+    ['seven/0.wav']
     """
     model, layer = model or found.study.loaded(), find_layer(found.layers, found.study.layer)
     rows = rank_recordings(found, concept, by)[:count]
@@ -141,7 +178,27 @@ def _sum_outgoing(row: LedgerRow) -> float:
 def mean_spectrum(some: Sequence[Prototype]) -> tuple[Real, Real]:
     """Return band centres in hertz, and the mean share of relevance by frequency over prototypes.
 
-    Bands and shares are those of `Statistics.spectrum`.
+    Parameters
+    ----------
+    some : sequence of Prototype
+        At least one, of one rate.
+
+    Returns
+    -------
+    tuple of two arrays (bands,)
+        Centres in hertz, and shares of the sum of |R|; bands are those of `Statistics.spectrum`.
+
+    See Also
+    --------
+    prototypes : Makes them.
+
+    Examples
+    --------
+    >>> neuron = surveyed.statistics.strongest(7, 1)[0]
+    >>> some = dftlrp.concepts.prototypes(surveyed, neuron, count=1)
+    >>> hertz, shares = dftlrp.concepts.mean_spectrum(some)
+    >>> hertz.shape == shares.shape
+    True
     """
     shares = []
     for e in (prototype.explanation for prototype in some):

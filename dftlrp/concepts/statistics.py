@@ -53,6 +53,25 @@ class Statistics:
         which a study may leave out, neither has a frequency.
     right : array (classes,)
         Number of recordings of each class for which the class has the largest output.
+
+    See Also
+    --------
+    survey : Makes them.
+
+    Examples
+    --------
+    >>> found = surveyed.statistics
+    >>> mean, spread = found.measure("relevance")
+    >>> mean.shape, found.has_spectra
+    ((10, 128), False)
+    >>> neuron = found.strongest(7, 1)[0]
+    >>> found.find_supporting(7, 1) == [neuron]
+    True
+    >>> len(found.ranking("relevance", neuron))
+    2
+    >>> again = dftlrp.concepts.Statistics.from_arrays(found.to_arrays())
+    >>> again.strongest(7, 1) == [neuron]
+    True
     """
 
     neurons: Moments
@@ -76,28 +95,84 @@ class Statistics:
         )
 
     def measure(self, name: str) -> tuple[Real, Real]:
-        """Return mean and spread of a measure, each (classes, concept)."""
+        """Return mean and spread of a measure over the recordings of each class.
+
+        Parameters
+        ----------
+        name : str
+            One of `dftlrp.concepts.statistics.MEASURES`.
+
+        Returns
+        -------
+        tuple of two arrays (classes, concept)
+            Mean and standard deviation, in the unit of the relevance or of the activation.
+        """
         i = MEASURES.index(name)
         return self.neurons.mean[:, i], self.neurons.spread[:, i]
 
     def strongest(self, of_class: int, count: int, by: str = "relevance") -> list[int]:
-        """Return the concepts with the largest mean of a measure for a class, largest first."""
+        """Return the concepts with the largest mean of a measure for a class, largest first.
+
+        Parameters
+        ----------
+        of_class : int
+            The class.
+        count : int
+            How many at most.
+        by : str
+            One of `dftlrp.concepts.statistics.MEASURES`.
+
+        Returns
+        -------
+        list of int
+            Numbers of concepts.
+        """
         mean = self.measure(by)[0][of_class]
         return [int(c) for c in np.argsort(-mean, kind="stable")[:count]]
 
     def find_supporting(self, of_class: int, count: int, by: str = "relevance") -> list[int]:
-        """Return those of the strongest concepts of a class whose mean is positive."""
+        """Return those of the strongest concepts of a class whose mean is positive.
+
+        Parameters
+        ----------
+        of_class, count, by
+            As of `strongest`.
+
+        Returns
+        -------
+        list of int
+            Numbers of concepts.
+        """
         mean = self.measure(by)[0][of_class]
         return [c for c in self.strongest(of_class, count, by) if mean[c] > 0]
 
     def ranking(self, by: str, concept: int) -> list[tuple[int, float, int]]:
-        """Return recording, value and place of the positive values in a ranking of a concept."""
+        """Return the recordings at which a concept is strongest.
+
+        Parameters
+        ----------
+        by : str
+            One of `dftlrp.concepts.statistics.RANKINGS`.
+        concept : int
+            Its number.
+
+        Returns
+        -------
+        list of (int, float, int)
+            Number of the recording, value, and place of the peak; positive values only.
+        """
         i = RANKINGS.index(by)
         rows = (a[i, concept] for a in (self.top.recording, self.top.value, self.top.place))
         return [(int(r), float(v), int(p)) for r, v, p in zip(*rows, strict=True) if v > 0]
 
     def to_arrays(self) -> dict[str, AnyArray]:
-        """Return arrays to be stored; `from_arrays` reads them."""
+        """Return arrays to be stored; `from_arrays` reads them.
+
+        Returns
+        -------
+        dict of str to array
+            Without pickles.
+        """
         return {
             **self.neurons.to_arrays("neurons"),
             **self.top.to_arrays("top"),
@@ -108,7 +183,18 @@ class Statistics:
 
     @staticmethod
     def from_arrays(arrays: Mapping[str, AnyArray]) -> Statistics:
-        """Return the statistics that `to_arrays` stored."""
+        """Return the statistics that `to_arrays` stored.
+
+        Parameters
+        ----------
+        arrays : dict of str to array
+            As written.
+
+        Returns
+        -------
+        Statistics
+            The same; those of several shards are added up.
+        """
         return Statistics(
             Moments.from_arrays(arrays, "neurons"),
             Top.from_arrays(arrays, "top"),

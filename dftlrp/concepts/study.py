@@ -49,6 +49,25 @@ class Study:
     spectra : bool
         Whether relevance is followed back to the recordings, for the spectra and maps of the
         classes; otherwise it goes no further than to the layer.
+
+    See Also
+    --------
+    survey : Answers it over recordings.
+    neurons : Makes one of plain arguments.
+
+    Examples
+    --------
+    >>> from dftlrp.concepts.recordings import find_recordings
+    >>> from dftlrp.concepts.study import read_sample
+    >>> study = dftlrp.concepts.Study("model.onnx", "conv6", rate=8000.0, classes=10)
+    >>> study.keywords["seed"]
+    'logit'
+    >>> model = study.loaded()
+    >>> len(study.settings(read_sample(model, study, "clip.wav")))
+    1
+    >>> recordings = find_recordings("clips", 10, model.labels, rate=8000.0, channels=1)
+    >>> study.identity(recordings)["layer"]
+    'conv6'
     """
 
     model: str
@@ -67,11 +86,28 @@ class Study:
     spectra: bool = True
 
     def loaded(self) -> Model:
-        """Load the model and its front end."""
+        """Load the model and its front end.
+
+        Returns
+        -------
+        Model
+            Behind the front end, if it has one.
+        """
         return attach_front_end(load(self.model, rate=self.rate), self.frontend)
 
     def settings(self, sample: Sample) -> list[Settings]:
-        """Return how the model is run on a recording: for each reference, if there is any."""
+        """Return how the model is run on a recording: for each reference, if there is any.
+
+        Parameters
+        ----------
+        sample : Sample
+            The recording as the model reads it.
+
+        Returns
+        -------
+        list of Settings
+            One where there is no reference.
+        """
         plain = Settings(
             self.output, self.bind, self.composite, self.overrides, self.backend,
             reference=AUTO if self.reference == (AUTO,) else None,
@@ -86,7 +122,18 @@ class Study:
         return {key: getattr(self, key) for key in keys}
 
     def identity(self, recordings: Recordings) -> dict[str, Any]:
-        """Return all that the results depend on, as values that JSON can hold."""
+        """Return all that the results depend on, as values that JSON can hold.
+
+        Parameters
+        ----------
+        recordings : Recordings
+            Of the data set.
+
+        Returns
+        -------
+        dict
+            With hashes of model and data, and versions; a store of other results is not continued.
+        """
         model = self.loaded()  # hashed with weights that are in other files
         own = asdict(self) | {"model": model.graph.sha256, "frontend": repr(model.frontend)}
         versions = find_versions("dftlrp", "numpy", "scipy", "onnxruntime")

@@ -30,7 +30,7 @@ SKIPPED = "skipped"  # among the arrays of a shard: numbers and reasons, as JSON
 
 @dataclass(frozen=True, eq=False)
 class Survey:
-    """The answer to a study.
+    """The statistics of a layer over a data set.
 
     Attributes
     ----------
@@ -44,6 +44,15 @@ class Survey:
         Recordings that could not be used, and why.
     failures : tuple of Failure
         Shards without a result.
+
+    See Also
+    --------
+    survey : Makes it.
+
+    Examples
+    --------
+    >>> len(surveyed.recordings.items), surveyed.study.layer, surveyed.failures
+    (2, 'conv6', ())
     """
 
     study: Study
@@ -66,16 +75,39 @@ def survey(
 
     Parameters
     ----------
+    study : Study
+        What is asked of each recording.
+    recordings : Recordings
+        From `dftlrp.concepts.recordings.find_recordings`.
     folder : path
         Where shards are stored.  After an interruption the same call continues from them.
     workers, scheduler
         As of `dftlrp.concepts.shards.Workers`.
+
+    Returns
+    -------
+    Survey
+        Statistics, and what could not be used.
 
     Raises
     ------
     InputError
         Before anything is computed, if the layer is unknown or the folder holds another study;
         afterwards, if no shard has a result.
+
+    See Also
+    --------
+    neurons : Does it, and all that follows from it.
+
+    Examples
+    --------
+    >>> from dftlrp.concepts.recordings import find_recordings
+    >>> labels = dftlrp.load("model.onnx").labels
+    >>> recordings = find_recordings("clips", 10, labels, rate=8000.0, channels=1)
+    >>> study = dftlrp.concepts.Study("model.onnx", "conv6", 8000.0, classes=10, spectra=False)
+    >>> found = dftlrp.concepts.survey(study, recordings, "work")
+    >>> found.statistics.measure("relevance")[0].shape
+    (10, 128)
     """
     study, layers = settle_study(study, recordings.items)
     shards = list(_make_shards(recordings.items))

@@ -61,6 +61,10 @@ def ablations(
 
     Parameters
     ----------
+    found : Survey
+        From `survey`.
+    classes : sequence of int
+        For which neurons are silenced.
     folder : path
         Where results are stored.  After an interruption the same call continues from them.
     workers, scheduler
@@ -72,6 +76,16 @@ def ablations(
         By class, for those that have recordings.
     list of Failure
         Recordings without a result.
+
+    See Also
+    --------
+    silenced : Of single recordings.
+
+    Examples
+    --------
+    >>> by_class, failures = dftlrp.concepts.ablations(surveyed, [7], "trials")
+    >>> by_class[7].most_relevant > by_class[7].random, failures
+    (True, [])
     """
     trials = [trial for c in classes for trial in _plan_trials(found, c)]
     plain = [{k: v for k, v in asdict(t).items() if k != "path"} for t in trials]

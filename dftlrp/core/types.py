@@ -21,20 +21,60 @@ Axes = AnyArray | tuple[AnyArray, ...]  # one array for each axis
 
 
 class DftlrpError(Exception):
-    """Base of everything that dftlrp refuses; its message is one line."""
+    """Base of everything that dftlrp refuses; its message is one line.
+
+    See Also
+    --------
+    InputError, ModelError, UnsupportedModelError, NonFiniteError : What is raised.
+
+    Examples
+    --------
+    >>> try:
+    ...     dftlrp.explain("waveform", clip, target="sevn")
+    ... except dftlrp.DftlrpError as error:
+    ...     print(error)
+    unknown target 'sevn': did you mean 'seven'? ...
+    """
 
     def __str__(self) -> str:
         return make_printable(super().__str__())
 
 
 class ModelError(DftlrpError):
-    """The model file is missing, broken, hostile or not ONNX."""
+    """The model file is missing, broken, hostile or not ONNX.
+
+    See Also
+    --------
+    UnsupportedModelError : It is a model, but cannot be explained.
+
+    Examples
+    --------
+    >>> dftlrp.load("missing.onnx")
+    Traceback (most recent call last):
+        ...
+    dftlrp.core.types.ModelError: missing.onnx: ...
+    """
 
 
 class UnsupportedModelError(ModelError):
     """The model is valid, but some of its nodes cannot be explained.
 
-    ``reasons`` holds (name, op, why) of each of them, where they are known.
+    Parameters
+    ----------
+    message : str
+        One line.
+    reasons : tuple of (name, op, why)
+        Each of these nodes, where they are known; an attribute, too.
+
+    See Also
+    --------
+    inspect : Lists them all instead of raising.
+
+    Examples
+    --------
+    >>> error = dftlrp.UnsupportedModelError("no rule", (("n1", "Sinh", "no rule"),))
+    >>> error.reasons[0][1]
+    'Sinh'
     """
 
     def __init__(self, message: str, reasons: tuple[tuple[str, str, str], ...] = ()) -> None:
@@ -43,11 +83,35 @@ class UnsupportedModelError(ModelError):
 
 
 class InputError(DftlrpError, ValueError):
-    """A signal, a target, a label, a preset or another argument is wrong."""
+    """A signal, a target, a label, a preset or another argument is wrong.
+
+    See Also
+    --------
+    DftlrpError : The base of all errors.
+
+    Examples
+    --------
+    >>> dftlrp.explain("waveform", clip, composite="EpsilonPlos")
+    Traceback (most recent call last):
+        ...
+    dftlrp.core.types.InputError: unknown composite 'EpsilonPlos': did you mean 'EpsilonPlus'...
+    """
 
 
 class NonFiniteError(DftlrpError, ArithmeticError):
-    """A NaN or an Inf appeared; the message names the layer and the first index."""
+    """A NaN or an Inf appeared; the message names the layer and the first index.
+
+    See Also
+    --------
+    DftlrpError : The base of all errors.
+
+    Examples
+    --------
+    >>> dftlrp.attribute("waveform", np.full((1, 1, 8000), np.nan))
+    Traceback (most recent call last):
+        ...
+    dftlrp.core.types.NonFiniteError: ...
+    """
 
 
 class UnfitReferenceError(NonFiniteError):

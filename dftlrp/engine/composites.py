@@ -47,6 +47,18 @@ class Composite:
     fold : bool
         Whether a BatchNormalization right behind a linear layer is a part of it, so that a network
         is explained alike whether its exporter folded it or not.
+
+    See Also
+    --------
+    attribute : Takes one, or the name of a preset.
+    Model.table : Shows which rule stands where.
+
+    Examples
+    --------
+    >>> from dftlrp.core.rule_text import read_rule
+    >>> mine = dftlrp.Composite("mine", by_op={"Conv": read_rule("gamma(0.1)")})
+    >>> dftlrp.explain("waveform", clip, composite=mine).provenance["composite"]
+    'mine'
     """
 
     name: str
@@ -60,8 +72,21 @@ class Composite:
     def find_treatment(self, difference: bool) -> str:
         """Return how products are treated; as the true tangent if the default rule asks for that.
 
-        ``difference`` says whether a difference to a reference is explained: only then is
-        ``"whole"`` exact, and without it factors share by half.
+        Parameters
+        ----------
+        difference : bool
+            Whether a difference to a reference is explained: only then is ``"whole"`` exact, and
+            without it factors share by half.
+
+        Returns
+        -------
+        str
+            ``"frozen"``, ``"shared"``, ``"whole"`` or ``"tangent"``.
+
+        Examples
+        --------
+        >>> dftlrp.Composite("mine", products="whole").find_treatment(difference=False)
+        'shared'
         """
         if self.default.on_tangent:
             return TANGENT

@@ -84,6 +84,18 @@ class Inspection:
         ``name``, ``op`` and ``reason`` of every node that cannot be explained.
     states : dict of str to str
         Inputs that a streaming model hands on to itself, and why they are taken for that.
+
+    See Also
+    --------
+    inspect : Makes one.
+
+    Examples
+    --------
+    >>> found = dftlrp.inspect("model.onnx")
+    >>> found.layers[0].name, found.layers[0].op, found.layers[0].parameters
+    ('conv1', 'Conv', 1960)
+    >>> found.refused
+    ()
     """
 
     model: str
@@ -100,7 +112,18 @@ class Inspection:
     states: dict[str, str] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values, as JSON holds them."""
+        """Return plain values, as JSON holds them.
+
+        Returns
+        -------
+        dict
+            The attributes by name, layers as dicts; ``dftlrp inspect --json`` prints it.
+
+        Examples
+        --------
+        >>> sorted(dftlrp.inspect("model.onnx").to_dict())[:3]
+        ['bound', 'composite', 'explained']
+        """
         return asdict(self)
 
     def __str__(self) -> str:
@@ -133,10 +156,26 @@ def inspect(
     shapes : dict, optional
         Shapes of inputs to run with, if the file leaves them open.
 
+    Returns
+    -------
+    Inspection
+        ``print`` shows it as a table.
+
     Raises
     ------
     ModelError, InputError
         The file is no model; an argument is wrong; an open shape cannot be guessed.
+
+    See Also
+    --------
+    load : A model that can be explained.
+    Model.table : The rules alone.
+
+    Examples
+    --------
+    >>> found = dftlrp.inspect("model.onnx", composite="EpsilonPlus")
+    >>> [(layer.name, layer.rule) for layer in found.layers][0]
+    ('conv1', 'zplus')
     """
     if isinstance(model, str | os.PathLike):
         model = Model(Path(model), load_graph(model))

@@ -102,6 +102,26 @@ class Model:
         What was said of its states and chunks, see `streaming`.
     cache : Cache
         What earlier questions left behind; a copy of the model starts without.
+
+    See Also
+    --------
+    load : Makes one.
+
+    Examples
+    --------
+    >>> model = dftlrp.load("waveform")
+    >>> model.labels[:3], model.rate
+    (('zero', 'one', 'two'), 8000.0)
+    >>> print(model.table("EpsilonPlus", {"conv1": "zbox(-1, 1)"}))
+    layer    op                    rule (EpsilonPlus)
+    ...
+
+    Behind a front end it reads a waveform:
+
+    >>> bare = dftlrp.load("spectrum")
+    >>> whole = bare.behind(dftlrp.FrontEnd.from_text(bare.graph.metadata["frontend"]))
+    >>> whole.rate
+    8000.0
     """
 
     path: Path
@@ -137,6 +157,16 @@ class Model:
     def behind(self, frontend: FrontEnd) -> Model:
         """Return the model that reads a waveform and computes its input by this front end.
 
+        Parameters
+        ----------
+        frontend : FrontEnd
+            What stands before the model from now on.
+
+        Returns
+        -------
+        Model
+            One graph, through which relevance goes back to the waveform.
+
         Raises
         ------
         InputError
@@ -170,15 +200,45 @@ class Model:
             The only chunks that run, from the states that the earlier ones left; the output is then
             that of the last of them.
 
+        Returns
+        -------
+        Model
+            It reads a recording of any number of chunks.
+
         Raises
         ------
         InputError
             As of `dftlrp.engine.chunks.make_chunked`.
+
+        See Also
+        --------
+        Model.streaming : Says the same to `explain`, which finds what is left out.
+
+        Examples
+        --------
+        >>> over = model.chained({"h": "h_next"}, chunk=160)  # doctest: +SKIP
         """
         return self.cut(Chunking(states, chunk, context, axis, output), stretch)
 
     def cut(self, how: Chunking, stretch: Stretch | None = None) -> Model:
-        """Return the model over a whole recording, as `chained` does."""
+        """Return the model over a whole recording, as `chained` does.
+
+        Parameters
+        ----------
+        how : Chunking
+            States, chunk, context, axis and output in one.
+        stretch : Stretch, optional
+            As of `chained`.
+
+        Returns
+        -------
+        Model
+            It reads a recording of any number of chunks.
+
+        Examples
+        --------
+        >>> over = model.cut(Chunking({"h": "h_next"}, 160))  # doctest: +SKIP
+        """
         graph = make_chunked(self.graph, how, stretch)
         return Model(self.path, graph, self.rate, self.frontend)
 
@@ -203,10 +263,21 @@ class Model:
         axis : int, optional
             Axis of the signal along which chunks follow each other.
 
+        Returns
+        -------
+        Model
+            The same, with these hints.
+
         Raises
         ------
         InputError
             A length is below 1.
+
+        Examples
+        --------
+        >>> model = dftlrp.load("waveform").streaming(chunk=160)
+        >>> model.hints.chunk
+        160
         """
         if (chunk is not None and chunk < 1) or (context or 0) < 0:
             raise InputError(f"chunk {chunk} must be at least 1, and context {context} at least 0")
@@ -215,10 +286,29 @@ class Model:
     def plan(self, output: str | None = None, bind: Mapping[str, Any] | None = None) -> Plan:
         """Return the graph with an output and values of settings chosen.
 
+        Parameters
+        ----------
+        output : str, optional
+            The output to explain; the first if not given.
+        bind : dict of str to array, optional
+            Values of inputs that are settings.
+
+        Returns
+        -------
+        Plan
+            ``signals`` it reads, ``path`` of nodes that carry relevance, ``explained`` and
+            ``output``.
+
         Raises
         ------
         InputError
             An input that is a setting has no value; further as of `dftlrp.engine.plan.make_plan`.
+
+        Examples
+        --------
+        >>> plan = dftlrp.load("waveform").plan()
+        >>> list(plan.signals), plan.output
+        (['waveform'], 'logits')
         """
         missing = self.graph.inputs.keys() - self.graph.signals - (bind or {}).keys()
         if missing:
@@ -232,7 +322,27 @@ class Model:
         return self.cache.plans.find(key, lambda: make_plan(self.graph, output, bind))
 
     def constants(self, bk: Backend, dtype: np.dtype[Any]) -> Values:
-        """Return the weights as arrays of a backend, floats in the dtype to compute in."""
+        """Return the weights as arrays of a backend, floats in the dtype to compute in.
+
+        Parameters
+        ----------
+        bk : Backend
+            From `dftlrp.core.backend.get_backend`.
+        dtype : dtype
+            Of floats; integers keep theirs.
+
+        Returns
+        -------
+        dict of str to array
+            By their names in the file.
+
+        Examples
+        --------
+        >>> from dftlrp.core.backend import get_backend
+        >>> weights = dftlrp.load("waveform").constants(get_backend("numpy"), np.dtype("float64"))
+        >>> len(weights) > 0
+        True
+        """
         key = (bk.name, dtype.name)
         return self.cache.constants.find(key, lambda: cast_constants(self.graph, bk, dtype))
 
@@ -243,7 +353,31 @@ class Model:
         *,
         output: str | None = None,
     ) -> LayerTable:
-        """Return the rule of every layer; ``print`` it."""
+        """Return the rule of every layer; ``print`` it.
+
+        Parameters
+        ----------
+        composite : str or Composite
+            A preset of rules.
+        overrides : dict of str to str, optional
+            Rules by layer, as of `dftlrp.attribute`.
+        output : str, optional
+            The output to explain; the first if not given.
+
+        Returns
+        -------
+        LayerTable
+            ``layers`` from input to output, each with name, op and rule.
+
+        Raises
+        ------
+        InputError
+            A composite or rule is unknown, or a key of the overrides matches no layer.
+
+        See Also
+        --------
+        inspect : With shapes, parameters and receptive fields.
+        """
         return make_layer_table(make_plan(self.graph, output), composite, overrides)
 
 
@@ -261,6 +395,11 @@ def load(path: Any, *, rate: float | None = None, example: Any = None) -> Model:
     example : array, or dict of str to array, optional
         Input of a framework's model that does not declare what it reads; batch first.
 
+    Returns
+    -------
+    Model
+        Validated; every node that the first output needs can be explained.
+
     Raises
     ------
     ModelError
@@ -269,6 +408,18 @@ def load(path: Any, *, rate: float | None = None, example: Any = None) -> Model:
         Some node that the first output needs has no rule; all of them are named.
     InputError
         It is not a model of any kind known here.
+
+    See Also
+    --------
+    inspect : What is in it, also where `load` refuses.
+    dftlrp_torch.load, dftlrp_tensorflow.load : With more to choose.
+
+    Examples
+    --------
+    >>> dftlrp.load("waveform")
+    Model waveform.onnx: reads ...
+    >>> dftlrp.load("model.onnx", rate=8000).rate
+    8000
     """
     if isinstance(path, str | os.PathLike):
         path = _find_embedded(path)

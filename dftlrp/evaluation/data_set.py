@@ -53,6 +53,7 @@ from dftlrp.spectral import stft_for
 
 DOMAINS = ("time", "frequency", "time-frequency")
 RANDOMISED = 3  # recordings
+SCHEMA = 1  # of evaluation.json; raised when a key changes its meaning or goes
 STORE = STORES["evaluate"]  # folder of intermediate results in that of the results
 OWN = {
     "model", "signal", "channels", "target", "rate", "labels", "output", "bind", "domains",
@@ -82,7 +83,8 @@ class Evaluation(EvaluationData):
             If the folder cannot be written, or another run is writing there.
         """
         target = Path(folder)
-        text = json.dumps(describe_in_json(self), indent=1, allow_nan=False)
+        told = {"schema": SCHEMA, "dftlrp": find_versions("dftlrp")["dftlrp"]}
+        text = json.dumps(told | describe_in_json(self), indent=1, allow_nan=False)
         files = {
             "evaluation.json": text + "\n",
             "faithfulness.csv": make_table_of_cells(self),
@@ -122,8 +124,7 @@ def evaluate(
     model : path
         An ONNX file.
     source : path
-        A folder or a CSV file of recordings; with ``pattern`` as of
-        `dftlrp.concepts.recordings.find_recordings`.
+        A folder of recordings, or a CSV file that lists them.
     folder : path
         Where intermediate results are stored.  After an interruption the same call continues from
         them.
@@ -144,6 +145,8 @@ def evaluate(
         Number of units by domain.
     limit : int, optional
         Recordings at most, evenly spread over the sorted list.
+    pattern : str, optional
+        Where the label of a recording stands, as of `dftlrp.concepts.recordings.find_recordings`.
     labels, rate, frontend, output, bind
         As of `dftlrp.explain`.
     workers, scheduler
@@ -152,12 +155,27 @@ def evaluate(
     Returns
     -------
     Evaluation
+        Means with standard errors; ``save`` writes a page, JSON and a table.
 
     Raises
     ------
     InputError
         Before anything is computed, if model, recordings or settings are wrong, or there are fewer
         than two recordings; afterwards, if fewer than two could be used.
+
+    See Also
+    --------
+    dftlrp.metrics.explanation_curves : Of one explanation.
+    Explanation.verify : Of one explanation, in a sentence.
+
+    Examples
+    --------
+    >>> found = dftlrp.evaluate(
+    ...     "model.onnx", "clips", folder="work", domains=["frequency"], replacements=["zero"],
+    ...     checks=["faithfulness"], count={"frequency": 8},
+    ... )
+    >>> found.recordings
+    2
     """
     _check_names(domains, replacements, checks, count or {}, target)
     chosen = _check_variants(variants or {"default": {}})

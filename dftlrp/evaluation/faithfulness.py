@@ -45,6 +45,20 @@ class Curves:
         Score with the most, and with the least, relevant units removed.
     what : str
         What the units are.
+
+    See Also
+    --------
+    explanation_curves, deletion_curves : Measure them.
+
+    Examples
+    --------
+    >>> curves = dftlrp.metrics.Curves(
+    ...     np.array([0.0, 0.5, 1.0]), np.array([4.0, 1.0, 0.0]), np.array([4.0, 3.0, 0.0])
+    ... )
+    >>> curves.span, curves.area, curves.srg
+    (4.0, 1.0, 0.25)
+    >>> curves.deletion, curves.insertion
+    (0.375, 0.625)
     """
 
     removed: Real
@@ -101,7 +115,40 @@ def srg(
     steps: int = STEPS,
     seed: int = 0,
 ) -> float:
-    """Return the symmetric relevance gain; `deletion_curves` describes the arguments."""
+    """Return the symmetric relevance gain: the area between both curves over the span.
+
+    Parameters
+    ----------
+    score, signal, relevance, domain, units, replace, steps, seed
+        As of `deletion_curves`.
+
+    Returns
+    -------
+    float
+        More is better, 0 is chance; NaN where removing everything does not change the score.
+
+    Raises
+    ------
+    InputError
+        As of `deletion_curves`.
+
+    See Also
+    --------
+    deletion_curves : The curves themselves.
+    explanation_curves : Of an explanation.
+
+    Notes
+    -----
+    Blücher, Vielhaben, Strodthoff (2024), "Decoupling pixel flipping and occlusion strategy for
+    consistent XAI benchmarks".
+
+    Examples
+    --------
+    >>> w = np.array([3.0, 1.0, 0.0, 0.0])
+    >>> score = lambda batch: batch @ w
+    >>> dftlrp.metrics.srg(score, np.ones(4), w)
+    0.625
+    """
     return deletion_curves(
         score, signal, relevance,
         domain=domain, units=units, replace=replace, steps=steps, seed=seed,
@@ -141,10 +188,28 @@ def deletion_curves(
     seed : int
         Of noise, and of the order among units of equal relevance.
 
+    Returns
+    -------
+    Curves
+        The score over the share of the units that are removed.
+
     Raises
     ------
     InputError
         Shapes do not fit, or the relevance is not finite.
+
+    See Also
+    --------
+    srg : One number.
+    explanation_curves : Of an explanation.
+
+    Examples
+    --------
+    >>> w = np.array([3.0, 1.0, 0.0, 0.0])
+    >>> score = lambda batch: batch @ w
+    >>> curves = dftlrp.metrics.deletion_curves(score, np.ones(4), w)
+    >>> curves.most
+    array([4., 1., 0., 0., 0.])
     """
     signal = np.asarray(signal, np.float64)
     shape = signal.shape if domain is None else domain.shape
@@ -170,8 +235,9 @@ def explanation_curves(
     Parameters
     ----------
     explanation : Explanation
-    domain : str
-        ``"time"``, ``"frequency"``, ``"time-frequency"``, or ``"input"``.
+        From `dftlrp.explain`.
+    domain : {"time", "frequency", "time-frequency", "input"}
+        In which units are removed.
     score : callable, optional
         If not given, the model's score that was explained.
     relevance : array, optional
@@ -181,10 +247,25 @@ def explanation_curves(
     replace, steps, seed
         As of `deletion_curves`.
 
+    Returns
+    -------
+    Curves
+        The score over the share of the units that are removed.
+
     Raises
     ------
     InputError
         The explanation has not this domain, or was loaded from a file and no score is given.
+
+    See Also
+    --------
+    Explanation.verify : A tenth of the units, in a sentence.
+
+    Examples
+    --------
+    >>> curves = dftlrp.metrics.explanation_curves(e, "frequency", count=8, steps=4)
+    >>> len(curves.most), curves.srg > 0
+    (5, True)
     """
     units = explanation.cut(domain, count, cells)
     deletion = explanation.delete(domain, replace, units=units, seed=seed)
@@ -250,9 +331,38 @@ def score_without(score: Score, deletion: Deletion, gone: AnyArray) -> Real:
 
 
 def occlude(score: Score, deletion: Deletion) -> Real:
-    """Return by how much the score falls when each unit alone is removed, (units,).
+    """Return by how much the score falls when each unit alone is removed.
 
+    Parameters
+    ----------
+    score : callable
+        From signals (B, ...) to scores (B,).
+    deletion : Deletion
+        From `dftlrp.Explanation.delete`.
+
+    Returns
+    -------
+    array (units,)
+        In the unit of the score.
+
+    Raises
+    ------
+    InputError
+        The score gives other than one number for each signal.
+
+    See Also
+    --------
+    deletion_curves : Units are removed together.
+
+    Notes
+    -----
     Zeiler, Fergus (2014), "Visualizing and understanding convolutional networks".
+
+    Examples
+    --------
+    >>> deletion = e.delete("time", units=e.cut("time", 4))
+    >>> dftlrp.metrics.occlude(lambda batch: (batch**2).sum(axis=-1), deletion).shape
+    (4,)
     """
     count = deletion.units.count
     whole = score_without(score, deletion, np.zeros((1, count), bool))

@@ -24,8 +24,38 @@ KINDS_OF_RELEVANCE: dict[str, Callable[[Real], Real]] = {
 def relevance_rank_accuracy(relevance: Real, truth: AnyArray, kind: str = "absolute") -> float:
     """Return the share of the K most relevant cells that lie in the truth, which holds K cells.
 
+    Parameters
+    ----------
+    relevance : array
+        Of any shape.
+    truth : array of bool, same shape
+        Where the cause is known to lie.
+    kind : {"absolute", "positive", "signed"}
+        What of the relevance counts: |R|, max(R, 0) or R.
+
+    Returns
+    -------
+    float
+        From 0 to 1.  Cells of equal relevance at the edge of the K count by their share.
+
+    Raises
+    ------
+    InputError
+        Shapes differ, the truth is empty, the relevance is not finite, or the kind is unknown.
+
+    See Also
+    --------
+    relevance_mass_accuracy : The share of the relevance itself.
+
+    Notes
+    -----
     Arras, Osman, Samek (2022), "CLEVR-XAI", equation 2; in Quantus ``RelevanceRankAccuracy``.
-    Cells of equal relevance at the edge of the K count by their share.
+
+    Examples
+    --------
+    >>> R, truth = np.array([4.0, 3.0, 1.0, 0.0]), np.array([1, 0, 1, 0])
+    >>> dftlrp.metrics.relevance_rank_accuracy(R, truth)
+    0.5
     """
     R, mask = _read_both(relevance, truth, kind)
     count = int(mask.sum())
@@ -38,7 +68,38 @@ def relevance_rank_accuracy(relevance: Real, truth: AnyArray, kind: str = "absol
 def relevance_mass_accuracy(relevance: Real, truth: AnyArray, kind: str = "absolute") -> float:
     """Return the share of the relevance that lies in the truth; NaN where there is none.
 
-    Arras, Osman, Samek (2022), equation 1; in Quantus ``RelevanceMassAccuracy``.
+    Parameters
+    ----------
+    relevance : array
+        Of any shape.
+    truth : array of bool, same shape
+        Where the cause is known to lie.
+    kind : {"absolute", "positive", "signed"}
+        What of the relevance counts: |R|, max(R, 0) or R.
+
+    Returns
+    -------
+    float
+        From 0 to 1, but for ``"signed"``.
+
+    Raises
+    ------
+    InputError
+        Shapes differ, the truth is empty, the relevance is not finite, or the kind is unknown.
+
+    See Also
+    --------
+    relevance_rank_accuracy : The share of the most relevant cells.
+
+    Notes
+    -----
+    Arras, Osman, Samek (2022), "CLEVR-XAI", equation 1; in Quantus ``RelevanceMassAccuracy``.
+
+    Examples
+    --------
+    >>> R, truth = np.array([4.0, 3.0, 1.0, 0.0]), np.array([1, 0, 1, 0])
+    >>> dftlrp.metrics.relevance_mass_accuracy(R, truth)
+    0.625
     """
     R, mask = _read_both(relevance, truth, kind)
     total = float(R.sum())
@@ -48,8 +109,39 @@ def relevance_mass_accuracy(relevance: Real, truth: AnyArray, kind: str = "absol
 def pointing_game(relevance: Real, truth: AnyArray, kind: str = "absolute") -> float:
     """Return 1 if the most relevant cell lies in the truth, else 0; of several, their share.
 
+    Parameters
+    ----------
+    relevance : array
+        Of any shape.
+    truth : array of bool, same shape
+        Where the cause is known to lie.
+    kind : {"absolute", "positive", "signed"}
+        What of the relevance counts: |R|, max(R, 0) or R.
+
+    Returns
+    -------
+    float
+        From 0 to 1; the mean over recordings is the measure.
+
+    Raises
+    ------
+    InputError
+        Shapes differ, the truth is empty, the relevance is not finite, or the kind is unknown.
+
+    See Also
+    --------
+    relevance_rank_accuracy : Of as many cells as the truth has.
+
+    Notes
+    -----
     Zhang et al. (2018), "Top-down neural attention by excitation backprop"; in Quantus
     ``PointingGame``.
+
+    Examples
+    --------
+    >>> R, truth = np.array([4.0, 3.0, 1.0, 0.0]), np.array([1, 0, 1, 0])
+    >>> dftlrp.metrics.pointing_game(R, truth)
+    1.0
     """
     R, mask = _read_both(relevance, truth, kind)
     return float(mask[R.max() == R].mean())

@@ -34,18 +34,40 @@ def randomisation(
     ----------
     model : path or Model
         An ONNX file.
-    signal, asked
-        As of `dftlrp.explain`; of several domains the last counts, and without any it is
-        time-frequency.
+    signal : path or array
+        As of `dftlrp.explain`.
     stages : int
         In how many steps the layers lose their weights.
     draw : int
         Seed of the weights.
+    **asked : object
+        Arguments of `dftlrp.explain`; of several domains the last counts, and without any it is
+        time-frequency.
 
     Returns
     -------
     dict of float to float
         By the share of the layers that are randomised, from the output; the last is 1.
+
+    Raises
+    ------
+    InputError
+        No file of the model is there, or none of its weights can be found; and as of
+        `dftlrp.explain`.
+
+    See Also
+    --------
+    stability : Whether a change that should not matter does not.
+
+    Notes
+    -----
+    Adebayo et al. (2018), "Sanity checks for saliency maps"; in Quantus ``MPRT``.
+
+    Examples
+    --------
+    >>> found = dftlrp.metrics.randomisation("model.onnx", clip, stages=1, domains=["frequency"])
+    >>> list(found)
+    [1.0]
     """
     domain = [*asked.pop("domains", ["time-frequency"])][-1]
     known = as_model(model)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from inspect import getdoc
 from typing import Any
 
 from dftlrp.core.rule_text import Rule
@@ -22,6 +23,7 @@ def make_relevance(
     backend: Callable[[str], TensorBackend],
     describe: Callable[[Tensor], tuple[str, str]],
     prepare: Callable[[Tensors], Tensors] = dict,
+    example: str = "",
 ) -> Callable[..., Any]:
     """Return an adapter's function ``relevance``.
 
@@ -32,6 +34,8 @@ def make_relevance(
         The names of both.
     prepare : callable ``tensors -> tensors``, optional
         Makes tensors of what users may give, or raises an `InputError`; both are dicts.
+    example : str
+        Ends the docstring of the function: lines that run with the framework.
     """
 
     def relevance(
@@ -76,6 +80,10 @@ def make_relevance(
             that the file does not have, or in another shape; tensors of several dtypes or devices.
         UnsupportedModelError
             A layer is merged from a parameter whose gradient would be lost.
+
+        See Also
+        --------
+        dftlrp.attribute : Relevance as arrays, with the accounts of every layer.
         """
         given = dict(x) if isinstance(x, Mapping) else {_find_signal(model, output, bind): x}
         signals, weights = prepare(given), prepare(parameters or {})
@@ -91,6 +99,7 @@ def make_relevance(
         found = {name: answer.flows[name].relevance.tensor for name in signals}
         return found if isinstance(x, Mapping) else next(iter(found.values()))
 
+    relevance.__doc__ = f"{getdoc(relevance)}\n\nExamples\n--------\n{example}"
     return relevance
 
 

@@ -41,6 +41,19 @@ class Comparison:
         In the order in which they were given; the others are compared with the first.
     labels : tuple of str
         A name for each.
+
+    See Also
+    --------
+    compare : Makes one.
+
+    Examples
+    --------
+    >>> found = dftlrp.explain("waveform", clip, target="seven", versus="one")
+    >>> len(found), found.labels
+    (2, ('seven', 'one'))
+    >>> for row in found.differences("bands", 1):
+    ...     print(row)
+    562 to 708 Hz: “seven” 5.86, “one” 0.99 (+4.87)
     """
 
     explanations: tuple[ExplanationData, ...]
@@ -90,7 +103,25 @@ class Comparison:
         return list_differences(self.explanations, self.labels, what, count)
 
     def to_dict(self, count: int | None = 10) -> dict[str, list[dict[str, Any]]]:
-        """Return the rows of `differences` of all units, as values that JSON can hold."""
+        """Return the rows of `differences` of all units, as values that JSON can hold.
+
+        Parameters
+        ----------
+        count : int or None
+            How many rows of each at most; None: all.
+
+        Returns
+        -------
+        dict of str to list of dict
+            By ``"bands"``, ``"segments"`` and ``"tiles"``, as far as all explanations have the
+            domain.
+
+        Examples
+        --------
+        >>> found = dftlrp.compare(e, e, names=["one", "again"])
+        >>> sorted(found.to_dict(1))
+        ['bands', 'segments', 'tiles']
+        """
         shared = list_shared(self.explanations)
         found = {
             what: [row._asdict() for row in self.differences(what, count)]
@@ -102,12 +133,50 @@ class Comparison:
     def plot(self) -> Figure:
         """Draw explanations of one recording, one row of relevance each.
 
-        See `dftlrp.results.figure.draw_figure`.
+        Returns
+        -------
+        matplotlib.figure.Figure
+            One column for each domain that all have.
+
+        Raises
+        ------
+        InputError
+            They are explanations of several recordings, or a domain cannot be drawn.
+
+        Examples
+        --------
+        >>> figure = dftlrp.compare(e, e, names=["one", "again"]).plot()
         """
         return draw_figure(name_in_figure(self.explanations, self.labels))
 
     def save(self, folder: str | os.PathLike[str], figure: str | None = None) -> list[Path]:
-        """Write one page for all, and the files of each; see `dftlrp.results.saving.save`."""
+        """Write one page for all, and the files of each, complete or not at all.
+
+        Parameters
+        ----------
+        folder : path
+            As of `dftlrp.Explanation.save`.  The files of the second start with ``versus-``, those
+            of the third with ``versus-2-``, and so on; a recording is written once, and sounds
+            share gains.
+        figure : {"png", "svg"}, optional
+            Also write the figure that `plot` draws.
+
+        Returns
+        -------
+        list of Path
+            The files, the page first.
+
+        Raises
+        ------
+        InputError
+            As of `dftlrp.Explanation.save`.
+
+        Examples
+        --------
+        >>> paths = dftlrp.compare(e, e, names=["one", "again"]).save("side")
+        >>> paths[0].name
+        'report.html'
+        """
         return save(self.explanations, folder, figure, self.labels)
 
 
@@ -125,11 +194,27 @@ def compare(*explanations: ExplanationData, names: Sequence[str] | None = None) 
         A name for each.  Default: the shortest thing that tells them apart, which may be the class,
         the model, the method or the recording; else A, B, C.
 
+    Returns
+    -------
+    Comparison
+        A sequence of the explanations, with their names and differences; in a notebook a page.
+
     Raises
     ------
     InputError
         If there are fewer than two, they have no domain in common, they differ in their number of
         channels, their rates lie more than 16 times apart, or the names are not one for each.
+
+    See Also
+    --------
+    explain : With ``versus=`` it explains two classes and compares them.
+
+    Examples
+    --------
+    >>> other = dftlrp.explain("waveform", clip, target="one")
+    >>> found = dftlrp.compare(e, other)
+    >>> found.labels
+    ('seven', 'one')
     """
     if len(explanations) < 2:
         raise InputError(f"{len(explanations)} explanations: two or more are compared")

@@ -151,6 +151,12 @@ class ExplanationData:
         ------
         InputError
             The explanation was loaded from a file, which holds no model.
+
+        Examples
+        --------
+        >>> asked = e.find_asked("time")
+        >>> asked.score(asked.samples[None]).shape  # of one recording
+        (1,)
         """
         known = self.asked.get("input" if domain == "input" else "waveform")
         if known is None:
@@ -171,6 +177,11 @@ class ExplanationData:
         -------
         bool
             True for a model that reads several channels.
+
+        Examples
+        --------
+        >>> e.has_channels("time")
+        False
         """
         axes = self.axes.get(domain, ())
         rank = len(axes) if isinstance(axes, tuple) else 1

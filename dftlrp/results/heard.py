@@ -20,9 +20,24 @@ from dftlrp.results.words import format_number, name_seed
 class Heard(NamedTuple):
     """What a model hears of one recording.
 
-    ``p``, ``p_in``, ``p_out``: the probability of the class that is explained, of the recording,
-    the kept part and the rest; ``same_in`` and ``same_out``: 1 where the class with the largest
-    output is that of the recording, else 0; ``energy``: the share of the energy that is kept.
+    Attributes
+    ----------
+    p, p_in, p_out : float
+        Probability of the class that is explained, of the recording, the kept part and the rest.
+    same_in, same_out : float
+        1 where the class with the largest output is that of the recording, else 0.
+    energy : float
+        Share of the energy that is kept.
+
+    See Also
+    --------
+    hear : Finds it.
+
+    Examples
+    --------
+    >>> heard = dftlrp.metrics.Heard(0.9, 0.8, 0.1, 1.0, 0.0, 0.2)
+    >>> heard.p - heard.p_out
+    0.8
     """
 
     p: float
@@ -39,14 +54,30 @@ def hear(explanation: ExplanationData, relevance: Real | None = None) -> Heard:
     Parameters
     ----------
     explanation : Explanation
-        With the domain ``"time-frequency"``, or ``"time"``.
+        From `dftlrp.explain`, with the domain ``"time-frequency"``, or ``"time"``.
     relevance : array, optional
         Another relevance of the time-frequency cells.
+
+    Returns
+    -------
+    Heard
+        Probabilities of the class, and whether the class stays the same.
 
     Raises
     ------
     InputError
         The domain is missing, the explanation knows no model, or its outputs are no classes.
+
+    See Also
+    --------
+    average_drop, average_gain, average_increase : Measures of these.
+    Explanation.audible : The same parts as sound.
+
+    Examples
+    --------
+    >>> heard = dftlrp.metrics.hear(e)
+    >>> heard.p > 0.9, heard.same_in
+    (True, 1.0)
     """
     samples = explanation.find_asked("time").samples
     return hear_part(explanation, keep_relevant(explanation, samples, relevance))

@@ -39,7 +39,7 @@ PLAIN = ("rest", "rate", "target", "label", "labels", "stft", "notes", "provenan
          "channel_names", "start")  # fmt: skip
 TUPLES = ("labels", "notes", "channel_names")
 FIGURES = (None, "png", "svg")
-FORMAT = 1
+FORMAT = 1  # of explanation.npz; docs/reference/formats.md says when it is raised
 STORED = "explanation.npz", "1-explanation.npz"  # of a folder; of a long recording the strongest
 BROKEN = (
     OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, IndexError, RuntimeError,
@@ -180,17 +180,26 @@ def load(path: str | os.PathLike[str], kind: type[E]) -> E:
     Raises
     ------
     InputError
-        If the file is missing, or was not written by `save`.
+        If the file is missing, was not written by `save`, or is of a newer format.
     """
     path = find_stored(path)
     with regular(path, InputError) as (file, size):
         try:
             fields = _parse_arrays(read_npz(file, size))
             check_fields(fields)
+        except NewerError as error:
+            raise InputError(
+                f"{path}: a newer dftlrp wrote it, in format {error}; this one reads up to "
+                f"{FORMAT}: pip install -U dftlrp"
+            ) from None
         except BROKEN as error:
             why = f" ({error})" if isinstance(error, DamageError) else ""
             raise InputError(f"{path}: not an explanation written by this dftlrp{why}") from None
     return kind(**fields)
+
+
+class NewerError(Exception):
+    """The number of a format that is not known here yet."""
 
 
 def find_stored(path: str | os.PathLike[str]) -> Path:
@@ -204,8 +213,11 @@ def find_stored(path: str | os.PathLike[str]) -> Path:
 def _parse_arrays(arrays: dict[str, AnyArray]) -> dict[str, Any]:
     """Return the fields of the explanation that `write_arrays` wrote."""
     meta = json.loads(str(arrays["meta"]))
-    if meta.pop("format") != FORMAT:
-        raise ValueError("another format")
+    written = meta.pop("format", 1)  # a file without a number is of the first format
+    if not isinstance(written, int):
+        raise ValueError("no number")
+    if written > FORMAT:
+        raise NewerError(written)
     groups = {group: _collect_group(arrays, group) for group in ARRAYS}
     columns = {k.removeprefix("ledger/"): v for k, v in arrays.items() if k.startswith("ledger/")}
     target = meta.pop("target")

@@ -29,10 +29,38 @@ class Timeline(TimelineData[Explanation]):
 
     A sequence of `dftlrp.Explanation`, the strongest window first.  Times are those of the
     recording.  `dftlrp.results.timeline_data.TimelineData` describes every attribute.
+
+    See Also
+    --------
+    explain_recording : Makes one.
+
+    Examples
+    --------
+    >>> noise = np.random.default_rng(0).normal(scale=0.01, size=8000 * 3)
+    >>> found = dftlrp.explain_recording("waveform", noise, rate=8000, top=1)
+    >>> len(found.windows()), len(found.explained())
+    (5, 1)
+    >>> found.relevance(np.array([0.0, 1.0, 2.0, 3.0])).shape
+    (3,)
+    >>> found.write_csv().splitlines()[0][:23]
+    'start,stop,label,score,'
+    >>> paths = found.save("along")
+    >>> sorted(path.name for path in paths)[:2]
+    ['1-bands.csv', '1-complement.wav']
     """
 
     def write_csv(self) -> str:
-        """Return all windows as a table: start, stop, label, score, and each class's output."""
+        """Return all windows as a table: start, stop, label, score, and each class's output.
+
+        Returns
+        -------
+        str
+            Comma-separated values, a line for each window, in the order of time.
+
+        See Also
+        --------
+        dftlrp.results.timeline_data.TimelineData.windows : The same as tuples.
+        """
         buffer = io.StringIO()
         writer = csv.writer(buffer, lineterminator="\n")
         count = 0 if self.outputs is None else self.outputs.shape[1]
@@ -48,6 +76,13 @@ class Timeline(TimelineData[Explanation]):
         ``report.html``, ``timeline.csv``; and of the strongest window ``1-explanation.npz``,
         ``1-resynthesis.wav`` and so on, as `Explanation.save` writes them; with
         ``figure="png"`` or ``"svg"`` also a figure of each.
+
+        Parameters
+        ----------
+        folder : path
+            As of `dftlrp.Explanation.save`.
+        figure : {"png", "svg"}, optional
+            Also draw a figure of each explained window.
 
         Returns
         -------

@@ -103,14 +103,28 @@ class TimelineData(Generic[E]):
         return self.explanations[rank]
 
     def windows(self) -> list[Heard]:
-        """Return all windows in the order of time."""
+        """Return all windows in the order of time.
+
+        Returns
+        -------
+        list of Heard
+            Tuples (start, stop, label, score), times in seconds.
+        """
         rows = zip(self.starts, self.targets, self.scores, strict=True)
         return [Heard(float(s), float(s) + self.seconds, t, float(z)) for s, t, z in rows]
 
     def relevance(self, edges: Real) -> Real:
-        """Return the relevance of the recording between edges of time (n + 1,), in seconds: (n,).
+        """Return the relevance of the recording between edges of time.
 
-        What lies outside the explained windows is 0.
+        Parameters
+        ----------
+        edges : array (n + 1,)
+            Seconds, ascending.
+
+        Returns
+        -------
+        array (n,)
+            What lies outside the explained windows is 0; channels are added up.
         """
         total = np.zeros(len(edges) - 1)
         for e in self.explanations:
@@ -122,6 +136,12 @@ class TimelineData(Generic[E]):
         return total
 
     def explained(self) -> list[Heard]:
-        """Return the explained windows, the strongest first."""
+        """Return the explained windows, the strongest first.
+
+        Returns
+        -------
+        list of Heard
+            Tuples (start, stop, label, score), times in seconds.
+        """
         rows = self.windows()
         return [rows[k] for k in self.chosen]

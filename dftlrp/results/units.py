@@ -33,6 +33,18 @@ class Units:
         Number of units; each holds at least one cell.
     what : str
         What they are called, in the plural: ``"segments"``, ``"bands"``, ``"tiles"``, ...
+
+    See Also
+    --------
+    make_units : Makes them.
+
+    Examples
+    --------
+    >>> units = dftlrp.metrics.make_units("time", (8,), count=2)
+    >>> units.pool(np.arange(8.0))
+    array([ 6., 22.])
+    >>> units.spread(np.array([True, False])).astype(int)
+    array([1, 1, 1, 1, 0, 0, 0, 0])
     """
 
     index: AnyArray
@@ -40,12 +52,22 @@ class Units:
     what: str = "units"
 
     def pool(self, values: AnyArray) -> Real:
-        """Return the sum over each unit and over all channels, (count,).
+        """Return the sum over each unit and over all channels.
 
         Parameters
         ----------
         values : array (..., *index.shape)
             Further axes in front are channels.
+
+        Returns
+        -------
+        array (count,)
+            In the unit of the values.
+
+        Raises
+        ------
+        InputError
+            The array has other cells than the units.
         """
         if values.shape[values.ndim - self.index.ndim :] != self.index.shape:
             raise InputError(
@@ -56,7 +78,18 @@ class Units:
         return np.bincount(self.index.reshape(-1), one, self.count).astype(np.float64)
 
     def spread(self, chosen: AnyArray) -> AnyArray:
-        """Return for each cell what its unit has: (..., count) to (..., *index.shape)."""
+        """Return for each cell what its unit has.
+
+        Parameters
+        ----------
+        chosen : array (..., count)
+            Anything, as whether a unit is removed.
+
+        Returns
+        -------
+        array (..., *index.shape)
+            Of the same dtype.
+        """
         return chosen[..., self.index]
 
 
@@ -85,10 +118,26 @@ def make_units(
     cells : bool
         Whether each cell is a unit of its own.
 
+    Returns
+    -------
+    Units
+        Which unit each cell belongs to.
+
     Raises
     ------
     InputError
         The domain has no units, or there would be more units than cells.
+
+    See Also
+    --------
+    Explanation.cut : Of the domain of an explanation.
+
+    Examples
+    --------
+    >>> dftlrp.metrics.make_units("time-frequency", (129, 128), rate=8000).count
+    256
+    >>> dftlrp.metrics.make_units("frequency", (129,), cells=True).what
+    'cells'
     """
     domain = find_name(domain, WORDS, "no units in domain")
     shape = tuple(shape)

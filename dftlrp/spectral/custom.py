@@ -47,9 +47,24 @@ class Custom(DomainDefaults):
         of the laws S T x = x (unless lossy), <S y, x> = <y, S^T x> and <T x, y> = <x, T^T y> fails
         on random vectors by more than the tolerance.
 
+    See Also
+    --------
+    Domain : What it then is.
+    relevance_in, relevance_from : Take it.
+
     Notes
     -----
     Every map is called with one signal at a time, in float64 (or complex128).
+
+    Examples
+    --------
+    Of functions, here a scaling:
+
+    >>> scale = np.linspace(1, 2, 8)
+    >>> up, down = (lambda x: x * scale), (lambda y: y / scale)
+    >>> pair = dftlrp.spectral.Custom(up, down, down, 8)
+    >>> pair.shape, pair.is_complex
+    ((8,), False)
     """
 
     def __init__(
@@ -92,11 +107,23 @@ class Custom(DomainDefaults):
         lossy : bool
             As in `Custom`.
 
+        Returns
+        -------
+        Custom
+            Whose laws were checked.
+
         Raises
         ------
         InputError
             As `Custom`, with a tolerance according to the operators' dtype; or if the arguments are
             not operators, or their shapes do not fit.
+
+        Examples
+        --------
+        >>> matrix = np.linalg.qr(np.random.default_rng(0).normal(size=(8, 8)))[0]
+        >>> pair = dftlrp.spectral.Custom.from_operators(matrix, matrix.T)
+        >>> pair.shape
+        (8,)
         """
         from scipy.sparse.linalg import aslinearoperator
 

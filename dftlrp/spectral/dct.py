@@ -29,6 +29,17 @@ class Dct(RealDomain):
     InputError
         If `n` is not a whole number of at least 1.  Each method raises it if its last axis does
         not fit.
+
+    See Also
+    --------
+    Dft : Complex coefficients, which have a phase.
+    relevance_in : Carries relevance to it.
+
+    Examples
+    --------
+    >>> pair = dftlrp.spectral.Dct(8)
+    >>> np.allclose(pair.synthesis(pair.analysis(np.arange(8.0))), np.arange(8.0))
+    True
     """
 
     n: int

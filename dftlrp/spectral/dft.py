@@ -36,6 +36,19 @@ class Dft(DomainDefaults):
     InputError
         If `n` is not a whole number of at least 1.  Each method raises it if its last axis does
         not fit.
+
+    See Also
+    --------
+    dftlrp.dft_lrp : Carries relevance to it.
+    Stft : In frames.
+
+    Examples
+    --------
+    >>> pair = dftlrp.spectral.Dft(8)
+    >>> pair.shape, pair.weights
+    ((5,), array([1., 2., 2., 2., 1.]))
+    >>> np.allclose(pair.synthesis(pair.analysis(np.arange(8.0))), np.arange(8.0))
+    True
     """
 
     n: int

@@ -18,6 +18,27 @@ class Domain(Protocol):
     Adjoints belong to the inner product <y, z> = Re sum y conj(z), that is <T x, y> = <x, T^T y>
     and <S y, x> = <y, S^T x>.  All four maps are needed: unless T is orthogonal, S^T differs from
     T, and relevance carried by T instead of S^T is not conserved.
+
+    See Also
+    --------
+    Custom : Makes one of functions or matrices, and checks its laws.
+    relevance_in, relevance_from : Take one.
+
+    Examples
+    --------
+    >>> pair = dftlrp.spectral.Dct(8)
+    >>> x = np.arange(8.0)
+    >>> pair.n, pair.shape, pair.is_complex
+    (8, (8,), False)
+    >>> np.allclose(pair.synthesis(pair.analysis(x)), x)
+    True
+    >>> y, products = pair.share(x, np.ones(8))  # T x, and its products with the multiplier
+    >>> np.allclose(products, y * pair.synthesis_adjoint(np.ones(8)))
+    True
+    >>> np.allclose(pair.analysis_adjoint(y), x)
+    True
+    >>> abs(pair.signal_rest(x, np.ones(8))) < 1e-9, abs(pair.coefficient_rest(y, y)) < 1e-9
+    (np.True_, np.True_)
     """
 
     @property
@@ -36,39 +57,137 @@ class Domain(Protocol):
         ...
 
     def analysis(self, signal: ArrayLike) -> AnyArray:
-        """Return the coefficients T x of a signal x."""
+        """Return the coefficients T x of a signal x.
+
+        Parameters
+        ----------
+        signal : array (..., n)
+            Real.
+
+        Returns
+        -------
+        array (..., *shape)
+            Real or complex, see `is_complex`.
+        """
         ...
 
     def synthesis(self, coefficients: ArrayLike) -> Real:
-        """Return the signal S y of coefficients y."""
+        """Return the signal S y of coefficients y.
+
+        Parameters
+        ----------
+        coefficients : array (..., *shape)
+            Any, also such that no signal has.
+
+        Returns
+        -------
+        array (..., n)
+            Real.
+        """
         ...
 
     def synthesis_adjoint(self, signal: ArrayLike) -> AnyArray:
-        """Return S^T m, the multiplier of the coefficients, from m, that of the signal."""
+        """Return S^T m, the multiplier of the coefficients, from m, that of the signal.
+
+        Parameters
+        ----------
+        signal : array (..., n)
+            The multiplier m.
+
+        Returns
+        -------
+        array (..., *shape)
+            Real or complex, as the coefficients.
+        """
         ...
 
     def analysis_adjoint(self, coefficients: ArrayLike) -> Real:
-        """Return T^T g, the multiplier of the signal, from g, that of the coefficients."""
+        """Return T^T g, the multiplier of the signal, from g, that of the coefficients.
+
+        Parameters
+        ----------
+        coefficients : array (..., *shape)
+            The multiplier g.
+
+        Returns
+        -------
+        array (..., n)
+            Real.
+        """
         ...
 
     def share(self, signal: Real, multiplier: Real) -> tuple[AnyArray, AnyArray]:
         """Return T x and the products conj(T x) S^T m.
 
         The real part of the products is the relevance, the imaginary part the phase sensitivity.
+
+        Parameters
+        ----------
+        signal, multiplier : array (..., n)
+            x and m, real.
+
+        Returns
+        -------
+        tuple of two arrays (..., *shape)
+            Coefficients and products.
         """
         ...
 
     def signal_rest(self, signal: Real, multiplier: Real) -> Real:
-        """Return <x - S T x, m>, (...): relevance that the coefficients cannot show."""
+        """Return <x - S T x, m>: relevance that the coefficients cannot show.
+
+        Parameters
+        ----------
+        signal, multiplier : array (..., n)
+            x and m, real.
+
+        Returns
+        -------
+        array (...)
+            One number for each signal.
+        """
         ...
 
     def coefficient_rest(self, coefficients: AnyArray, multiplier: AnyArray) -> Real:
-        """Return <y - T S y, g>, (...): relevance of the part of y that no signal has."""
+        """Return <y - T S y, g>: relevance of the part of y that no signal has.
+
+        Parameters
+        ----------
+        coefficients, multiplier : array (..., *shape)
+            y and g.
+
+        Returns
+        -------
+        array (...)
+            One number for each signal.
+        """
         ...
 
 
 def inner(y: AnyArray, z: AnyArray, axes: int = 1) -> Real:
-    """Return <y, z> = Re sum y conj(z) over the last `axes` axes, one number per batch element."""
+    """Return <y, z> = Re sum y conj(z) over the last axes, one number per batch element.
+
+    Parameters
+    ----------
+    y, z : array, same shape
+        Real or complex.
+    axes : int
+        Number of axes that are summed over.
+
+    Returns
+    -------
+    array
+        Real, in the shape of the axes in front.
+
+    See Also
+    --------
+    Domain : Its adjoints belong to this product.
+
+    Examples
+    --------
+    >>> float(dftlrp.spectral.inner(np.array([1j, 2]), np.array([1j, 3])))
+    7.0
+    """
     products = y.real * z.real
     if np.iscomplexobj(y) and np.iscomplexobj(z):
         products = products + y.imag * z.imag

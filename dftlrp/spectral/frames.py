@@ -167,13 +167,27 @@ class Analysis(Frames):
 
     Parameters
     ----------
-    n, window, n_fft, hop
+    n : int
+        Length of the signal, in samples.
+    window, n_fft, hop
         As in `dftlrp.spectral.Stft` with boundary None; the hop may be longer than the window.
 
     Raises
     ------
     InputError
         If an argument is out of range.
+
+    See Also
+    --------
+    Stft : With an inverse.
+
+    Examples
+    --------
+    >>> frames = dftlrp.spectral.Analysis(1000, n_fft=64, hop=100)
+    >>> frames.shape, frames.analysis(np.ones(1000)).shape
+    ((33, 10), (33, 10))
+    >>> frames.analysis_adjoint(np.ones((33, 10), complex)).shape
+    (1000,)
     """
 
     n: int

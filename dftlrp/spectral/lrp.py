@@ -45,6 +45,17 @@ class DftRelevance(NamedTuple):
         Relevance of samples that are exactly zero, which no bin can show.
     phase : real (..., K)
         Sensitivity to the phase of the bin, per radian: -w_k Im(Y_k conj(C_k)).
+
+    See Also
+    --------
+    dft_lrp : Returns it.
+
+    Examples
+    --------
+    >>> x = np.random.default_rng(0).normal(size=100)
+    >>> found = dftlrp.dft_lrp(x, multiplier=np.ones(100))
+    >>> found.spectrum.shape, found.relevance.shape, found.rest.shape
+    ((51,), (51,), ())
     """
 
     spectrum: Complex
@@ -66,6 +77,17 @@ class StftRelevance(NamedTuple):
         Relevance of samples that are exactly zero or that no window covers.
     domain : Stft
         The pair of transforms that was used; its `times` are the frames' centres in samples.
+
+    See Also
+    --------
+    stft_lrp : Returns it.
+
+    Examples
+    --------
+    >>> x = np.random.default_rng(0).normal(size=1000)
+    >>> found = dftlrp.stft_lrp(x, multiplier=np.ones(1000), n_fft=64, hop=16)
+    >>> found.relevance.shape == found.domain.shape
+    True
     """
 
     spectrum: Complex
@@ -104,13 +126,30 @@ def dft_lrp(
     Returns
     -------
     DftRelevance
-        ``spectrum``, ``relevance``, ``rest``, ``phase``.
+        ``spectrum``, ``relevance``, ``rest``, ``phase``; relevance and rest sum to the given
+        relevance.
 
     Raises
     ------
     InputError
         If both or neither of relevance and multiplier are given, shapes differ, or the input is
         complex or holds NaN or Inf.
+
+    See Also
+    --------
+    stft_lrp : To time-frequency.
+    inverse_dft_lrp : Back, for a model that reads a spectrum.
+    dftlrp.spectral.relevance_in : To any domain.
+
+    Examples
+    --------
+    >>> x = np.random.default_rng(0).normal(size=(2, 100))
+    >>> m = np.cos(np.arange(100))  # of a linear model, say
+    >>> found = dftlrp.dft_lrp(x, multiplier=np.broadcast_to(m, x.shape))
+    >>> found.relevance.shape
+    (2, 51)
+    >>> np.allclose(found.relevance.sum(axis=-1) + found.rest, (x * m).sum(axis=-1))
+    True
     """
     given = read_signal(signal, relevance, multiplier)
     axis = as_axis(axis, given.values, "signal")
@@ -166,6 +205,22 @@ def stft_lrp(
     InputError
         As `dft_lrp` and `Stft`; or if `block` is given without `out`, or the folder cannot be
         written.
+
+    See Also
+    --------
+    dft_lrp : To frequency alone.
+    inverse_stft_lrp : Back, for a model that reads an STFT.
+    dftlrp.spectral.stft_for : Window, n_fft and hop for a sampling rate.
+
+    Examples
+    --------
+    >>> x = np.random.default_rng(0).normal(size=8000)
+    >>> m = np.cos(np.arange(8000))  # of a linear model, say
+    >>> found = dftlrp.stft_lrp(x, multiplier=m, n_fft=256, hop=64)
+    >>> found.relevance.shape
+    (129, 128)
+    >>> bool(np.isclose(found.relevance.sum() + found.rest, (x * m).sum()))
+    True
     """
 
     def make_domain(n: int) -> Stft:
@@ -210,12 +265,27 @@ def inverse_dft_lrp(
     Returns
     -------
     SignalRelevance
-        ``signal``, ``relevance``, ``rest``, ``multiplier``.
+        ``signal``, ``relevance``, ``rest``, ``multiplier``; relevance and rest sum to the given
+        relevance.
 
     Raises
     ------
     InputError
         As `dft_lrp`; or if `n` does not belong to K bins.
+
+    See Also
+    --------
+    dft_lrp : From time to frequency.
+
+    Examples
+    --------
+    >>> Y = np.fft.rfft(np.random.default_rng(0).normal(size=100), norm="ortho")
+    >>> R = np.abs(Y) ** 2  # of a model that adds up the power
+    >>> found = dftlrp.inverse_dft_lrp(Y, R)
+    >>> found.signal.shape
+    (100,)
+    >>> bool(np.isclose(found.relevance.sum() + found.rest, R.sum()))
+    True
     """
     given = read_coefficients(spectrum, relevance, multiplier, "spectrum")
     axis = as_axis(axis, given.values, "spectrum")
@@ -262,12 +332,26 @@ def inverse_stft_lrp(
     Returns
     -------
     SignalRelevance
-        ``signal``, ``relevance``, ``rest``, ``multiplier``.
+        ``signal``, ``relevance``, ``rest``, ``multiplier``; relevance and rest sum to the given
+        relevance.
 
     Raises
     ------
     InputError
         As `inverse_dft_lrp` and `Stft`; or if the spectrum has not the shape of such an STFT.
+
+    See Also
+    --------
+    stft_lrp : From time to time-frequency.
+
+    Examples
+    --------
+    >>> pair = dftlrp.spectral.Stft(8000, n_fft=256, hop=64)
+    >>> Y = pair.analysis(np.random.default_rng(0).normal(size=8000))
+    >>> R = np.abs(Y) ** 2  # of a model that adds up the power
+    >>> found = dftlrp.inverse_stft_lrp(Y, R, n=8000, n_fft=256, hop=64)
+    >>> bool(np.isclose(found.relevance.sum() + found.rest, R.sum()))
+    True
     """
     given = read_coefficients(spectrum, relevance, multiplier, "spectrum")
     shape = given.values.shape

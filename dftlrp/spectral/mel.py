@@ -25,6 +25,16 @@ class MelRelevance(NamedTuple):
         Sum over the bins of each band's share of their relevance.
     rest : real (...)
         Relevance of bins between or outside the bands, over all frames.
+
+    See Also
+    --------
+    Mel.pool : Returns it.
+
+    Examples
+    --------
+    >>> mel = dftlrp.spectral.Mel(8000, n_mels=10, n_fft=256)
+    >>> mel.pool(np.ones((129, 5))).relevance.shape
+    (10, 5)
     """
 
     relevance: Real
@@ -54,6 +64,19 @@ class Mel:
     InputError
         If an argument is out of range.  `pool` raises it if the relevance has not K bins or is
         not finite.
+
+    See Also
+    --------
+    dftlrp.stft_lrp : Relevance that can be pooled.
+
+    Examples
+    --------
+    >>> mel = dftlrp.spectral.Mel(8000, n_mels=10, n_fft=256)
+    >>> mel.weights.shape, mel.centres.shape
+    ((11, 129), (10,))
+    >>> found = mel.pool(e.relevance["time-frequency"])
+    >>> bool(np.isclose(found.relevance.sum() + found.rest, e.relevance["time-frequency"].sum()))
+    True
     """
 
     rate: float
@@ -95,6 +118,11 @@ class Mel:
         -------
         MelRelevance
             ``relevance``, ``rest``; together they sum to the given relevance.
+
+        Raises
+        ------
+        InputError
+            The relevance has not K bins or is not finite, or the axis is another.
         """
         R = as_real(relevance, "relevance")
         if axis not in {-1, -2}:

@@ -33,6 +33,20 @@ class Resample(RealDomain):
     InputError
         If a number is not whole or less than 1.  Each method raises it if its last axis does not
         fit.
+
+    See Also
+    --------
+    relevance_in : Carries relevance to the other rate.
+
+    Examples
+    --------
+    >>> pair = dftlrp.spectral.Resample(1000, up=1, down=2)
+    >>> pair.bins
+    500
+    >>> x = np.random.default_rng(0).normal(size=1000)
+    >>> found = dftlrp.spectral.relevance_in(pair, x, multiplier=x)
+    >>> bool(np.isclose(found.relevance.sum() + found.rest, (x * x).sum()))
+    True
     """
 
     n: int

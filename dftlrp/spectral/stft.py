@@ -63,6 +63,21 @@ class Stft(Frames, DomainDefaults):
     ------
     InputError
         If an argument is out of range, or W is (almost) zero inside the signal.
+
+    See Also
+    --------
+    dftlrp.stft_lrp : Carries relevance to it.
+    stft_for : Window, n_fft and hop for a sampling rate.
+    Analysis : Without an inverse, for a model that reads it.
+
+    Examples
+    --------
+    >>> pair = dftlrp.spectral.Stft(8000, n_fft=256, hop=64)
+    >>> pair.shape, pair.times[:2]
+    ((129, 128), array([-64.,   0.]))
+    >>> x = np.random.default_rng(0).normal(size=8000)
+    >>> np.allclose(pair.synthesis(pair.analysis(x)), x)
+    True
     """
 
     n: int

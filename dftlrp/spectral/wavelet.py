@@ -40,6 +40,18 @@ class Wavelet(RealDomain):
     InputError
         If PyWavelets is not installed, the wavelet is unknown or not orthogonal, or the level is
         too high.  Each method raises it if its last axis does not fit.
+
+    See Also
+    --------
+    relevance_in : Carries relevance to it.
+
+    Examples
+    --------
+    >>> pair = dftlrp.spectral.Wavelet(64, "haar", level=3)
+    >>> pair.levels, pair.bins, list(pair.bands)
+    (3, 64, ['a3', 'd3', 'd2', 'd1'])
+    >>> np.allclose(pair.synthesis(pair.analysis(np.arange(64.0))), np.arange(64.0))
+    True
     """
 
     n: int

@@ -37,6 +37,15 @@ def stft_for(rate: float) -> dict[str, Any]:
     ------
     InputError
         If the rate is not a positive number.
+
+    See Also
+    --------
+    dftlrp.stft_lrp, Stft : Take it.
+
+    Examples
+    --------
+    >>> dftlrp.spectral.stft_for(16000)
+    {'window': 'hann', 'n_fft': 512, 'hop': 128}
     """
     check_rate(rate)
     samples = max(64.0, 0.032 * rate)

@@ -50,6 +50,7 @@ from dftlrp.tracing.trace import GraphRequest, trace
 TIME, FREQUENCY, TILES, INPUT = DOMAINS = ("time", "frequency", "time-frequency", "input")
 ANY = "any"  # number of samples
 KEY = "dftlrp"  # of the metadata of a file that was exported
+FORMAT = 1  # of what stands there, and of names and shapes of inputs and outputs
 
 
 def export(
@@ -333,6 +334,7 @@ def _add_frequency(bk: Backend, x: Array, m: Array) -> Array:
 def _add_metadata(traced: Traced, model: Model, ready: Ready, taken: Mapping[str, str]) -> None:
     """Write what the file means into its metadata."""
     text = {
+        "format": FORMAT,
         "composite": ready.table.composite,
         "rules": {la.key: la.rule_name for la in ready.table.layers if la.rule},
         **taken,

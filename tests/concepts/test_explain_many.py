@@ -357,3 +357,16 @@ def test_the_label_of_a_single_output_is_its_name_or_a_digit(tmp_path):
         find_indices(found, [], 3)
     with pytest.raises(InputError, match="the number of classes is not known"):
         find_indices(found, [], None)
+
+
+def test_a_table_of_an_older_version_is_read_and_one_of_a_newer_refused(tmp_path):
+    row = make_row(file="a.wav", clip="clips/a", prediction="low")
+    older = {name: value for name, value in row.items() if name != "gap"}
+    (tmp_path / "explanations.jsonl").write_text(json.dumps(older) + "\n")
+    assert dftlrp.Explanations.load(tmp_path).rows == (row,)
+    (tmp_path / "explanations.jsonl").write_text(json.dumps({**row, "mood": 1}) + "\n")
+    with pytest.raises(dftlrp.InputError, match="a newer dftlrp wrote it, with column 'mood'"):
+        dftlrp.Explanations.load(tmp_path)
+    (tmp_path / "explanations.jsonl").write_text('{"file": "a.wav"}\n')
+    with pytest.raises(dftlrp.InputError, match="not a table"):
+        dftlrp.Explanations.load(tmp_path)

@@ -70,10 +70,19 @@ def check(
         Backends that are compared with the float64 reference; if not given, onnx and that of the
         network's framework.
 
+    Returns
+    -------
+    Check
+        ``print`` shows each comparison, and where the first difference lies.
+
     Raises
     ------
     InputError
         If there is nothing to compare with, or the inputs do not fit.
+
+    See Also
+    --------
+    check_frontend : Whether features are computed as declared.
 
     Notes
     -----
@@ -81,6 +90,12 @@ def check(
     1e-4.  The relevance of a backend may deviate from the reference by 1e-10 in float64 and by 1e-4
     in float32.  Where round-off alone deviates by more, the limit is ten times the deviation of the
     reference in float32 (for float64, scaled to its precision).
+
+    Examples
+    --------
+    >>> found = dftlrp.check("waveform", backends=["onnx"])
+    >>> found.ok
+    True
     """
     known = isinstance(model, Model | str | os.PathLike)
     graph = as_model(model, inputs)

@@ -69,6 +69,22 @@ class Check:
         Activations from input to output, then the other checks.
     notes : tuple of str
         What could not be compared, and why.
+
+    See Also
+    --------
+    check : Makes one.
+
+    Examples
+    --------
+    >>> found = dftlrp.check("waveform", backends=[])
+    >>> found.ok, found.first
+    (True, None)
+    >>> "agrees with" in found.verdict
+    True
+    >>> sorted(found.to_dict())
+    ['findings', 'first', 'model', 'native', 'notes', 'ok', 'verdict']
+    >>> found.html()[:15]
+    '<!doctype html>'
     """
 
     model: str
@@ -109,7 +125,13 @@ class Check:
         return "\n".join([*table, *map(make_printable, lines)])
 
     def to_dict(self) -> dict[str, Any]:
-        """Return a dict that JSON can hold; infinite deviations are None."""
+        """Return a dict that JSON can hold; infinite deviations are None.
+
+        Returns
+        -------
+        dict
+            What ``dftlrp check --json`` prints.
+        """
         rows = [asdict(f) | {"ok": f.ok} for f in self.findings]
         for row in rows:
             row["deviation"] = row["deviation"] if math.isfinite(row["deviation"]) else None
@@ -119,7 +141,13 @@ class Check:
         }  # fmt: skip
 
     def html(self) -> str:
-        """Return a self-contained HTML page."""
+        """Return a self-contained HTML page.
+
+        Returns
+        -------
+        str
+            The verdict, the notes and a row for each finding.
+        """
         lines = "".join(f"<p>{escape(line)}</p>" for line in (self.verdict, *self.notes))
         return PAGE.format(
             title=escape(f"{self.model} against {self.native}"), lines=lines,

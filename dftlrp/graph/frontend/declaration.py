@@ -98,6 +98,26 @@ class FrontEnd:
     ------
     InputError
         A value has a wrong type or is out of range, or values do not go together.
+
+    See Also
+    --------
+    check_frontend : Whether it computes given features.
+    explain : Takes one, or finds it beside the model.
+
+    Examples
+    --------
+    >>> front = dftlrp.FrontEnd(rate=16000, n_mels=80, log="ln", floor=1e-5)
+    >>> front.features, front.frames(16000), front.length(98)
+    (80, 101, 15520)
+    >>> print(front.to_text())
+    [frontend]
+    rate = 16000.0
+    n_mels = 80
+    log = "ln"
+    floor = 1e-05
+    <BLANKLINE>
+    >>> dftlrp.FrontEnd.from_text(front.to_text()) == front
+    True
     """
 
     rate: float
@@ -190,14 +210,36 @@ class FrontEnd:
         return max([1, *needs])
 
     def frames(self, samples: int) -> int:
-        """Return the number of frames of a recording; 1 for one DFT."""
+        """Return the number of frames of a recording; 1 for one DFT.
+
+        Parameters
+        ----------
+        samples : int
+            Length of the recording at the rate of the front end.
+
+        Returns
+        -------
+        int
+            Length of the axis ``time``; 0 or less where the recording is too short.
+        """
         if self.transform == "dft":
             return 1
         count = 1 + (samples + sum(self.padding) - self.span) // self.hop - self.drop_last
         return -(-count // self.stack_hop)
 
     def length(self, frames: int) -> int:
-        """Return the number of samples as declared, or the fewest that give this many frames."""
+        """Return the number of samples as declared, or the fewest that give this many frames.
+
+        Parameters
+        ----------
+        frames : int
+            Length of the axis ``time``.
+
+        Returns
+        -------
+        int
+            Samples at the rate of the front end.
+        """
         if self.samples is not None:
             return self.samples
         steps = (frames - 1) * self.stack_hop + self.drop_last
@@ -205,12 +247,33 @@ class FrontEnd:
 
     @classmethod
     def from_toml(cls, path: str | os.PathLike[str]) -> FrontEnd:
-        """Return the front end that the table ``[frontend]`` of a TOML file declares.
+        r"""Return the front end that the table ``[frontend]`` of a TOML file declares.
+
+        Parameters
+        ----------
+        path : path
+            UTF-8 text; its keys are the parameters above, of which ``rate`` must be there.
+
+        Returns
+        -------
+        FrontEnd
+            With the defaults for what the file does not say.
 
         Raises
         ------
         InputError
             There is no such file, it is not TOML, or it holds an unknown key.
+
+        See Also
+        --------
+        FrontEnd.to_text : Writes it.
+
+        Examples
+        --------
+        >>> from pathlib import Path
+        >>> written = Path("model.toml").write_text("[frontend]\nrate = 8000\nn_mels = 40\n")
+        >>> dftlrp.FrontEnd.from_toml("model.toml").n_mels
+        40
         """
         try:
             with regular(Path(path), InputError) as (file, _):
@@ -225,7 +288,25 @@ class FrontEnd:
 
     @classmethod
     def from_text(cls, text: str, where: str = "front end") -> FrontEnd:
-        """Return the front end that TOML text declares; see `from_toml`."""
+        """Return the front end that TOML text declares; see `from_toml`.
+
+        Parameters
+        ----------
+        text : str
+            With a table ``[frontend]``.
+        where : str
+            What messages call it.
+
+        Returns
+        -------
+        FrontEnd
+            With the defaults for what the text does not say.
+
+        Raises
+        ------
+        InputError
+            It is not TOML, or a key is unknown, missing or wrong.
+        """
         import tomllib
 
         _check_text(text, where)
@@ -243,7 +324,13 @@ class FrontEnd:
         return cls(**table | dict.fromkeys(off))  # TOML has no null
 
     def to_text(self) -> str:
-        """Return TOML of what differs from the defaults, which `from_text` reads back."""
+        """Return TOML of what differs from the defaults, which `from_text` reads back.
+
+        Returns
+        -------
+        str
+            A table ``[frontend]``, which may stand in a file or in a model's metadata.
+        """
         changed = {f.name: getattr(self, f.name) for f in fields(self)}
         changed = {k: v for k, v in changed.items() if k == "rate" or v != _DEFAULTS[k]}
         return (
