@@ -16,7 +16,7 @@ works with every operator and every backend, and so on.
 # weights, on modified inputs. ``share`` divides the relevance by their sum
 # (:doc:`/explanation/mathematics`).
 #
-# This one lets every input count by its size, whatever its sign: z = |A| |x| + |b|.
+# This one lets every input count by its size, whatever its sign: ``z = |A| |x| + |b|``.
 
 import numpy as np
 
