@@ -10,7 +10,7 @@ from typing import Any
 import dftlrp
 
 HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE))  # landing.py
+sys.path.insert(0, str(HERE))  # landing.py, figures.py
 sys.path.insert(0, str(HERE.parent / "examples" / "tutorials"))  # what they share
 sys.modules["dftlrp.metrics"] = dftlrp.metrics  # the name under which its functions are described
 
@@ -48,6 +48,8 @@ sphinx_gallery_conf = {
     "ignore_pattern": r"^(?!\d\d_).*\.py$",  # what tutorials share
     "within_subsection_order": "FileNameSortKey",
     "capture_repr": ("_repr_html_", "__repr__"),
+    "ignore_repr_types": "Figure",
+    "image_scrapers": ("matplotlib", "figures.show_last_value"),
     "abort_on_example_error": True,
     "remove_config_comments": True,
     "show_memory": False,
