@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from dftlrp.core.maps import Affine, Array, Route
+from dftlrp.core.maps import Affine, Array, Route, move
 from dftlrp.core.types import AnyArray
+from dftlrp.ops.common import make_axis_key
 from dftlrp.ops.move import apply_movement, register_movement, route_by_index
 from dftlrp.ops.registry import At, register_affine, register_route, register_stop
 
@@ -65,7 +66,20 @@ def _compress(x: AnyArray, at: At) -> AnyArray:
 
 register_movement("GatherElements", _gather_elements)
 register_movement("GatherND", _gather_nd)
-register_movement("ReverseSequence", _reverse_sequence)
+
+
+@register_route(
+    "ReverseSequence", evaluate=lambda at: apply_movement(at, lambda x: _reverse_sequence(x, at))
+)
+def reverse_sequence(at: At) -> Route:
+    """Steps in the opposite order: a slice, where all sequences are of the same full length."""
+    bk, time = at.bk, at.get_attr("time_axis", 0)
+    if (np.asarray(at.args[1]) != at.x.shape[time]).any():
+        return route_by_index(at, lambda index: _reverse_sequence(index, at))
+    key = make_axis_key(time, slice(None, None, -1))
+    return move(lambda v: bk.slice(v, key), lambda r: (bk.slice(r, key),))
+
+
 register_movement("Compress", _compress)
 
 # -- movements that write a constant where no element goes

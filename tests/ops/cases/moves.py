@@ -97,6 +97,7 @@ def gathers() -> list[Case]:
         case("GatherND", x, np.array([[[0, 1, 2]]]), opset=NEW),
         case("ReverseSequence", x, ints(2, 4, 1), time_axis=1, batch_axis=0, opset=10),
         case("ReverseSequence", x, ints(3, 1, 2, 3), opset=NEW),
+        case("ReverseSequence", x, ints(3, 3, 3, 3), opset=NEW),
         case("Trilu", x, opset=14),
         case("Trilu", x, np.array(2), upper=0, opset=NEW),
         case("Compress", x, np.array([True, False, True]), axis=1, opset=9),
