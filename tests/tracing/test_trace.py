@@ -25,6 +25,7 @@ from dftlrp.engine.composites import PRESETS
 from dftlrp.engine.forward import run_forward
 from dftlrp.engine.settings import Settings
 from dftlrp.ops.fourier import split_size
+from dftlrp.tracing import repeats
 from dftlrp.tracing.export import export
 from dftlrp.tracing.finder import MOST_SESSIONS, Sessions
 from dftlrp.tracing.session import load_runtime
@@ -532,8 +533,15 @@ def test_a_window_that_keeps_the_size_is_traced_with_any_dilation(op, auto, taps
     np.testing.assert_allclose(ours.relevance, want.relevance, atol=1e-5)
 
 
-@pytest.mark.parametrize(("frames", "backend"), [(20, "onnx"), (600, "numpy")])
-def test_long_loops_are_left_to_numpy(tmp_path, frames, backend):
+@pytest.mark.parametrize(
+    ("frames", "alike", "backend"),
+    [(20, False, "onnx"), (600, False, "numpy"), (600, True, "onnx")],
+)
+def test_long_loops_of_unlike_trips_are_left_to_numpy(
+    tmp_path, monkeypatch, frames, alike, backend
+):
+    if not alike:
+        monkeypatch.setattr(repeats, "FEWEST", frames + 1)
     state, read = (value(name, [1, 1]) for name in ("h", "r"))
     step = [
         helper.make_node("Add", ["h", "r"], ["s"]),
