@@ -172,6 +172,7 @@ class _Parser(argparse.ArgumentParser):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **{"allow_abbrev": False, **kwargs})
+        self.color = False  # of Python 3.14 on
 
     def error(self, message: str) -> NoReturn:
         """Raise `InputError`, with the choice that is like what is none."""
