@@ -23,6 +23,7 @@ load                a model from an ONNX file, a torch module or a Keras model
 inspect             its layers, as they are explained; what is refused and why
 check               an exported model against its network
 check_frontend      a declared front end against your own features
+export              a model and its explanation as one ONNX file
 embedded            paths of the models and the clip that come with the package
 Model, Inspection, Check, FrontEndCheck    what these return
 FrontEnd            how a waveform becomes what a model reads
@@ -81,6 +82,7 @@ if TYPE_CHECKING:
     from dftlrp.results.explanation import Explanation
     from dftlrp.results.timeline import Timeline
     from dftlrp.spectral import dft_lrp, inverse_dft_lrp, inverse_stft_lrp, stft_lrp
+    from dftlrp.tracing.export import export
 
 __all__ = [
     "Attribution",
@@ -111,6 +113,7 @@ __all__ = [
     "explain_features",
     "explain_many",
     "explain_recording",
+    "export",
     "inspect",
     "inverse_dft_lrp",
     "inverse_stft_lrp",
@@ -149,6 +152,7 @@ _HOME = {
     "explain_features": "attribution.array_explanation",
     "explain_many": "concepts.explain_many",
     "explain_recording": "attribution.long_recording",
+    "export": "tracing.export",
     "inspect": "engine.inspection",
     "inverse_dft_lrp": "spectral",
     "inverse_stft_lrp": "spectral",

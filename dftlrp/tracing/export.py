@@ -32,7 +32,7 @@ from dftlrp.engine.composites import Composite
 from dftlrp.engine.evaluate import Values
 from dftlrp.engine.flows import Flow
 from dftlrp.engine.forward import Ready, run_forward
-from dftlrp.engine.model import Model, attach_front_end
+from dftlrp.engine.model import Model, as_model, attach_front_end
 from dftlrp.engine.plan import Plan
 from dftlrp.engine.seeds import SEEDS
 from dftlrp.engine.settings import Settings
@@ -54,7 +54,7 @@ FORMAT = 1  # of what stands there, and of names and shapes of inputs and output
 
 
 def export(
-    model: Model,
+    model: Any,
     path: str | os.PathLike[str],
     *,
     composite: str | Composite = "auto",
@@ -81,6 +81,10 @@ def export(
 
     Parameters
     ----------
+    model : Model, path, torch module or Keras model
+        As of `dftlrp.explain`.
+    path : path
+        Where to write the file.
     composite, overrides, seed, output, bind
         As of `dftlrp.attribute`; the seed is ``"logit"``, ``"contrast"``, ``"one"`` or ``"auto"``.
     batch : int or ``"any"``, optional
@@ -111,6 +115,7 @@ def export(
     """
     if wrong := [d for d in domains if d not in DOMAINS]:
         raise InputError(f"domain {wrong[0]!r}: a file can hold {', '.join(DOMAINS)}")
+    model = as_model(model)
     _refuse_replacing(locate(path), model.path)
     model = attach_front_end(model, frontend)
     settings = Settings(output, bind or {}, composite, overrides or {})

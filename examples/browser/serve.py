@@ -19,7 +19,6 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import dftlrp
-from dftlrp.tracing.export import export
 
 RUNTIME = "onnxruntime-web@1.30.0"
 RUNTIME_FILES = ("ort.wasm.min.mjs", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm")
@@ -30,8 +29,7 @@ def gather_files(folder: Path, model: str = "waveform") -> None:
     for name in PAGE:
         shutil.copy(Path(__file__).parent / name, folder)
     shutil.copy(dftlrp.embedded("clip"), folder)
-    loaded = dftlrp.load(dftlrp.embedded(model))
-    export(loaded, folder / "explained.onnx", domains=["time", "frequency"])
+    dftlrp.export(model, folder / "explained.onnx", domains=["time", "frequency"])
 
 
 def fetch_runtime(folder: Path) -> None:
