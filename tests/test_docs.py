@@ -98,7 +98,7 @@ EXAMPLES = {
 }
 LONG = ("concepts.explain_many", "concepts.explanations", "concepts.neuron_analysis",
         "concepts.prototypes", "concepts.statistics", "concepts.survey", "concepts.trials",
-        "evaluation.data_set", "frameworks.checking", "checking.findings", "torch.backend",
+        "evaluation.data_set", "torch.backend",
         "torch.loading", "tensorflow.backend", "tensorflow.loading", "jax.backend")  # fmt: skip
 SURVEYED = ("concepts.prototypes", "concepts.statistics", "concepts.survey", "concepts.trials")
 

@@ -63,8 +63,8 @@ class Concepts:
     array([[5., 5., 5., 5.]])
     >>> layer.mask([1, 3])[0, :, 0]
     array([0., 1., 0., 1.])
-    >>> layer.places([(1, 2)]).shape, layer.places([(1, 2)]).sum()
-    ((1, 4, 5), np.float64(1.0))
+    >>> layer.places([(1, 2)]).shape, float(layer.places([(1, 2)]).sum())
+    ((1, 4, 5), 1.0)
     """
 
     name: str

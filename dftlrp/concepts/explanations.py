@@ -44,11 +44,8 @@ class Explanations(Sequence[Explanation]):
     Examples
     --------
     >>> found = dftlrp.explain_many("model.onnx", "clip.wav", folder="many")
-    >>> found
-    1 explanations in many
-      clip.wav: seven
-    >>> found[0].label
-    'seven'
+    >>> len(found), found[0].label
+    (1, 'seven')
     >>> dftlrp.Explanations.load("many").rows[0]["prediction"]
     'seven'
 

@@ -194,10 +194,10 @@ def neurons(
     Examples
     --------
     >>> found = dftlrp.concepts.neurons(
-    ...     "model.onnx", "clips", layer="conv6", folder="again", top=2, count=1, spectra=False
+    ...     "model.onnx", "clips", layer="conv6", folder="work", top=1, count=1, spectra=False
     ... )
     >>> len(found.strongest(7))
-    2
+    1
     """
     if min(top, count) < 1:
         raise InputError(f"top {top}, prototypes {count}: at least one of each is needed")

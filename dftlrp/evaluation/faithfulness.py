@@ -140,7 +140,7 @@ def srg(
     Notes
     -----
     Blücher, Vielhaben, Strodthoff (2024), "Decoupling pixel flipping and occlusion strategy for
-    consistent XAI benchmarks".
+    consistent XAI benchmarks", there without the division by the span.
 
     Examples
     --------

@@ -132,7 +132,7 @@ def relevance_in(
     domain : Domain
         The representation to view the relevance in, made for signals of length N.
     signal, relevance, multiplier : array of float (..., N)
-        As in `dft_lrp`, with time on the last axis.
+        As in `dftlrp.dft_lrp`, with time on the last axis.
 
     Returns
     -------
@@ -143,7 +143,7 @@ def relevance_in(
     Raises
     ------
     InputError
-        As `dft_lrp`; or if the signal's length is not the domain's, or a result overflows.
+        As `dftlrp.dft_lrp`; or if the signal's length is not the domain's, or a result overflows.
 
     See Also
     --------
@@ -179,7 +179,7 @@ def relevance_from(
     coefficients : array of float or complex (..., *domain.shape)
         y; the signal is x = S y.
     relevance, multiplier : array, same shape
-        As in `inverse_dft_lrp`; of real coefficients both are real, R' = y g.
+        As in `dftlrp.inverse_dft_lrp`; of real coefficients both are real, R' = y g.
 
     Returns
     -------

@@ -48,7 +48,7 @@ class DftRelevance(NamedTuple):
 
     See Also
     --------
-    dft_lrp : Returns it.
+    dftlrp.dft_lrp : Returns it.
 
     Examples
     --------
@@ -80,7 +80,7 @@ class StftRelevance(NamedTuple):
 
     See Also
     --------
-    stft_lrp : Returns it.
+    dftlrp.stft_lrp : Returns it.
 
     Examples
     --------
@@ -182,8 +182,8 @@ def stft_lrp(
     signal, relevance, multiplier
         As in `dft_lrp`, with time on the last axis.
     window, n_fft, hop, synthesis_window, layout, boundary
-        As in `Stft`.  The synthesis window decides how relevance is shared among frames that
-        overlap; None means the analysis window.
+        As in `dftlrp.spectral.Stft`.  The synthesis window decides how relevance is shared among
+        frames that overlap; None means the analysis window.
     out : path, optional
         A folder.  The signal is then read block by block, and ``spectrum.npy``, ``relevance.npy``
         and ``phase.npy`` are written there.  If signal and relevance are memory maps
@@ -203,8 +203,8 @@ def stft_lrp(
     Raises
     ------
     InputError
-        As `dft_lrp` and `Stft`; or if `block` is given without `out`, or the folder cannot be
-        written.
+        As `dft_lrp` and `dftlrp.spectral.Stft`; or if `block` is given without `out`, or the folder
+        cannot be written.
 
     See Also
     --------
@@ -327,7 +327,7 @@ def inverse_stft_lrp(
         Length of the signal.  The default is the largest with T frames (with boundary ``"center"``
         the smallest, as in librosa).
     window, n_fft, hop, synthesis_window, boundary
-        As in `Stft`.
+        As in `dftlrp.spectral.Stft`.
 
     Returns
     -------
@@ -338,7 +338,8 @@ def inverse_stft_lrp(
     Raises
     ------
     InputError
-        As `inverse_dft_lrp` and `Stft`; or if the spectrum has not the shape of such an STFT.
+        As `inverse_dft_lrp` and `dftlrp.spectral.Stft`; or if the spectrum has not the shape of
+        such an STFT.
 
     See Also
     --------

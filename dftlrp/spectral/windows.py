@@ -29,9 +29,9 @@ def stft_for(rate: float) -> dict[str, Any]:
     Returns
     -------
     dict
-        Keyword arguments of `Stft` and `stft_lrp`: a Hann window of about 32 ms (4 to 7 times a
-        power of two, at least 64 samples: 256 at 8 kHz, 512 at 16 kHz) and a quarter of it as
-        hop, so that the squared windows sum to a constant.
+        Keyword arguments of `Stft` and `dftlrp.stft_lrp`: a Hann window of about 32 ms (4 to 7
+        times a power of two, at least 64 samples: 256 at 8 kHz, 512 at 16 kHz) and a quarter of it
+        as hop, so that the squared windows sum to a constant.
 
     Raises
     ------

@@ -104,6 +104,11 @@ def export(
     reference : str
         ``"silence"``, ``"none"`` or ``"auto"``, as of `dftlrp.attribute`.
 
+    Returns
+    -------
+    Traced
+        The graph that was written, with ``outputs`` by their meaning and ``rows`` of the account.
+
     Raises
     ------
     InputError
@@ -112,6 +117,21 @@ def export(
     UnsupportedModelError
         A node cannot be written as ONNX nodes; the batch is to be ``"any"`` but the model fixes
         it.
+
+    See Also
+    --------
+    explain : Explains without a file.
+    load : Reads an exported file as any model.
+
+    Examples
+    --------
+    >>> made = dftlrp.export("waveform", "explained.onnx", composite="EpsilonPlus")
+    >>> import onnxruntime
+    >>> session = onnxruntime.InferenceSession("explained.onnx")
+    >>> x = np.zeros((1, 1, 8000), np.float32)
+    >>> (relevance,) = session.run(["relevance"], {"waveform": x, "target": np.array([7])})
+    >>> relevance.shape
+    (1, 1, 8000)
     """
     if wrong := [d for d in domains if d not in DOMAINS]:
         raise InputError(f"domain {wrong[0]!r}: a file can hold {', '.join(DOMAINS)}")

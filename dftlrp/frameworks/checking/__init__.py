@@ -93,8 +93,11 @@ def check(
 
     Examples
     --------
-    >>> found = dftlrp.check("waveform", backends=["onnx"])
-    >>> found.ok
+    >>> import onnx
+    >>> text = '<ir_version: 8, opset_import: ["": 17]> tiny (float[1, 4] x) => (float[1, 4] y) '
+    >>> text += '{y = Relu(x)}'
+    >>> onnx.save(onnx.parser.parse_model(text), "tiny.onnx")
+    >>> dftlrp.check("tiny.onnx").ok
     True
     """
     known = isinstance(model, Model | str | os.PathLike)
