@@ -21,10 +21,22 @@ F = Callable[[At], Array]
 POINTWISE: set[str] = set()  # ops that are one function of one value, elementwise
 
 
-def _register_pointwise(
+def register_pointwise(
     op: str, f: F, slope: F, homogeneous: bool = False, rectifies: bool = False
 ) -> None:
-    """Register an op that is the function f of one value, with its derivative."""
+    """Register an op that is the function f of one value, with its derivative.
+
+    Parameters
+    ----------
+    op : str
+        Its ONNX name, behind its domain and a dot where it has one.
+    f, slope : callable
+        Take the node `At` its activations: ``at.x``, ``at.bk`` and, in the derivative, ``at.y``.
+    homogeneous : bool
+        Whether f(x) = x f'(x).
+    rectifies : bool
+        Whether f(x) is x or zero.
+    """
     POINTWISE.add(op)
 
     def evaluate(at: At) -> Array:
@@ -51,28 +63,28 @@ def _differentiate_leaky(at: At, alpha: Array) -> Array:
     return above + alpha * (1 - above)
 
 
-_register_pointwise(
+register_pointwise(
     "Relu", lambda at: at.bk.pos(at.x), _mark_above, homogeneous=True, rectifies=True
 )
-_register_pointwise(
+register_pointwise(
     "LeakyRelu",
     lambda at: _evaluate_leaky(at, at.get_attr("alpha", 0.01)),
     lambda at: _differentiate_leaky(at, at.get_attr("alpha", 0.01)),
     homogeneous=True,
 )
-_register_pointwise(
+register_pointwise(
     "PRelu",
     lambda at: _evaluate_leaky(at, at.args[1]),
     lambda at: _differentiate_leaky(at, at.args[1]),
     homogeneous=True,
 )
-_register_pointwise(
+register_pointwise(
     "ThresholdedRelu",
     lambda at: _mark_above(at, at.get_attr("alpha", 1.0)) * at.x,
     lambda at: _mark_above(at, at.get_attr("alpha", 1.0)),
     homogeneous=True,
 )
-_register_pointwise(
+register_pointwise(
     "Abs",
     lambda at: abs(at.x),
     lambda at: _mark_above(at) - at.bk.step(-at.x, strict=True),
@@ -110,7 +122,7 @@ def _read_celu(at: At) -> tuple[float, ...]:
 
 
 for _op, _params in {"Elu": _read_elu, "Selu": _read_selu, "Celu": _read_celu}.items():
-    _register_pointwise(
+    register_pointwise(
         _op,
         lambda at, p=_params: _evaluate_exponential(at, *p(at)),  # type: ignore[misc]
         lambda at, p=_params: _differentiate_exponential(at, *p(at)),  # type: ignore[misc]
@@ -163,39 +175,39 @@ def _differentiate_mish(at: At) -> Array:
     return t + at.x * (1 - t * t) * at.bk.sigmoid(at.x)
 
 
-_register_pointwise("Sigmoid", lambda at: at.bk.sigmoid(at.x), lambda at: at.y * (1 - at.y))
-_register_pointwise("Tanh", lambda at: at.bk.tanh(at.x), lambda at: 1 - at.y * at.y)
-_register_pointwise("Softplus", _evaluate_softplus, lambda at: at.bk.sigmoid(at.x))
-_register_pointwise(
+register_pointwise("Sigmoid", lambda at: at.bk.sigmoid(at.x), lambda at: at.y * (1 - at.y))
+register_pointwise("Tanh", lambda at: at.bk.tanh(at.x), lambda at: 1 - at.y * at.y)
+register_pointwise("Softplus", _evaluate_softplus, lambda at: at.bk.sigmoid(at.x))
+register_pointwise(
     "Softsign",
     lambda at: at.x / (1 + abs(at.x)),
     lambda at: 1 / ((1 + abs(at.x)) * (1 + abs(at.x))),
 )
-_register_pointwise(
+register_pointwise(
     "HardSigmoid",
     lambda at: _evaluate_hard_sigmoid(at, *_read_hard_sigmoid(at)),
     lambda at: _differentiate_hard_sigmoid(at, *_read_hard_sigmoid(at)),
 )
-_register_pointwise(
+register_pointwise(
     "HardSwish",
     lambda at: at.x * _evaluate_hard_sigmoid(at, 1 / 6, 0.5),
     lambda at: (
         _evaluate_hard_sigmoid(at, 1 / 6, 0.5) + at.x * _differentiate_hard_sigmoid(at, 1 / 6, 0.5)
     ),
 )
-_register_pointwise("Gelu", _evaluate_gelu, _differentiate_gelu)
-_register_pointwise(
+register_pointwise("Gelu", _evaluate_gelu, _differentiate_gelu)
+register_pointwise(
     "Mish", lambda at: at.x * at.bk.tanh(_evaluate_softplus(at)), _differentiate_mish
 )
-_register_pointwise(
+register_pointwise(
     "Erf",
     lambda at: at.bk.erf(at.x),
     lambda at: 2 / math.sqrt(math.pi) * at.bk.exp(-at.x * at.x),
 )
-_register_pointwise("Exp", lambda at: at.bk.exp(at.x), lambda at: at.y)
-_register_pointwise("Log", lambda at: at.bk.log(at.x), lambda at: 1 / at.x)
-_register_pointwise("Sqrt", lambda at: at.bk.sqrt(at.x), lambda at: 0.5 / at.y)
-_register_pointwise("Reciprocal", lambda at: 1 / at.x, lambda at: -at.y * at.y)
+register_pointwise("Exp", lambda at: at.bk.exp(at.x), lambda at: at.y)
+register_pointwise("Log", lambda at: at.bk.log(at.x), lambda at: 1 / at.x)
+register_pointwise("Sqrt", lambda at: at.bk.sqrt(at.x), lambda at: 0.5 / at.y)
+register_pointwise("Reciprocal", lambda at: 1 / at.x, lambda at: -at.y * at.y)
 
 
 def _evaluate_pow(at: At) -> Array:
@@ -207,12 +219,12 @@ def _differentiate_pow(at: At) -> Array:
     return exponent * at.bk.power(at.x, exponent - 1)
 
 
-_register_pointwise("Pow", _evaluate_pow, _differentiate_pow)
+register_pointwise("Pow", _evaluate_pow, _differentiate_pow)
 
 
 def _register_elementary(op: str, f: Callable[..., Array], slope: F) -> None:
     """Register a function that NumPy has and the backend's primitives do not name."""
-    _register_pointwise(op, lambda at: f(at.x), slope)
+    register_pointwise(op, lambda at: f(at.x), slope)
 
 
 _register_elementary("Sin", np.sin, lambda at: np.cos(at.x))
@@ -237,7 +249,7 @@ def _differentiate_swish(at: At) -> Array:
     return gate + at.get_attr("alpha", 1.0) * at.x * gate * (1 - gate)
 
 
-_register_pointwise("Swish", lambda at: at.x * _evaluate_swish_gate(at), _differentiate_swish)
+register_pointwise("Swish", lambda at: at.x * _evaluate_swish_gate(at), _differentiate_swish)
 
 
 def _mark_outside(at: At) -> tuple[Array, Array]:
@@ -252,7 +264,7 @@ def _evaluate_shrink(at: At) -> Array:
     return (above * (at.x - bias) + below * (at.x + bias)).astype(at.x.dtype)
 
 
-_register_pointwise("Shrink", _evaluate_shrink, lambda at: sum(_mark_outside(at)))
+register_pointwise("Shrink", _evaluate_shrink, lambda at: sum(_mark_outside(at)))
 
 # -- Clip, and Max and Min against constants
 
