@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -46,11 +47,21 @@ def make_framework(device: str) -> Framework:
             wanted = np.dtype(np.int64)
         plain = np.ascontiguousarray(array, wanted)
         writable = plain if plain.flags.writeable else plain.copy()
-        return torch.from_numpy(writable).reshape(array.shape).to(place)
+        with make_lasting():
+            return torch.from_numpy(writable).reshape(array.shape).to(place)
 
     return Framework(
-        "torch", make_tensor, read_tensor, lambda x: DTYPES[x.dtype], (RuntimeError,), FUNCTIONS
-    )
+        "torch", make_tensor, read_tensor, lambda x: DTYPES[x.dtype], (RuntimeError,), FUNCTIONS,
+        make_lasting,
+    )  # fmt: skip
+
+
+@contextmanager
+def make_lasting() -> Iterator[None]:
+    """Make tensors that may be used elsewhere, also where torch is in inference mode."""
+    graph = torch.is_grad_enabled()
+    with torch.inference_mode(False), torch.set_grad_enabled(graph):
+        yield
 
 
 def read_tensor(x: Tensor) -> AnyArray:

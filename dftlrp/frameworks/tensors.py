@@ -9,6 +9,7 @@ arrays are *readable*, that is, do not depend on a signal or hold no floats; the
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,6 +48,9 @@ class Framework:
     functions : dict of str to callable
         By name, on tensors, numbers and tuples of these; arrays are tensors by then, with
         floats in the dtype of the tensors beside them.
+    make_lasting : callable
+        Returns a context in which tensors are made that outlive the call, whatever mode the caller
+        is in.
     """
 
     name: str
@@ -55,6 +59,7 @@ class Framework:
     find_dtype: Callable[[Tensor], np.dtype[Any]]
     errors: tuple[type[Exception], ...]
     functions: Mapping[str, Callable[..., Tensor]]
+    make_lasting: Callable[[], AbstractContextManager[None]] = nullcontext
 
     def wrap(self, tensor: Tensor, sign: Sign = UNKNOWN, known: bool = False) -> TensorArray:
         """Return a tensor as an array."""

@@ -28,7 +28,8 @@ class TensorWatcher:
         """Note what is computed while it lasts."""
         token = WATCHER.set(self)
         try:
-            yield
+            with self.framework.make_lasting():  # constants are used again
+                yield
         finally:
             WATCHER.reset(token)
 

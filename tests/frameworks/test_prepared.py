@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -213,6 +214,25 @@ def test_where_numbers_decide_what_runs_nothing_is_kept() -> None:
             want,
         )
     assert programs(model) == [None]
+
+
+MODES = {"inference": torch.inference_mode, "no gradient": torch.no_grad, "plain": nullcontext}
+
+
+@pytest.mark.parametrize("later", MODES)
+@pytest.mark.parametrize("first", MODES)
+def test_what_is_prepared_in_one_mode_of_torch_holds_in_others(first: str, later: str) -> None:
+    model, x = loaded(classifier()), torch.from_numpy(samples())
+    want = dftlrp_torch.relevance(loaded(classifier()), x, 1, "EpsilonPlus")
+    for mode in (first, later):
+        given = x.clone().requires_grad_()
+        with MODES[mode]():
+            R = dftlrp_torch.relevance(model, given, 1, "EpsilonPlus")
+        assert R.requires_grad == (mode == "plain")
+        torch.testing.assert_close(R.detach().clone(), want)
+        if mode == "plain":
+            R.pow(2).sum().backward()
+            assert given.grad.abs().sum() > 0
 
 
 def test_gradients_of_a_later_call_are_those_of_the_first() -> None:
