@@ -62,6 +62,12 @@ class Ready(NamedTuple):
     backend: Backend
     reference: Reference | None = None
 
+    def replace_masked(self, names: Collection[str]) -> Ready:
+        """Return the same with further values that are made finite, should they not be so."""
+        run = self.run
+        more = {n: run.values[n] for n in sorted(names) if n in run.values.keys() - run.finite}
+        return self._replace(run=run._replace(finite={**run.finite, **more}))
+
 
 def run_forward(
     model: Model, inputs: Inputs, settings: Settings, given: Mapping[str, Array] = NOTHING

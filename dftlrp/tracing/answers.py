@@ -150,7 +150,20 @@ def predict_in_graph(prepared: Prepared) -> Prediction:
 
 
 def answer_in_graph(prepared: Prepared) -> Answer:
-    """Return the answer by a traced graph; raises as `dftlrp.attribute` does."""
+    """Return the answer by a traced graph; raises as `dftlrp.attribute` does.
+
+    Where something is not finite that was so at the input at which the graph was traced, as a mask
+    of -inf that depends on the signal, it is traced once more.
+    """
+    try:
+        return _answer_by_session(prepared)
+    except NonFiniteError:
+        if not prepared.note_masked():
+            raise
+    return _answer_by_session(prepared)
+
+
+def _answer_by_session(prepared: Prepared) -> Answer:
     asked = prepared.question
     keep = tuple(dict.fromkeys(asked.keep))
     masks = prepared.mask_shapes

@@ -57,11 +57,15 @@ class Sessions:
         Why there is no session for a key.
     asked : Recent of bool
         Keys without a batch that were asked for before, at some batch.
+    masked : Recent of frozenset of str
+        By output, settings and shapes, the values that were not finite at some input (a mask holds
+        -inf), and that a graph for other inputs replaces, too.
     """
 
     graphs: Recent[Session] = field(default_factory=lambda: Recent[Session](MOST_SESSIONS))
     refusals: Recent[DftlrpError] = field(default_factory=lambda: Recent[DftlrpError](256))
     asked: Recent[bool] = field(default_factory=lambda: Recent[bool](256))
+    masked: Recent[frozenset[str]] = field(default_factory=lambda: Recent[frozenset[str]](256))
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,6 +138,30 @@ class Prepared:
         compared = {f"{BESIDE}{name}": array for name, array in self.compared.items()}
         return self.arrays | compared | masks
 
+    def note_masked(self) -> bool:
+        """Note the values that are not finite at these inputs; return whether one is new.
+
+        Raises
+        ------
+        NonFiniteError
+            A layer makes or reads one; the message names it.
+        """
+        found = run_forward(self.model, self.arrays, self.settings.by_reference()).run.finite
+        known = self.masked
+        self.model.cache.part(Sessions).masked.put(self._shapes, known.union(found))
+        return not known.issuperset(found)
+
+    @property
+    def masked(self) -> frozenset[str]:
+        """The values that are known not to be finite at some input of these shapes."""
+        return self.model.cache.part(Sessions).masked.get(self._shapes) or frozenset()
+
+    @property
+    def _shapes(self) -> Hashable:
+        """Output, settings and shapes, the batch aside."""
+        shapes = tuple((k, a.shape[1:]) for k, a in self.arrays.items())
+        return make_key(self.settings.output, self.settings.bind), shapes
+
     def _make_key(self, request: GraphRequest, any_batch: bool) -> Hashable:
         """Return what a session is known by."""
         settings = self.settings
@@ -152,6 +180,7 @@ class Prepared:
             settings.compared is not None,
             request,
             len(self.labels),
+            tuple(sorted(self.masked)),
         )
 
     @property
@@ -196,7 +225,7 @@ class Prepared:
         settings = self.settings.by_reference()
         if settings.compared is not None:
             settings = replace(settings, reference=compared if request.free else self._silence)
-        ready = run_forward(passing, arrays, settings)
+        ready = run_forward(passing, arrays, settings).replace_masked(self.masked)
         keep = tuple(find_values(ready.plan, ready.table, request.keep))
         seed = _choose_seed(request, ready, self.labels)
         masks = tuple(self._find_mask_shapes(ready).items()) if request.masks else ()

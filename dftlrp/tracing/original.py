@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, numpy_helper
 
 from dftlrp.core.backend import get_backend
@@ -223,8 +224,10 @@ def read_original(model: Model) -> ModelProto | None:
         data = model.data or model.path.read_bytes()
     except OSError as error:
         raise InputError(f"{model.path} is not there any more ({error.strerror})") from None
-    proto = ModelProto()
-    proto.ParseFromString(data)
+    try:
+        proto: ModelProto = ModelProto.FromString(data)
+    except DecodeError:
+        raise InputError(f"{model.path} is no model any more") from None
     outside = [t for t in proto.graph.initializer if t.data_location == TensorProto.EXTERNAL]
     if not outside and hashlib.sha256(data).hexdigest() != model.graph.sha256:
         raise InputError(f"{model.path} is another file since it was loaded")

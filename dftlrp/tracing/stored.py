@@ -59,7 +59,11 @@ class Asked(NamedTuple):
 def find_folder() -> Path | None:
     """Return the folder in which graphs are kept, or None if none is asked for."""
     given = os.environ.get(SWITCH, "")
-    return Path(given).expanduser() if given else None
+    try:
+        return Path(given).expanduser() if given else None
+    except RuntimeError:  # "~name" of nobody here
+        _warn(f"{SWITCH}={given}: there is no such home folder; nothing is kept")
+        return None
 
 
 def find_graph(model: Model, plan: Plan, asked: Asked, trace: Callable[[], Graph]) -> Graph:
@@ -142,7 +146,7 @@ def _read_entry(path: Path, plan: Plan) -> Graph | None:
         return None
     size = hashlib.sha256().digest_size
     try:
-        if hashlib.sha256(data[size:]).digest() != data[:size]:
+        if _sum_entry(path, data[size:]) != data[:size]:
             raise ValueError
         graph = _restore_graph(data[size:], plan)
     except (ValueError, LookupError, TypeError, DecodeError):
@@ -151,6 +155,11 @@ def _read_entry(path: Path, plan: Plan) -> Graph | None:
     with contextlib.suppress(OSError):
         os.utime(path)  # its last use
     return graph
+
+
+def _sum_entry(path: Path, data: bytes) -> bytes:
+    """Return the checksum of an entry, which another name of its file makes wrong."""
+    return hashlib.sha256(path.name.encode() + data).digest()
 
 
 def _write_entry(path: Path, seen: Seen, traced: Traced) -> None:
@@ -163,7 +172,7 @@ def _write_entry(path: Path, seen: Seen, traced: Traced) -> None:
         return
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_file(path, hashlib.sha256(data).digest() + data)
+        write_file(path, _sum_entry(path, data) + data)
         _remove_oldest(path.parent)
     except OSError as error:
         _warn(f"{SWITCH}={path.parent}: cannot write: {error.strerror or error}; nothing is kept")

@@ -184,6 +184,30 @@ def test_a_bias_goes_past_no_places_that_change_theirs(order: tuple[int, ...]) -
     assert [la.op for la in a.table.layers] == ["Conv", "Gather", "Add"]
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("samples", [1, 4])
+def test_a_mask_may_come_later(backend: str, samples: int) -> None:
+    """Softmax of what is not below zero: at the first inputs nothing is, later one number is."""
+    if backend == "torch":
+        needed("dftlrp_torch")
+    n = Nodes()
+    n.weights |= {"zero": np.array(0.0), "never": np.array(-np.inf)}
+    n.add("Less", "x zero", "below")
+    n.add("Where", "below never zero", "mask")
+    n.add("Add", "x mask", "s")
+    n.add("Softmax", "s", "p", axis=2)
+    weighed(n, "p")
+    model = loaded(n.model({"x": ["B", 4, 4]}, {"y": None}))
+    how: dict[str, Any] = {**WAYS[0], "dtype": "float64" if backend == "torch" else None}
+    x = np.abs(normal(samples, 4, 4))
+    later = x.copy()
+    later[-1, 1, 3] = -1
+    for given in (x, later, x, later):
+        ours = explained(model, given, backend=backend, **how).relevance
+        want = explained(model, given, backend="numpy", **WAYS[0]).relevance
+        np.testing.assert_allclose(ours, want, rtol=1e-4, atol=1e-6)
+
+
 def test_the_numbers_of_a_signal_are_refused_to_what_recognises_layers() -> None:
     c = Context([], {"x": np.zeros(3), "w": np.ones(2)}, {"x"}, {}, {})
     assert c.find_shape("x") == (3,)

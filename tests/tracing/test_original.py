@@ -93,9 +93,11 @@ def test_it_is_compared_once_for_inputs_of_a_shape(tmp_path, monkeypatch, backen
 
 def test_a_file_that_is_gone_or_another_one_is_not_compared_and_that_is_said(tmp_path):
     path = saved(listener(), tmp_path)
-    net, other = dftlrp.load(path), dftlrp.load(path)
+    net, other, third = (dftlrp.load(path) for _ in range(3))
     saved(listener(classes=4), tmp_path)
     assert any("another file" in n for n in dftlrp.attribute(net, X).notes)
+    path.write_bytes(b"notes of mine")
+    assert any("no model any more" in n for n in dftlrp.attribute(third, X).notes)
     Path(path).unlink()
     assert any("not there" in n for n in dftlrp.attribute(other, X).notes)
 

@@ -117,6 +117,23 @@ def test_two_processes_write_at_once_and_a_third_reads(
     assert said == {here.relevance.tobytes().hex() + repr(here.ledger.gap)}
 
 
+def test_the_graph_of_another_model_under_its_name_is_not_taken(folder: Path) -> None:
+    explained(weights=1)
+    (other,) = entries(folder)
+    data = other.read_bytes()
+    want = explained()
+    (path,) = set(entries(folder)) - {other}
+    path.write_bytes(data)
+    with pytest.warns(CacheWarning, match="damaged"):
+        assert explained() == want
+
+
+def test_the_folder_of_nobody_keeps_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(SWITCH, "~nobody-of-that-name/graphs")
+    with pytest.warns(CacheWarning, match=r"^DFTLRP_CACHE=~nobody-[^\n]*no such home folder"):
+        explained()
+
+
 FOREIGN = encode([1, 2])
 
 
