@@ -85,10 +85,14 @@ class LedgerRow:
 
     @property
     def closed(self) -> LedgerRow:
-        """The account with the larger of both sums of |R| as its magnitude."""
+        """The account with the larger of both sums of |R| as its magnitude.
+
+        Its arrays are its own, whatever becomes of those that were kept for later calls.
+        """
+        own: dict[str, Any] = {t: np.array(getattr(self, t)) for t in SUMS}
         arrived, onward = np.squeeze(self.magnitude), np.squeeze(self.onward)
         larger = arrived + np.maximum(onward - arrived, 0)
-        return replace(self, magnitude=float(larger), onward=0.0)
+        return replace(self, **own, magnitude=float(larger), onward=0.0)
 
     @property
     def outer(self) -> LedgerRow:

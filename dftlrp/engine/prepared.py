@@ -130,7 +130,7 @@ class _Asked:
 
         def place(x: Array) -> Any:
             if not watcher.depends(x):
-                return x
+                return _copy(x)
             outputs.append(x)
             return _Place(len(outputs) - 1)
 
@@ -174,7 +174,7 @@ class _Asked:
             return None
 
         def get(x: Array) -> Array:
-            return found[x.number] if isinstance(x, _Place) else x
+            return found[x.number] if isinstance(x, _Place) else _copy(x)
 
         return [map_arrays(get, answer) for answer in answers]
 
@@ -212,6 +212,11 @@ class _Asked:
             tuple((name, x.shape, x.dtype.str) for name, x in given),
             asked,
         )
+
+
+def _copy(x: Array) -> Array:
+    """Return a constant as an array of its own: what is kept must not change with a result."""
+    return x.copy() if isinstance(x, np.ndarray) else x * 1
 
 
 def _is_largest(question: Question) -> bool:

@@ -264,7 +264,8 @@ def read_outputs(session: Session, found: Arrays) -> Arrays:
         One holds NaN or Inf.
     """
     traced = session.traced
-    means = {k: found[name] for k, name in traced.outputs.items()} | traced.fixed
+    means = {k: found[name] for k, name in traced.outputs.items()}
+    means |= {k: a.copy() for k, a in traced.fixed.items()}  # they are kept
     for meaning, array in means.items():
         _refuse_infinite(meaning, array)
     return means

@@ -235,6 +235,27 @@ def test_what_is_prepared_in_one_mode_of_torch_holds_in_others(first: str, later
             assert given.grad.abs().sum() > 0
 
 
+def list_amounts(found: Any) -> list[Any]:
+    """All numbers that a result holds."""
+    rows = [v for row in found.ledger.rows for v in vars(row).values()]
+    given = [found.relevance, found.multiplier, found.output, found.seed, *rows]
+    return [v for v in given if isinstance(v, np.ndarray)]
+
+
+@pytest.mark.parametrize("backend", ["numpy", "onnx", "torch"])
+@pytest.mark.parametrize("reference", ["none", "silence"])
+def test_what_becomes_of_a_result_changes_no_later_one(backend: str, reference: str) -> None:
+    model, x = loaded(classifier()), samples()
+    how = {"backend": backend, "reference": reference, "composite": "EpsilonPlus", "target": 1}
+    want = [a.copy() for a in list_amounts(attribute(loaded(classifier()), x, **how))]
+    for _ in range(3):
+        amounts = list_amounts(attribute(model, x, **how))
+        for ours, one in zip(amounts, want, strict=True):
+            np.testing.assert_allclose(ours, one, rtol=1e-9, atol=1e-12)
+        for ours in amounts:
+            ours[...] = np.nan
+
+
 def test_gradients_of_a_later_call_are_those_of_the_first() -> None:
     n = Nodes(3)
     n.conv("x", "c", (4, 2, 3))
