@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 from dftlrp.core.types import InputError
 from dftlrp.frameworks.differentiable import make_relevance
 from dftlrp.frameworks.tensor_backend import TensorBackend
@@ -39,15 +37,6 @@ class JaxBackend(TensorBackend):
         from .functions import make_framework
 
         return make_framework(self.device)
-
-    def tell_rounding(self, dtype: np.dtype[Any]) -> str:
-        """Return what JAX's switch for products of float32 allows on the device."""
-        import jax
-
-        exact = jax.config.jax_default_matmul_precision in {"highest", "float32", "F32_F32_F32"}
-        if dtype != np.float32 or exact or self.device.startswith("cpu"):
-            return ""
-        return f"less in products, as {self.device.partition(':')[0]} does by itself"
 
 
 def _refuse_traced(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

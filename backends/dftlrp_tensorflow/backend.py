@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 from dftlrp.core.types import InputError
 from dftlrp.frameworks.differentiable import make_relevance
 from dftlrp.frameworks.tensor_backend import TensorBackend
@@ -40,14 +38,6 @@ class TensorFlowBackend(TensorBackend):
         from .functions import make_framework
 
         return make_framework(self.device)
-
-    def tell_rounding(self, dtype: np.dtype[Any]) -> str:
-        """Return whether TensorFlow may take TF32 on the device."""
-        import tensorflow as tf
-
-        allowed = tf.config.experimental.tensor_float_32_execution_enabled()
-        on_gpu = self.device.startswith("GPU") and dtype == np.float32
-        return "TF32 in products, on devices that have it" if allowed and on_gpu else ""
 
 
 def _convert(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

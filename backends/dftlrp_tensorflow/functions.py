@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -46,8 +47,16 @@ def make_framework(device: str) -> Framework:
 
     functions = {name: place(f) for name, f in FUNCTIONS.items()}
     return Framework(
-        "tensorflow", make_tensor, lambda x: x.numpy(), find_dtype, (ValueError,), functions
-    )
+        "tensorflow", make_tensor, lambda x: x.numpy(), find_dtype, (ValueError,), functions,
+        tell_rounding=partial(_tell_tf32, device),
+    )  # fmt: skip
+
+
+def _tell_tf32(device: str, dtype: np.dtype[Any]) -> str:
+    """Return whether TensorFlow may take TF32 on the device."""
+    allowed = tf.config.experimental.tensor_float_32_execution_enabled()
+    on_gpu = device.startswith("GPU") and dtype == np.float32
+    return "TF32 in products, on devices that have it" if allowed and on_gpu else ""
 
 
 def find_dtype(x: Tensor) -> np.dtype[Any]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-import numpy as np
-
+from dftlrp.core.types import InputError
 from dftlrp.frameworks.differentiable import make_relevance
 from dftlrp.frameworks.tensor_backend import TensorBackend
 from dftlrp.frameworks.tensors import Framework
@@ -35,17 +35,25 @@ class TorchBackend(TensorBackend):
 
         return make_framework(self.device)
 
-    def tell_rounding(self, dtype: np.dtype[Any]) -> str:
-        """Return what autocast and the switches for float32 allow on the device."""
-        from .precision import tell_rounding
-
-        return tell_rounding(self.device, dtype)
-
 
 def _describe(t: Tensor) -> tuple[str, str]:
     return str(t.device), str(t.dtype).removeprefix("torch.")
 
 
+def _borrow(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return tensors of the same numbers and gradients that nobody else holds.
+
+    What is found of a tensor is kept with it, and its owner may write other numbers into it without
+    a word, as through the NumPy array that it was made of.
+    """
+    import torch
+
+    for name, t in tensors.items():
+        if not isinstance(t, torch.Tensor):
+            raise InputError(f"{name!r} is of type {type(t).__name__}: give a torch tensor")
+    return {name: t.view_as(t) for name, t in tensors.items()}
+
+
 BACKEND = TorchBackend()
-relevance = make_relevance(TorchBackend, _describe, example=EXAMPLE)
+relevance = make_relevance(TorchBackend, _describe, _borrow, EXAMPLE)
 __test__ = {"relevance": relevance}  # whose example doctest runs

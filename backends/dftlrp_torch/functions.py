@@ -6,6 +6,7 @@ import math
 import operator
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from dftlrp.core.types import AnyArray, InputError, Shape
 from dftlrp.frameworks.tensors import Framework, refuse_float, sort_slices
 
 from .kernels import conv, conv_T, maxpool, maxpool_T, pad_axes
+from .precision import tell_rounding
 
 DTYPES: dict[torch.dtype, np.dtype[Any]] = {
     getattr(torch, n): np.dtype(n)
@@ -52,7 +54,7 @@ def make_framework(device: str) -> Framework:
 
     return Framework(
         "torch", make_tensor, read_tensor, lambda x: DTYPES[x.dtype], (RuntimeError,), FUNCTIONS,
-        make_lasting,
+        make_lasting, partial(tell_rounding, device),
     )  # fmt: skip
 
 

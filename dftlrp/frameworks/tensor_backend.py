@@ -111,6 +111,10 @@ class TensorBackend(DispatchBackend):
             found |= {i: part.reshape(xs[i].shape) for i, part in parts}
         return [found[i] if i in found else self.read(x) for i, x in enumerate(xs)]
 
+    def tell_rounding(self, dtype: np.dtype[Any]) -> str:
+        """Return what the framework's switches allow on the device."""
+        return self.framework.tell_rounding(dtype)
+
     def start_watching(self) -> TensorWatcher:
         """Return what notes the calls on tensors."""
         return TensorWatcher(self.framework)

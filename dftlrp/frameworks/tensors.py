@@ -51,6 +51,8 @@ class Framework:
     make_lasting : callable
         Returns a context in which tensors are made that outlive the call, whatever mode the caller
         is in.
+    tell_rounding : callable ``dtype -> str``
+        Says what products may be rounded to now, as of `dftlrp.core.backend.Backend`.
     """
 
     name: str
@@ -60,6 +62,7 @@ class Framework:
     errors: tuple[type[Exception], ...]
     functions: Mapping[str, Callable[..., Tensor]]
     make_lasting: Callable[[], AbstractContextManager[None]] = nullcontext
+    tell_rounding: Callable[[np.dtype[Any]], str] = lambda _: ""
 
     def wrap(self, tensor: Tensor, sign: Sign = UNKNOWN, known: bool = False) -> TensorArray:
         """Return a tensor as an array."""

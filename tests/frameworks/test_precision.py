@@ -13,6 +13,8 @@ import dftlrp
 from dftlrp.core.backend import get_backend
 
 needed("dftlrp_torch")
+from dftlrp_torch.precision import tell_rounding  # noqa: E402
+
 SINGLE, DOUBLE = np.dtype(np.float32), np.dtype(np.float64)
 
 
@@ -82,7 +84,7 @@ def test_of_a_device_what_it_has_is_told(
 ) -> None:
     """torch allows TF32 in convolutions, and not in matrix products, unless told otherwise."""
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: capability)
-    assert get_backend("torch:cuda").tell_rounding(SINGLE) == told
+    assert tell_rounding("cuda", SINGLE) == told
 
 
 @pytest.mark.parametrize(

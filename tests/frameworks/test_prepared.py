@@ -235,6 +235,24 @@ def test_what_is_prepared_in_one_mode_of_torch_holds_in_others(first: str, later
             assert given.grad.abs().sum() > 0
 
 
+def test_numbers_that_change_below_a_tensor_are_read_anew() -> None:
+    """A buffer of NumPy that torch looks at: the tensor is the same, and so is its version."""
+    n = Nodes(1)
+    n.add("MaxPool", "x", "p", kernel_shape=[2], strides=[2])
+    n.add("Flatten", "p", "f")
+    n.gemm("f", "z", 12, 3)
+    proto = n.model({"x": ["B", 2, 12]}, {"z": ["B", 3]})
+    model, buffer = loaded(proto), samples()
+    x = torch.from_numpy(buffer)
+    for seed in range(3):
+        buffer[...] = samples(seed=seed)
+        want = attribute(model, samples(seed=seed), target=1, backend="numpy", composite="Epsilon")
+        R = dftlrp_torch.relevance(model, x, 1, "Epsilon")
+        np.testing.assert_allclose(R, want.relevance, rtol=1e-9, atol=1e-12)
+    with pytest.raises(dftlrp.InputError, match=r"^'x' is of type ndarray: give a torch tensor"):
+        dftlrp_torch.relevance(model, buffer, 1)
+
+
 def list_amounts(found: Any) -> list[Any]:
     """All numbers that a result holds."""
     rows = [v for row in found.ledger.rows for v in vars(row).values()]
