@@ -259,7 +259,7 @@ def explanation_curves(
 
     See Also
     --------
-    Explanation.verify : A tenth of the units, in a sentence.
+    dftlrp.Explanation.verify : A tenth of the units, in a sentence.
 
     Examples
     --------

@@ -71,7 +71,7 @@ def hear(explanation: ExplanationData, relevance: Real | None = None) -> Heard:
     See Also
     --------
     average_drop, average_gain, average_increase : Measures of these.
-    Explanation.audible : The same parts as sound.
+    dftlrp.Explanation.audible : The same parts as sound.
 
     Examples
     --------

@@ -130,7 +130,7 @@ def make_units(
 
     See Also
     --------
-    Explanation.cut : Of the domain of an explanation.
+    dftlrp.Explanation.cut : Of the domain of an explanation.
 
     Examples
     --------
