@@ -124,5 +124,6 @@ assert other.share(band=(40, 60), kind="absolute") < 0.05
 dftlrp.compare(e, other)
 
 # %%
-# The second listens to the word. What an explanation can and cannot tell:
-# :doc:`/explanation/limits`; narrow bands in your own data: :doc:`/guides/neurons`.
+# The second listens to the word. If you cannot record anew, :doc:`12_training` mends such a
+# network by its relevance. What an explanation can and cannot tell: :doc:`/explanation/limits`;
+# narrow bands in your own data: :doc:`/guides/neurons`.
