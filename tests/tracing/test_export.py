@@ -8,7 +8,7 @@ import re
 import subprocess
 import sys
 from dataclasses import replace
-from importlib.metadata import distribution
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +90,10 @@ def test_embedded_models_explain_the_embedded_clip_alone(
 def link_packages(folder: Path, names: list[str]) -> None:
     """Put into a folder what pip would install there: packages, and all that these require."""
     for name in names:  # grows while it is walked
-        found = distribution(name)
+        try:
+            found = distribution(name)
+        except PackageNotFoundError:  # of another system or another Python
+            continue
         needed = (re.match(r"[\w.-]+", r) for r in found.requires or () if "extra ==" not in r)
         names += [one[0] for one in needed if one and one[0] not in names]
         for top in {file.parts[0] for file in found.files or ()} - {"..", "__pycache__"}:
