@@ -62,6 +62,7 @@ html_theme = "furo"
 html_title = "dftlrp"
 html_static_path = ["static"]
 html_css_files = ["site.css"]
+html_js_files = ["site.js"]
 html_show_sourcelink = False
 html_copy_source = False
 

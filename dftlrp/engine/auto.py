@@ -71,12 +71,12 @@ class Kind(NamedTuple):
 
 ATTENTION = Kind(
     "attention on what the model reads", "AttnLRP", NONE,
-    "in tests that silence parts its gain was 1.06, against silence 0.94",
+    "when parts are silenced its gain was 1.06, against silence 0.94",
 )  # fmt: skip
 TOKENS = Kind("a model that reads whole numbers", "EpsilonGamma", NONE)
 OTHERS = Kind(
     "most models", "EpsilonGamma", SILENCE,
-    "in 26 of 37 tests that silence parts clearly better than loudness, and worse in none",
+    "when parts are silenced, clearly better than loudness in 26 of 37 cases, worse in none",
 )  # fmt: skip
 
 

@@ -4,6 +4,12 @@
 """
 
 TERMS = {
+    "LRP": (
+        "Layer-wise relevance propagation: the score of a model is divided among the inputs of its "
+        "last layer, the part of each of these among the inputs of the layer before, and so on to "
+        "the recording. "
+        "A rule says how a layer divides, and nothing is lost on the way but what the ledger lists."
+    ),
     "relevance": (
         "The part of the explained score that is attributed to one value of the signal or of a "
         "layer; positive relevance supports the output, negative relevance opposes it. "
@@ -32,7 +38,7 @@ TERMS = {
         "every operator."
     ),
     "composite": (
-        "The choice of one rule for every layer of a model, such as EpsilonPlus. "
+        "The choice of one rule for every layer of a model, such as EpsilonPlus: a preset. "
         "A composite has a name, and single layers can override it."
     ),
     "method": (
@@ -45,6 +51,11 @@ TERMS = {
         "named. "
         "The relevance of a method with a reference divides the score at the recording minus the "
         "score at the reference."
+    ),
+    "bias": (
+        "A number that a layer adds whatever it reads, and so a part of the score that no part of "
+        "the recording made. "
+        "Its relevance is listed in the ledger; against a reference it is zero."
     ),
     "stabiliser": (
         "A small number that is added to the denominator of a rule, away from zero, so that the "

@@ -100,7 +100,7 @@ def describe_middle(explanation: ExplanationData) -> str:
                 low, high = (_format_place(value, pooled.units[0]) for value in span)
                 between = f"at {low}" if low == high else f"between {low} and {high}"
                 spans.append(f"{between}\N{NO-BREAK SPACE}{pooled.units[0]}")
-    return ", and half lies ".join(spans)
+    return "; by frequency, half lies ".join(spans)
 
 
 def find_narrowest_half(pooled: Pooled) -> tuple[float, float] | None:

@@ -6,7 +6,8 @@ A network hears a word and says "seven". Why? In this lesson you explain that an
 that explains it, and listen to the part of the recording that the network went by.
 
 You need Python 3.11 or newer, and nothing else: dftlrp brings a small model that knows the ten
-English digits, and a recording. Install it with ``pip install dftlrp``.
+English digits, and a recording. Install it with ``pip install dftlrp``, or in a checkout with
+``pip install .``.
 """
 
 # %%
@@ -22,9 +23,9 @@ print(e)
 
 # %%
 # Read these lines from the top: the model is sure of "seven", since the next score is far below.
-# Half of what speaks for "seven" lies between 0.26 and 0.30 seconds, and half lies between 562 and
-# 708 Hz. This is the vowel of the first syllable. The line *account* says that nothing was lost on
-# the way from the score back to the recording.
+# Half of what speaks for "seven" lies between 0.26 and 0.30 seconds; by frequency, half of it lies
+# between 562 and 708 Hz. This is the vowel of the first syllable. The line *account* says that
+# nothing was lost on the way from the score back to the recording.
 
 assert e.label == "seven"
 assert e.share(time=(0.20, 0.32)) > 0.9
@@ -41,8 +42,8 @@ e
 # %%
 # From top to bottom you see the recording; how much each 20 ms of it spoke for "seven" (red, up) or
 # against it (blue, striped, down); the same on the spectrogram; and the same over frequency. Look
-# at the strong red bar near 0.27 s, and at the blue ones from 0.44 s on: the "n" at the end of the
-# word spoke a little against it.
+# at the strong red bar near 0.27 s, and at the blue ones behind it and from 0.44 s on: the "n" at
+# the end of the word spoke a little against it. The pale part of a bar is what cancels in it.
 
 assert e.share(time=(0.44, 0.54)) < 0
 
@@ -105,8 +106,9 @@ for kind in ("original", "resynthesis", "complement"):
     assert (heard == "seven") == (kind != "complement")
 
 # %%
-# It says "seven" to the parts that were kept, and something else to the rest. So the explanation
-# found what this answer needs.
+# It says "seven" to the parts that were kept, and something else to the rest. So the parts that
+# were kept are enough for this answer, and the rest is not (:doc:`/explanation/limits` has what an
+# explanation cannot say).
 #
 # Save
 # ----

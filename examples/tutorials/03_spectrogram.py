@@ -5,6 +5,8 @@ A model that reads a spectrogram
 Many networks never see a waveform: some code of yours computes a mel spectrogram, and the network
 reads that. In this lesson you train such a network, tell dftlrp how its features are computed, let
 it check what you told, and then explain the *sound*.
+
+You need torch: ``pip install 'dftlrp[torch]'``.
 """
 
 # %%

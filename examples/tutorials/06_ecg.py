@@ -4,6 +4,8 @@ An ECG, and what lies below hearing
 
 Sound is not the only signal in time. In this lesson you train a network that finds an extra beat in
 an electrocardiogram, explain it lead by lead, and hear heartbeats: played 32 times faster.
+
+You need torch: ``pip install 'dftlrp[torch]'``.
 """
 
 # %%

@@ -5,6 +5,8 @@ Keras, torch, and an export that went wrong
 You need not write an ONNX file to explain a model. In this lesson you explain a Keras model and a
 torch module as they are, see that they agree, and then catch an exported file that is not the
 network that was trained.
+
+You need both frameworks: ``pip install 'dftlrp[torch,tensorflow]'``.
 """
 
 # %%

@@ -6,6 +6,9 @@ A heat map always looks plausible. Whether it names what the model uses is an ex
 the recording where the explanation says that it matters, and look at what the score does. In this
 lesson you do the experiment by hand, then have dftlrp do it, and then compare several explanations
 over many recordings, with loudness and chance beside them.
+
+You need voices: ``pip install espeakng-loader``, and :download:`speaking.py
+</../examples/tutorials/speaking.py>` beside the script.
 """
 
 import tempfile

@@ -9,6 +9,9 @@ A hundred voices of a speech synthesiser say "yes" and "no". Every "yes" was rec
 where the mains hums, at 50 Hz and its overtones. (:download:`humming.py
 </../examples/tutorials/humming.py>` holds the voices, the hum and the network, of two
 convolutions.)
+
+You need torch and the synthesiser (``pip install 'dftlrp[torch]' espeakng-loader``), and beside the
+script that file and :download:`speaking.py </../examples/tutorials/speaking.py>`.
 """
 
 import tempfile
@@ -121,9 +124,9 @@ for name, x in {"as before": hummed, "without hum": tested.x, "swapped": wrong}.
 mended = dftlrp.load(honest, example=hummed[:1], rate=8000)
 other = dftlrp.explain(mended, clip, target="yes", labels=humming.WORDS)
 assert other.share(band=(40, 60), kind="absolute") < 0.05
-dftlrp.compare(e, other)
+dftlrp.compare(e, other, names=["cheats", "honest"])
 
 # %%
-# The second listens to the word. If you cannot record anew, :doc:`12_training` mends such a
+# The honest one listens to the word. If you cannot record anew, :doc:`12_training` mends such a
 # network by its relevance. What an explanation can and cannot tell: :doc:`/explanation/limits`;
 # narrow bands in your own data: :doc:`/guides/neurons`.

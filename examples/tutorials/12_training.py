@@ -9,6 +9,8 @@ bands of the hum is a part of its loss. This is called *right for the right reas
 
 (:download:`humming.py </../examples/tutorials/humming.py>` holds the voices, the hum and the
 network.)
+
+You need what that lesson needs.
 """
 
 import dftlrp_torch

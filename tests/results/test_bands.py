@@ -111,7 +111,7 @@ def test_what_cancels_more_than_three_times_is_said_with_what_to_do():
 
 
 def test_the_first_sentence_names_edges_of_units():
-    half, band = describe_middle(E).split(", and half lies ")
+    half, band = describe_middle(E).split("; by frequency, half lies ")
     edges = {f"{edge:.2f}" for edge in pool_relevance(E, "segments").edges[0]}
     assert {half.split()[1], half.split()[3].removesuffix("\N{NO-BREAK SPACE}s")} <= edges
     assert band == "between 355 and 447\N{NO-BREAK SPACE}Hz"

@@ -568,3 +568,9 @@ showPlayer();
 showMark();
 await showChannel(0);
 instrument.dataset.ready = "true";
+
+/** In a frame of another page: say how tall this one is, so that the frame can be. */
+const whole_page = document.documentElement;
+if (window.parent !== window) {
+  new ResizeObserver(() => window.parent.postMessage({ dftlrp: whole_page.offsetHeight }, "*")).observe(whole_page);
+}

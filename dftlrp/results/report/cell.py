@@ -45,7 +45,8 @@ def frame_page(page: str, lines: str, height: int = 1000) -> str:
 
 def _fold_lines(lines: str) -> str:
     told = html.escape(lines)
-    return f"<details><summary>{told.partition(chr(10))[0]}</summary><pre>{told}</pre></details>"
+    title = told.partition("\n")[0]
+    return f"<details><summary>In words: {title}</summary><pre>{told}</pre></details>"
 
 
 def _find_height(explanations: Sequence[ExplanationData]) -> int:
