@@ -39,9 +39,12 @@ np.savez(sys.argv[3], **dict(zip(outputs, found)))
 
 
 def call(*words: str) -> subprocess.CompletedProcess[str]:
-    """Run the installed command."""
+    """Run the installed command, which writes into a pipe as Windows has them."""
     command = Path(sysconfig.get_path("scripts")) / ("dftlrp.exe" if os.name == "nt" else "dftlrp")
-    return subprocess.run([command, *words], capture_output=True, text=True, check=False)
+    env = os.environ | {"PYTHONUTF8": "0", "PYTHONIOENCODING": "cp1252"}
+    return subprocess.run(
+        [command, *words], capture_output=True, encoding="cp1252", env=env, check=False
+    )
 
 
 def ask(*words: str) -> Any:
@@ -65,6 +68,9 @@ def check_info() -> None:
 
 def check_explanation() -> None:
     """The embedded model explains the embedded clip: all files, accounts that close, the score."""
+    plain = call("explain", "--out", "plain")
+    assert plain.returncode == 0, plain.stderr
+    assert "seven" in plain.stdout
     said = ask("explain", "--out", "out")
     (one,) = said["explanations"]
     assert one["prediction"]["label"] == one["label"] == "seven", one["prediction"]

@@ -56,6 +56,7 @@ DESCRIPTION = "Why this output?  Relevance of ONNX models for sound and other si
 EXITS = """exit codes: 0, done; 1, a check found a difference; 2, refused, with one line on
 stderr that says what is wrong and what to do; 130, interrupted.
 docs/reference/cli.md has every option."""
+PLAIN = str.maketrans({"−": "-", "“": '"', "”": '"', "’": "'", "…": "...", "\u00a0": " "})
 CHOICE, WORD = re.compile(r"invalid choice: '(.*)' \(choose from (.*)\)"), r"[\w.-]+"
 
 
@@ -148,6 +149,14 @@ def _tell_warnings() -> Iterator[None]:
         yield
 
 
+def _can_encode(text: str, encoding: str) -> bool:
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 class _Terminal(io.TextIOBase):
     """Standard output, in which the control characters of names and labels are escaped."""
 
@@ -155,9 +164,17 @@ class _Terminal(io.TextIOBase):
         self.out = out
 
     def write(self, text: str) -> int:
-        """Write the text, all but its line breaks printable, where the line of progress was."""
+        """Write the text, all but its line breaks printable, where the line of progress was.
+
+        What the encoding of standard output lacks, as that of a pipe on Windows does the minus
+        sign, is written as what is nearest.
+        """
         hush()
-        return self.out.write("\n".join(map(make_printable, text.split("\n"))))
+        shown, encoding = "\n".join(map(make_printable, text.split("\n"))), self.out.encoding
+        if encoding:
+            plain = shown.translate(PLAIN) if not _can_encode(shown, encoding) else shown
+            shown = plain.encode(encoding, "replace").decode(encoding)
+        return self.out.write(shown)
 
     def flush(self) -> None:
         """Flush standard output."""

@@ -78,6 +78,7 @@ def write_timeline(found: Timeline, args: argparse.Namespace) -> None:
             print(make_printable(line))
         print("the strongest of them:")
         print_explanations([found[0]], [found[0].label], args.table)
-        print_files([*written[:2], written[0].parent / "1-*", written[0].parent / "2-*"])
+        each = f"1-* to {len(found)}-*" if len(found) > 1 else "1-*"
+        print_files([*written[:2], written[0].parent / each])
     if args.open:
         open_page(written[0])

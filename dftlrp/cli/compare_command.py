@@ -9,7 +9,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from dftlrp.assets import MODELS, embedded
+from dftlrp.assets import FILES, MODELS, embedded
 from dftlrp.cli.answering import (
     add_question,
     add_results,
@@ -89,7 +89,8 @@ def _sort_files(files: Sequence[str]) -> Sorted:
         elif file.endswith(".onnx") or (file in MODELS and not os.path.exists(file)):
             found.models.append(find_model(file))
         else:
-            found.clips.append(file)
+            named = file in FILES and not os.path.exists(file)
+            found.clips.append(str(embedded(file)) if named else file)
     if found.models and not found.clips:
         raise InputError(f"{found.models[0]}: a recording is needed beside the model")
     if found.clips and not found.models:

@@ -300,7 +300,7 @@ def _refuse_unlabelled(source: Path, entries: Sequence[Entry], pattern: str | No
     if any(entry.label for entry in entries):
         return
     hint = (
-        "give a pattern, as {label}_{take}.wav, or a table of files and labels"
+        "give a pattern (--pattern '{label}_{take}.wav'), or a table of files and labels"
         if pattern is None
         else f"the pattern is {pattern!r}"
     )

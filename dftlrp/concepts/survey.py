@@ -114,7 +114,7 @@ def survey(
     with open_store(folder, study.identity(recordings)) as store:
         make = partial(_make_survey_work, study)
         machines = Workers(workers, scheduler)
-        failures = run(make, shards, store, machines, progress=f"recordings / {SHARD}")
+        failures = run(make, shards, store, machines, progress=f"groups of {SHARD} recordings")
         total, skipped = _merge_shards(store.load(index) for index in sorted(store.done))
     if total is None:
         why = failures[0].reason if failures else skipped[0][1]

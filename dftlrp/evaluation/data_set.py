@@ -203,7 +203,7 @@ def evaluate(
         shards += [("randomisation", [row]) for row in rows[:RANDOMISED]]
     with open_store(Path(folder) / STORE, _identify(experiment, known, items)) as store:
         make = partial(make_experiment_work, experiment)
-        failures = run(make, shards, store, machines, progress=f"recordings / {SHARDED}")
+        failures = run(make, shards, store, machines, progress=f"groups of {SHARDED} recordings")
         parts = [_read_shard_numbers(store.load(index)) for index in sorted(store.done)]
     return _collect(experiment, items, parts, failures, taken)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -19,7 +20,7 @@ from onnx import TensorProto, helper
 
 import dftlrp
 from dftlrp.attribution.methods import METHODS
-from dftlrp.cli import main, make_parser
+from dftlrp.cli import _Terminal, main, make_parser
 from dftlrp.cli.answering import OTHERS
 from dftlrp.cli.options import list_commands
 
@@ -620,3 +621,14 @@ def test_sigterm_ends_a_run_also_where_a_library_makes_another_exception_of_it(m
         main(["inspect", "m.onnx"])
     assert ended.value.code == 128 + signal.SIGTERM
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+@pytest.mark.parametrize(
+    ("encoding", "shown"),
+    [("utf-8", "−1 “six” …ü"), ("cp1252", '-1 "six" ...ü'), ("ascii", '-1 "six" ...?')],
+)
+def test_what_standard_output_cannot_encode_is_written_as_what_is_nearest(encoding, shown):
+    held = io.BytesIO()
+    out = io.TextIOWrapper(held, encoding, write_through=True)
+    _Terminal(out).write("−1 “six” …ü")
+    assert held.getvalue().decode(encoding) == shown

@@ -212,12 +212,16 @@ def _refuse_other_settings(folder: Path, then: dict[str, Any], now: dict[str, An
     changed = [key for key in sorted(then.keys() | now.keys()) if then.get(key) != now.get(key)]
     if not changed:
         return
-    before, after = (json.dumps(of.get(changed[0]))[:SHOWN] for of in (then, now))
+    before, after = (_cut_setting(json.dumps(of.get(changed[0]))) for of in (then, now))
     more = f" (so have {', '.join(changed[1:])})" if changed[1:] else ""
     raise InputError(
         f"{folder}: holds results of other settings: {changed[0]} has changed from {before} to "
         f"{after}{more}; choose another folder, or delete this one"
     )
+
+
+def _cut_setting(text: str) -> str:
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
 
 
 def _find_intact(folder: Path) -> dict[int, str]:

@@ -112,6 +112,8 @@ def _build_from_file(place: str) -> tuple[Any, Any]:
     sys.path.insert(0, os.fspath(path.resolve().parent))
     try:
         spec.loader.exec_module(module)
+        if not hasattr(module, name):
+            raise InputError(f"against {place!r}: {file} has no function {name!r}")
         built = getattr(module, name)()
     except DftlrpError:
         raise
