@@ -60,7 +60,8 @@ def make_framework(name: str) -> Framework:
 
 def _tell_matmul_precision(device: str, dtype: np.dtype[Any]) -> str:
     """Return what JAX's switch for products of float32 allows on the device."""
-    exact = jax.config.jax_default_matmul_precision in {"highest", "float32", "F32_F32_F32"}
+    config: Any = jax.config  # its attributes are made as JAX is imported
+    exact = config.jax_default_matmul_precision in {"highest", "float32", "F32_F32_F32"}
     if dtype != np.float32 or exact or device.startswith("cpu"):
         return ""
     return f"less in products, as {device.partition(':')[0]} does by itself"
