@@ -5,7 +5,9 @@ import nox
 nox.options.sessions = ["tests", "lint"]
 KERAS = ["tensorflow-cpu==2.21.0", "tf2onnx==1.17.0"]
 TOOLS = ["pytest", "pytest-xdist", "hypothesis", "PyWavelets", "pytest-mpl"]
-TORCH = "torch==2.13.0"  # on Linux the small build is that of download.pytorch.org/whl/cpu; zennit imports torchvision, which the tests stand in for
+# torch's small build for Linux is that of download.pytorch.org/whl/cpu; zennit imports torchvision,
+# which the tests stand in for
+TORCH = "torch==2.13.0"
 
 TUTORIALS = ["espeakng-loader==0.2.4", "silero-vad==6.2.3"]  # .ci/run: too
 
