@@ -92,6 +92,8 @@ def _print_found(found: Explanations) -> None:
         for row in found.most_wrong(LISTED).rows:
             told = f"{row['prediction']!r}, its label is {row['label']!r}"
             print(make_printable(f"  among the most wrong: {row['file']}: {told}"))
+    else:
+        print("  no labels, so none is right or wrong: a folder for each class, --pattern or a table")
     if any(row["margin"] is not None for row in found.rows):
         for row in found.least_certain(LISTED).rows:
             told = repr(row["prediction"])
