@@ -133,7 +133,7 @@ def test_the_default_is_the_difference_to_silence_whatever_the_input_is_and_is_s
 ) -> None:
     result = attribute(MODEL, x, target=0)
     assert (result.table.composite, result.facts["reference"]) == ("EpsilonGamma", "silence")
-    assert result.notes[0].startswith("composite EpsilonGamma, the default for most models (in ")
+    assert result.notes[0].startswith("composite EpsilonGamma, the default for most models (when ")
     assert "compared with silence, the default for most models" in result.notes[2]
     silence = attribute(MODEL, 0 * x, target=0, reference="none").explained
     want = (result.explained - silence)[:, 0]

@@ -127,7 +127,7 @@ def explained(model: dftlrp.Model, x: Any, **how: Any) -> Any:
 @pytest.mark.parametrize("write", MODELS)
 def test_silence_first_changes_nothing(write: Callable[[Nodes], None], backend: str) -> None:
     if backend == "torch":
-        needed("dftlrp_torch")
+        needed("torch")
     proto, dtype = written(write), "float64" if backend == "torch" else None
     for how in WAYS:
         model = loaded(proto)
@@ -189,7 +189,7 @@ def test_a_bias_goes_past_no_places_that_change_theirs(order: tuple[int, ...]) -
 def test_a_mask_may_come_later(backend: str, samples: int) -> None:
     """Softmax of what is not below zero: at the first inputs nothing is, later one number is."""
     if backend == "torch":
-        needed("dftlrp_torch")
+        needed("torch")
     n = Nodes()
     n.weights |= {"zero": np.array(0.0), "never": np.array(-np.inf)}
     n.add("Less", "x zero", "below")

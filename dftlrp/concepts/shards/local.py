@@ -44,18 +44,22 @@ def compute(
         As of `perform`, or if no worker stays alive.
     """
     queue = _Queue(task, shards, deque(todo))
+    script = b"__main__" in task.recipe  # the caller's script defines what a worker does
     broken = 0
     while queue.left and broken < POOLS:
         broken += 1
         try:
-            with _find_pool(workers) as pool:
+            with _find_pool(workers, script) as pool:
                 for outcome in queue.compute(pool, WINDOW * workers):
                     broken = 0
                     yield outcome
         except RuntimeError:  # of pebble: no worker is left; `perform` raises no RuntimeError
             continue
     if queue.left:
-        raise InputError("the worker processes die before they start: is there enough memory?")
+        guard = '; the call in the script must be under if __name__ == "__main__"' if script else ""
+        raise InputError(
+            f"the worker processes die before they start: is there enough memory?{guard}"
+        )
 
 
 class _Queue:
@@ -112,9 +116,8 @@ class _Queue:
         return Failure(index, f"{why}, {TRIES} times")
 
 
-_KEPT: ContextVar[dict[int, tuple[ProcessPool, ExitStack]] | None] = ContextVar(
-    "kept", default=None
-)
+_Kept = dict[tuple[int, bool], "tuple[ProcessPool, ExitStack]"]
+_KEPT: ContextVar[_Kept | None] = ContextVar("kept", default=None)
 
 
 @contextmanager
@@ -123,7 +126,7 @@ def keep_workers() -> Iterator[None]:
 
     To start one and to import what it needs takes longer than many a run.
     """
-    kept: dict[int, tuple[ProcessPool, ExitStack]] = {}
+    kept: _Kept = {}
     token = _KEPT.set(kept)
     try:
         yield
@@ -134,30 +137,33 @@ def keep_workers() -> Iterator[None]:
 
 
 @contextmanager
-def _find_pool(workers: int) -> Iterator[ProcessPool]:
+def _find_pool(workers: int, script: bool) -> Iterator[ProcessPool]:
     """Give the pool that is kept, or one that ends with the block."""
-    kept = _KEPT.get()
+    kept, wanted = _KEPT.get(), (workers, script)
     if kept is None:
-        with _open_pool(workers) as pool:
+        with _open_pool(workers, script) as pool:
             yield pool
         return
-    if workers not in kept:
+    if wanted not in kept:
         stack = ExitStack()
-        kept[workers] = stack.enter_context(_open_pool(workers)), stack
+        kept[wanted] = stack.enter_context(_open_pool(workers, script)), stack
     try:
-        yield kept[workers][0]
+        yield kept[wanted][0]
     except BaseException:  # it may be broken, or still at work for a run that has ended
-        kept.pop(workers)[1].close()
+        kept.pop(wanted)[1].close()
         raise
 
 
 @contextmanager
-def _open_pool(workers: int) -> Iterator[ProcessPool]:
-    """Start worker processes that end with the block; spawned, since forks break threads."""
+def _open_pool(workers: int, script: bool) -> Iterator[ProcessPool]:
+    """Start worker processes that end with the block; spawned, since forks break threads.
+
+    With ``script`` each runs the caller's script first, as a spawned process does.
+    """
     from pebble import ProcessPool
 
     with _limit_threads():
-        context = _Spawning()
+        context = _Spawning(SpawnProcess if script else _Apart)
         pool = ProcessPool(workers, initializer=_end_with_parent, context=context)
         try:
             yield pool
@@ -188,12 +194,13 @@ class _Apart(SpawnProcess):
 class _Spawning(SpawnContext):
     """Start processes, and know them."""
 
-    def __init__(self) -> None:
+    def __init__(self, kind: type[SpawnProcess]) -> None:
         super().__init__()
+        self.kind = kind
         self.children: list[SpawnProcess] = []
 
     def Process(self, *args: Any, **options: Any) -> SpawnProcess:  # type: ignore[override]
-        child = _Apart(*args, **options)
+        child = self.kind(*args, **options)
         self.children.append(child)
         return child
 

@@ -158,25 +158,37 @@ def threads():
     return lambda shard: {"limits": [os.environ[name] for name in names]}
 
 
-def test_a_script_needs_no_guard_and_is_not_run_again(tmp_path):
-    script = tmp_path / "script.py"
-    script.write_text(
-        "from functools import partial\n"
-        "from dftlrp.concepts.shards import Workers, open_store, run\n"
-        "print('here')\n"
-        "with open_store('out', {}) as store:\n"
-        "    assert run(partial(partial, dict), [{'a': 1.0}], store, Workers()) == []\n"
-        "class Here: pass\n"
-        "with open_store('other', {}) as store:\n"
-        "    run(Here, [1], store, Workers())\n"
-    )
-    child = subprocess.run(
-        [sys.executable, script], cwd=tmp_path, capture_output=True, text=True, timeout=120,
+def call_script(folder, *lines):
+    names = "from dftlrp.concepts.shards import Workers, open_store, run"
+    text = "\n".join(["from functools import partial", names, *lines])
+    (folder / "script.py").write_text(text)
+    return subprocess.run(
+        [sys.executable, "script.py"], cwd=folder, capture_output=True, text=True, timeout=120,
         check=False,
     )  # fmt: skip
-    assert child.stdout == "here\n"
-    assert "a worker cannot be made: " in (told := child.stderr.splitlines()[-1])
-    assert "Here" in told
+
+
+def test_a_script_needs_no_guard_and_is_not_run_again(tmp_path):
+    child = call_script(
+        tmp_path,
+        "print('here')",
+        "with open_store('out', {}) as store:",
+        "    assert run(partial(partial, dict), [{'a': 1.0}], store, Workers()) == []",
+    )
+    assert (child.returncode, child.stdout) == (0, "here\n"), child.stderr
+
+
+def test_what_a_script_defines_can_be_the_work(tmp_path):
+    child = call_script(
+        tmp_path,
+        "def make():",
+        "    return lambda shard: {'a': float(shard)}",
+        "if __name__ == '__main__':",
+        "    with open_store('out', {}) as store:",
+        "        assert run(make, [1, 2], store, Workers()) == []",
+        "        print(store.load(1)['a'])",
+    )
+    assert (child.returncode, child.stdout) == (0, "2.0\n"), child.stderr
 
 
 def test_without_distributed_the_extra_is_named(tmp_path, monkeypatch):
@@ -215,7 +227,7 @@ def test_a_pool_that_ends_while_a_worker_starts_says_nothing(tmp_path, capfd):
         return {child.pid for child in multiprocessing.active_children()}
 
     log = tmp_path / "log"
-    with local._open_pool(2) as pool:
+    with local._open_pool(2, False) as pool:
         pool.schedule(ignore_the_end, (log,))
         until(lambda: log.exists() and log.read_text())
         busy = int(log.read_text())
