@@ -211,7 +211,7 @@ def test_a_run_that_is_repeated_continues_and_writes_the_same(tmp_path):
         )  # fmt: skip
 
     made = ask()
-    assert repr(made).startswith("Evaluation over 6 recordings\n  plus: clearly better")
+    assert repr(made).startswith("Evaluation over 6 recordings\n")
     assert "Which explanation of" in html.unescape(made._repr_html_())
     first = made.save(out)
     written = {path.name: path.read_bytes() for path in first}

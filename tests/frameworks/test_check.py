@@ -310,7 +310,7 @@ def test_the_command_fails_where_a_weight_was_changed(files: Path, capsys: Any) 
 REFUSED = {
     "an unknown framework": (["--against", "theano"], "give one of onnx, .*torch"),
     "no such file": (["--against", "none.py:build"], "no file none.py"),
-    "no such function": (["--against", "network.py:other"], "has no attribute 'other'"),
+    "no such function": (["--against", "network.py:other"], "has no function 'other'"),
     "a function that fails": (["--against", "network.py:broken"], "ZeroDivisionError"),
     "a function that gives nothing": (["--against", "network.py:nothing"], "must return"),
     "a folder to write to": (["--against", "network.py:build", "--html", "."], "cannot write '.'"),
