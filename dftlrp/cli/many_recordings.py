@@ -93,7 +93,7 @@ def _print_found(found: Explanations) -> None:
             told = f"{row['prediction']!r}, its label is {row['label']!r}"
             print(make_printable(f"  among the most wrong: {row['file']}: {told}"))
     else:
-        print("  no labels, so none is right or wrong: give --pattern, or a folder for each")
+        print("  no labels, so none is right or wrong: --pattern, or a folder for each class")
     if any(row["margin"] is not None for row in found.rows):
         for row in found.least_certain(LISTED).rows:
             told = repr(row["prediction"])

@@ -76,8 +76,8 @@ def find_graph(model: Model, plan: Plan, asked: Asked, trace: Callable[[], Graph
     trace : callable
         Traces the graph.
     """
-    folder = None if _is_extended() else find_folder()
-    name = None if folder is None else _name_entry(model, asked)
+    folder = find_folder()
+    name = None if folder is None or _is_extended() else _name_entry(model, asked)
     if folder is None or name is None:
         return trace()
     path = folder / f"{name}{SUFFIX}"

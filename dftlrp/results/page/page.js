@@ -570,7 +570,7 @@ await showChannel(0);
 instrument.dataset.ready = "true";
 
 /** In a frame of another page: say how tall this one is, so that the frame can be. */
-const whole_page = document.documentElement;
 if (window.parent !== window) {
-  new ResizeObserver(() => window.parent.postMessage({ dftlrp: whole_page.offsetHeight }, "*")).observe(whole_page);
+  const root = document.documentElement;
+  new ResizeObserver(() => window.parent.postMessage({ dftlrp: root.offsetHeight }, "*")).observe(root);
 }
