@@ -17,6 +17,7 @@ import numpy as np
 
 from dftlrp.core.backend import Backend, get_backend
 from dftlrp.core.maps import Array
+from dftlrp.core.memory import reuse_memory
 from dftlrp.core.numpy_backend import BACKEND as NUMPY
 from dftlrp.core.types import InputError
 from dftlrp.engine.backward import Answer, find_start, map_arrays, send_back
@@ -73,17 +74,22 @@ def answer_by_arrays(
     InputError, NonFiniteError, UnsupportedModelError
         As of `dftlrp.attribute`.
     """
-    asked = _Asked(model, signals, weights, settings, questions)
-    programs, key = model.cache.part(Programs).known, asked.make_key()
+    with reuse_memory():
+        return _answer(_Asked(model, signals, weights, settings, questions))
+
+
+def _answer(asked: _Asked) -> list[Answer]:
+    """Return the answers, by a program where there is one."""
+    programs, key = asked.model.cache.part(Programs).known, asked.make_key()
     if key is None:
-        return asked.answer({**signals, **weights})
+        return asked.answer({**asked.signals, **asked.weights})
     if key not in programs:
         answers, prepared = asked.prepare()
         programs.put(key, prepared)
         return answers
     prepared = programs.get(key)
     found = None if prepared is None else asked.run(prepared)
-    return asked.answer({**signals, **weights}) if found is None else found
+    return asked.answer({**asked.signals, **asked.weights}) if found is None else found
 
 
 @dataclass(frozen=True, eq=False)

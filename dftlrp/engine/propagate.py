@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache, cached_property, partial
+from functools import cache, cached_property, partial, reduce
+from operator import add
 
 import numpy as np
 
@@ -329,23 +330,23 @@ def _make_row(
     def size(a: Array) -> Array:
         return bk.sum(abs(a), tuple(range(a.ndim)), True)
 
-    def total(parts: Iterable[Array]) -> Array:
-        return sum(parts, start=np.zeros(batch if per_sample else 1))
+    def total(parts: Iterable[Array], empty: Array) -> Array:
+        return reduce(add, list(parts) or [empty])  # starting at 0 would take a function more
 
-    absorbed, nothing = sums(share.bias()), total([])
+    absorbed, nothing = sums(share.bias()), np.zeros(batch if per_sample else 1)
     parts = [sums(r) for r in share.relevance]
     sources = map(way.makers.get, names)
     return LedgerRow(
         node.layer,
         node.layer_op or node.attrs.get("label", node.op),
         str(rule) if rule else "carried",
-        total(map(sums, came)),
-        total(parts),
+        total(map(sums, came), nothing),
+        total(parts, nothing),
         nothing if way.reference else absorbed,
         sums(share.stabiliser()),
-        total(map(sums, taken)),
-        sum(map(size, came)),
-        total(p for p, source in zip(parts, sources, strict=True) if source == node.layer),
+        total(map(sums, taken), nothing),
+        total(map(size, came), 0),
+        total((p for p, s in zip(parts, sources, strict=True) if s == node.layer), nothing),
         reference=absorbed if way.reference else nothing,
-        onward=sum(map(size, share.relevance)),
+        onward=total(map(size, share.relevance), 0),
     )

@@ -18,8 +18,8 @@ from dftlrp.tracing.tape import Tape, list_reads
 
 def simplify(tape: Tape, outputs: Sequence[str]) -> list[NodeProto]:
     """Return the nodes that the outputs need, simplified."""
-    nodes = _keep_needed(tape.nodes, outputs)
-    return _keep_needed(_move_additions(tape, _join_transposed(tape, nodes), set(outputs)), outputs)
+    nodes = _join_transposed(tape, _keep_needed(tape.nodes, outputs))
+    return _move_additions(tape, nodes, set(outputs))
 
 
 def _keep_needed(nodes: Sequence[NodeProto], outputs: Sequence[str]) -> list[NodeProto]:
@@ -97,7 +97,7 @@ def _move_additions(tape: Tape, nodes: Sequence[NodeProto], ends: set[str]) -> l
     """Make the constant of each channel that is added behind a Conv the Conv's bias."""
     reads = Counter(name for node in nodes for name in list_reads(node))
     convs: dict[str, NodeProto] = {}
-    found = []
+    found, replaced = list[NodeProto](), set[str]()
     for node in nodes:
         conv = convs.get(node.input[0]) if node.op_type == "Add" else None
         added = tape.constants.get(node.input[1]) if conv is not None else None
@@ -118,9 +118,10 @@ def _move_additions(tape: Tape, nodes: Sequence[NodeProto], ends: set[str]) -> l
         own.CopyFrom(conv)
         own.input[:] = [*conv.input[:2], tape.add_constant(bias)]
         own.output[:] = node.output
+        replaced.add(conv.output[0])
         found.append(own)
         convs[own.output[0]] = own
-    return found
+    return [node for node in found if node.output[0] not in replaced]
 
 
 def _read_bias(added: np.ndarray, channels: int, rank: int) -> np.ndarray | None:

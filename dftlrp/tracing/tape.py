@@ -133,12 +133,12 @@ class Tape:
             return known
         made = [self.make_name(f"{op.lower()}{len(self.nodes)}") for _ in outputs]
         self._write_node(op, names, made, attributes)
-        origin = Origin(op, tuple(inputs), frozen)
-        signs = [find_node_sign(op, inputs, attributes, place) for place in range(len(made))]
-        several = zip(made, outputs, signs, strict=True)
-        self._symbols[key] = tuple([Symbol(self, n, *o, origin, sign) for n, o, sign in several])
-        self.known.update((x.name, x) for x in self._symbols[key])
-        return self._symbols[key]
+        origin, symbols = Origin(op, tuple(inputs), frozen), list[Symbol]()
+        for place, (name, output) in enumerate(zip(made, outputs, strict=True)):
+            sign = find_node_sign(op, inputs, attributes, place)
+            symbols.append(Symbol(self, name, *output, origin, sign))
+            self.known[name] = symbols[-1]
+        return self._symbols.setdefault(key, tuple(symbols))
 
     def append_node(
         self, op: str, inputs: Sequence[Operand], outputs: Sequence[str], attributes: Any
@@ -151,10 +151,9 @@ class Tape:
         self, op: str, inputs: tuple[str, ...], outputs: Sequence[str], attributes: Any
     ) -> None:
         """Append a node; equal attributes are made once, as that takes longer than all the rest."""
-        node = NodeProto(op_type=op, input=_cut_end(inputs), output=outputs)
-        for name, value in sorted(attributes.items()):
-            if value is not None:
-                node.attribute.append(self._make_attribute(name, value))
+        given = sorted(attributes.items()) if attributes else ()
+        made = [self._make_attribute(name, value) for name, value in given if value is not None]
+        node = NodeProto(op_type=op, input=_cut_end(inputs), output=outputs, attribute=made)
         self.nodes.append(node)
 
     def _make_attribute(self, name: str, value: Any) -> AttributeProto:
@@ -172,7 +171,8 @@ def _sum_numbers(a: AnyArray) -> bytes:
 
 def list_reads(node: NodeProto) -> set[str]:
     """Return what a node reads, and what its bodies read from outside."""
-    names = {name for name in node.input if name}
+    names = set(node.input)
+    names.discard("")
     for attribute in node.attribute:
         if attribute.HasField("g"):
             body = attribute.g
