@@ -31,10 +31,10 @@ from real_words import PARITY_HEAD
 
 import dftlrp
 from dftlrp.assets import MODELS, embedded
-from dftlrp.attribution.explain import attach_front_end
 from dftlrp.core.backend import get_backend
 from dftlrp.engine.evaluate import make_at
 from dftlrp.engine.forward import run_forward
+from dftlrp.engine.model import attach_front_end
 from dftlrp.engine.settings import Settings
 from dftlrp.ops import OPS
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import importlib.util
 import json
 import os
 import subprocess
@@ -61,3 +63,24 @@ def test_without_a_gpu_nothing_is_measured() -> None:
     done = run("bench_gpu.py", env={**os.environ, "CUDA_VISIBLE_DEVICES": ""})
     says = "no GPU here that torch can use: nothing is measured\n"
     assert (done.returncode, done.stdout) == (0, says)
+
+
+@pytest.mark.parametrize("folder", ["benchmarks", "examples", "examples/tutorials"])
+def test_scripts_import_only_names_that_there_are(folder: str) -> None:
+    scripts = sorted((FOLDER.parent / folder).glob("*.py"))
+    assert scripts
+    imports = [
+        (path.name, node.module, alias.name)
+        for path in scripts
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "dftlrp"
+        for alias in node.names
+    ]
+    missing = [row for row in imports if not has_name(*row[1:])]
+    assert not missing
+
+
+def has_name(module: str, name: str) -> bool:
+    return hasattr(importlib.import_module(module), name) or bool(
+        importlib.util.find_spec(f"{module}.{name}")
+    )

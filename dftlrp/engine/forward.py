@@ -99,12 +99,12 @@ def run_forward(
         lambda n: run_node(plan, n, seen, NUMPY, floats),
         chosen.taken.fold,
     )
-    _refuse_rows(plan, values)
     _refuse_folded(plan, [name for name in given if name not in plan.signals])
     for known in filter(None, (values, there)):
         for node in (*plan.derived, *plan.nodes):  # what was merged, by the backend, too
             if node.output not in known:
                 known[node.output] = run_node(plan, node, known, bk, floats)
+    _refuse_rows(plan, values)
     table, reference = make_layer_table(plan, chosen.taken, settings.overrides), None
     if there is not None:
         if settings.by_default:

@@ -123,6 +123,19 @@ def test_a_preset_on_a_network_is_the_references(name: str, network: str, preset
     _agrees(name, loaded(proto), signals(proto), preset, "argmax")
 
 
+@pytest.mark.parametrize("end", ["Sigmoid", "Softmax"])
+@pytest.mark.parametrize("name", BACKENDS)
+def test_an_output_that_is_moved_behind_its_end_is_the_references(name: str, end: str) -> None:
+    n = Nodes(4)
+    n.gemm("x", "z", 5, 3)
+    n.add(end, "z", "p")
+    n.ints("axis", 1)
+    n.add("Unsqueeze", "p axis", "u")
+    n.add("Transpose", "u", "y", perm=[0, 2, 1])
+    proto = n.model({"x": ["B", 5]}, {"y": ["B", 3, 1]})
+    _agrees(name, loaded(proto), signals(proto), "EpsilonPlus", (1, 0))
+
+
 @pytest.mark.parametrize("preset", PRESETS)
 @pytest.mark.parametrize("name", LONG)
 def test_a_sum_a_factor_and_a_sum_behind_moves_are_the_references(name: str, preset: str) -> None:
