@@ -100,7 +100,8 @@ class BackendArray(NDArrayOperatorsMixin):
 
     def reshape(self, *shape: Any) -> Any:
         """Reshape as NumPy does."""
-        return self.call("reshape", self, read_integers(shape))
+        wanted = read_integers(shape)
+        return self if wanted == self.shape else self.call("reshape", self, wanted)
 
     def transpose(self, *perm: Any) -> Any:
         """Transpose as NumPy does."""

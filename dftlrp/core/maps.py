@@ -15,12 +15,19 @@ tangent, too, so that gradient x input is exact.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import reduce
+from operator import add
 from typing import Any
 
 Array = Any  # whatever the backend computes on; NumPy arrays in the reference
 Arrays = tuple[Array, ...]
+
+
+def add_up(parts: Iterable[Array]) -> Array:
+    """Return the sum of one array or more; Python's sum would add the first to 0, a pass more."""
+    return reduce(add, parts)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from functools import cache, reduce
 from typing import NamedTuple
 
 from dftlrp.core.backend import Backend
-from dftlrp.core.maps import Affine, Array, Arrays
+from dftlrp.core.maps import Affine, Array, Arrays, add_up
 
 Modify = Callable[[Array], Array]  # what a rule does to weights
 
@@ -197,7 +197,7 @@ def share(c: Call, terms: list[Term], bias: Array | None, z: Array | None = None
 
 def add_terms(terms: list[Term], bias: Array | None) -> Array:
     """Return sum A_t x_t + b'."""
-    z = reduce(lambda a, b: a + b, (t.op.apply(*t.inputs) for t in terms))
+    z = add_up(t.op.apply(*t.inputs) for t in terms)
     return z if bias is None else z + bias
 
 

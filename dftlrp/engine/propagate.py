@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache, cached_property, partial, reduce
-from operator import add
+from functools import cache, cached_property, partial
 
 import numpy as np
 
 from dftlrp.core.backend import Backend
 from dftlrp.core.ledger import Ledger, LedgerRow, align_rows
-from dftlrp.core.maps import Affine, Array, Arrays, Map, Route, Stop
+from dftlrp.core.maps import Affine, Array, Arrays, Map, Route, Stop, add_up
 from dftlrp.core.progress import steps
 from dftlrp.core.rule_text import Rule
 from dftlrp.core.sharing import Call, Share, Support
@@ -331,7 +330,7 @@ def _make_row(
         return bk.sum(abs(a), tuple(range(a.ndim)), True)
 
     def total(parts: Iterable[Array], empty: Array) -> Array:
-        return reduce(add, list(parts) or [empty])  # starting at 0 would take a function more
+        return add_up(list(parts) or [empty])
 
     absorbed, nothing = sums(share.bias()), np.zeros(batch if per_sample else 1)
     parts = [sums(r) for r in share.relevance]

@@ -8,7 +8,17 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from dftlrp.core.maps import Affine, Array, Arrays, Map, Route, activation, diagonal, move
+from dftlrp.core.maps import (
+    Affine,
+    Array,
+    Arrays,
+    Map,
+    Route,
+    activation,
+    add_up,
+    diagonal,
+    move,
+)
 from dftlrp.ops.common import make_axis_key, route_parts, weigh_inputs
 from dftlrp.ops.registry import ANY, OPS, At, Inputs, register_affine, register_route, register_stop
 
@@ -67,7 +77,7 @@ def stack(at: At) -> Route:
 
 def _evaluate_gated(at: At) -> Array:
     at.grant_broadcast()
-    return sum(g * s for g, s in zip(at.args[::2], at.args[1::2], strict=True))
+    return add_up(g * s for g, s in zip(at.args[::2], at.args[1::2], strict=True))
 
 
 @register_affine(
@@ -82,12 +92,12 @@ def gated(at: At) -> Map:
     if at.live == (1,) and len(at.args) == 2 and at.args[1].shape == at.y.shape:
         return Route(lambda r: (r,), lambda: diagonal(at.args[0]), homogeneous=True)
     fixed = [i for i in range(1, len(at.args), 2) if i not in at.live]
-    bias = sum(at.args[i] * at.args[i - 1] for i in fixed) if fixed else None
+    bias = add_up(at.args[i] * at.args[i - 1] for i in fixed) if fixed else None
     taken = tuple(at.args[i - 1] if i % 2 else 0 * at.args[i] for i in at.live)
 
     def slope() -> Affine:
         true = tuple(at.args[i - 1 if i % 2 else i + 1] for i in at.live)
-        whole = sum(w * x for w, x in zip(true, at.inputs, strict=True))
+        whole = add_up(w * x for w, x in zip(true, at.inputs, strict=True))
         return weigh_inputs(at, true, at.y - whole)
 
     return weigh_inputs(at, taken, bias, slope)

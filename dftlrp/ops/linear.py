@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from dftlrp.core.backend import Backend, Window, window_size
-from dftlrp.core.maps import Affine, Array, Arrays, Map, activation, diagonal
+from dftlrp.core.maps import Affine, Array, Arrays, Map, activation, add_up, diagonal
 from dftlrp.ops.common import check_divisor, lay_along, make_elementwise, weigh_inputs
 from dftlrp.ops.norm import refuse_training
 from dftlrp.ops.registry import (
@@ -195,7 +195,7 @@ def batch_normalization(at: At) -> Affine:
 def _combine_inputs(at: At, coefficients: list[float]) -> Affine:
     """Return ``sum_i c_i x_i``; what carries no relevance is the bias."""
     fixed = [i for i in range(len(at.args)) if i not in at.live]
-    bias = sum(coefficients[i] * at.args[i] for i in fixed) if fixed else None
+    bias = add_up(coefficients[i] * at.args[i] for i in fixed) if fixed else None
     dtype = at.inputs[0].dtype
     return weigh_inputs(at, tuple(np.asarray(coefficients[i], dtype) for i in at.live), bias)
 
@@ -214,7 +214,7 @@ def sub(at: At) -> Affine:
 
 def _add_all(at: At) -> Array:
     at.grant_broadcast()
-    return sum(at.args[1:], start=at.x)
+    return add_up(at.args)
 
 
 @register_affine("Sum", inputs=ANY, evaluate=_add_all)

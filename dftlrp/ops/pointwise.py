@@ -12,7 +12,7 @@ from functools import reduce
 
 import numpy as np
 
-from dftlrp.core.maps import Array, Route, activation
+from dftlrp.core.maps import Array, Route, activation, add_up
 from dftlrp.ops.common import route_choice
 from dftlrp.ops.registry import ANY, At, Inputs, register_route
 
@@ -264,7 +264,7 @@ def _evaluate_shrink(at: At) -> Array:
     return (above * (at.x - bias) + below * (at.x + bias)).astype(at.x.dtype)
 
 
-register_pointwise("Shrink", _evaluate_shrink, lambda at: sum(_mark_outside(at)))
+register_pointwise("Shrink", _evaluate_shrink, lambda at: add_up(_mark_outside(at)))
 
 # -- Clip, and Max and Min against constants
 

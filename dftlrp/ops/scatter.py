@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from dftlrp.core.maps import Affine, Array, Arrays, Route
+from dftlrp.core.maps import Affine, Array, Arrays, Route, add_up
 from dftlrp.core.types import UnsupportedModelError
 from dftlrp.ops.common import route_parts
 from dftlrp.ops.gather import Key, make_index_key
@@ -70,10 +70,10 @@ def _add_updates(at: At, key: Key) -> Affine:
     collect = {0: lambda r: r, 2: lambda r: bk.pick(r, target)}
     fixed = [i for i in (0, 2) if i not in at.live]
     return Affine(
-        lambda ws, xs: sum(w * spread[i](x) for i, w, x in zip(at.live, ws, xs, strict=True)),
+        lambda ws, xs: add_up(w * spread[i](x) for i, w, x in zip(at.live, ws, xs, strict=True)),
         lambda ws, r: tuple(w * collect[i](r) for i, w in zip(at.live, ws, strict=True)),
         (np.asarray(1.0, data.dtype),) * len(at.live),
-        sum(spread[i](at.args[i]) for i in fixed) if fixed else None,
+        add_up(spread[i](at.args[i]) for i in fixed) if fixed else None,
     )
 
 
