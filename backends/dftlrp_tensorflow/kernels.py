@@ -13,6 +13,7 @@ from typing import Any
 import tensorflow as tf
 
 from dftlrp.core.backend import Window, slice_taps, window_size
+from dftlrp.core.numpy_backend import is_whole
 from dftlrp.core.types import Shape
 
 Tensor = Any
@@ -88,9 +89,20 @@ def _find_winners(x: Tensor, g: Window, counts: Shape) -> Tensor:
     return winner
 
 
+def _mark_first(x: Tensor) -> Tensor:
+    """Return where the first of the largest of each channel is; any number of samples at once."""
+    flat = tf.reshape(x, (*x.shape[:2], -1))
+    left = tf.range(flat.shape[2], 0, -1)
+    largest = tf.where(flat == tf.reduce_max(flat, 2, keepdims=True), left, 0)
+    return tf.reshape(largest == tf.reduce_max(largest, 2, keepdims=True), x.shape)
+
+
 def maxpool(v: Tensor, x: Tensor, g: Window) -> Tensor:
     """Return the contract's `maxpool`."""
     counts = window_size(tuple(x.shape[2:]), g)
+    if is_whole(tuple(x.shape[2:]), g):
+        taken = tf.where(_mark_first(x), v, tf.zeros((), v.dtype))
+        return tf.reshape(tf.reduce_sum(taken, range(2, len(x.shape))), (*x.shape[:2], *counts))
     winner, wide = _find_winners(x, g, counts), pad_axes(v, g.pads)
     first, *others = (wide[key] for key in _find_keys(g, counts))
     for k, read in enumerate(others, 1):
@@ -101,6 +113,8 @@ def maxpool(v: Tensor, x: Tensor, g: Window) -> Tensor:
 def maxpool_T(r: Tensor, x: Tensor, g: Window) -> Tensor:
     """Return the contract's `maxpool_T`."""
     counts = tuple(r.shape[2:])
+    if is_whole(tuple(x.shape[2:]), g):
+        return tf.where(_mark_first(x), r, tf.zeros((), r.dtype))
     winner, shape = _find_winners(x, g, counts), (*x.shape[:2], *_add_pads(x.shape[2:], g))
     keys, none = enumerate(_find_keys(g, counts)), tf.zeros((), r.dtype)
     back = [write_slices(tf.where(winner == k, r, none), key, shape) for k, key in keys]

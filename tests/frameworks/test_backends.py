@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -134,6 +135,19 @@ def test_an_output_that_is_moved_behind_its_end_is_the_references(name: str, end
     n.add("Transpose", "u", "y", perm=[0, 2, 1])
     proto = n.model({"x": ["B", 5]}, {"y": ["B", 3, 1]})
     _agrees(name, loaded(proto), signals(proto), "EpsilonPlus", (1, 0))
+
+
+@pytest.mark.parametrize("name", [name for name in EAGER if name != "numpy"])
+def test_the_largest_of_many_is_not_sought_one_by_one(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kernels = importlib.import_module(f"dftlrp_{name}.kernels")
+    monkeypatch.setattr(kernels, "slice_taps", lambda *_: pytest.fail("tap by tap"), raising=False)
+    n = Nodes(4)
+    n.add("ReduceMax", "x", "m", axes=[1], keepdims=1)
+    n.gemm("m", "z", 1, 3)
+    proto = n.model({"x": ["B", 1000]}, {"z": ["B", 3]})
+    _agrees(name, loaded(proto), signals(proto), "EpsilonPlus", 0)
 
 
 @pytest.mark.parametrize("preset", PRESETS)
