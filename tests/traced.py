@@ -73,9 +73,9 @@ def count_nodes(graph: GraphProto) -> int:
     return len(graph.node) + sum(map(count_nodes, bodies))
 
 
-def trace_sample(model: dftlrp.Model, x: Any, **settings: Any) -> Any:
+def trace_sample(model: dftlrp.Model, x: Any, ledger: bool = True, **settings: Any) -> Any:
     ready = run_forward(model, x, Settings(reference=None, **settings))
-    return trace(ready, GraphRequest())
+    return trace(ready, GraphRequest(ledger=ledger))
 
 
 def agree(model: dftlrp.Model, x: Any, **asked: Any) -> None:

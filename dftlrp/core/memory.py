@@ -11,63 +11,99 @@ import ctypes
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from functools import cache
+from typing import Any
 
 # parameters of mallopt, by glibc's malloc.h
 TRIM_THRESHOLD, MMAP_THRESHOLD, MMAP_MAX = -1, -3, -4
 WHILE_COMPUTING = {MMAP_MAX: 0, TRIM_THRESHOLD: 2**31 - 1}
-# what glibc itself arrives at where arrays of 32 MB come and go
-ELSE = {MMAP_MAX: 65536, MMAP_THRESHOLD: 2**25, TRIM_THRESHOLD: 2**26}
+# what glibc arrives at by itself where arrays of 32 MB come and go
+OTHERWISE = {MMAP_MAX: 65536, MMAP_THRESHOLD: 2**25, TRIM_THRESHOLD: 2**26}
 
 
 class _Allocator:
-    """glibc's malloc, which all threads of the process share."""
+    """The C library's malloc, which all threads of the process share."""
 
     def __init__(self) -> None:
-        self.lock, self.users = threading.Lock(), 0
+        self.lock = threading.Lock()
+        self.calls = 0  # that compute now
+        self.last: Hashable = None  # what was computed last
 
-    def count(self, more: int) -> None:
-        """Count the calls that compute; set malloc when the first comes and when the last goes."""
+    def enter(self, what: Hashable) -> None:
+        """Count a call; the first one changes the parameters."""
         with self.lock:
-            before, self.users = self.users, self.users + more
-            if bool(before) != bool(self.users) and (tell := _find_setter()) is not None:
-                for parameter, value in (WHILE_COMPUTING if self.users else ELSE).items():
-                    tell(parameter, value)
+            self.calls += 1
+            if self.calls == 1 and (library := find_library()) is not None:
+                if what != self.last:  # holes of other sizes would be of no use
+                    library.malloc_trim(0)
+                _set_parameters(library.mallopt, WHILE_COMPUTING)
+            self.last = what
+
+    def leave(self) -> None:
+        """Count a call less; the last one changes the parameters back."""
+        with self.lock:
+            self.calls -= 1
+            if not self.calls and (library := find_library()) is not None:
+                _set_parameters(library.mallopt, OTHERWISE)
+
+    def start_anew(self) -> None:
+        """Forget the calls of other threads, which a forked process does not have."""
+        self.lock, computed, self.calls = threading.Lock(), self.calls, 0
+        if computed and (library := find_library()) is not None:
+            _set_parameters(library.mallopt, OTHERWISE)
 
 
 _ALLOCATOR = _Allocator()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_ALLOCATOR.start_anew)
 
 
 @contextmanager
-def reuse_memory() -> Iterator[None]:
+def reuse_memory(what: Hashable) -> Iterator[None]:
     """While it lasts, large arrays are made in the memory of those that are gone.
 
-    Afterwards the allocator hands memory back again as arrays go.  Nothing happens where the C
-    library is not glibc, or where the environment says how its allocator works (``MALLOC_...``,
-    ``GLIBC_TUNABLES``).
+    So they are in the main thread; in others, whose part of the heap is small, up to 64 MB each.
+    Nothing happens where the C library has no ``mallopt``, or where the environment says how it
+    allocates (``MALLOC_...``, ``GLIBC_TUNABLES``).  Otherwise the parameters of ``mallopt`` are set
+    for the whole process, afterwards to those that glibc arrives at by itself where arrays of 32 MB
+    come and go; other values that a program has set are lost.
+
+    Parameters
+    ----------
+    what : hashable
+        What is computed.  The same again finds the memory of the last time, which is kept in
+        between; anything else hands it back first.
 
     Examples
     --------
     >>> import numpy as np
-    >>> with reuse_memory():
+    >>> with reuse_memory("a sum"):
     ...     total = sum(np.ones(5_000_000).sum() for _ in range(3))
     >>> float(total)
     15000000.0
     """
-    _ALLOCATOR.count(1)
+    _ALLOCATOR.enter(what)
     try:
         yield
     finally:
-        _ALLOCATOR.count(-1)
+        _ALLOCATOR.leave()
+
+
+def _set_parameters(mallopt: Callable[[int, int], int], values: dict[int, int]) -> None:
+    for parameter, value in values.items():
+        mallopt(parameter, value)
 
 
 @cache
-def _find_setter() -> Callable[[int, int], int] | None:
-    """Return glibc's mallopt, or None where it is not there or not to be touched."""
+def find_library() -> Any:
+    """Return the C library, or None where it has no mallopt or is not to be touched."""
     told = any(k.startswith("MALLOC_") or k == "GLIBC_TUNABLES" for k in os.environ)
     if sys.platform != "linux" or told:
         return None
-    setter: Callable[[int, int], int] | None = getattr(ctypes.CDLL(None), "mallopt", None)
-    return setter
+    try:
+        library = ctypes.CDLL(None)
+    except OSError:
+        return None
+    return library if hasattr(library, "mallopt") and hasattr(library, "malloc_trim") else None

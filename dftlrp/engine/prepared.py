@@ -74,7 +74,8 @@ def answer_by_arrays(
     InputError, NonFiniteError, UnsupportedModelError
         As of `dftlrp.attribute`.
     """
-    with reuse_memory():
+    shapes = tuple(tuple(a.shape) for a in signals.values())
+    with reuse_memory((settings.backend, id(model.graph), shapes)):
         return _answer(_Asked(model, signals, weights, settings, questions))
 
 

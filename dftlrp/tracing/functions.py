@@ -11,7 +11,7 @@ from dftlrp.core.backend import Window, window_size
 from dftlrp.core.types import AnyArray, Shape
 from dftlrp.tracing.arithmetic import write_binary
 from dftlrp.tracing.movement import WHOLE, pad, reshape
-from dftlrp.tracing.symbols import FLOAT, Operand, Symbol, find_axes, find_dtype
+from dftlrp.tracing.symbols import Operand, Symbol, find_axes, find_dtype
 from dftlrp.tracing.tape import FUNCTIONS, Tape
 from dftlrp.tracing.winners import pick_winners, spread_to_winners
 
@@ -29,19 +29,8 @@ def sum(tape: Tape, x: Symbol, axis: Any = None, keepdims: bool = False) -> Symb
     shape = narrow if keepdims else _leave_out(narrow, axes)
     if narrow == x.shape:
         return reshape(tape, x, shape)
-    if x.origin.op == "Abs" and x.dtype == FLOAT:  # half the time, as nothing is written between
-        return _reduce(tape, "ReduceL1", x.origin.inputs[0], axes, shape, keepdims)
-    return _reduce(tape, "ReduceSum", x, axes, shape, keepdims)
-
-
-def _reduce(
-    tape: Tape, op: str, x: Symbol, axes: Shape, shape: Shape, keepdims: bool = True
-) -> Symbol:
-    """Append a node that reduces axes; ReduceSum reads them as an input before the others do."""
-    as_input = op == "ReduceSum" or tape.opset >= 18
-    inputs = (x, np.array(axes, WHOLE)) if as_input else (x,)
-    more = {} if as_input else {"axes": list(axes)}
-    return tape.add_node(op, *inputs, shape=shape, dtype=x.dtype, keepdims=int(keepdims), **more)
+    given, keep = np.array(axes, WHOLE), int(keepdims)
+    return tape.add_node("ReduceSum", x, given, shape=shape, dtype=x.dtype, keepdims=keep)
 
 
 def _find_unflattened(x: Symbol) -> Symbol | None:
@@ -66,7 +55,10 @@ def _make_extreme(op: str) -> Callable[..., Symbol]:
     ) -> Symbol:
         axes = find_axes(x, axis)
         shape = tuple(1 if i in axes else n for i, n in enumerate(x.shape))
-        y = _reduce(tape, f"Reduce{op}", x, axes, shape)
+        if tape.opset >= 18:
+            y = tape.add_node(f"Reduce{op}", x, np.array(axes, WHOLE), shape=shape, dtype=x.dtype)
+        else:
+            y = tape.add_node(f"Reduce{op}", x, shape=shape, dtype=x.dtype, axes=list(axes))
         if initial is not None and np.isfinite(initial):
             y = write_binary(tape, op, y, np.asarray(initial))
         return y if keepdims else reshape(tape, y, _leave_out(shape, axes))

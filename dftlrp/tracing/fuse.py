@@ -1,7 +1,7 @@
 """Passes over a traced graph.
 
-Nodes that no output needs are left out, transposed convolutions of one input become one, and
-constants added behind a convolution become its bias.
+Nodes that no output needs are left out, sums of magnitudes and transposed convolutions of one input
+become one node each, and constants added behind a convolution become its bias.
 """
 
 from __future__ import annotations
@@ -13,13 +13,14 @@ from typing import Any
 import numpy as np
 from onnx import NodeProto, helper
 
+from dftlrp.tracing.symbols import FLOAT
 from dftlrp.tracing.tape import Tape, list_reads
 
 
 def simplify(tape: Tape, outputs: Sequence[str]) -> list[NodeProto]:
     """Return the nodes that the outputs need, simplified."""
-    nodes = _join_transposed(tape, _keep_needed(tape.nodes, outputs))
-    return _move_additions(tape, nodes, set(outputs))
+    nodes = _keep_needed(_join_magnitudes(tape), outputs)
+    return _move_additions(tape, _join_transposed(tape, nodes), set(outputs))
 
 
 def _keep_needed(nodes: Sequence[NodeProto], outputs: Sequence[str]) -> list[NodeProto]:
@@ -53,6 +54,24 @@ def _trim_loop(node: NodeProto, wanted: set[str]) -> NodeProto:
         num_scan_inputs=len(ins) - states, scan_input_directions=turned * (len(ins) - states),
         scan_output_directions=turned * (len(outs) - states) or None,
     )  # fmt: skip
+
+
+def _join_magnitudes(tape: Tape) -> list[NodeProto]:
+    """Make the sum of an Abs one node: an array less is written, which takes half of the time."""
+    sizes = {node.output[0]: node.input[0] for node in tape.nodes if node.op_type == "Abs"}
+
+    def join(node: NodeProto) -> NodeProto:
+        if node.op_type != "ReduceSum" or len(node.input) < 2 or node.input[0] not in sizes:
+            return node
+        x, axes = sizes[node.input[0]], tape.constants.get(node.input[1])
+        if axes is None or not axes.size or tape.known[x].dtype != FLOAT:
+            return node
+        keep = _find_attribute(node, "keepdims")
+        if tape.opset >= 18:
+            return helper.make_node("ReduceL1", [x, node.input[1]], node.output, keepdims=keep)
+        return helper.make_node("ReduceL1", [x], node.output, keepdims=keep, axes=axes.tolist())
+
+    return list(map(join, tape.nodes))
 
 
 def _join_transposed(tape: Tape, nodes: Sequence[NodeProto]) -> list[NodeProto]:
@@ -100,33 +119,37 @@ def _move_additions(tape: Tape, nodes: Sequence[NodeProto], ends: set[str]) -> l
     found, replaced = list[NodeProto](), set[str]()
     for node in nodes:
         conv = convs.get(node.input[0]) if node.op_type == "Add" else None
-        added = tape.constants.get(node.input[1]) if conv is not None else None
         alone = conv is not None and reads[conv.output[0]] == 1 and conv.output[0] not in ends
-        weights = tape.constants.get(conv.input[1]) if conv is not None else None
-        if conv is None or added is None or not alone or weights is None:
-            if node.op_type == "Conv":
-                convs[node.output[0]] = node
-            found.append(node)
-            continue
-        bias = _read_bias(added, len(weights), weights.ndim)
-        if bias is None:
-            found.append(node)
-            continue
-        if len(conv.input) > 2:
-            bias = bias + tape.constants[conv.input[2]]
-        own = NodeProto()
-        own.CopyFrom(conv)
-        own.input[:] = [*conv.input[:2], tape.add_constant(bias)]
-        own.output[:] = node.output
-        replaced.add(conv.output[0])
-        found.append(own)
-        convs[own.output[0]] = own
+        joined = _join_addition(tape, conv, node) if conv is not None and alone else None
+        if conv is not None and joined is not None:
+            replaced.add(conv.output[0])
+        found.append(joined or node)
+        if found[-1].op_type == "Conv":
+            convs[node.output[0]] = found[-1]
     return [node for node in found if node.output[0] not in replaced]
+
+
+def _join_addition(tape: Tape, conv: NodeProto, addition: NodeProto) -> NodeProto | None:
+    """Return a Conv that adds the constant, too; None if that is not one of each channel."""
+    names = (addition.input[1], *conv.input[1:])
+    added, weights, *own = (tape.constants.get(name) for name in names)
+    if added is None or weights is None:
+        return None
+    bias = _read_bias(added, len(weights), weights.ndim)
+    for b in own:
+        bias = None if bias is None or b is None else bias + b
+    if bias is None:
+        return None
+    joined = NodeProto()
+    joined.CopyFrom(conv)
+    joined.input[:] = [*conv.input[:2], tape.add_constant(bias)]
+    joined.output[:] = addition.output
+    return joined
 
 
 def _read_bias(added: np.ndarray, channels: int, rank: int) -> np.ndarray | None:
     """Return a constant as a vector over channels, or None if it is not one."""
-    if added.size == 1:
+    if added.size == 1 and added.ndim <= rank:
         return np.full(channels, added.ravel()[0], np.float32)
     shape = (1,) * (rank - added.ndim) + added.shape
     if len(shape) == rank and shape[1] == channels == added.size:

@@ -1,23 +1,31 @@
 """Memory of large arrays is used again while something is computed, and only then."""
 
+import ctypes
 import os
 import sys
 import threading
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from dftlrp.core import memory
-from dftlrp.core.memory import ELSE, WHILE_COMPUTING, reuse_memory
+from dftlrp.core.memory import OTHERWISE, WHILE_COMPUTING, find_library, reuse_memory
 
 LARGE = 2**23  # numbers: 64 MB, above what glibc keeps by itself
+BEGIN, END = list(WHILE_COMPUTING.items()), list(OTHERWISE.items())
+glibc = pytest.mark.skipif(find_library() is None, reason="no mallopt, or it is set from outside")
 
 
 @pytest.fixture
 def asked(monkeypatch):
-    """What the allocator is told, noted instead."""
+    """What the allocator is told, noted instead; nothing was computed before."""
     found = []
-    monkeypatch.setattr(memory, "_find_setter", lambda: lambda *pair: found.append(pair))
+    library = SimpleNamespace(
+        mallopt=lambda *pair: found.append(pair), malloc_trim=lambda _: found.append("trim")
+    )
+    monkeypatch.setattr(memory, "find_library", lambda: library)
+    monkeypatch.setattr(memory._ALLOCATOR, "last", "a")
     return found
 
 
@@ -33,45 +41,79 @@ def count_new_pages(turns):
     return read() - before
 
 
-@pytest.mark.skipif(
-    memory._find_setter() is None, reason="the C library is not glibc, or is set from outside"
-)
+@glibc
 def test_the_second_large_array_takes_no_new_pages():
-    with reuse_memory():
+    with reuse_memory("a"):
         count_new_pages(1)
         inside = count_new_pages(8)
     assert inside < 8
     assert count_new_pages(8) >= 8 * LARGE * 8 / 2**22  # of huge pages, even
 
 
+@glibc
+def test_the_same_again_finds_its_memory_and_another_hands_it_back():
+    def read():
+        status = open("/proc/self/status", encoding="ascii")  # noqa: SIM115
+        with status:
+            return next(int(line.split()[1]) for line in status if line.startswith("VmRSS"))
+
+    for _ in range(2):
+        with reuse_memory("a"):
+            few = count_new_pages(1)
+            kept = np.ones(10_000)  # which lies above what is free now
+    assert few < 8
+    before = read()
+    with reuse_memory("b"):
+        assert read() < before - LARGE * 8 // 1024 // 2
+    assert kept.sum() == 10_000
+
+
 def test_the_allocator_is_set_once_however_many_compute(asked):
     both = threading.Barrier(2)
 
     def compute():
-        with reuse_memory():
+        with reuse_memory("a"):
             both.wait(10)
 
     thread = threading.Thread(target=compute)
-    with reuse_memory(), reuse_memory():
+    with reuse_memory("a"), reuse_memory("a"):
         thread.start()
         both.wait(10)
         thread.join()
-        assert asked == list(WHILE_COMPUTING.items())
-    assert asked == [*WHILE_COMPUTING.items(), *ELSE.items()]
+        assert asked == BEGIN
+    assert asked == [*BEGIN, *END]
 
 
-def test_an_error_hands_memory_back(asked):
-    with pytest.raises(ZeroDivisionError), reuse_memory():
+def test_an_error_sets_the_allocator_back(asked):
+    with pytest.raises(ZeroDivisionError), reuse_memory("b"):
         1 / 0  # noqa: B018
-    assert asked[-len(ELSE) :] == list(ELSE.items())
+    assert asked == ["trim", *BEGIN, *END]
+
+
+def test_a_forked_process_has_no_calls_of_others(asked):
+    with reuse_memory("a"):
+        allocator = memory._ALLOCATOR
+        calls, lock = allocator.calls, allocator.lock
+        allocator.start_anew()
+        assert allocator.calls == 0
+        assert allocator.lock is not lock
+        assert asked == [*BEGIN, *END]
+        allocator.calls = calls
 
 
 @pytest.mark.parametrize("name", ["MALLOC_TRIM_THRESHOLD_", "GLIBC_TUNABLES"])
 def test_an_allocator_that_the_environment_sets_is_left_alone(monkeypatch, name):
     monkeypatch.setitem(os.environ, name, "1")
-    assert memory._find_setter.__wrapped__() is None
+    assert find_library.__wrapped__() is None
 
 
-def test_other_systems_are_left_alone(monkeypatch):
+def test_systems_without_it_are_left_alone(monkeypatch):
+    def refuse(_):
+        raise OSError("no such library")
+
+    monkeypatch.setattr(ctypes, "CDLL", lambda _: SimpleNamespace())
+    assert find_library.__wrapped__() is None
+    monkeypatch.setattr(ctypes, "CDLL", refuse)
+    assert find_library.__wrapped__() is None
     monkeypatch.setattr(sys, "platform", "darwin")
-    assert memory._find_setter.__wrapped__() is None
+    assert find_library.__wrapped__() is None

@@ -69,6 +69,21 @@ def test_the_graph_does_not_grow_with_the_frames(monkeypatch, name):
     assert len(counts) == 1
 
 
+@pytest.mark.parametrize("name", ["LSTM both", "GRU with a state"])
+def test_accounts_are_made_outside_of_the_loop(monkeypatch, name):
+    model, x = make_cell(monkeypatch, name)
+    with_accounts, without = (
+        [
+            len(a.g.node)
+            for node in trace_sample(model, x, ledger=ledger).model.graph.node
+            for a in node.attribute
+            if node.op_type == "Scan" and a.HasField("g")
+        ]
+        for ledger in (True, False)
+    )
+    assert with_accounts == without != []
+
+
 def test_a_condition_behind_a_loop_holds_for_all_steps():
     weights = {"W": normal(2, 16, 3), "R": 0.5 * normal(2, 16, 4)}
     nodes = [

@@ -340,6 +340,26 @@ def test_gamma_and_a_reference_cost_few_products() -> None:
     assert count_products(biased, x, "EpsilonGamma", silent=True) == 4 * 2 + 1  # an average pool's
 
 
+def test_only_a_constant_of_each_channel_is_taken_for_a_bias() -> None:
+    """Neither what the bias of a Conv that follows the signal is added to, nor another rank."""
+    follows, wide = Nodes(2), Nodes(2)
+    follows.add("Sign", "x", "s")
+    follows.add("ReduceMax", "s", "m", keepdims=0)
+    follows.add("Mul", f"m {follows.weight('b', 4)}", "bias")
+    follows.add("Conv", f"x {follows.weight('w', 4, 3, 3)} bias", "c")
+    follows.add("Add", f"c {follows.weight('k', 1, 4, 1)}", "a")
+    wide.add("Conv", f"x {wide.weight('w', 4, 3, 3)}", "c")
+    wide.add("Add", f"c {wide.weight('k', 1, 1, 1, 1)}", "d")
+    wide.add("Transpose", "d", "a", perm=[1, 0, 2, 3])
+    for n in (follows, wide):
+        n.add("Flatten", "a", "f")
+        n.gemm("f", "z", 24, 3)
+        proto = n.model({"x": ["B", 3, 8]}, {"z": ["B", 3]})
+        x, network = signals(proto)["x"], loaded(proto)
+        want, ours = (dftlrp.predict(network, x, backend=b).output for b in ("numpy", "onnx"))
+        assert error(ours, want) < LIMIT
+
+
 def _chosen() -> onnx.ModelProto:
     n = Nodes()
     n.ints("last", 2)
