@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from functools import cache
+from mmap import PAGESIZE
 from typing import Any
 
 # parameters of mallopt, by glibc's malloc.h
@@ -21,6 +22,7 @@ TRIM_THRESHOLD, MMAP_THRESHOLD, MMAP_MAX = -1, -3, -4
 WHILE_COMPUTING = {MMAP_MAX: 0, TRIM_THRESHOLD: 2**31 - 1}
 # what glibc arrives at by itself where arrays of 32 MB come and go
 OTHERWISE = {MMAP_MAX: 65536, MMAP_THRESHOLD: 2**25, TRIM_THRESHOLD: 2**26}
+MUCH = 2**28  # bytes by which calls have made the process larger; fewer are not worth a search
 
 
 class _Allocator:
@@ -30,14 +32,18 @@ class _Allocator:
         self.lock = threading.Lock()
         self.calls = 0  # that compute now
         self.last: Hashable = None  # what was computed last
+        self.grown = 0  # bytes that the process is larger by, since memory was handed back
+        self.before = 0  # its bytes at the start
 
     def enter(self, what: Hashable) -> None:
         """Count a call; the first one changes the parameters."""
         with self.lock:
             self.calls += 1
             if self.calls == 1 and (library := find_library()) is not None:
-                if what != self.last:  # holes of other sizes would be of no use
+                if what != self.last and self.grown > MUCH:  # holes of other sizes are of no use
                     library.malloc_trim(0)
+                    self.grown = 0
+                self.before = _measure_process()
                 _set_parameters(library.mallopt, WHILE_COMPUTING)
             self.last = what
 
@@ -47,6 +53,7 @@ class _Allocator:
             self.calls -= 1
             if not self.calls and (library := find_library()) is not None:
                 _set_parameters(library.mallopt, OTHERWISE)
+                self.grown += _measure_process() - self.before
 
     def start_anew(self) -> None:
         """Forget the calls of other threads, which a forked process does not have."""
@@ -91,6 +98,12 @@ def reuse_memory(what: Hashable) -> Iterator[None]:
         _ALLOCATOR.leave()
 
 
+def _measure_process() -> int:
+    """Return the bytes of memory that the process has."""
+    with open("/proc/self/statm", "rb") as file:
+        return int(file.read().split()[1]) * PAGESIZE
+
+
 def _set_parameters(mallopt: Callable[[int, int], int], values: dict[int, int]) -> None:
     for parameter, value in values.items():
         mallopt(parameter, value)
@@ -104,6 +117,6 @@ def find_library() -> Any:
         return None
     try:
         library = ctypes.CDLL(None)
-    except OSError:
+        return library if library.mallopt and library.malloc_trim and _measure_process() else None
+    except (OSError, AttributeError):
         return None
-    return library if hasattr(library, "mallopt") and hasattr(library, "malloc_trim") else None

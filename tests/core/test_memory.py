@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from dftlrp.core import memory
-from dftlrp.core.memory import OTHERWISE, WHILE_COMPUTING, find_library, reuse_memory
+from dftlrp.core.memory import MUCH, OTHERWISE, WHILE_COMPUTING, find_library, reuse_memory
 
 LARGE = 2**23  # numbers: 64 MB, above what glibc keeps by itself
 BEGIN, END = list(WHILE_COMPUTING.items()), list(OTHERWISE.items())
@@ -22,8 +22,10 @@ def asked(monkeypatch):
     """What the allocator is told, noted instead; nothing was computed before."""
     found = []
     library = SimpleNamespace(
-        mallopt=lambda *pair: found.append(pair), malloc_trim=lambda _: found.append("trim")
+        mallopt=lambda *pair: found.append(pair),
+        malloc_trim=lambda _: found.append("trim"),
     )
+    monkeypatch.setattr(memory, "_measure_process", lambda: 0)
     monkeypatch.setattr(memory, "find_library", lambda: library)
     monkeypatch.setattr(memory._ALLOCATOR, "last", "a")
     return found
@@ -59,12 +61,14 @@ def test_the_same_again_finds_its_memory_and_another_hands_it_back():
 
     for _ in range(2):
         with reuse_memory("a"):
-            few = count_new_pages(1)
+            few = [np.ones(LARGE) for _ in range(5)]  # 320 MB
             kept = np.ones(10_000)  # which lies above what is free now
+            del few
+            few = count_new_pages(1)
     assert few < 8
     before = read()
     with reuse_memory("b"):
-        assert read() < before - LARGE * 8 // 1024 // 2
+        assert read() < before - MUCH // 1024 // 2
     assert kept.sum() == 10_000
 
 
@@ -87,7 +91,16 @@ def test_the_allocator_is_set_once_however_many_compute(asked):
 def test_an_error_sets_the_allocator_back(asked):
     with pytest.raises(ZeroDivisionError), reuse_memory("b"):
         1 / 0  # noqa: B018
-    assert asked == ["trim", *BEGIN, *END]
+    assert asked == [*BEGIN, *END]
+
+
+@pytest.mark.parametrize("grown", [MUCH, MUCH + 1])
+def test_memory_is_handed_back_for_another_call_if_it_is_much(asked, monkeypatch, grown):
+    monkeypatch.setattr(memory._ALLOCATOR, "grown", grown)
+    for what in "ab":
+        with reuse_memory(what):
+            pass
+    assert asked == [*BEGIN, *END, *["trim"] * (grown > MUCH), *BEGIN, *END]
 
 
 def test_a_forked_process_has_no_calls_of_others(asked):
