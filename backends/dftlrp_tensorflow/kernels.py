@@ -12,8 +12,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from dftlrp.core.backend import Window, slice_taps, window_size
-from dftlrp.core.numpy_backend import is_whole
+from dftlrp.core.backend import Window, is_whole, slice_taps, window_size
 from dftlrp.core.types import Shape
 
 Tensor = Any
@@ -90,7 +89,10 @@ def _find_winners(x: Tensor, g: Window, counts: Shape) -> Tensor:
 
 
 def _mark_first(x: Tensor) -> Tensor:
-    """Return where the first of the largest of each channel is; any number of samples at once."""
+    """Return where the first of the largest of each channel is, whatever their number.
+
+    TensorFlow's argmax promises no order of those that are alike.
+    """
     flat = tf.reshape(x, (*x.shape[:2], -1))
     left = tf.range(flat.shape[2], 0, -1)
     largest = tf.where(flat == tf.reduce_max(flat, 2, keepdims=True), left, 0)

@@ -118,6 +118,11 @@ def window_size(size: Shape, g: Window) -> Shape:
     )
 
 
+def is_whole(size: Shape, g: Window) -> bool:
+    """Whether there is one window, of all samples."""
+    return g.kernel == tuple(size) and not np.any(g.pads) and set(g.dilations) <= {1}
+
+
 def slice_taps(g: Window, counts: Shape) -> list[Key]:
     """Return for each tap of the kernel, in row-major order, what it reads of the padded input.
 

@@ -22,7 +22,7 @@ TRIM_THRESHOLD, MMAP_THRESHOLD, MMAP_MAX = -1, -3, -4
 WHILE_COMPUTING = {MMAP_MAX: 0, TRIM_THRESHOLD: 2**31 - 1}
 # what glibc arrives at by itself where arrays of 32 MB come and go
 OTHERWISE = {MMAP_MAX: 65536, MMAP_THRESHOLD: 2**25, TRIM_THRESHOLD: 2**26}
-MUCH = 2**28  # bytes by which calls have made the process larger; fewer are not worth a search
+MUCH = 2**28  # bytes: where calls have made the process larger by less, trimming costs too much
 
 
 class _Allocator:
@@ -32,8 +32,8 @@ class _Allocator:
         self.lock = threading.Lock()
         self.calls = 0  # that compute now
         self.last: Hashable = None  # what was computed last
-        self.grown = 0  # bytes that the process is larger by, since memory was handed back
-        self.before = 0  # its bytes at the start
+        self.grown = 0  # bytes by which calls made the process larger since it was trimmed
+        self.before = 0  # bytes of the process when the calls that compute now began
 
     def enter(self, what: Hashable) -> None:
         """Count a call; the first one changes the parameters."""
@@ -81,7 +81,7 @@ def reuse_memory(what: Hashable) -> Iterator[None]:
     ----------
     what : hashable
         What is computed.  The same again finds the memory of the last time, which is kept in
-        between; anything else hands it back first.
+        between; anything else first hands it back, if calls took more than 256 MB.
 
     Examples
     --------
@@ -117,6 +117,7 @@ def find_library() -> Any:
         return None
     try:
         library = ctypes.CDLL(None)
-        return library if library.mallopt and library.malloc_trim and _measure_process() else None
+        _measure_process()  # which a container may forbid
+        return library if library.mallopt and library.malloc_trim else None
     except (OSError, AttributeError):
         return None

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from dftlrp.core.backend import Key, Window, slice_taps, window_size
+from dftlrp.core.backend import Key, Window, is_whole, slice_taps, window_size
 from dftlrp.core.types import AnyArray, Shape
 
 COLUMNS = 2**20  # numbers of the columns of a convolution that are made at a time
@@ -186,11 +186,6 @@ class NumpyBackend:
         for i, tap in enumerate(slice_taps(g, out)):
             back[(..., *tap)] += r * (winner == i)
         return _cut_pads(back, g)
-
-
-def is_whole(size: Shape, g: Window) -> bool:
-    """Whether there is one window, of all samples."""
-    return g.kernel == tuple(size) and not np.any(g.pads) and set(g.dilations) <= {1}
 
 
 def _flatten_channels(x: AnyArray) -> AnyArray:

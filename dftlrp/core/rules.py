@@ -193,14 +193,16 @@ def _share_by_magnitude(c: Call, gamma: float) -> Share:
     both = [_weigh_by_sign(bk, *pair) for pair in pairs]
     b, d = c.op.bias, size.bias
 
-    def take_rest() -> Array:
-        return guard * u if c.support else guard * u + (1 - 4 * half * half) * c.relevance
+    def absorb() -> Array:
+        if c.support:  # nothing arrives where y = 0
+            return guard * u
+        return guard * u + (1 - 4 * half * half) * c.relevance
 
     return Share(
         tuple(relevance for relevance, _ in both),
         cache(lambda: tuple(make_multiplier() for _, make_multiplier in both)),
         lambda: 0 * u if b is None else b * s + d * u,
-        take_rest,
+        absorb,
     )
 
 

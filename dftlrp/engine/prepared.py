@@ -82,15 +82,16 @@ def answer_by_arrays(
 def _answer(asked: _Asked) -> list[Answer]:
     """Return the answers, by a program where there is one."""
     programs, key = asked.model.cache.part(Programs).known, asked.make_key()
+    given = {**asked.signals, **asked.weights}
     if key is None:
-        return asked.answer({**asked.signals, **asked.weights})
+        return asked.answer(given)
     if key not in programs:
         answers, prepared = asked.prepare()
         programs.put(key, prepared)
         return answers
     prepared = programs.get(key)
     found = None if prepared is None else asked.run(prepared)
-    return asked.answer({**asked.signals, **asked.weights}) if found is None else found
+    return asked.answer(given) if found is None else found
 
 
 @dataclass(frozen=True, eq=False)

@@ -64,7 +64,7 @@ def _join_magnitudes(tape: Tape) -> list[NodeProto]:
         if node.op_type != "ReduceSum" or len(node.input) < 2 or node.input[0] not in sizes:
             return node
         x, axes = sizes[node.input[0]], tape.constants.get(node.input[1])
-        if axes is None or not axes.size or tape.known[x].dtype != FLOAT:
+        if axes is None or not axes.size or x not in tape.known or tape.known[x].dtype != FLOAT:
             return node
         keep = _find_attribute(node, "keepdims")
         if tape.opset >= 18:
@@ -132,17 +132,16 @@ def _move_additions(tape: Tape, nodes: Sequence[NodeProto], ends: set[str]) -> l
 def _join_addition(tape: Tape, conv: NodeProto, addition: NodeProto) -> NodeProto | None:
     """Return a Conv that adds the constant, too; None if that is not one of each channel."""
     names = (addition.input[1], *conv.input[1:])
-    added, weights, *own = (tape.constants.get(name) for name in names)
-    if added is None or weights is None:
+    numbers = [tape.constants[name] for name in names if name in tape.constants]
+    if len(numbers) < len(names):
         return None
+    added, weights, *own = numbers
     bias = _read_bias(added, len(weights), weights.ndim)
-    for b in own:
-        bias = None if bias is None or b is None else bias + b
     if bias is None:
         return None
     joined = NodeProto()
     joined.CopyFrom(conv)
-    joined.input[:] = [*conv.input[:2], tape.add_constant(bias)]
+    joined.input[:] = [*conv.input[:2], tape.add_constant(sum(own, start=bias))]
     joined.output[:] = addition.output
     return joined
 

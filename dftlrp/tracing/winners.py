@@ -14,9 +14,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from dftlrp.core.backend import Window
+from dftlrp.core.backend import Window, is_whole
 from dftlrp.core.dispatch import apply
-from dftlrp.core.numpy_backend import is_whole
 from dftlrp.core.types import Shape
 from dftlrp.tracing.movement import WHOLE, cut_axis
 from dftlrp.tracing.symbols import Symbol
