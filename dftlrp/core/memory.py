@@ -14,7 +14,6 @@ import threading
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from functools import cache
-from mmap import PAGESIZE
 from typing import Any
 
 # parameters of mallopt, by glibc's malloc.h
@@ -22,7 +21,7 @@ TRIM_THRESHOLD, MMAP_THRESHOLD, MMAP_MAX = -1, -3, -4
 WHILE_COMPUTING = {MMAP_MAX: 0, TRIM_THRESHOLD: 2**31 - 1}
 # what glibc arrives at by itself where arrays of 32 MB come and go
 OTHERWISE = {MMAP_MAX: 65536, MMAP_THRESHOLD: 2**25, TRIM_THRESHOLD: 2**26}
-MUCH = 2**28  # bytes: where calls have made the process larger by less, trimming costs too much
+MANY = 2**14  # new pages, 64 MB or more: where calls took fewer, trimming costs more than it saves
 
 
 class _Allocator:
@@ -32,18 +31,18 @@ class _Allocator:
         self.lock = threading.Lock()
         self.calls = 0  # that compute now
         self.last: Hashable = None  # what was computed last
-        self.grown = 0  # bytes by which calls made the process larger since it was trimmed
-        self.before = 0  # bytes of the process when the calls that compute now began
+        self.taken = 0  # new pages that calls took since memory was handed back
+        self.before = 0  # pages that the process had taken when the calls that compute now began
 
     def enter(self, what: Hashable) -> None:
         """Count a call; the first one changes the parameters."""
         with self.lock:
             self.calls += 1
             if self.calls == 1 and (library := find_library()) is not None:
-                if what != self.last and self.grown > MUCH:  # holes of other sizes are of no use
+                if what != self.last and self.taken > MANY:  # holes of other sizes are of no use
                     library.malloc_trim(0)
-                    self.grown = 0
-                self.before = _measure_process()
+                    self.taken = 0
+                self.before = _count_pages()
                 _set_parameters(library.mallopt, WHILE_COMPUTING)
             self.last = what
 
@@ -53,7 +52,7 @@ class _Allocator:
             self.calls -= 1
             if not self.calls and (library := find_library()) is not None:
                 _set_parameters(library.mallopt, OTHERWISE)
-                self.grown += _measure_process() - self.before
+                self.taken += _count_pages() - self.before
 
     def start_anew(self) -> None:
         """Forget the calls of other threads, which a forked process does not have."""
@@ -81,7 +80,7 @@ def reuse_memory(what: Hashable) -> Iterator[None]:
     ----------
     what : hashable
         What is computed.  The same again finds the memory of the last time, which is kept in
-        between; anything else first hands it back, if calls took more than 256 MB.
+        between; anything else first hands it back, if calls took many new pages (64 MB or more).
 
     Examples
     --------
@@ -98,10 +97,11 @@ def reuse_memory(what: Hashable) -> Iterator[None]:
         _ALLOCATOR.leave()
 
 
-def _measure_process() -> int:
-    """Return the bytes of memory that the process has."""
-    with open("/proc/self/statm", "rb") as file:
-        return int(file.read().split()[1]) * PAGESIZE
+def _count_pages() -> int:
+    """Return how many new pages of memory the process has taken so far."""
+    import resource  # which Windows does not have
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 
 
 def _set_parameters(mallopt: Callable[[int, int], int], values: dict[int, int]) -> None:
@@ -117,7 +117,6 @@ def find_library() -> Any:
         return None
     try:
         library = ctypes.CDLL(None)
-        _measure_process()  # which a container may forbid
         return library if library.mallopt and library.malloc_trim else None
     except (OSError, AttributeError):
         return None
